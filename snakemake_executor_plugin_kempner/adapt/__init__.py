@@ -1,0 +1,1 @@
+"""Snakemake's classes → our values, and back. Only this folder and `executor.py` know Snakemake."""

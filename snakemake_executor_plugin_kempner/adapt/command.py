@@ -1,0 +1,72 @@
+"""The command line of the Snakemake that runs inside a job."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_executor_plugins.settings import CommonSettings, SharedFSUsage
+
+_DROPPED = ("--runtime-source-cache-path", "--scheduler")
+"""Arguments whose value is the head's own: a folder that is deleted when it ends, a solver that one job does not need."""
+
+
+class JobCommand:
+    """Builds the arguments of each job's Snakemake; what is the same for all jobs is built once.
+
+    Args:
+        workflow: Snakemake's workflow object.
+        common_settings: of this plugin.
+        folder: of the run; sources that the head has fetched are kept there for jobs that outlive it.
+    """
+
+    def __init__(self, workflow: Any, common_settings: CommonSettings, folder: Path) -> None:
+        self._workflow = workflow
+        self._general = [
+            "--snakefile",
+            self._snakefile(),
+            *_without(shlex.split(workflow.spawned_job_args_factory.general_args(common_settings)), _DROPPED),
+            "--scheduler",
+            "greedy",
+            "--mode",
+            "remote",
+        ]
+        if workflow.overwrite_workdir is not None and "--directory" not in self._general:
+            self._general += ["--directory", str(Path(workflow.overwrite_workdir).absolute())]
+        if sources := self._keep_sources(folder):
+            self._general += ["--runtime-source-cache-path", str(sources)]
+
+    def _snakefile(self) -> str:
+        path = str(self._workflow.main_snakefile)
+        shared = SharedFSUsage.SOURCES in self._workflow.storage_settings.shared_fs_usage
+        return os.path.abspath(path) if shared else os.path.relpath(path)
+
+    def _keep_sources(self, folder: Path) -> Path | None:
+        usage = self._workflow.storage_settings.shared_fs_usage
+        cache = Path(self._workflow.sourcecache.runtime_cache_path)
+        if SharedFSUsage.SOURCE_CACHE not in usage or not cache.is_dir() or not any(cache.iterdir()):
+            return None
+        return Path(shutil.copytree(cache, folder / "sources", dirs_exist_ok=True))
+
+    def arguments(self, job: Any, threads: int, attempt: int, unneeded_temp: Sequence[str]) -> tuple[str, ...]:
+        """Arguments for one attempt of a job or group job, without its targets."""
+        own = ["--allowed-rules", *sorted(job.rules), "--cores", str(max(threads, 1)), "--attempt", str(attempt)]
+        if job.is_group():
+            own += ["--local-groupid", str(job.jobid)]
+        else:
+            own += ["--force-use-threads"]
+        if unneeded_temp:
+            own += ["--unneeded-temp-files", *unneeded_temp]
+        return (*own, *self._general)
+
+
+def _without(arguments: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """The arguments without those options and their values."""
+    dropping = False
+    for argument in arguments:
+        if argument.startswith("--"):
+            dropping = argument in names
+        if not dropping:
+            yield argument

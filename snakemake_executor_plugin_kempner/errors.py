@@ -1,0 +1,75 @@
+"""Everything that can go wrong, by who can mend it. Imports nothing.
+
+KempnerError
+├── PlanError            the workflow: what it asks for cannot be planned; lists every fault
+├── SlurmError           the cluster said no
+│   ├── SlurmMissing     no Slurm to talk to from this machine
+│   ├── SlurmRefused     a request that will be refused again (wrong account, unknown partition, …)
+│   └── SlurmUnreachable the controller did not answer in time; it may answer later
+└── LedgerError          our own record on the file system cannot be written
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class KempnerError(Exception):
+    """Base of all errors of this package: one clean message for the user."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One thing in a workflow that cannot be planned."""
+
+    where: str
+    """The task, as `rule[wildcard=value]`."""
+    what: str
+    """What is wrong with which value."""
+    remedy: str = ""
+    """What to write instead."""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}"
+        return f"{text} ({self.remedy})" if self.remedy else text
+
+
+class PlanError(KempnerError):
+    """The workflow asks for something that cannot be submitted. Nothing was submitted."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(dict.fromkeys(faults))
+        count = len(self.faults)
+        head = "1 fault" if count == 1 else f"{count} faults"
+        super().__init__(
+            f"{head} found before anything was submitted:\n" + "\n".join(f"  - {fault}" for fault in self.faults)
+        )
+
+
+class SlurmError(KempnerError):
+    """A Slurm command did not do what it was asked to."""
+
+
+class SlurmMissing(SlurmError):  # noqa: N818 - the tree above reads as sentences
+    """There is no Slurm to talk to from this machine."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"Slurm is not available here: {what}. Run this on a login node of the cluster, or start a private Slurm "
+            "with 'python -m snakemake_executor_plugin_kempner.sandbox up'."
+        )
+
+
+class SlurmRefused(SlurmError):  # noqa: N818
+    """Slurm refused a request for a reason that waiting does not change."""
+
+    def __init__(self, argv: Sequence[str], code: int, answer: str) -> None:
+        self.argv, self.code, self.answer = tuple(argv), code, answer.strip()
+        super().__init__(f"{argv[0]} refused (exit code {code}): {self.answer or 'no message'}")
+
+
+class SlurmUnreachable(SlurmError):  # noqa: N818
+    """The controller did not answer; whether the request was carried out is not known."""
+
+
+class LedgerError(KempnerError):
+    """The record of a run cannot be written, so nothing may be submitted."""

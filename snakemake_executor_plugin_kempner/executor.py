@@ -1,0 +1,262 @@
+"""Snakemake's hooks: read the DAG, plan, submit, watch, report. The one place that turns our errors into Snakemake's."""
+
+import asyncio
+import os
+import sys
+import threading
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.real import RealExecutor
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+from .adapt.command import JobCommand
+from .adapt.dag import job_label, read_dag, task_key
+from .adapt.postprocess import leave_to_jobs
+from .adapt.scheduler import locked, withdraw
+from .errors import KempnerError, SlurmError
+from .plan.model import Policy
+from .report import attempt_message, deferred_summary, failure_message, plan_summary
+from .run.ledger import Ledger, make_folders
+from .run.live import AttemptFailed, LiveRun, Outcome, TaskEnded, TaskEvent, TaskRequeued
+from .run.submit import SystemClock
+from .settings import common_settings
+from .slurm.client import SlurmCommands
+
+_SLICE = 0.2
+
+
+class Executor(RemoteExecutor):
+    """Queues the whole DAG when Snakemake hands over the first jobs, and from then on follows what Slurm does.
+
+    Snakemake's scheduler goes on handing over jobs as it finds them ready; by then they are in the queue, running
+    or over, and handing over only connects them. Its post-processing works on them as on any cluster.
+    """
+
+    _live: LiveRun | None = None  # the watching thread starts before __post_init__
+
+    def __post_init__(self) -> None:
+        self._mutex = threading.RLock()
+        self._handed_over: dict[str, SubmittedJobInfo] = {}
+        self._reported: dict[str, TaskEnded] = {}
+        self._deferred = False
+        self._finished_at_last_plan = 0
+        self._stopping = False
+        self._notices: set[str] = set()
+        self._keep_going = self.workflow.execution_settings.keep_going
+
+    # --- Snakemake hands over jobs ------------------------------------------------------------------------------
+
+    def run_job(self, job: Any) -> None:
+        self.run_jobs([job])
+
+    def run_jobs(self, jobs: list[Any]) -> None:
+        try:
+            with self._mutex:
+                self._take(jobs)
+        except KempnerError as error:
+            # An exception raised from here would be printed with our stack, which tells the user nothing.
+            self.workflow.scheduler.executor_error_callback(WorkflowError(str(error)))
+
+    def _take(self, jobs: list[Any]) -> None:
+        live = self._live or self._start()
+        for job in jobs:
+            key = task_key(job)
+            if key in self._reported:  # its end was reported and Snakemake wants it once more
+                del self._reported[key]
+                live.forget(key)
+        if any(not live.knows(task_key(job)) for job in jobs):
+            self._plan_or_report(live, jobs)
+        for job in jobs:
+            if live.knows(task_key(job)):
+                self._connect(live, job)
+
+    def _start(self) -> LiveRun:
+        run = uuid.uuid4().hex[:8]
+        folder = Path(".snakemake/kempner").absolute() / run
+        make_folders(folder, ())
+        policy = Policy(
+            run=run,
+            folder=str(folder),
+            workdir=str(self.workflow.workdir_init),
+            python=self.get_python_executable(),
+            kill_on_invalid_dep=not self.executor_settings.no_kill_on_invalid_dep,
+            precommand=self.workflow.spawned_job_args_factory.precommand(common_settings),
+        )
+        slurm = SlurmCommands(extra_environment=self.envvars())
+        ledger = Ledger(folder, run=run, command=sys.argv, workdir=os.getcwd())
+        self._live = LiveRun(policy, slurm, ledger, SystemClock(), self.logger)
+        self._command = JobCommand(self.workflow, common_settings, folder)
+        leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
+        return self._live
+
+    def _plan_or_report(self, live: LiveRun, jobs: Sequence[Any]) -> None:
+        """The first plan fails as a whole; when a later one fails, what is in the queue goes on without it."""
+        first = not live.open_jobs and not self._handed_over
+        try:
+            self._plan(live, jobs)
+        except KempnerError as error:
+            if first:
+                raise
+            for job in jobs:
+                if not live.knows(task_key(job)):
+                    job.attempt = job.restart_times + 1  # asking again would be refused again
+                    self.run_job_pre(job)
+                    self.report_job_error(SubmittedJobInfo(job), msg=f"{error}\n")
+
+    def _plan(self, live: LiveRun, ready: Sequence[Any]) -> None:
+        if live.open_jobs:
+            self._handle(live.observe())  # a job that has ended is never named as a dependency
+        self._finished_at_last_plan = _finished(self.dag)
+        reading = read_dag(self.workflow, self._command, f"{live.policy.folder}/ended", ready, live.knows)
+        plan = live.submit(reading.tasks)
+        self._deferred = bool(reading.deferred)
+        if plan.submissions:
+            self.logger.info(f"{plan_summary(plan)} (run {live.policy.run}).")
+            for line in deferred_summary(reading.deferred):
+                self.logger.info(line)
+        for notice in plan.notices:
+            if notice not in self._notices:
+                self._notices.add(notice)
+                self.logger.info(notice)
+
+    def _connect(self, live: LiveRun, job: Any) -> None:
+        """Register a job whose Slurm job is in the queue already, and report at once if it has ended."""
+        key = task_key(job)
+        self.run_job_pre(job)
+        info = SubmittedJobInfo(job, external_jobid=live.job(key).job_id)
+        self._handed_over[key] = info
+        # The job marks its outputs as incomplete when it starts, and clears the mark at its end: a mark made here
+        # might come after that. So the job is not registered a second time, nor watched by the base class.
+        RealExecutor.report_job_submission(self, info, register_job=False)
+        self.logger.info(f"{job_label(job)} is Slurm job {info.external_jobid} (log: {_short(live.job(key).log)}).")
+        if ended := live.ended(key):
+            self._report(ended)
+
+    # --- watching -----------------------------------------------------------------------------------------------
+
+    async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
+        if self._live is not None:
+            with self._mutex:
+                self._handle(self._live.observe())
+                self._plan_what_was_deferred(self._live)
+        for info in active_jobs:
+            yield info
+
+    def _plan_what_was_deferred(self, live: LiveRun) -> None:
+        """A local rule or a checkpoint has ended: what waited for it may be planned, though nothing is ready yet."""
+        if self._stopping or not self._deferred or _finished(self.dag) == self._finished_at_last_plan:
+            return
+        with locked(self.workflow.scheduler):
+            ready = [info.job for key, info in self._handed_over.items() if key not in self._reported]
+            try:
+                self._plan(live, ready)
+            except KempnerError as error:
+                # The same plan is made again, and its error reported, when Snakemake hands over the job at fault.
+                self.logger.warning(str(error))
+
+    async def sleep(self) -> None:
+        """Until the next query is due; in slices, so that a run that ends is not held up."""
+        longest = self.executor_settings.status_interval
+        slept = 0.0
+        while self.wait and slept < (self._live.pause(longest) if self._live else 1.0):
+            await asyncio.sleep(_SLICE)
+            slept += _SLICE
+
+    def _handle(self, events: Sequence[TaskEvent]) -> None:
+        for event in events:
+            match event:
+                case TaskRequeued():
+                    self.logger.info(f"{event.job.submission.label} (Slurm job {event.job.job_id}) was requeued.")
+                case AttemptFailed():
+                    self._attempt_failed(event)
+                case TaskEnded() if event.task in self._handed_over:
+                    self._report(event)
+                case TaskEnded() if event.outcome not in (Outcome.SUCCEEDED, Outcome.BLOCKED) and not self._stopping:
+                    self.logger.error(failure_message(event))
+
+    def _attempt_failed(self, event: AttemptFailed) -> None:
+        """Slurm has the next attempt in its queue. Snakemake hears of the last one alone: it would clean up too soon."""
+        info = self._handed_over.get(event.task)
+        if info is None:
+            self.logger.error(attempt_message(event))
+            return
+        self.print_job_error(info, msg=attempt_message(event), aux_logs=[str(event.job.log)])
+        info.job.attempt = event.next.submission.ref.attempt
+        info.external_jobid = event.next.job_id
+
+    def _report(self, event: TaskEnded) -> None:
+        info = self._handed_over[event.task]
+        if event.task in self._reported:
+            return
+        self._reported[event.task] = event
+        if event.outcome is Outcome.SUCCEEDED:
+            self.report_job_success(info)
+            return
+        if self._stopping and event.outcome in (Outcome.CANCELLED, Outcome.BLOCKED):
+            withdraw(self.workflow.scheduler, info.job)
+            return
+        # Every attempt has been made; Snakemake is not to try once more by itself.
+        info.job.attempt = info.job.restart_times + 1
+        self.report_job_error(info, msg=failure_message(event), aux_logs=[str(event.job.log)])
+        if not self._keep_going and not self._stopping:
+            self._stop_what_has_not_started()
+
+    def _stop_what_has_not_started(self) -> None:
+        """Snakemake's rule without --keep-going: what runs may finish, nothing new starts."""
+        self._stopping = True
+        if self._live is None:
+            return
+        try:
+            self._live.cancel(pending_only=True)
+        except SlurmError as error:
+            self.logger.error(str(error))  # noqa: TRY400
+
+    # --- leaving ------------------------------------------------------------------------------------------------
+
+    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours are more than those
+        """Cancel exactly the jobs of this run, also those that Snakemake has not been told of."""
+        if self._live is None:
+            return
+        with self._mutex:
+            jobs = self._live.open_jobs
+            if not jobs:
+                return
+            try:
+                self._live.cancel()
+                self.logger.info(f"Cancelled the {len(jobs)} Slurm jobs of this run.")
+            except SlurmError as error:
+                self.logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._live is not None and self._stopping and self._live.running:
+            self.logger.info(f"{self._live.running} Slurm jobs of this run are still running and will finish.")
+
+    # --- what post-processing asks ------------------------------------------------------------------------------
+
+    def _is_ours(self, job: Any) -> bool:
+        return not job.is_local
+
+    def _is_restored(self, path: str) -> bool:
+        """A job that ended by itself has restored the file that it was updating; one that was killed has not."""
+        return any(
+            event.record.exit_code is not None and not event.record.signal and path in map(str, info.job.output)
+            for key, event in self._reported.items()
+            if event.outcome is Outcome.FAILED and (info := self._handed_over.get(key))
+        )
+
+
+def _finished(dag: Any) -> int:
+    return sum(1 for _ in dag.finished_jobs)
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,37 @@
+"""The text of a job script. A person who opens it sees which task it is and what will run."""
+
+import shlex
+
+from .model import Policy
+from .step import StepSpec
+
+_END = "END-OF-STEP"
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def task_script(policy: Policy, step: StepSpec) -> str:
+    """The script of an attempt: the step reads what to do from its standard input, as JSON.
+
+    JSON keeps every newline and quote of a wildcard inside one line of text, so no value can end the
+    here-document, and a long list of files does not meet the kernel's limit for arguments.
+    """
+    lines = [
+        "#!/bin/bash",
+        f"# {_one_line(step.task)} · attempt {step.attempt}",
+    ]
+    if policy.precommand:
+        lines.append(f"{policy.precommand} || exit $?")
+    lines += [
+        f"exec {shlex.quote(policy.python)} -m snakemake_executor_plugin_kempner.step <<'{_END}'",
+        step.to_json(),
+        _END,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def gate_script(label: str) -> str:
+    return f"#!/bin/bash\n# gate: one attempt of {_one_line(label)} has succeeded\nexit 0\n"

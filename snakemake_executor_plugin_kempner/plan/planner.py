@@ -1,0 +1,194 @@
+"""Tasks → plan. The only place that decides what waits for what."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from itertools import count
+
+from ..errors import Fault, PlanError
+from .dependency import AnyOf, DependencyType, Expression, Ref, Term, all_of
+from .jobscript import gate_script, task_script
+from .model import Attempt, Edge, Kind, Plan, Policy, Submission, Task
+from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
+
+_NAME_LENGTH = 60
+
+
+def make_plan(tasks: Sequence[Task], policy: Policy) -> Plan:
+    """Every submission that the tasks need, in an order that Slurm accepts.
+
+    Args:
+        tasks: what is to be submitted now. An edge may lead to a task of this sequence or of `policy.standing`.
+        policy: what holds for the whole run.
+
+    Raises:
+        PlanError: with all faults of all tasks, when there is one.
+    """
+    options = {(task.key, attempt.number): _options(task, attempt) for task in tasks for attempt in task.attempts}
+    faults = [fault for option in options.values() for fault in option.faults]
+    ordered = _in_order(tasks, policy, faults)
+    if faults:
+        raise PlanError(faults)
+    planner = _Planner(policy=policy, options=options)
+    for task in ordered:
+        planner.add(task)
+    return Plan(submissions=tuple(planner.submissions), notices=_notices(tasks, options))
+
+
+def _options(task: Task, attempt: Attempt) -> Options:
+    return sbatch_options(task.label, attempt.resources, attempt.threads)
+
+
+def _in_order(tasks: Iterable[Task], policy: Policy, faults: list[Fault]) -> list[Task]:
+    by_key = {task.key: task for task in tasks}
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for task in by_key.values():
+        sorter.add(task.key, *(edge.on for edge in task.edges if edge.on in by_key))
+        faults.extend(
+            Fault(where=task.label, what=f"waits for a task that is not part of this run ({edge.on})")
+            for edge in task.edges
+            if edge.on not in by_key and edge.on not in policy.standing
+        )
+    try:
+        return [by_key[key] for key in sorter.static_order()]
+    except CycleError as error:
+        ring = " → ".join(by_key[key].label for key in reversed(error.args[1]))
+        faults.append(Fault(where="workflow", what=f"tasks wait for each other in a circle: {ring}"))
+        return []
+
+
+@dataclass(kw_only=True)
+class _Planner:
+    policy: Policy
+    options: Mapping[tuple[str, int], Options]
+    submissions: list[Submission] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._numbers = count(self.policy.first_number)
+        self._attempts: dict[str, tuple[Ref, ...]] = dict(self.policy.standing)
+        self._gates: dict[str, Ref] = {}
+        self._labels: dict[str, str] = {}
+        self._gate_place = self._cheapest_place()
+
+    def add(self, task: Task) -> None:
+        """Queue every attempt of a task, each behind the failure of all attempts before it.
+
+        Attempt k carries the task's own edges too: `afternotok` also holds when the attempt before was
+        cancelled because an input failed, and then there is nothing to run on. All earlier attempts are
+        named, not the last alone: when the first succeeds, the second is cancelled, which is "not ok" again.
+        """
+        refs: list[Ref] = []
+        for attempt in task.attempts:
+            ref = Ref(task.key, attempt.number)
+            self.submissions.append(self._submission(task, attempt, ref, refs))
+            refs.append(ref)
+        self._attempts[task.key] = tuple(refs)
+        self._labels[task.key] = task.label
+
+    def _submission(self, task: Task, attempt: Attempt, ref: Ref, earlier: Sequence[Ref]) -> Submission:
+        waits_for = self._waits_for(task, earlier)
+        name, number = _job_name(task.name), next(self._numbers)
+        log = f"{self.policy.folder}/logs/{name}/{_file_name(task)}.attempt{attempt.number}.%j.log"
+        return Submission(
+            ref=ref,
+            kind=Kind.TASK,
+            label=task.label,
+            job_name=f"{name}.{self.policy.run}.{number}",
+            options=(*self._common_options(log), *self.options[task.key, attempt.number].arguments),
+            script=task_script(self.policy, attempt.step),
+            log=log,
+            waits_for=waits_for,
+            why=_why(task, earlier),
+        )
+
+    def _waits_for(self, task: Task, earlier: Sequence[Ref]) -> Expression | None:
+        edges = [edge for edge in task.edges if self._attempts[edge.on]]
+        if not earlier and len(edges) == 1 and edges[0].type is DependencyType.AFTEROK:
+            refs = self._attempts[edges[0].on]
+            if len(refs) > 1:
+                return AnyOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in refs))
+        terms = [term for edge in edges for term in self._terms(edge)]
+        terms += [Term(type=DependencyType.AFTERNOTOK, on=ref) for ref in earlier]
+        return all_of(terms)
+
+    def _terms(self, edge: Edge) -> list[Term]:
+        """One edge as conditions that must all hold."""
+        refs = self._attempts[edge.on]
+        match edge.type:
+            case DependencyType.AFTEROK if len(refs) > 1:
+                return [Term(type=DependencyType.AFTEROK, on=self._gate(edge.on, refs))]
+            case DependencyType.AFTER:
+                return [Term(type=DependencyType.AFTER, on=refs[0], minutes=edge.minutes)]
+            case _:
+                return [Term(type=edge.type, on=ref) for ref in refs]
+
+    def _gate(self, key: str, refs: tuple[Ref, ...]) -> Ref:
+        """One job id for "one of these attempts has succeeded", made when it is first needed."""
+        if key not in self._gates:
+            gate = Ref(key, 0)
+            label, number = self._labels.get(key, key), next(self._numbers)
+            log = f"{self.policy.folder}/logs/gates/{number}.%j.log"
+            self.submissions.append(
+                Submission(
+                    ref=gate,
+                    kind=Kind.GATE,
+                    label=label,
+                    job_name=f"gate.{self.policy.run}.{number}",
+                    options=(*self._common_options(log), *self._gate_place, "--time=5", "--mem=50M"),
+                    script=gate_script(label),
+                    log=log,
+                    waits_for=AnyOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in refs)),
+                    why=f"gate: one of {len(refs)} attempts of {label} has succeeded",
+                )
+            )
+            self._gates[key] = gate
+        return self._gates[key]
+
+    def _cheapest_place(self) -> tuple[str, ...]:
+        """Where gates run: with the first task that asks for no device, else like any task."""
+        places = [
+            tuple(argument for argument in option.arguments if argument.split("=")[0] in PLACEMENT)
+            for option in self.options.values()
+        ]
+        return next((place for place in places if not any(a.startswith("--gres") for a in place)), (*places, ())[0])
+
+    def _common_options(self, log: str) -> tuple[str, ...]:
+        kill = ("--kill-on-invalid-dep=yes",) if self.policy.kill_on_invalid_dep else ()
+        # In a file name pattern Slurm reads % as the start of a replacement; %% is the character itself.
+        folder, _, name = log.rpartition("/")
+        pattern = f"{folder.replace('%', '%%')}/{name}"
+        return (f"--chdir={self.policy.workdir}", f"--output={pattern}", "--open-mode=append", "--export=ALL", *kill)
+
+
+def _why(task: Task, earlier: Sequence[Ref]) -> str:
+    reasons = []
+    if task.edges:
+        reasons.append("needs its input" if len(task.edges) == 1 else f"needs {len(task.edges)} tasks before it")
+    if earlier:
+        reasons.append(f"retry after attempt {len(earlier)} has failed")
+    return "; ".join(reasons)
+
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.=+-]+")
+
+
+def _job_name(name: str) -> str:
+    return _UNSAFE.sub("_", name)[:_NAME_LENGTH]
+
+
+def _file_name(task: Task) -> str:
+    wildcards = ",".join(f"{key}={value}" for key, value in task.wildcards.items())
+    # The key makes it unique where two values differ only in characters that a file name cannot have.
+    return f"{_UNSAFE.sub('_', wildcards)[:_NAME_LENGTH]}.{task.key[:8]}".lstrip(".")
+
+
+def _notices(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]) -> tuple[str, ...]:
+    raised = {
+        task.name for task in tasks for attempt in task.attempts if options[task.key, attempt.number].raised_memory
+    }
+    if not raised:
+        return ()
+    rules = ", ".join(sorted(raised))
+    why = "Snakemake itself, which runs the rule inside the job, needs about 250 MB"
+    return (f"Memory raised to {STEP_MEMORY_MB} MB for {rules}: {why}.",)

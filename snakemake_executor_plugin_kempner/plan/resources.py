@@ -1,0 +1,225 @@
+"""A task's resources → options of sbatch. One row per option; nothing is guessed.
+
+Names in a row are tried from left to right: first the one of snakemake-executor-plugin-slurm, then what people write.
+Options: `man sbatch`. GPU requests use --gres, as the Kempner handbook does; --gpus may split over nodes.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ..errors import Fault
+
+Value = int | str
+Resources = Mapping[str, Value]
+
+STEP_MEMORY_MB = 500
+"""What a job asks for at least: Snakemake itself, which runs the rule inside the job, needs about 250 MB."""
+
+OWNED_OPTIONS = (
+    "array", "begin", "chdir", "comment", "D", "d", "dependency", "e", "error", "export", "a", "J", "job-name",
+    "kill-on-invalid-dep", "o", "open-mode", "output", "parsable", "test-only", "W", "wait", "wrap",
+)  # fmt: skip
+"""What slurm_extra may not set, because the plugin does."""
+
+
+class BadValueError(ValueError):
+    """A resource has a value that its option cannot take; the message says what it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    option: str
+    names: tuple[str, ...]
+    convert: Callable[[Value], str]
+
+
+_WORD = re.compile(r"[^\s\x00-\x1f\x7f'\"\\]+")
+
+
+def _word(value: Value) -> str:
+    text = str(value).strip()
+    if not _WORD.fullmatch(text):
+        raise BadValueError("takes a name without spaces or quotes")
+    return text
+
+
+def _positive(value: Value) -> str:
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number < 1 or isinstance(value, bool):
+        raise BadValueError("takes a whole number from 1")
+    return str(number)
+
+
+def _minutes(value: Value) -> str:
+    # Snakemake turns `runtime="2h"` into minutes; a text in Slurm's own format (D-HH:MM:SS) passes as it is.
+    if isinstance(value, str) and re.fullmatch(r"(\d+-)?\d+(:\d+){1,2}|\d+-\d+", value.strip()):
+        return value.strip()
+    try:
+        return _positive(value)
+    except BadValueError:
+        raise BadValueError("takes minutes, a text like '2h 30m' or Slurm's D-HH:MM:SS") from None
+
+
+ROWS = (
+    Row("--partition", ("slurm_partition", "partition"), _word),
+    Row("--account", ("slurm_account", "account"), _word),
+    Row("--clusters", ("clusters", "cluster"), _word),
+    Row("--qos", ("slurm_qos", "qos"), _word),
+    Row("--time", ("runtime", "time", "walltime"), _minutes),
+    Row("--constraint", ("constraint",), _word),
+    Row("--reservation", ("reservation", "slurm_reservation"), _word),
+    Row("--nodelist", ("nodelist",), _word),
+    Row("--exclude", ("exclude",), _word),
+    Row("--nodes", ("nodes",), _positive),
+    Row("--ntasks", ("tasks", "ntasks"), _positive),
+    Row("--ntasks-per-node", ("tasks_per_node", "ntasks_per_node"), _positive),
+    Row("--cpus-per-gpu", ("cpus_per_gpu",), _positive),
+)
+GPU_NAMES = ("gpu", "gpus", "nvidia_gpu")
+GRES_NAMES = ("gres", "slurm_gres")
+MODEL_NAMES = ("gpu_model", "gpu_type")
+PER_CPU_NAMES = ("mem_mb_per_cpu", "mem_per_cpu")
+
+PLACEMENT = ("--partition", "--account", "--clusters", "--qos", "--constraint", "--reservation", "--gres")
+"""Options that say where a job may run; a gate takes them over from a task."""
+
+RELEVANT = frozenset({
+    *(name for row in ROWS for name in row.names), *GPU_NAMES, *GRES_NAMES, *MODEL_NAMES, *PER_CPU_NAMES,
+    "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue",
+})  # fmt: skip
+"""Resources that reach sbatch. Others are the workflow's own (`load`, `io`, a licence) and pass by."""
+
+
+def first_given(resources: Resources, names: tuple[str, ...]) -> tuple[str, Value] | None:
+    """The first of the names that has a value; empty texts and None count as not given."""
+    for name in names:
+        value = resources.get(name)
+        if value is not None and value != "":
+            return name, value
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What a task's resources become."""
+
+    arguments: tuple[str, ...]
+    faults: tuple[Fault, ...] = ()
+    raised_memory: int | None = None
+    """MB the rule asked for, where it was less than the job's own Snakemake needs."""
+
+
+def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
+    """The sbatch options for one attempt of the task that `where` names.
+
+    Args:
+        where: label of the task, for faults.
+        resources: evaluated resources; memory in MB, time in minutes.
+        threads: CPUs of the task.
+    """
+    faults: list[Fault] = []
+    arguments: list[str] = []
+
+    def take(name: str, convert: Callable[[Value], str], value: Value) -> str | None:
+        try:
+            return convert(value)
+        except BadValueError as error:
+            faults.append(Fault(where=where, what=f"resource {name}={value!r} {error}"))
+            return None
+
+    for row in ROWS:
+        if (given := first_given(resources, row.names)) and (text := take(given[0], row.convert, given[1])):
+            arguments.append(f"{row.option}={text}")
+    arguments += [f"--gres={text}" for text in _gres(resources, take, where, faults)]
+
+    cpus = first_given(resources, ("cpus_per_task",)) or ("threads", max(threads, 1))
+    cpu_text = take(cpus[0], _positive, cpus[1])
+    if cpu_text and not any(argument.startswith("--cpus-per-gpu") for argument in arguments):
+        arguments.append(f"--cpus-per-task={cpu_text}")
+    memory, raised = _memory(resources, int(cpu_text or 1), take)
+    arguments += memory
+    if resources.get("requeue"):
+        arguments.append("--requeue")
+    arguments += _extra(resources.get("slurm_extra"), where, faults)
+    return Options(arguments=tuple(arguments), faults=tuple(faults), raised_memory=raised)
+
+
+Take = Callable[[str, Callable[[Value], str], Value], str | None]
+
+
+def _gres(resources: Resources, take: Take, where: str, faults: list[Fault]) -> Iterator[str]:
+    gres, gpus = first_given(resources, GRES_NAMES), first_given(resources, GPU_NAMES)
+    model = first_given(resources, MODEL_NAMES)
+    if gres and gpus:
+        what = f"both {gres[0]}={gres[1]!r} and {gpus[0]}={gpus[1]!r} ask for devices"
+        faults.append(Fault(where=where, what=what, remedy="keep one of them"))
+    elif gres:
+        if text := take(gres[0], _word, gres[1]):
+            yield text
+    elif gpus and gpus[1] != 0:
+        count = take(gpus[0], _gpu_count, gpus[1])
+        kind = take(model[0], _word, model[1]) if model else None
+        if count:
+            yield f"gpu:{kind}:{count}" if kind and ":" not in count else f"gpu:{count}"
+    elif model:
+        what = f"{model[0]}={model[1]!r} names a GPU model but no number of GPUs"
+        faults.append(Fault(where=where, what=what, remedy="add gpu=1"))
+
+
+def _gpu_count(value: Value) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w.-]*:\d+", value):
+        return value
+    try:
+        return _positive(value)
+    except BadValueError:
+        raise BadValueError("takes a number of GPUs, or model:number") from None
+
+
+def _memory(resources: Resources, cpus: int, take: Take) -> tuple[list[str], int | None]:
+    per_cpu = first_given(resources, PER_CPU_NAMES)
+    total = first_given(resources, ("mem_mb", "mem"))
+    if per_cpu:
+        text = take(per_cpu[0], _positive, per_cpu[1])
+        if not text:
+            return [], None
+        asked = int(text) * cpus
+        needed = -(-STEP_MEMORY_MB // cpus)
+        return [f"--mem-per-cpu={max(int(text), needed)}M"], asked if asked < STEP_MEMORY_MB else None
+    if total and total[1] != 0:
+        text = take(total[0], _megabytes, total[1])
+        if not text:
+            return [], None
+        asked = int(text)
+        return [f"--mem={max(asked, STEP_MEMORY_MB)}M"], asked if asked < STEP_MEMORY_MB else None
+    return ["--mem=0"] if total else [], None
+
+
+def _megabytes(value: Value) -> str:
+    try:
+        return _positive(value)
+    except BadValueError:
+        raise BadValueError("takes MB, or a text like '16 GB'") from None
+
+
+def _extra(extra: Value | None, where: str, faults: list[Fault]) -> list[str]:
+    if not extra:
+        return []
+    try:
+        words = shlex.split(str(extra))
+        if len(words) == 1 and " " in words[0]:
+            words = shlex.split(words[0])  # a second pair of quotes, as in "'--gres=gpu:1 --mail-type=END'"
+    except ValueError as error:
+        faults.append(Fault(where=where, what=f"slurm_extra={extra!r} cannot be read: {error}"))
+        return []
+    for word in words:
+        option = re.match(r"--([\w-]+)|-(\w)", word)
+        name = option and (option[1] or option[2])
+        if name in OWNED_OPTIONS:
+            what = f"slurm_extra sets {word.split('=')[0]}, which the plugin sets itself"
+            faults.append(Fault(where=where, what=what, remedy="remove it there"))
+    return words

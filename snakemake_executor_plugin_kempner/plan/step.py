@@ -1,0 +1,45 @@
+"""What the step inside a Slurm job has to do, as a value with a JSON form. Imported inside every job: keep it light."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepSpec:
+    """One attempt of one task, as the job script carries it."""
+
+    task: str
+    """Label of the task, for messages: `rule[wildcard=value]`."""
+    attempt: int
+    folder: str
+    """Working directory of the workflow; relative paths below are relative to it."""
+    records: str
+    """Folder for the record of this job's start and end."""
+    targets: tuple[tuple[str, dict[str, str]], ...]
+    """Rule name and wildcards of the task, or of each member of a group."""
+    arguments: tuple[str, ...]
+    """Arguments of the job's own Snakemake, without the targets."""
+    wait_for: tuple[str, ...] = ()
+    """Files that must be visible on the node before the start."""
+    outputs: tuple[str, ...] = ()
+    """Files and folders that must exist before the job may end with exit code 0."""
+    latency_wait: int = 5
+    """Seconds to wait for a file that another node has written."""
+    version: int = field(default=VERSION)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "StepSpec":
+        """Raises ValueError for a version that this package does not know."""
+        data: dict[str, Any] = json.loads(text)
+        if data.get("version") != VERSION:
+            raise ValueError(f"step version {data.get('version')!r} is not {VERSION}: job and plugin do not match")
+        data["targets"] = tuple((rule, dict(wildcards)) for rule, wildcards in data["targets"])
+        for name in ("arguments", "wait_for", "outputs"):
+            data[name] = tuple(data[name])
+        return cls(**data)

@@ -1,0 +1,308 @@
+"""A run while its head lives: what was submitted, what became of it, what a change means for a task."""
+
+import json
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+
+from ..errors import SlurmError
+from ..plan.dependency import Ref
+from ..plan.model import Plan, Policy, Submission, Task
+from ..plan.planner import make_plan
+from ..slurm.client import Slurm
+from ..slurm.parse import Record
+from ..slurm.states import JobState
+from .ledger import Ledger, make_folders
+from .submit import Clock, Submitter
+from .watch import Ended, Event, Followed, Requeued, Started, pause, step
+
+
+class Outcome(Enum):
+    """What became of a task."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """Its last attempt failed."""
+    CANCELLED = "cancelled"
+    """Somebody took it out of the queue or stopped it."""
+    BLOCKED = "blocked"
+    """Never started, because a task before it failed."""
+    LOST = "lost"
+    """Slurm does not know it and it left no record. Never counted as success."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One submission of a task, as Slurm knows it."""
+
+    submission: Submission
+    job_id: str
+
+    @property
+    def log(self) -> Path:
+        return Path(self.submission.log_path(self.job_id))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskStarted:
+    task: str
+    job: Job
+    node: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRequeued:
+    task: str
+    job: Job
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptFailed:
+    """An attempt has failed and the next one is in the queue."""
+
+    task: str
+    job: Job
+    record: Record
+    next: Job
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskEnded:
+    task: str
+    outcome: Outcome
+    job: Job
+    record: Record
+
+
+TaskEvent = TaskStarted | TaskRequeued | AttemptFailed | TaskEnded
+
+
+@dataclass(kw_only=True)
+class _TaskState:
+    task: Task
+    jobs: dict[int, Job] = field(default_factory=dict)
+    """By number of the attempt."""
+    records: dict[int, Record] = field(default_factory=dict)
+    ended: TaskEnded | None = None
+
+    @property
+    def open_attempts(self) -> list[int]:
+        return [number for number in self.jobs if number not in self.records]
+
+
+class LiveRun:
+    """Submits plans and follows them.
+
+    Not safe for threads: the executor calls it under one lock.
+
+    Args:
+        policy: of the run; its `standing` and `first_number` are kept by this class.
+        slurm: the scheduler.
+        ledger: the run's record.
+        clock: time.
+        logger: told about busy controllers and failed queries.
+    """
+
+    def __init__(self, policy: Policy, slurm: Slurm, ledger: Ledger, clock: Clock, logger: logging.Logger) -> None:
+        self.policy = policy
+        self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
+        self._submitter = Submitter(slurm, ledger, clock, logger)
+        self._tasks: dict[str, _TaskState] = {}
+        self._ids: dict[Ref, str] = {}
+        self._followed: dict[str, Followed] = {}
+        self._count = 0
+        self._failed_queries = 0
+        self._last_change = clock.now()
+
+    # --- submitting ---------------------------------------------------------------------------------------------
+
+    def submit(self, tasks: Sequence[Task]) -> Plan:
+        """Plan and submit the tasks that are not known yet; those behind a failed task stay out.
+
+        Raises:
+            PlanError: the workflow asks for something that cannot be submitted.
+            SlurmError: a submission failed; nothing of this plan is in the queue.
+            LedgerError: nothing can be recorded, so nothing was submitted.
+        """
+        fresh = self._plannable(tasks)
+        policy = replace(self.policy, standing=self._standing(), first_number=self._count + 1)
+        plan = make_plan(fresh, policy)
+        make_folders(Path(policy.folder), [one.log for one in plan.submissions])
+        ids = self._submitter.submit(plan, self._ids)
+        self._count += len(plan.submissions)
+        self._ids |= ids
+        self._tasks |= {task.key: _TaskState(task=task) for task in fresh}
+        for submission in plan.submissions:
+            job = Job(submission=submission, job_id=ids[submission.ref])
+            self._followed[job.job_id] = Followed(ref=submission.ref, job_id=job.job_id)
+            if submission.ref.attempt:
+                self._tasks[submission.ref.task].jobs[submission.ref.attempt] = job
+        self._last_change = self._clock.now()
+        return plan
+
+    def _plannable(self, tasks: Sequence[Task]) -> list[Task]:
+        barred = {key for key, state in self._tasks.items() if state.ended and not _succeeded(state)}
+        fresh = {task.key: task for task in tasks if task.key not in self._tasks}
+        while behind := {
+            key for key, task in fresh.items() if any(edge.on in barred for edge in task.edges) and key not in barred
+        }:
+            barred |= behind
+        return [task for key, task in fresh.items() if key not in barred]
+
+    def _standing(self) -> dict[str, tuple[Ref, ...]]:
+        return {
+            key: () if _succeeded(state) else tuple(Ref(key, number) for number in state.open_attempts)
+            for key, state in self._tasks.items()
+        }
+
+    # --- asking -------------------------------------------------------------------------------------------------
+
+    def knows(self, task: str) -> bool:
+        return task in self._tasks
+
+    def ended(self, task: str) -> TaskEnded | None:
+        return self._tasks[task].ended
+
+    def job(self, task: str) -> Job:
+        """The submission of the task that runs or is the next to run."""
+        state = self._tasks[task]
+        numbers = state.open_attempts or list(state.jobs)
+        return state.jobs[numbers[0]]
+
+    def forget(self, task: str) -> None:
+        """Let a task that has ended be submitted once more."""
+        state = self._tasks.pop(task)
+        for number in state.jobs:
+            self._ids.pop(Ref(task, number), None)
+
+    @property
+    def open_jobs(self) -> tuple[str, ...]:
+        """Ids of submissions that have not ended."""
+        return tuple(self._followed)
+
+    @property
+    def running(self) -> int:
+        return sum(one.state is JobState.RUNNING for one in self._followed.values())
+
+    def pause(self, longest: float) -> float:
+        """Seconds until the next query is due."""
+        return pause(self._clock.now() - self._last_change, longest)
+
+    # --- following ----------------------------------------------------------------------------------------------
+
+    def observe(self) -> tuple[TaskEvent, ...]:
+        """Ask Slurm once for everything and say what has changed.
+
+        A query that fails is reported and changes nothing: it is never read as the end of a task.
+        """
+        if not self._followed:
+            return ()
+        try:
+            seen = self._look()
+        except SlurmError as error:
+            self._failed_queries += 1
+            if self._failed_queries & (self._failed_queries - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
+                self._logger.warning(f"Slurm could not be asked ({self._failed_queries} times in a row): {error}")
+            return ()
+        self._failed_queries = 0
+        self._followed, events = step(self._followed, seen, self._clock.now())
+        if events:
+            self._last_change = self._clock.now()
+        return tuple(task_event for event in events for task_event in self._meaning(event))
+
+    def _look(self) -> dict[str, Record]:
+        seen = {record.job_id: record for record in self._slurm.queue() if record.job_id in self._followed}
+        never = [job_id for job_id, record in seen.items() if record.never and record.state is JobState.WAITING]
+        if never:  # sites without --kill-on-invalid-dep
+            self._slurm.cancel(never, pending_only=True)
+        vanished = self._followed.keys() - seen.keys()
+        if vanished:
+            seen |= {record.job_id: record for record in self._slurm.accounting(vanished)}
+            seen |= {record.job_id: record for record in self._own_records(vanished - seen.keys())}
+        return seen
+
+    def _own_records(self, job_ids: Collection[str]) -> Iterator[Record]:
+        """What the steps wrote down: the last source, where the controller has forgotten and nobody keeps accounts."""
+        for job_id in job_ids:
+            path = Path(self.policy.folder) / "ended" / f"{job_id}.json"
+            try:
+                written = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            code = written.get("exit_code")
+            if isinstance(code, int):
+                state = JobState.SUCCEEDED if code == 0 else JobState.FAILED
+                word = "COMPLETED" if code == 0 else "FAILED"
+                node = str(written.get("node", ""))
+                yield Record(job_id=job_id, state=state, word=word, exit_code=code, node=node)
+
+    def _meaning(self, event: Event) -> Iterator[TaskEvent]:
+        if isinstance(event, Ended):
+            record = event.record
+            self._ledger.ended(
+                event.job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
+                node=record.node,
+            )  # fmt: skip
+        state = self._tasks.get(event.ref.task)
+        if state is None or event.ref.attempt not in state.jobs:
+            return  # a gate, or a task that is submitted anew
+        job = state.jobs[event.ref.attempt]
+        match event:
+            case Started():
+                yield TaskStarted(task=event.ref.task, job=job, node=event.node)
+            case Requeued():
+                yield TaskRequeued(task=event.ref.task, job=job)
+            case Ended():
+                yield from self._ended(state, event.ref.attempt, event.record)
+
+    def _ended(self, state: _TaskState, attempt: int, record: Record) -> Iterator[TaskEvent]:
+        state.records[attempt] = record
+        if state.ended:
+            return
+        job, later = state.jobs[attempt], state.open_attempts
+        outcome = _outcome(record)
+        if later and outcome is Outcome.FAILED:
+            yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[later[0]])
+            return
+        if later and outcome in (Outcome.CANCELLED, Outcome.LOST):
+            # What a person cancels is not tried again, and nothing runs twice because its end is not known.
+            self.cancel([state.jobs[number].job_id for number in later])
+        state.ended = TaskEnded(task=state.task.key, outcome=outcome, job=job, record=record)
+        yield state.ended
+
+    # --- stopping -----------------------------------------------------------------------------------------------
+
+    def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> None:
+        """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.
+
+        Raises:
+            SlurmError: Slurm did not take the request; the message names the jobs.
+        """
+        ids = self.open_jobs if job_ids is None else tuple(job_ids)
+        if not ids:
+            return
+        try:
+            self._slurm.cancel(ids, pending_only=pending_only)
+        except SlurmError as error:
+            raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(ids)}") from error
+        self._ledger.cancelled(ids)
+
+
+def _succeeded(state: _TaskState) -> bool:
+    return state.ended is not None and state.ended.outcome is Outcome.SUCCEEDED
+
+
+def _outcome(record: Record) -> Outcome:
+    if record.never:
+        return Outcome.BLOCKED
+    return _OUTCOMES[record.state]
+
+
+_OUTCOMES: Mapping[JobState, Outcome] = {
+    JobState.SUCCEEDED: Outcome.SUCCEEDED,
+    JobState.FAILED: Outcome.FAILED,
+    JobState.CANCELLED: Outcome.CANCELLED,
+    JobState.UNKNOWN: Outcome.LOST,
+}

@@ -1,0 +1,155 @@
+"""Plan → sbatch, in order, written ahead, each submission exactly once, all of a plan or nothing."""
+
+import logging
+import time
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
+from ..plan.dependency import Ref, render
+from ..plan.model import Plan, Submission
+from ..slurm.client import Slurm
+from .ledger import Ledger
+
+PATIENCE = 900.0
+"""Seconds for which a controller that does not answer is asked again."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+
+
+class Clock(Protocol):
+    """Time, so that tests can have their own."""
+
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class Submitter:
+    """Turns plans into jobs.
+
+    Args:
+        slurm: where to.
+        ledger: gets an intent before each sbatch and the id after it.
+        clock: time.
+        logger: told when the controller is slow to answer.
+    """
+
+    def __init__(self, slurm: Slurm, ledger: Ledger, clock: Clock, logger: logging.Logger) -> None:
+        self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
+
+    def submit(self, plan: Plan, known: Mapping[Ref, str]) -> dict[Ref, str]:
+        """Submit everything, or leave nothing of this plan in the queue.
+
+        Args:
+            plan: what to submit; a dependency leads to an earlier submission of the plan or to `known`.
+            known: job ids of earlier plans.
+
+        Returns:
+            The job id of each submission.
+
+        Raises:
+            SlurmError: a submission failed; those before it have been cancelled.
+            LedgerError: the record cannot be written; what was submitted has been cancelled.
+        """
+        ids: dict[Ref, str] = {}
+        job_id = ChainMap(ids, dict(known)).__getitem__
+        current: Submission | None = None
+        try:
+            for current in plan.submissions:
+                ids[current.ref] = self._submit_one(current, job_id)
+        except BaseException as error:
+            refused = isinstance(error, (SlurmRefused, SlurmMissing))
+            self._withdraw(ids, None if refused else current)
+            if isinstance(error, SlurmRefused) and current is not None:
+                raise SlurmError(_refusal(current, error)) from error
+            raise
+        return ids
+
+    def _submit_one(self, submission: Submission, job_id: Callable[[Ref], str]) -> str:
+        options = [f"--job-name={submission.job_name}", *submission.options]
+        if submission.waits_for is not None:
+            options.append(f"--dependency={render(submission.waits_for, job_id)}")
+        self._ledger.intend(
+            submission.job_name,
+            kind=submission.kind.value,
+            task=submission.ref.task,
+            label=submission.label,
+            attempt=submission.ref.attempt,
+            options=options,
+            log=submission.log,
+            why=submission.why,
+        )
+        found = self._patiently(submission, options)
+        self._ledger.submitted(submission.job_name, found)
+        return found
+
+    def _patiently(self, submission: Submission, options: Sequence[str]) -> str:
+        """Ask a busy controller again, never submitting twice: a lost answer is looked up by the job's name first."""
+        started, pause, lost_answers = self._clock.now(), _FIRST_PAUSE, 0
+        while True:
+            try:
+                found = self._slurm.find(submission.job_name) if lost_answers else ()
+                answer = found[0] if found else self._slurm.submit(options, submission.script)
+                if lost_answers:
+                    self._drop_doubles(submission.job_name, answer)
+            except SlurmUnreachable as error:
+                lost_answers += 1
+                if self._clock.now() - started > PATIENCE:
+                    raise SlurmUnreachable(
+                        f"{error}\nSlurm did not answer for {PATIENCE / 60:.0f} minutes while {submission.label} was "
+                        f"submitted. Whether it is in the queue: squeue --me --name={submission.job_name}"
+                    ) from error
+                self._logger.warning(f"Slurm is busy, asking again in {pause:.0f} s ({error})")
+                self._clock.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                return answer
+
+    def _drop_doubles(self, job_name: str, keep: str) -> None:
+        # A request that timed out may have been carried out after we looked.
+        doubles = [job_id for job_id in self._slurm.find(job_name) if job_id != keep]
+        if doubles:
+            self._slurm.cancel(doubles)
+
+    def _withdraw(self, ids: Mapping[Ref, str], in_doubt: Submission | None) -> None:
+        ours = list(ids.values())
+        try:
+            if in_doubt is not None and in_doubt.ref not in ids:
+                ours += self._slurm.find(in_doubt.job_name)  # its answer may have been lost
+            if ours:
+                self._slurm.cancel(ours)
+                self._ledger.cancelled(ours)
+        except SlurmError as error:
+            message = f"Jobs of this run may be left in the queue ({error}): scancel {' '.join(ours)}"
+            raise SlurmError(message) from error
+
+
+_REMEDIES = (
+    ("invalid account", "set the account: --default-resources slurm_account=NAME (your accounts: sshare -U)"),
+    ("invalid partition", "set an existing partition: --default-resources slurm_partition=NAME (they are: sinfo -s)"),
+    ("requested node configuration", "no node of the partition has what the rule asks for (see: sinfo -N -l)"),
+    ("invalid generic resource", "this cluster does not know the device; check gpu, gpu_model or gres of the rule"),
+    ("qos", "check the rule's qos, or leave it out: it usually comes with the partition"),
+    ("time limit", "shorten the rule's runtime, or take a partition with a longer limit (see: sinfo -s)"),
+)
+
+
+def _refusal(submission: Submission, error: SlurmRefused) -> str:
+    """The refusal with its task, its options and what to do."""
+    remedy = next((text for part, text in _REMEDIES if part in error.answer.lower()), None)
+    lines = [f"Slurm refused the job of {submission.label}: {error.answer or 'no message'}"]
+    options = [option for option in submission.options if not option.startswith(("--chdir", "--output", "--export"))]
+    lines.append(f"  submitted with: sbatch {' '.join(options)}")
+    if remedy:
+        lines.append(f"  what to do: {remedy}")
+    lines.append("  Nothing of this plan was left in the queue.")
+    return "\n".join(lines)

@@ -1,0 +1,19 @@
+"""A real Slurm on this machine, for tests, demonstrations and a first try before the cluster. Import is free of effects."""
+
+from .config import DEFAULT_NODES, Node, Partition, SandboxOptions, kempner_partitions
+from .errors import AlreadyRunning, MissingPrograms, NotReady, NotRunning, SandboxError
+from .sandbox import Sandbox
+
+__all__ = [
+    "DEFAULT_NODES",
+    "AlreadyRunning",
+    "MissingPrograms",
+    "Node",
+    "NotReady",
+    "NotRunning",
+    "Partition",
+    "Sandbox",
+    "SandboxError",
+    "SandboxOptions",
+    "kempner_partitions",
+]

@@ -1,0 +1,73 @@
+"""How a sandbox ends: on demand, or because nobody owns it any more. Whoever calls `take_down` holds the folder's lock."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from . import daemons, processes
+from .errors import AlreadyRunning, SandboxError
+from .folder import Folder, Record
+from .processes import ProcessId
+
+LOOKS_BEFORE_THE_END = 2
+"""How often in a row, once a second, a keeper must find no owner."""
+
+
+def take_down(home: Folder, *, spare_folder: bool = False) -> None:
+    """End every process of the sandbox in this folder and forget it; the logs stay, unless the folder is temporary.
+
+    `spare_folder` keeps the logs even then.
+    """
+    record = home.read()
+    if record is None:
+        return
+    end_processes(record)
+    home.clear(replace(record, temporary=record.temporary and not spare_folder))
+
+
+def end_processes(record: Record) -> None:
+    """Kill the daemons first, so that they start nothing more, and then what their jobs left running."""
+    others = [process for process in record.living.values() if process != ProcessId.this()]
+    processes.kill(others)
+    processes.kill_jobs(str(record.conf), frozenset(record.nodes))
+    daemons.reap(record.processes.values())
+
+
+def make_way(home: Folder) -> None:
+    """Clean up after a dead sandbox in this folder; refuse to touch a living one."""
+    record = home.read()
+    if record is None:
+        return
+    if record.is_elsewhere:
+        msg = (
+            f"{home.path} holds a sandbox of the machine {record.host}: take it down there, choose another folder, "
+            "or remove this one if that machine is gone"
+        )
+        raise SandboxError(msg)
+    if record.lives:
+        msg = f"a sandbox lives in {home.path} already"
+        raise AlreadyRunning(msg)
+    take_down(home)
+
+
+def keep_watch(folder: Path) -> None:
+    """Be the keeper: return when the sandbox is gone, or was taken down because its last owner is."""
+    home = Folder(folder)
+    last: Record | None = None
+    looks = 0
+    while True:
+        time.sleep(1)
+        record = home.read()
+        if record is None:
+            break
+        if record.processes.get("keeper", ProcessId.this()) != ProcessId.this():
+            return  # another sandbox lives here now
+        last = record
+        looks = 0 if home.owners() else looks + 1
+        if looks >= LOOKS_BEFORE_THE_END:
+            with home.locked():
+                if not home.owners():
+                    take_down(home)
+                    return
+    if last is not None:  # the folder was removed under the sandbox
+        end_processes(last)

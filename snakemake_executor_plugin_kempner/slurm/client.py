@@ -1,0 +1,131 @@
+"""Slurm's commands. The only file of the executor that starts a process."""
+
+import os
+import re
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
+from .parse import SACCT_FORMAT, SQUEUE_FORMAT, Record, parse_job_id, parse_sacct, parse_squeue
+
+_IDS_PER_CALL = 500
+
+
+class Slurm(Protocol):
+    """What the executor asks of a scheduler. Held by a contract test on the real Slurm and on the fake one."""
+
+    def submit(self, options: Sequence[str], script: str) -> str:
+        """Submit a script and return its job id.
+
+        Raises:
+            SlurmRefused: waiting will not help.
+            SlurmUnreachable: no answer; the job may or may not be in the queue.
+        """
+
+    def find(self, job_name: str) -> tuple[str, ...]:
+        """Ids of the user's jobs with exactly this name, also of those that have ended, as far as Slurm knows."""
+
+    def queue(self) -> tuple[Record, ...]:
+        """All of the user's jobs that the controller knows: waiting, running, and for a while those that ended."""
+
+    def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
+        """What accounting knows of the jobs; empty on a cluster without accounting."""
+
+    def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
+        """Cancel jobs; those that have ended or are unknown are passed over."""
+
+
+# Answers after which the same request may succeed. The first ones leave open whether it was carried out.
+_BUSY = re.compile(
+    r"Socket timed out|timed out|Unable to contact slurm controller|temporarily unable|Zero Bytes were transmitted"
+    r"|Resource temporarily unavailable|Connection refused|Connection reset|Transport endpoint|Communication"
+    r"|Slurm backup controller in standby|Header lengths are longer|slurm_receive_msg|Unable to connect",
+    re.IGNORECASE,
+)
+
+# What sbatch sets for the job it starts must not become an option of a job submitted from inside it
+# (SLURM_CPUS_PER_TASK, SLURM_MEM_PER_NODE, SLURM_TRES_PER_TASK, …); what the site sets to reach its Slurm must stay.
+_SITE_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT"})
+
+
+def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without the variables of a surrounding Slurm job."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(("SLURM_", "SLURMD_")) or name in _SITE_VARIABLES
+    }
+
+
+class SlurmCommands:
+    """Slurm through its commands: sbatch, squeue, sacct, scancel.
+
+    Args:
+        extra_environment: variables that jobs need beside those of this process.
+        timeout: seconds after which a command that does not answer counts as unreachable.
+    """
+
+    def __init__(self, extra_environment: Mapping[str, str] | None = None, timeout: float = 120) -> None:
+        self._environment = {**submission_environment(os.environ), **(extra_environment or {})}
+        self._timeout = timeout
+        self._has_accounting = True
+
+    def submit(self, options: Sequence[str], script: str) -> str:
+        return parse_job_id(self._call(["sbatch", "--parsable", *options], script))
+
+    def find(self, job_name: str) -> tuple[str, ...]:
+        queued = self._call(["squeue", "--me", "--noheader", "--states=all", f"--name={job_name}", "--format=%A"])
+        ids = {line.strip() for line in queued.splitlines() if line.strip()}
+        return tuple(sorted(ids))
+
+    def queue(self) -> tuple[Record, ...]:
+        argv = ["squeue", "--me", "--noheader", "--states=all", "--array", f"--Format={SQUEUE_FORMAT}"]
+        return parse_squeue(self._call(argv))
+
+    def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
+        records: list[Record] = []
+        ids = sorted(job_ids)
+        for start in range(0, len(ids) if self._has_accounting else 0, _IDS_PER_CALL):
+            chunk = ",".join(ids[start : start + _IDS_PER_CALL])
+            argv = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates"]
+            try:
+                text = self._call([*argv, f"--format={SACCT_FORMAT}", f"--jobs={chunk}"])
+            except SlurmRefused as error:
+                if "accounting storage is disabled" not in error.answer:
+                    raise
+                self._has_accounting = False
+                return ()
+            except SlurmMissing:
+                self._has_accounting = False
+                return ()
+            # A requeued job has one line per run; the last one counts.
+            records += {record.job_id: record for record in parse_sacct(text)}.values()
+        return tuple(records)
+
+    def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
+        ids = sorted(job_ids)
+        state = ["--state=PENDING"] if pending_only else []
+        for start in range(0, len(ids), _IDS_PER_CALL):
+            self._call(["scancel", "--quiet", *state, *ids[start : start + _IDS_PER_CALL]])
+
+    def _call(self, argv: Sequence[str], stdin: str = "") -> str:
+        try:
+            done = subprocess.run(
+                list(argv), input=stdin, capture_output=True, text=True, errors="replace",
+                env=self._environment, timeout=self._timeout, check=False,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise SlurmMissing(f"the program {argv[0]!r} was not found") from None
+        except subprocess.TimeoutExpired:
+            raise SlurmUnreachable(f"{argv[0]} did not answer within {self._timeout:.0f} s") from None
+        except OSError as error:
+            raise SlurmError(f"{argv[0]} could not be started: {error}") from error
+        # scancel answers 0 on errors, so what it printed counts too.
+        if done.returncode != 0 or (argv[0] == "scancel" and _BUSY.search(done.stderr)):
+            if "Could not establish a configuration source" in done.stderr:
+                raise SlurmMissing(f"{argv[0]} finds no configuration (is SLURM_CONF set?)")
+            if _BUSY.search(done.stderr):
+                raise SlurmUnreachable(f"{argv[0]}: {done.stderr.strip()}")
+            raise SlurmRefused(argv, done.returncode, done.stderr or done.stdout)
+        return done.stdout

@@ -1,0 +1,104 @@
+"""Text of Slurm's commands → records. Pure."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..errors import SlurmError
+from .states import NEVER_REASONS, JobState, job_state
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """What Slurm says of one job."""
+
+    job_id: str
+    state: JobState
+    word: str
+    """The state in Slurm's own word."""
+    reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    node: str = ""
+
+    @property
+    def never(self) -> bool:
+        """It will not run, because what it waits for cannot come true."""
+        return self.reason in NEVER_REASONS and self.state in (JobState.WAITING, JobState.CANCELLED)
+
+
+SQUEUE_FORMAT = "JobArrayID:24|,State:24|,Reason:48|,exit_code:16|,NodeList:64"
+SACCT_FORMAT = "JobID,State,Reason,ExitCode,NodeList"
+
+
+def parse_job_id(answer: str) -> str:
+    """The id in the answer of `sbatch --parsable`: `123` or `123;cluster`."""
+    match = re.search(r"^(\d+)(?:;.*)?$", answer.strip(), re.MULTILINE)
+    if match is None:
+        raise SlurmError(f"sbatch answered {answer.strip()!r} where a job id was expected")
+    return match[1]
+
+
+def parse_squeue(text: str) -> tuple[Record, ...]:
+    """Records of `squeue --noheader --Format=SQUEUE_FORMAT`."""
+    return tuple(_records(text, _squeue_exit))
+
+
+def parse_sacct(text: str) -> tuple[Record, ...]:
+    """Records of `sacct --noheader --parsable2 --allocations --format=SACCT_FORMAT`."""
+    return tuple(_records(text, _sacct_exit))
+
+
+def _records(text: str, exit_of: Callable[[str], tuple[int | None, int | None]]) -> Iterator[Record]:
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split("|")]
+        if len(fields) < 5 or not fields[0]:
+            continue
+        job_id, word, reason, ended, node = fields[:5]
+        code, signal = exit_of(ended)
+        state = job_state(word)
+        yield Record(
+            job_id=job_id,
+            state=state,
+            word=word,
+            reason="" if reason in ("None", "(null)") else reason,
+            exit_code=code if state.is_final else None,
+            signal=signal if state.is_final else None,
+            node="" if node.startswith("None") else node,
+        )
+
+
+def _squeue_exit(text: str) -> tuple[int | None, int | None]:
+    # squeue prints the status as wait(2) has it: exit code in the high byte, signal in the low seven bits.
+    if not text.isdigit():
+        return None, None
+    status = int(text)
+    return status >> 8, status & 0x7F or None
+
+
+def _sacct_exit(text: str) -> tuple[int | None, int | None]:
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    return (int(match[1]), int(match[2]) or None) if match else (None, None)
+
+
+_SCONTROL = {
+    "word": r"JobState=(\S+)",
+    "reason": r"Reason=(\S+)",
+    "exit": r"ExitCode=(\d+:\d+)",
+    "node": r"BatchHost=(\S+)",
+}
+
+
+def parse_scontrol_job(job_id: str, text: str) -> Record:
+    """Record of `scontrol --oneliner show job ID`."""
+    found = {name: (match[1] if (match := re.search(pattern, text)) else "") for name, pattern in _SCONTROL.items()}
+    code, signal = _sacct_exit(found["exit"])
+    return Record(
+        job_id=job_id,
+        state=job_state(found["word"]),
+        word=found["word"],
+        reason="" if found["reason"] == "None" else found["reason"],
+        exit_code=code,
+        signal=signal,
+        node=found["node"],
+    )

@@ -1,0 +1,66 @@
+"""Slurm's job states as a table. A state that is not in it is Unknown, and Unknown is never success."""
+
+from enum import Enum
+
+
+class JobState(Enum):
+    """What a job's state means for the task that it runs."""
+
+    WAITING = "waiting"
+    """In the queue, or put back into it."""
+    RUNNING = "running"
+    """Has a node; its end is not decided."""
+    SUCCEEDED = "succeeded"
+    """Ended with exit code 0."""
+    FAILED = "failed"
+    """Ended in another way; `afternotok` holds."""
+    CANCELLED = "cancelled"
+    """Taken out of the queue or stopped, by a person or by Slurm."""
+    UNKNOWN = "unknown"
+    """A word that is not in the table, or no answer."""
+
+    @property
+    def is_final(self) -> bool:
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+# `man squeue`, section JOB STATE CODES; `man sacct` has the same and a few more.
+_TABLE = {
+    "BOOT_FAIL": JobState.FAILED,
+    "CANCELLED": JobState.CANCELLED,
+    "COMPLETED": JobState.SUCCEEDED,
+    "COMPLETING": JobState.RUNNING,  # the processes have ended, the epilog has not: the final state follows
+    "CONFIGURING": JobState.RUNNING,
+    "DEADLINE": JobState.FAILED,
+    "EXPEDITING": JobState.WAITING,
+    "FAILED": JobState.FAILED,
+    "LAUNCH_FAILED": JobState.FAILED,
+    "NODE_FAIL": JobState.FAILED,
+    "OUT_OF_MEMORY": JobState.FAILED,
+    "PENDING": JobState.WAITING,
+    "POWER_UP_NODE": JobState.RUNNING,
+    "PREEMPTED": JobState.FAILED,
+    "RECONFIG_FAIL": JobState.FAILED,
+    "REQUEUE_FED": JobState.WAITING,
+    "REQUEUE_HOLD": JobState.WAITING,
+    "REQUEUED": JobState.WAITING,
+    "RESIZING": JobState.RUNNING,
+    "RESV_DEL_HOLD": JobState.WAITING,
+    "REVOKED": JobState.CANCELLED,
+    "RUNNING": JobState.RUNNING,
+    "SIGNALING": JobState.RUNNING,
+    "SPECIAL_EXIT": JobState.WAITING,  # requeued and held, by the job's own exit code
+    "STAGE_OUT": JobState.RUNNING,
+    "STOPPED": JobState.RUNNING,
+    "SUSPENDED": JobState.RUNNING,
+    "TIMEOUT": JobState.FAILED,
+}
+
+NEVER_REASONS = frozenset({"DependencyNeverSatisfied"})
+"""Reasons of a pending job that will never start. With --kill-on-invalid-dep it is cancelled with the same reason."""
+
+
+def job_state(word: str) -> JobState:
+    """Meaning of a state as Slurm prints it; `CANCELLED by 1000` and `CANCELLED+` are CANCELLED."""
+    name = word.strip().split(" ")[0].rstrip("+").upper()
+    return _TABLE.get(name, JobState.UNKNOWN)

@@ -1,0 +1,146 @@
+"""`python -m snakemake_executor_plugin_kempner.step < spec`: run one attempt of one task and answer for its end.
+
+A parent process and a child: the child becomes the job's Snakemake, the parent stays small, forwards signals,
+checks what the child has left behind and records the end, so that a child killed for its memory is recorded too.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from types import FrameType
+
+from ..plan.step import StepSpec
+
+_POLL = 0.2
+
+
+def main() -> int:
+    """Exit code of the job: 0 only when Snakemake has succeeded and every declared output exists."""
+    spec = StepSpec.from_json(sys.stdin.read())
+    os.chdir(spec.folder)
+    record = _Record(spec)
+    record.write()
+    code = _run(spec)
+    record.write(exit_code=code)
+    return code
+
+
+def _run(spec: StepSpec) -> int:
+    missing = _wait_for(spec.wait_for, spec.latency_wait)
+    if missing:
+        _complain(spec, f"input is not visible on this node after {spec.latency_wait} s (--latency-wait)", missing)
+        return 1
+    code = _run_snakemake(spec)
+    if code == 0 and (missing := _wait_for(spec.outputs, 0)):
+        _complain(spec, "Snakemake has ended with exit code 0, but declared output is missing", missing)
+        return 1
+    return code
+
+
+def _run_snakemake(spec: StepSpec) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        _become_snakemake(spec)
+    _give_own_group(child)
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        # To the whole group: the rule's own process has to hear it too.
+        os.killpg(child, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, forward)
+    while True:
+        try:
+            _, status = os.waitpid(child, 0)
+            break
+        except InterruptedError:
+            continue
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        print(f"kempner: Snakemake was ended by {signal.Signals(-code).name}.", file=sys.stderr)
+        return 128 - code
+    return code
+
+
+def _become_snakemake(spec: StepSpec) -> None:
+    """In the child: run Snakemake and leave, never to return into the parent's code."""
+    code = 1
+    try:
+        _give_own_group(0)
+        # The spec came by standard input; the rule finds there what a batch job has: nothing.
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        from .snakemake_job import run
+
+        code = run(spec)
+    except SystemExit as leave:
+        code = leave.code if isinstance(leave.code, int) else int(bool(leave.code))
+    except BaseException:  # noqa: BLE001 - the child's last word
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _give_own_group(process: int) -> None:
+    # Called on both sides of the fork: whoever comes first, the group exists before a signal is sent to it.
+    try:
+        os.setpgid(process, process)
+    except (PermissionError, ProcessLookupError):
+        return
+
+
+def _wait_for(paths: Iterable[str], seconds: float) -> list[str]:
+    """The paths that do not exist, after waiting for them that long."""
+    end = time.monotonic() + seconds
+    missing = [path for path in paths if not os.path.lexists(path)]
+    while missing and time.monotonic() < end:
+        time.sleep(_POLL)
+        missing = [path for path in missing if not os.path.lexists(path)]
+    return missing
+
+
+def _complain(spec: StepSpec, what: str, paths: list[str]) -> None:
+    shown = [f"  {path}" for path in paths[:20]]
+    if len(paths) > len(shown):
+        shown.append(f"  and {len(paths) - len(shown)} more")
+    print(f"kempner: {spec.task}: {what}:", *shown, sep="\n", file=sys.stderr)
+
+
+class _Record:
+    """What is known of this job, in a file named after its id: rewritten as a whole, so it is never half a record."""
+
+    def __init__(self, spec: StepSpec) -> None:
+        self._job_id = os.environ.get("SLURM_JOB_ID", str(os.getpid()))
+        self._path = f"{spec.records}/{self._job_id}.json"
+        self._known = {
+            "task": spec.task,
+            "attempt": spec.attempt,
+            "job_id": self._job_id,
+            "node": os.environ.get("SLURMD_NODENAME") or os.uname().nodename,
+            "restarts": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+            "start": time.time(),
+        }
+
+    def write(self, exit_code: int | None = None) -> None:
+        if exit_code is not None:
+            self._known |= {"end": time.time(), "exit_code": exit_code}
+        beside = f"{self._path}.new"
+        try:
+            with open(beside, "w", encoding="utf-8") as file:
+                json.dump(self._known, file)
+            os.replace(beside, self._path)
+        except OSError as error:
+            print(f"kempner: this job cannot be recorded in {self._path}: {error.strerror}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

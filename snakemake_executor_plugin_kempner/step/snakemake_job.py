@@ -1,0 +1,61 @@
+"""Snakemake as it has to run inside a job: one attempt, of exactly the given task.
+
+Overrides of Snakemake, each for something its command line cannot say. A process that Snakemake starts for
+a part of the job (a `run:` block in a group) enters here again through `python -m …step.snakemake_job`.
+"""
+
+import sys
+from typing import Any
+
+from ..plan.step import StepSpec
+
+_MODULE = "snakemake_executor_plugin_kempner.step.snakemake_job"
+
+
+def run(spec: StepSpec) -> int:
+    """Run the task of the spec in this process; the exit code of Snakemake."""
+    _one_attempt_only()
+    _exact_targets(spec)
+    return _snakemake(["--target-jobs", *(f"{rule}:" for rule, _ in spec.targets), *spec.arguments])
+
+
+def _snakemake(arguments: list[str]) -> int:
+    from snakemake import cli
+
+    sys.argv = ["snakemake", *arguments]
+    try:
+        cli.main(arguments)
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else int(bool(leave.code))
+    return 0
+
+
+def _one_attempt_only() -> None:
+    """`--retries 0` does not override a rule's own `retries:`; attempts belong to Slurm, each in its own allocation."""
+    from snakemake.executors import local
+    from snakemake.rules import Rule
+
+    Rule.restart_times = property(lambda _self: 0, lambda _self, _value: None)
+
+    format_job_exec = local.Executor.format_job_exec
+
+    def with_this_module(self: Any, job: Any) -> Any:
+        return format_job_exec(self, job).replace("-m snakemake ", f"-m {_MODULE} ", 1)
+
+    local.Executor.format_job_exec = with_this_module
+
+
+def _exact_targets(spec: StepSpec) -> None:
+    """`--target-jobs rule:wildcard=value,…` has no spelling for a value with a comma, so the values go past it."""
+    from snakemake import cli
+    from snakemake.target_jobs import TargetSpec
+
+    def targets(arguments: Any) -> Any:
+        return arguments and [TargetSpec(rule, wildcards) for rule, wildcards in spec.targets]
+
+    cli.parse_target_jobs_cli_args = targets
+
+
+if __name__ == "__main__":
+    _one_attempt_only()
+    sys.exit(_snakemake(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""Real Slurms for the tests of this folder; every test here carries the marker `cluster`.
+
+    slurm                    one sandbox for the whole test run, shared by all pytest-xdist workers, no accounting
+    slurm_with_accounting    the same with slurmdbd and MariaDB; started only if a test asks for it
+    private_slurm            a function that starts a sandbox of the test's own, for whoever breaks things
+
+Other workers use the shared ones at the same time: look at and cancel your own jobs only, break nothing. Job 1 of
+every sandbox is its own first trial (`sandbox-probe`).
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from snakemake_executor_plugin_kempner.sandbox import MissingPrograms, Sandbox, SandboxOptions
+
+HERE = Path(__file__).parent
+SHARED = SandboxOptions(max_array_size=10_001, max_job_count=20_000)
+
+
+class StartSlurm(Protocol):
+    """Starts a sandbox that ends with the test; options are those of `SandboxOptions`, by name."""
+
+    def __call__(self, *, accounting: bool = False, **options: Any) -> Sandbox: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test below this folder, so that none is run without Slurm by mistake."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The shared sandbox without accounting."""
+    yield from _shared(tmp_path_factory, "slurm", accounting=False)
+
+
+@pytest.fixture(scope="session")
+def slurm_with_accounting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The shared sandbox with accounting."""
+    yield from _shared(tmp_path_factory, "slurm_with_accounting", accounting=True)
+
+
+@pytest.fixture
+def private_slurm() -> Iterator[StartSlurm]:
+    """Start sandboxes for this test alone: `private_slurm(accounting=True, min_job_age=2, …)`, options by name."""
+    with ExitStack() as stack:
+
+        def start(*, accounting: bool = False, **options: Any) -> Sandbox:
+            wanted = SandboxOptions(**options)
+            return stack.enter_context(_or_skip(lambda: Sandbox.start(accounting=accounting, options=wanted)))
+
+        yield start
+
+
+def _shared(factory: pytest.TempPathFactory, name: str, *, accounting: bool) -> Iterator[Sandbox]:
+    base = factory.getbasetemp()
+    # A worker's own folder lies inside the one that all workers of a run have in common.
+    common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    sandbox = _or_skip(lambda: Sandbox.share(common / name, accounting=accounting, options=SHARED))
+    try:
+        yield sandbox
+    finally:
+        sandbox.leave()
+
+
+def _or_skip(start: Callable[[], Sandbox]) -> Sandbox:
+    """Skip where Slurm is not installed, unless KEMPNER_REQUIRE_SLURM forbids it, as continuous integration should."""
+    try:
+        return start()
+    except MissingPrograms as error:
+        if os.environ.get("KEMPNER_REQUIRE_SLURM"):
+            raise
+        pytest.skip(str(error))

@@ -1,0 +1,7 @@
+rule write:
+    output:
+        "results/written.txt",
+    params:
+        word=config["word"],
+    script:
+        "../scripts/write.py"
