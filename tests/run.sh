@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Sets up what is missing and passes all tests: linters, types, unit tests, and the tests on a private Slurm.
+# Arguments go to pytest: tests/run.sh -m "not cluster"
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source .ci/setup test lint example
+export KEMPNER_REQUIRE_SLURM=1
+ruff check .
+ruff format --check .
+mypy
+exec python -m pytest -n "${PYTEST_WORKERS:-4}" --dist worksteal "$@"
