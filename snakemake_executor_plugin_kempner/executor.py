@@ -17,7 +17,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from .adapt.command import JobCommand
 from .adapt.dag import job_label, read_dag, task_key
 from .adapt.postprocess import leave_to_jobs
-from .adapt.scheduler import locked, withdraw
+from .adapt.scheduler import finish_as_not_needed, locked, withdraw
 from .errors import KempnerError, SlurmError
 from .plan.model import Policy
 from .report import attempt_message, deferred_summary, failure_message, plan_summary
@@ -28,6 +28,7 @@ from .settings import common_settings
 from .slurm.client import SlurmCommands
 
 _SLICE = 0.2
+_REAL_FAILURES = (Outcome.FAILED, Outcome.CANCELLED, Outcome.LOST)
 
 
 class Executor(RemoteExecutor):
@@ -43,6 +44,7 @@ class Executor(RemoteExecutor):
         self._mutex = threading.RLock()
         self._handed_over: dict[str, SubmittedJobInfo] = {}
         self._reported: dict[str, TaskEnded] = {}
+        self._waiting: list[Any] = []
         self._deferred = False
         self._finished_at_last_plan = 0
         self._stopping = False
@@ -69,11 +71,17 @@ class Executor(RemoteExecutor):
             if key in self._reported:  # its end was reported and Snakemake wants it once more
                 del self._reported[key]
                 live.forget(key)
+        self._waiting += jobs
         if any(not live.knows(task_key(job)) for job in jobs):
-            self._plan_or_report(live, jobs)
-        for job in jobs:
-            if live.knows(task_key(job)):
-                self._connect(live, job)
+            self._plan_or_report(live, self._waiting)
+        self._connect_planned(live)
+
+    def _connect_planned(self, live: LiveRun) -> None:
+        """Connect the jobs that were handed over and are planned; a declared dependency may keep one waiting."""
+        planned = [job for job in self._waiting if live.knows(task_key(job))]
+        self._waiting = [job for job in self._waiting if not live.knows(task_key(job))]
+        for job in planned:
+            self._connect(live, job)
 
     def _start(self) -> LiveRun:
         run = uuid.uuid4().hex[:8]
@@ -85,10 +93,18 @@ class Executor(RemoteExecutor):
             workdir=str(self.workflow.workdir_init),
             python=self.get_python_executable(),
             kill_on_invalid_dep=not self.executor_settings.no_kill_on_invalid_dep,
+            keep_going=self._keep_going,
             precommand=self.workflow.spawned_job_args_factory.precommand(common_settings),
         )
         slurm = SlurmCommands(extra_environment=self.envvars())
-        ledger = Ledger(folder, run=run, command=sys.argv, workdir=os.getcwd())
+        ledger = Ledger(
+            folder,
+            run=run,
+            command=sys.argv,
+            workdir=os.getcwd(),
+            keep_going=policy.keep_going,
+            kill_on_invalid_dep=policy.kill_on_invalid_dep,
+        )
         self._live = LiveRun(policy, slurm, ledger, SystemClock(), self.logger)
         self._command = JobCommand(self.workflow, common_settings, folder)
         leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
@@ -102,17 +118,18 @@ class Executor(RemoteExecutor):
         except KempnerError as error:
             if first:
                 raise
-            for job in jobs:
-                if not live.knows(task_key(job)):
-                    job.attempt = job.restart_times + 1  # asking again would be refused again
-                    self.run_job_pre(job)
-                    self.report_job_error(SubmittedJobInfo(job), msg=f"{error}\n")
+            refused = [job for job in jobs if not live.knows(task_key(job))]
+            self._waiting = [job for job in self._waiting if job not in refused]
+            for job in refused:
+                job.attempt = job.restart_times + 1  # asking again would be refused again
+                self.run_job_pre(job)
+                self.report_job_error(SubmittedJobInfo(job), msg=f"{error}\n")
 
     def _plan(self, live: LiveRun, ready: Sequence[Any]) -> None:
         if live.open_jobs:
             self._handle(live.observe())  # a job that has ended is never named as a dependency
         self._finished_at_last_plan = _finished(self.dag)
-        reading = read_dag(self.workflow, self._command, f"{live.policy.folder}/ended", ready, live.knows)
+        reading = read_dag(self.workflow, self._command, live.policy.folder, ready, live.knows)
         plan = live.submit(reading.tasks)
         self._deferred = bool(reading.deferred)
         if plan.submissions:
@@ -127,14 +144,16 @@ class Executor(RemoteExecutor):
     def _connect(self, live: LiveRun, job: Any) -> None:
         """Register a job whose Slurm job is in the queue already, and report at once if it has ended."""
         key = task_key(job)
-        self.run_job_pre(job)
-        info = SubmittedJobInfo(job, external_jobid=live.job(key).job_id)
+        submitted, ended = live.job(key), live.ended(key)
+        info = SubmittedJobInfo(job, external_jobid=submitted.job_id if submitted else None)
         self._handed_over[key] = info
+        if submitted:
+            self.run_job_pre(job)
+            self.logger.info(f"{job_label(job)} is Slurm job {submitted.job_id} (log: {_short(submitted.log)}).")
         # The job marks its outputs as incomplete when it starts, and clears the mark at its end: a mark made here
         # might come after that. So the job is not registered a second time, nor watched by the base class.
         RealExecutor.report_job_submission(self, info, register_job=False)
-        self.logger.info(f"{job_label(job)} is Slurm job {info.external_jobid} (log: {_short(live.job(key).log)}).")
-        if ended := live.ended(key):
+        if ended:
             self._report(ended)
 
     # --- watching -----------------------------------------------------------------------------------------------
@@ -154,10 +173,11 @@ class Executor(RemoteExecutor):
         with locked(self.workflow.scheduler):
             ready = [info.job for key, info in self._handed_over.items() if key not in self._reported]
             try:
-                self._plan(live, ready)
+                self._plan(live, [*ready, *self._waiting])
             except KempnerError as error:
                 # The same plan is made again, and its error reported, when Snakemake hands over the job at fault.
                 self.logger.warning(str(error))
+        self._connect_planned(live)
 
     async def sleep(self) -> None:
         """Until the next query is due; in slices, so that a run that ends is not held up."""
@@ -176,7 +196,7 @@ class Executor(RemoteExecutor):
                     self._attempt_failed(event)
                 case TaskEnded() if event.task in self._handed_over:
                     self._report(event)
-                case TaskEnded() if event.outcome not in (Outcome.SUCCEEDED, Outcome.BLOCKED) and not self._stopping:
+                case TaskEnded() if event.outcome in _REAL_FAILURES and not self._stopping:
                     self.logger.error(failure_message(event))
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
@@ -194,15 +214,24 @@ class Executor(RemoteExecutor):
         if event.task in self._reported:
             return
         self._reported[event.task] = event
-        if event.outcome is Outcome.SUCCEEDED:
-            self.report_job_success(info)
-            return
-        if self._stopping and event.outcome in (Outcome.CANCELLED, Outcome.BLOCKED):
-            withdraw(self.workflow.scheduler, info.job)
-            return
+        match event.outcome:
+            case Outcome.SUCCEEDED:
+                self.report_job_success(info)
+            case Outcome.NOT_NEEDED:
+                self.logger.info(f"{event.label} was not needed{f': {event.why}' if event.why else ''}.")
+                finish_as_not_needed(self.workflow, info.job)
+            case Outcome.BLOCKED:
+                withdraw(self.workflow.scheduler, info.job)
+            case Outcome.CANCELLED if self._stopping:
+                withdraw(self.workflow.scheduler, info.job)
+            case _:
+                self._report_failure(event, info)
+
+    def _report_failure(self, event: TaskEnded, info: SubmittedJobInfo) -> None:
         # Every attempt has been made; Snakemake is not to try once more by itself.
         info.job.attempt = info.job.restart_times + 1
-        self.report_job_error(info, msg=failure_message(event), aux_logs=[str(event.job.log)])
+        logs = [str(event.job.log)] if event.job else []
+        self.report_job_error(info, msg=failure_message(event), aux_logs=logs)
         if not self._keep_going and not self._stopping:
             self._stop_what_has_not_started()
 
@@ -212,7 +241,7 @@ class Executor(RemoteExecutor):
         if self._live is None:
             return
         try:
-            self._live.cancel(pending_only=True)
+            self._live.stop()
         except SlurmError as error:
             self.logger.error(str(error))  # noqa: TRY400
 
@@ -247,7 +276,7 @@ class Executor(RemoteExecutor):
         return any(
             event.record.exit_code is not None and not event.record.signal and path in map(str, info.job.output)
             for key, event in self._reported.items()
-            if event.outcome is Outcome.FAILED and (info := self._handed_over.get(key))
+            if event.outcome is Outcome.FAILED and event.record and (info := self._handed_over.get(key))
         )
 
 

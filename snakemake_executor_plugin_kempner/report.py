@@ -1,5 +1,6 @@
 """What a person reads: what was queued, and what, where and how something failed, with the last lines of its log."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 from .plan.model import Kind, Plan
 from .run.live import AttemptFailed, Job, Outcome, TaskEnded
 from .slurm.parse import Record
+from .slurm.states import JobState
 
 _TAIL_LINES = 15
+_AFTER_LINES = 3
 _TAIL_BYTES = 20_000
 
 
@@ -35,14 +38,15 @@ def _count(number: int, noun: str) -> str:
 
 def failure_message(event: TaskEnded) -> str:
     """The end of a task that did not succeed."""
-    label = event.job.submission.label
+    label, job, record = event.label, event.job, event.record
+    if job is None or record is None:
+        return f"{label} never started: {event.why or 'a task before it failed'}.\n"
     what = {
-        Outcome.BLOCKED: f"{label} never started: a task before it failed.",
-        Outcome.LOST: f"{label} is lost: Slurm does not know job {event.job.job_id} any more and it left no record. "
+        Outcome.LOST: f"{label} is lost: Slurm does not know job {job.job_id} any more and it left no record. "
         "It counts as failed.",
         Outcome.CANCELLED: f"{label} was cancelled.",
-    }.get(event.outcome, f"{label} failed{_which_attempt(event.job)}.")
-    return _with_details(what, event.job, event.record)
+    }.get(event.outcome, f"{label} failed{_which_attempt(job)}.")
+    return _with_details(what, job, record)
 
 
 def attempt_message(event: AttemptFailed) -> str:
@@ -65,7 +69,7 @@ def _with_details(what: str, job: Job, record: Record) -> str:
 
 def _end(record: Record) -> str:
     parts = [record.word]
-    if record.reason:
+    if record.reason and record.state is not JobState.CANCELLED:  # a cancelled job shows what it was waiting for
         parts.append(f"reason {record.reason}")
     if record.signal:
         parts.append(f"signal {record.signal}")
@@ -76,12 +80,18 @@ def _end(record: Record) -> str:
     return ", ".join(parts)
 
 
+_AFTER_THE_CAUSE = re.compile(r"RuleException|WorkflowError|Error in (rule|group)")
+"""Where the job's own Snakemake begins to speak of a failure: what the rule itself said stands before it."""
+
+
 def tail(path: Path) -> list[str]:
-    """The last lines of a log; none when there is no log."""
+    """The last lines that a failed rule wrote to its log; none when there is no log."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    return text.splitlines()[-_TAIL_LINES:]
+    said = [line for line in text.splitlines() if line.strip()]
+    cause = next((number for number, line in enumerate(said) if _AFTER_THE_CAUSE.match(line)), 0)
+    return said[max(0, cause - _TAIL_LINES) : cause + _AFTER_LINES] if cause else said[-_TAIL_LINES:]

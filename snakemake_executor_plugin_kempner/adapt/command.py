@@ -32,6 +32,10 @@ class JobCommand:
             "greedy",
             "--mode",
             "remote",
+            "--quiet",  # a job's log is for what its rule prints; the head has announced the rule already
+            "host",
+            "progress",
+            "rules",
         ]
         if workflow.overwrite_workdir is not None and "--directory" not in self._general:
             self._general += ["--directory", str(Path(workflow.overwrite_workdir).absolute())]

@@ -4,8 +4,9 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from snakemake.common.tbdstring import TBDString
@@ -13,6 +14,7 @@ from snakemake.io import is_flagged
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..errors import Fault, PlanError
+from ..plan.declared import Candidate, Catalogue, Resolution, resolve
 from ..plan.model import Attempt, Edge, Task, label
 from ..plan.resources import RELEVANT
 from ..plan.step import StepSpec
@@ -20,6 +22,10 @@ from .command import JobCommand
 
 _HUGE_MB = 10**9
 """An input size at which a default that has an upper bound has reached it."""
+
+
+DECLARATION = "slurm_dependency"
+"""The resource that declares dependencies."""
 
 
 class NotYetError(Exception):
@@ -50,42 +56,45 @@ def job_label(job: Any) -> str:
 
 
 def read_dag(
-    workflow: Any, command: JobCommand, records: str, ready: Collection[Any], known: Callable[[str], bool]
+    workflow: Any, command: JobCommand, folder: str, ready: Collection[Any], known: Callable[[str], bool]
 ) -> Reading:
     """Everything in the DAG that needs to run and can be planned now.
 
     Args:
         workflow: Snakemake's workflow object; its `dag` is read.
         command: builds the command lines.
-        records: folder for the records of the steps.
+        folder: of the run.
         ready: jobs whose inputs exist, as Snakemake's scheduler found; they are never deferred.
         known: whether a task of this key has been submitted; those are not described again.
 
     Raises:
         PlanError: resources that cannot be evaluated although the inputs exist; all of them.
     """
-    return _Reader(workflow, command, records, ready, known).read()
+    return _Reader(workflow, command, folder, ready, known).read()
 
 
 class _Reader:
     def __init__(
-        self, workflow: Any, command: JobCommand, records: str, ready: Collection[Any], known: Callable[[str], bool]
+        self, workflow: Any, command: JobCommand, folder: str, ready: Collection[Any], known: Callable[[str], bool]
     ) -> None:
         self._workflow, self._dag = workflow, workflow.dag
-        self._command, self._records, self._known = command, records, known
+        self._command, self._folder, self._known = command, folder, known
         self._ready = set(ready)
         self._keys: dict[Any, str] = {}
         self._faults: list[Fault] = []
         self._deferred: dict[Any, str] = {}
 
     def read(self) -> Reading:
+        before = {unit: self._before(unit) for unit in self._units()}
+        declared = self._declared(before)
+        for unit, resolution in declared.items():
+            before[unit] = tuple(dict.fromkeys((*before[unit], *self._by_keys(resolution.edges, before))))
         tasks = []
-        for job, before in self._in_order():
-            reason = self._reason_to_defer(job, before)
-            key = self._key(job)
-            if reason is None and not self._known(key):
+        for job in self._in_order(before):
+            reason = self._reason_to_defer(job, before[job])
+            if reason is None and not self._known(self._key(job)):
                 try:
-                    tasks.append(self._task(job, before))
+                    tasks.append(self._task(job, declared.get(job, Resolution())))
                 except NotYetError as not_yet:
                     reason = str(not_yet)
             if reason is not None:
@@ -102,22 +111,14 @@ class _Reader:
             self._keys[job] = task_key(job)
         return self._keys[job]
 
-    def _in_order(self) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-        """Each unfinished job or group with those it waits for, which come first."""
-        before = {unit: self._before(unit) for unit in self._units()}
-        done: set[Any] = set()
-        for unit in before:
-            stack = [unit]
-            while stack:
-                top = stack[-1]
-                missing = [one for one in before.get(top, ()) if one not in done and one in before]
-                if top in done or not missing:
-                    stack.pop()
-                    if top not in done:
-                        done.add(top)
-                        yield top, before[top]
-                else:
-                    stack.extend(missing)
+    def _in_order(self, before: Mapping[Any, tuple[Any, ...]]) -> Iterable[Any]:
+        """Units, each after those that it waits for."""
+        try:
+            return tuple(TopologicalSorter(before).static_order())
+        except CycleError as error:
+            ring = " → ".join(job_label(unit) for unit in error.args[1])
+            self._faults.append(Fault(where="workflow", what=f"tasks wait for each other in a circle: {ring}"))
+            return ()
 
     def _units(self) -> Iterable[Any]:
         return dict.fromkeys(self._unit(job) for job in self._dag.needrun_jobs())
@@ -135,17 +136,67 @@ class _Reader:
         )
         return tuple(dict.fromkeys(one for one in found if one != unit))
 
+    def _by_keys(self, edges: Iterable[Edge], units: Iterable[Any]) -> Iterator[Any]:
+        keys = {edge.on for edge in edges}
+        return (unit for unit in units if self._key(unit) in keys) if keys else iter(())
+
+    # --- declared dependencies ----------------------------------------------------------------------------------
+
+    def _declared(self, units: Iterable[Any]) -> dict[Any, Resolution]:
+        """What `slurm_dependency` of each unit means, for units that have one."""
+        texts = {unit: found for unit in units if (found := tuple(self._declarations(unit)))}
+        if not texts:
+            return {}
+        catalogue = Catalogue(rules={rule.name for rule in self._workflow.rules}, candidates=self._candidates())
+        resolutions: dict[Any, Resolution] = {}
+        for unit, found in texts.items():
+            each = [
+                resolve(text, where=job_label(unit), task=self._key(unit), wildcards=wildcards, catalogue=catalogue)
+                for text, wildcards in found
+            ]
+            self._faults += (fault for one in each for fault in one.faults)
+            resolutions[unit] = Resolution(
+                edges=tuple(edge for one in each for edge in one.edges),
+                singleton=any(one.singleton for one in each),
+                not_needed="; ".join(one.not_needed for one in each if one.not_needed),
+            )
+        return resolutions
+
+    def _declarations(self, unit: Any) -> Iterator[tuple[str, dict[str, str]]]:
+        for member in _members(unit):
+            if member.rule.resources.get(DECLARATION) is None:
+                continue
+            try:
+                text = member.resources.get(DECLARATION)
+            except Exception as error:  # noqa: BLE001 - a function of the workflow may raise anything
+                what = f"{DECLARATION} cannot be evaluated: {_message(error)}"
+                self._faults.append(Fault(where=job_label(member), what=what))
+                continue
+            if text:
+                yield str(text), {name: str(value) for name, value in member.wildcards_dict.items()}
+
+    def _candidates(self) -> dict[str, list[Candidate]]:
+        found: dict[str, list[Candidate]] = {}
+        for job in self._dag.jobs:
+            is_open = self._dag.needrun(job) and not self._dag.finished(job)
+            task = self._key(self._unit(job)) if is_open else None
+            wildcards = {name: str(value) for name, value in job.wildcards_dict.items()}
+            found.setdefault(job.rule.name, []).append(Candidate(wildcards=wildcards, task=task))
+        return found
+
+    # --- what cannot be planned yet -----------------------------------------------------------------------------
+
     def _reason_to_defer(self, job: Any, before: tuple[Any, ...]) -> str | None:  # noqa: PLR0911 - one per reason
         name = _name(job)
         if job.is_local:
             return f"local rule {name} runs in the head process first"
-        if job in self._ready:
-            return None
         for one in before:
-            if one.is_checkpoint:
+            if one.is_checkpoint and job not in self._ready:
                 return f"checkpoint {_name(one)} decides what follows"
             if one in self._deferred:
                 return self._deferred[one]
+        if job in self._ready:
+            return None
         for member in _members(job):
             if member.has_unfinished_queue_input():
                 return f"{name} reads from a queue that is not finished"
@@ -159,8 +210,12 @@ class _Reader:
 
     # --- one task -----------------------------------------------------------------------------------------------
 
-    def _task(self, job: Any, before: tuple[Any, ...]) -> Task:
+    def _task(self, job: Any, declared: Resolution) -> Task:
         key = self._key(job)
+        if declared.not_needed:
+            return Task(
+                key=key, name=_name(job), wildcards=_wildcards(job), attempts=(), not_needed=declared.not_needed
+            )
         unneeded = tuple(str(file) for file in self._dag.get_unneeded_temp_files(job))
         first = job.attempt
         attempts = []
@@ -177,7 +232,8 @@ class _Reader:
             name=_name(job),
             wildcards=_wildcards(job),
             attempts=tuple(attempts),
-            edges=tuple(Edge(on=self._key(one)) for one in before),
+            edges=(*(Edge(on=self._key(one)) for one in self._before(job)), *declared.edges),
+            singleton=declared.singleton,
         )
 
     def _attempt(self, job: Any, number: int, unneeded: tuple[str, ...]) -> Attempt:
@@ -191,11 +247,12 @@ class _Reader:
                 task=job_label(job),
                 attempt=number,
                 folder=os.getcwd(),
-                records=self._records,
+                records=f"{self._folder}/ended",
                 targets=tuple((spec.rulename, dict(spec.wildcards_dict)) for spec in job.get_target_spec()),
                 arguments=self._command.arguments(job, threads, number, unneeded),
                 wait_for=tuple(str(file) for file in job.get_wait_for_files()) if self._shared_files else (),
                 outputs=tuple(self._outputs_to_verify(job, set(unneeded))),
+                checkpoints=f"{os.path.dirname(self._folder)}/checkpoints/{self._key(job)}",
                 latency_wait=self._workflow.execution_settings.latency_wait,
             ),
         )

@@ -1,4 +1,4 @@
-"""Two things that Snakemake's scheduler has no public method for."""
+"""What Snakemake's scheduler has no public method for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,3 +20,21 @@ def withdraw(scheduler: Any, job: Any) -> None:
     with scheduler._lock:  # noqa: SLF001
         scheduler.running.discard(job)
         scheduler._open_jobs.release()  # noqa: SLF001
+
+
+def finish_as_not_needed(workflow: Any, job: Any) -> None:
+    """Let the scheduler finish a job that was not needed: without outputs, without a record, without a failure.
+
+    A rule without a command that lists its outputs (`rule all`) does not ask for them any more.
+    """
+
+    async def nothing(*_args: Any, **_kwargs: Any) -> None: ...
+
+    members = list(job.jobs) if job.is_group() else [job]
+    files = {str(file) for member in members for file in member.output}
+    with locked(workflow.scheduler):
+        job.postprocess = nothing
+        for dependant in {one for member in members for one in workflow.dag.depending[member]}:
+            if dependant.is_norun:
+                dependant.input = type(dependant.input)([file for file in dependant.input if str(file) not in files])
+    workflow.scheduler.finish_callback(job)

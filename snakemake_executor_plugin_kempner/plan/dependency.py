@@ -39,11 +39,14 @@ class Term:
     """One condition on one submission."""
 
     type: DependencyType
-    on: Ref
+    on: Ref | None
+    """None for `singleton`, which names no job."""
     minutes: int | None = None
     """Delay after the start; only for `after`."""
 
     def render(self, job_id: Callable[[Ref], str]) -> str:
+        if self.on is None:
+            return str(self.type)
         delay = f"+{self.minutes}" if self.minutes else ""
         return f"{self.type}:{job_id(self.on)}{delay}"
 
@@ -84,7 +87,7 @@ def render(expression: Expression, job_id: Callable[[Ref], str]) -> str:
     last: DependencyType | None = None
     for term in expression.terms:
         text = term.render(job_id)
-        if parts and term.type is last:
+        if parts and term.type is last and term.on is not None:
             parts[-1] += text.removeprefix(str(term.type))
         else:
             parts.append(text)

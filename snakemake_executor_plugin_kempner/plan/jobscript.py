@@ -33,5 +33,11 @@ def task_script(policy: Policy, step: StepSpec) -> str:
     return "\n".join(lines)
 
 
+def guard_script(python: str, folder: str) -> str:
+    """The script of a guard of the run in the folder."""
+    command = f"{shlex.quote(python)} -m snakemake_executor_plugin_kempner.run.guard {shlex.quote(folder)}"
+    return f"#!/bin/bash\n# guard: acts on the first failure of the run\nexec {command}\n"
+
+
 def gate_script(label: str) -> str:
     return f"#!/bin/bash\n# gate: one attempt of {_one_line(label)} has succeeded\nexit 0\n"

@@ -16,6 +16,8 @@ class Edge:
     """Key of the other task."""
     type: DependencyType = DependencyType.AFTEROK
     minutes: int | None = None
+    declared: bool = False
+    """Said by the rule (`slurm_dependency`) rather than following from a file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +42,20 @@ class Task:
     wildcards: Mapping[str, str]
     attempts: tuple[Attempt, ...]
     edges: tuple[Edge, ...] = ()
+    singleton: bool = False
+    """Never beside another task of the same rule and user, in whatever run."""
+    not_needed: str = ""
+    """Why nothing has to be submitted for it; empty when something has to."""
+
+    @property
+    def is_handler(self) -> bool:
+        """Runs only when something has failed; not being needed is no failure."""
+        return any(edge.type is DependencyType.AFTERNOTOK for edge in self.edges)
+
+    @property
+    def may_follow_failure(self) -> bool:
+        """It was declared to run after another task in whatever way that one ends."""
+        return any(edge.declared and edge.type is not DependencyType.AFTEROK for edge in self.edges)
 
     @property
     def label(self) -> str:
@@ -59,6 +75,8 @@ class Kind(Enum):
     """Runs an attempt of a task."""
     GATE = "gate"
     """Does nothing; stands for "one attempt of the task has succeeded" as a single job id."""
+    GUARD = "guard"
+    """Acts on the first failure when no head lives: takes out of the queue what is not to start any more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,14 +89,18 @@ class Submission:
     """Whose submission this is, for people."""
     job_name: str
     """Unique among the user's jobs; a lost answer of sbatch is found again by it."""
+    shown_name: str = ""
+    """Name in the queue where it is not the unique one: `singleton` goes by the name that jobs have in common."""
     options: tuple[str, ...]
-    """Options of sbatch except --dependency."""
+    """Options of sbatch except --job-name, --comment and --dependency."""
     script: str
     log: str
     """Path of the job's log; `%j` in the file's name stands for the job id."""
     waits_for: Expression | None = None
     why: str = ""
     """Why it waits for what it waits for."""
+    spared: bool = False
+    """Declared to follow a failure, so it stays in the queue when the run stops for one."""
 
     def log_path(self, job_id: str) -> str:
         folder, slash, name = self.log.rpartition("/")
@@ -108,10 +130,16 @@ class Policy:
     """Interpreter of the step."""
     kill_on_invalid_dep: bool = True
     """A job whose dependency can never hold leaves the queue by itself."""
+    keep_going: bool = False
+    """After a failure, what does not depend on it goes on."""
     precommand: str = ""
     """Shell command that each job runs first (Snakemake's --precommand)."""
     first_number: int = 1
     """Number of the plan's first submission; later plans of a run go on counting."""
     standing: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
-    """Tasks submitted by earlier plans of this run: submissions whose success releases what depends on them.
-    An empty tuple is a task that has succeeded."""
+    """Tasks of earlier plans of this run that have not ended: their attempts that have not ended."""
+
+    @property
+    def needs_guard(self) -> bool:
+        """Something has to act on a failure that Slurm's own flags do not cover."""
+        return not (self.keep_going and self.kill_on_invalid_dep)

@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import count
 
 from ..errors import Fault, PlanError
 from .dependency import AnyOf, DependencyType, Expression, Ref, Term, all_of
-from .jobscript import gate_script, task_script
+from .jobscript import gate_script, guard_script, task_script
 from .model import Attempt, Edge, Kind, Plan, Policy, Submission, Task
 from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
 
 _NAME_LENGTH = 60
+_TINY_MEMORY_MB = {Kind.GATE: 50, Kind.GUARD: 300}
+GUARD = "guard"
+"""Stands for a task's key in the reference of a guard."""
 
 
 def make_plan(tasks: Sequence[Task], policy: Policy) -> Plan:
@@ -33,6 +36,8 @@ def make_plan(tasks: Sequence[Task], policy: Policy) -> Plan:
     planner = _Planner(policy=policy, options=options)
     for task in ordered:
         planner.add(task)
+    if policy.needs_guard:
+        planner.add_guard(ordered)
     return Plan(submissions=tuple(planner.submissions), notices=_notices(tasks, options))
 
 
@@ -79,10 +84,14 @@ class _Planner:
         named, not the last alone: when the first succeeds, the second is cancelled, which is "not ok" again.
         """
         refs: list[Ref] = []
+        names: list[str] = []
         for attempt in task.attempts:
             ref = Ref(task.key, attempt.number)
-            self.submissions.append(self._submission(task, attempt, ref, refs))
+            step = replace(attempt.step, earlier_attempts=tuple(names))
+            submission = self._submission(task, replace(attempt, step=step), ref, refs)
+            self.submissions.append(submission)
             refs.append(ref)
+            names.append(submission.job_name)
         self._attempts[task.key] = tuple(refs)
         self._labels[task.key] = task.label
 
@@ -95,21 +104,25 @@ class _Planner:
             kind=Kind.TASK,
             label=task.label,
             job_name=f"{name}.{self.policy.run}.{number}",
+            shown_name=name if task.singleton else "",
             options=(*self._common_options(log), *self.options[task.key, attempt.number].arguments),
             script=task_script(self.policy, attempt.step),
             log=log,
             waits_for=waits_for,
             why=_why(task, earlier),
+            spared=task.may_follow_failure,
         )
 
     def _waits_for(self, task: Task, earlier: Sequence[Ref]) -> Expression | None:
-        edges = [edge for edge in task.edges if self._attempts[edge.on]]
-        if not earlier and len(edges) == 1 and edges[0].type is DependencyType.AFTEROK:
+        edges = task.edges
+        if not earlier and not task.singleton and len(edges) == 1 and edges[0].type is DependencyType.AFTEROK:
             refs = self._attempts[edges[0].on]
             if len(refs) > 1:
                 return AnyOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in refs))
         terms = [term for edge in edges for term in self._terms(edge)]
         terms += [Term(type=DependencyType.AFTERNOTOK, on=ref) for ref in earlier]
+        if task.singleton:
+            terms.append(Term(type=DependencyType.SINGLETON, on=None))
         return all_of(terms)
 
     def _terms(self, edge: Edge) -> list[Term]:
@@ -126,24 +139,59 @@ class _Planner:
     def _gate(self, key: str, refs: tuple[Ref, ...]) -> Ref:
         """One job id for "one of these attempts has succeeded", made when it is first needed."""
         if key not in self._gates:
-            gate = Ref(key, 0)
-            label, number = self._labels.get(key, key), next(self._numbers)
-            log = f"{self.policy.folder}/logs/gates/{number}.%j.log"
-            self.submissions.append(
-                Submission(
-                    ref=gate,
-                    kind=Kind.GATE,
-                    label=label,
-                    job_name=f"gate.{self.policy.run}.{number}",
-                    options=(*self._common_options(log), *self._gate_place, "--time=5", "--mem=50M"),
-                    script=gate_script(label),
-                    log=log,
-                    waits_for=AnyOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in refs)),
-                    why=f"gate: one of {len(refs)} attempts of {label} has succeeded",
-                )
+            label = self._labels.get(key, key)
+            self._gates[key] = self._add_tiny(
+                Kind.GATE,
+                Ref(key, 0),
+                label,
+                gate_script(label),
+                AnyOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in refs)),
+                f"one of {len(refs)} attempts of {label} has succeeded",
             )
-            self._gates[key] = gate
         return self._gates[key]
+
+    def add_guard(self, tasks: Iterable[Task]) -> None:
+        """Queue the guard behind the first failure of any task.
+
+        A task with retries is named by its gate, which is COMPLETED when an attempt succeeds and CANCELLED when all
+        have failed. A failure handler that is not needed is cancelled too, and that is no failure. Where Slurm
+        does not take such jobs out of the queue, the guard looks after each end of a job.
+        """
+        handlers: set[str] = set()
+        terms: list[Term] = []
+        for task in tasks:
+            if task.is_handler or any(edge.on in handlers for edge in task.edges):
+                handlers.add(task.key)
+            refs = self._attempts[task.key]
+            if not self.policy.kill_on_invalid_dep:
+                terms += (Term(type=DependencyType.AFTERANY, on=ref) for ref in refs)
+            elif task.key not in handlers:
+                ref = refs[0] if len(refs) == 1 else self._gate(task.key, refs)
+                terms.append(Term(type=DependencyType.AFTERNOTOK, on=ref))
+        if terms:
+            ref = Ref(GUARD, self.policy.first_number)
+            script = guard_script(self.policy.python, self.policy.folder)
+            self._add_tiny(Kind.GUARD, ref, GUARD, script, AnyOf(tuple(terms)), "the first failure")
+
+    def _add_tiny(self, kind: Kind, ref: Ref, label: str, script: str, waits_for: Expression, why: str) -> Ref:
+        number = next(self._numbers)
+        log = f"{self.policy.folder}/logs/{kind.value}s/{number}.%j.log"
+        limits = ("--time=5", f"--mem={_TINY_MEMORY_MB[kind]}M")
+        self.submissions.append(
+            Submission(
+                ref=ref,
+                kind=kind,
+                label=label,
+                job_name=f"{kind.value}.{self.policy.run}.{number}",
+                options=(*self._common_options(log), *self._gate_place, *limits),
+                script=script,
+                log=log,
+                waits_for=waits_for,
+                why=f"{kind.value}: {why}",
+                spared=True,
+            )
+        )
+        return ref
 
     def _cheapest_place(self) -> tuple[str, ...]:
         """Where gates run: with the first task that asks for no device, else like any task."""

@@ -132,9 +132,11 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
             faults.append(Fault(where=where, what=f"resource {name}={value!r} {error}"))
             return None
 
-    for row in ROWS:
-        if (given := first_given(resources, row.names)) and (text := take(given[0], row.convert, given[1])):
-            arguments.append(f"{row.option}={text}")
+    arguments += (
+        f"{row.option}={text}"
+        for row in ROWS
+        if (given := first_given(resources, row.names)) and (text := take(given[0], row.convert, given[1]))
+    )
     arguments += [f"--gres={text}" for text in _gres(resources, take, where, faults)]
 
     cpus = first_given(resources, ("cpus_per_task",)) or ("threads", max(threads, 1))
@@ -216,10 +218,13 @@ def _extra(extra: Value | None, where: str, faults: list[Fault]) -> list[str]:
     except ValueError as error:
         faults.append(Fault(where=where, what=f"slurm_extra={extra!r} cannot be read: {error}"))
         return []
-    for word in words:
-        option = re.match(r"--([\w-]+)|-(\w)", word)
-        name = option and (option[1] or option[2])
-        if name in OWNED_OPTIONS:
-            what = f"slurm_extra sets {word.split('=')[0]}, which the plugin sets itself"
-            faults.append(Fault(where=where, what=what, remedy="remove it there"))
+    faults += (
+        Fault(
+            where=where,
+            what=f"slurm_extra sets {word.split('=')[0]}, which the plugin sets itself",
+            remedy="remove it there",
+        )
+        for word in words
+        if (option := re.match(r"--([\w-]+)|-(\w)", word)) and (option[1] or option[2]) in OWNED_OPTIONS
+    )
     return words

@@ -26,6 +26,10 @@ class StepSpec:
     """Files that must be visible on the node before the start."""
     outputs: tuple[str, ...] = ()
     """Files and folders that must exist before the job may end with exit code 0."""
+    earlier_attempts: tuple[str, ...] = ()
+    """Names of the jobs of earlier attempts: when a person cancelled one of them, there is no further attempt."""
+    checkpoints: str = ""
+    """The task's own folder that outlives requeue, attempt and time limit: KEMPNER_CHECKPOINT_DIR."""
     latency_wait: int = 5
     """Seconds to wait for a file that another node has written."""
     version: int = field(default=VERSION)
@@ -40,6 +44,6 @@ class StepSpec:
         if data.get("version") != VERSION:
             raise ValueError(f"step version {data.get('version')!r} is not {VERSION}: job and plugin do not match")
         data["targets"] = tuple((rule, dict(wildcards)) for rule, wildcards in data["targets"])
-        for name in ("arguments", "wait_for", "outputs"):
+        for name in ("arguments", "wait_for", "outputs", "earlier_attempts"):
             data[name] = tuple(data[name])
         return cls(**data)

@@ -7,6 +7,7 @@ an id is a submission whose answer was lost; it can be looked up in Slurm by its
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,70 @@ class Ledger:
                 file.write(line + "\n")
         except OSError as error:
             raise LedgerError(f"The record of this run cannot be written to {self.path}: {error.strerror}") from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A submission as the ledger knows it."""
+
+    kind: str
+    task: str
+    label: str
+    attempt: int
+    spared: bool
+    options: tuple[str, ...]
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """What a ledger says."""
+
+    header: dict[str, Any]
+    entries: tuple[Entry, ...]
+    """Submissions whose job id is known, in order."""
+
+
+def read_ledger(folder: Path) -> Record:
+    """The ledger of a run. A torn last line, of a head that was killed while it wrote, is passed over.
+
+    Raises:
+        LedgerError: there is none, or it has a version that this package does not know.
+    """
+    path = folder / "ledger.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise LedgerError(f"The record of the run cannot be read from {path}: {error.strerror}") from error
+    entries = [entry for line in lines if (entry := _parsed(line)) is not None]
+    if not entries or entries[0].get("version") != VERSION:
+        version = entries[0].get("version") if entries else None
+        raise LedgerError(f"{path} has version {version!r}; this package knows {VERSION}")
+    intents = {entry["intent"]: entry for entry in entries if "intent" in entry}
+    return Record(
+        header=entries[0],
+        entries=tuple(
+            Entry(
+                kind=intent["kind"],
+                task=intent["task"],
+                label=intent["label"],
+                attempt=intent["attempt"],
+                spared=intent["spared"],
+                options=tuple(intent["options"]),
+                job_id=entry["job_id"],
+            )
+            for entry in entries
+            if "submitted" in entry and (intent := intents.get(entry["submitted"]))
+        ),
+    )
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def make_folders(run_folder: Path, logs: Iterable[str]) -> None:

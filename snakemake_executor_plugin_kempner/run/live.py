@@ -8,8 +8,8 @@ from enum import Enum
 from pathlib import Path
 
 from ..errors import SlurmError
-from ..plan.dependency import Ref
-from ..plan.model import Plan, Policy, Submission, Task
+from ..plan.dependency import DependencyType, Ref
+from ..plan.model import Edge, Kind, Plan, Policy, Submission, Task
 from ..plan.planner import make_plan
 from ..slurm.client import Slurm
 from ..slurm.parse import Record
@@ -31,6 +31,12 @@ class Outcome(Enum):
     """Never started, because a task before it failed."""
     LOST = "lost"
     """Slurm does not know it and it left no record. Never counted as success."""
+    NOT_NEEDED = "not needed"
+    """A failure handler, or what depends on one, and nothing has failed. Neither a success nor a failure."""
+
+    @property
+    def is_failure(self) -> bool:
+        return self not in (Outcome.SUCCEEDED, Outcome.NOT_NEEDED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,9 +77,13 @@ class AttemptFailed:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskEnded:
     task: str
+    label: str
     outcome: Outcome
-    job: Job
-    record: Record
+    why: str = ""
+    """Of a task for which nothing was submitted."""
+    job: Job | None = None
+    """The submission that decided it; None when nothing was submitted."""
+    record: Record | None = None
 
 
 TaskEvent = TaskStarted | TaskRequeued | AttemptFailed | TaskEnded
@@ -112,6 +122,8 @@ class LiveRun:
         self._tasks: dict[str, _TaskState] = {}
         self._ids: dict[Ref, str] = {}
         self._followed: dict[str, Followed] = {}
+        self._spared: set[str] = set()
+        self._doomed: set[str] = set()
         self._count = 0
         self._failed_queries = 0
         self._last_change = clock.now()
@@ -126,7 +138,7 @@ class LiveRun:
             SlurmError: a submission failed; nothing of this plan is in the queue.
             LedgerError: nothing can be recorded, so nothing was submitted.
         """
-        fresh = self._plannable(tasks)
+        fresh = self._settle(tasks)
         policy = replace(self.policy, standing=self._standing(), first_number=self._count + 1)
         plan = make_plan(fresh, policy)
         make_folders(Path(policy.folder), [one.log for one in plan.submissions])
@@ -137,24 +149,43 @@ class LiveRun:
         for submission in plan.submissions:
             job = Job(submission=submission, job_id=ids[submission.ref])
             self._followed[job.job_id] = Followed(ref=submission.ref, job_id=job.job_id)
-            if submission.ref.attempt:
+            if submission.spared:
+                self._spared.add(job.job_id)
+            if submission.kind is Kind.TASK:
                 self._tasks[submission.ref.task].jobs[submission.ref.attempt] = job
         self._last_change = self._clock.now()
         return plan
 
-    def _plannable(self, tasks: Sequence[Task]) -> list[Task]:
-        barred = {key for key, state in self._tasks.items() if state.ended and not _succeeded(state)}
-        fresh = {task.key: task for task in tasks if task.key not in self._tasks}
-        while behind := {
-            key for key, task in fresh.items() if any(edge.on in barred for edge in task.edges) and key not in barred
-        }:
-            barred |= behind
-        return [task for key, task in fresh.items() if key not in barred]
+    def _settle(self, tasks: Sequence[Task]) -> list[Task]:
+        """The new tasks with the edges that are not decided yet; those that are decided as a whole stay out.
+
+        Args:
+            tasks: each after those it waits for.
+        """
+        fresh: list[Task] = []
+        for task in tasks:
+            if task.key in self._tasks:
+                continue
+            decided = Outcome.NOT_NEEDED if task.not_needed else None
+            open_edges = []
+            for edge in task.edges:
+                ended = self._tasks[edge.on].ended if edge.on in self._tasks else None
+                if ended is None:
+                    open_edges.append(edge)
+                elif outcome := _decided_by(edge, ended.outcome):
+                    decided = outcome if decided is None or outcome is Outcome.BLOCKED else decided
+            if decided is None:
+                fresh.append(replace(task, edges=tuple(open_edges)))
+            else:
+                ended = TaskEnded(task=task.key, label=task.label, outcome=decided, why=task.not_needed)
+                self._tasks[task.key] = _TaskState(task=task, ended=ended)
+        return fresh
 
     def _standing(self) -> dict[str, tuple[Ref, ...]]:
         return {
-            key: () if _succeeded(state) else tuple(Ref(key, number) for number in state.open_attempts)
+            key: tuple(Ref(key, number) for number in state.open_attempts)
             for key, state in self._tasks.items()
+            if state.ended is None
         }
 
     # --- asking -------------------------------------------------------------------------------------------------
@@ -165,11 +196,11 @@ class LiveRun:
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended
 
-    def job(self, task: str) -> Job:
-        """The submission of the task that runs or is the next to run."""
+    def job(self, task: str) -> Job | None:
+        """The submission of the task that runs or is the next to run; None when nothing was submitted for it."""
         state = self._tasks[task]
         numbers = state.open_attempts or list(state.jobs)
-        return state.jobs[numbers[0]]
+        return state.jobs[numbers[0]] if numbers else None
 
     def forget(self, task: str) -> None:
         """Let a task that has ended be submitted once more."""
@@ -217,6 +248,7 @@ class LiveRun:
         never = [job_id for job_id, record in seen.items() if record.never and record.state is JobState.WAITING]
         if never:  # sites without --kill-on-invalid-dep
             self._slurm.cancel(never, pending_only=True)
+            self._doomed |= set(never)
         vanished = self._followed.keys() - seen.keys()
         if vanished:
             seen |= {record.job_id: record for record in self._slurm.accounting(vanished)}
@@ -262,17 +294,36 @@ class LiveRun:
         if state.ended:
             return
         job, later = state.jobs[attempt], state.open_attempts
-        outcome = _outcome(record)
+        outcome = Outcome.BLOCKED if record.never or job.job_id in self._doomed else _OUTCOMES[record.state]
         if later and outcome is Outcome.FAILED:
             yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[later[0]])
             return
         if later and outcome in (Outcome.CANCELLED, Outcome.LOST):
             # What a person cancels is not tried again, and nothing runs twice because its end is not known.
             self.cancel([state.jobs[number].job_id for number in later])
-        state.ended = TaskEnded(task=state.task.key, outcome=outcome, job=job, record=record)
+        if outcome is Outcome.BLOCKED and self._is_not_needed(state.task):
+            outcome = Outcome.NOT_NEEDED
+        state.ended = TaskEnded(task=state.task.key, label=state.task.label, outcome=outcome, job=job, record=record)
         yield state.ended
 
+    def _is_not_needed(self, task: Task) -> bool:
+        """It can no longer start because what it handles has not failed, not because what it needs has."""
+        fates = [
+            _decided_by(edge, state.ended.outcome)
+            for edge in task.edges
+            if (state := self._tasks.get(edge.on)) and state.ended
+        ]
+        return Outcome.NOT_NEEDED in fates and Outcome.BLOCKED not in fates
+
     # --- stopping -----------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Take out of the queue what has not started, except tasks that were declared to follow a failure.
+
+        Raises:
+            SlurmError: as `cancel`.
+        """
+        self.cancel([job_id for job_id in self.open_jobs if job_id not in self._spared], pending_only=True)
 
     def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> None:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.
@@ -290,14 +341,16 @@ class LiveRun:
         self._ledger.cancelled(ids)
 
 
-def _succeeded(state: _TaskState) -> bool:
-    return state.ended is not None and state.ended.outcome is Outcome.SUCCEEDED
-
-
-def _outcome(record: Record) -> Outcome:
-    if record.never:
-        return Outcome.BLOCKED
-    return _OUTCOMES[record.state]
+def _decided_by(edge: Edge, outcome: Outcome) -> Outcome | None:
+    """What becomes of a task when the task at the end of its edge has ended so; None: nothing stands in its way."""
+    match edge.type:
+        case DependencyType.AFTEROK if outcome is Outcome.NOT_NEEDED:
+            return Outcome.NOT_NEEDED
+        case DependencyType.AFTEROK if outcome.is_failure:
+            return Outcome.BLOCKED
+        case DependencyType.AFTERNOTOK if not outcome.is_failure:
+            return Outcome.NOT_NEEDED
+    return None
 
 
 _OUTCOMES: Mapping[JobState, Outcome] = {

@@ -75,7 +75,8 @@ class Submitter:
         return ids
 
     def _submit_one(self, submission: Submission, job_id: Callable[[Ref], str]) -> str:
-        options = [f"--job-name={submission.job_name}", *submission.options]
+        names = [f"--job-name={submission.shown_name or submission.job_name}", f"--comment={submission.job_name}"]
+        options = [*names, *submission.options]
         if submission.waits_for is not None:
             options.append(f"--dependency={render(submission.waits_for, job_id)}")
         self._ledger.intend(
@@ -87,6 +88,7 @@ class Submitter:
             options=options,
             log=submission.log,
             why=submission.why,
+            spared=submission.spared,
         )
         found = self._patiently(submission, options)
         self._ledger.submitted(submission.job_name, found)

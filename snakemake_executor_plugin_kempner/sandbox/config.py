@@ -108,13 +108,12 @@ class Ports:
     controller: int
     accounting: int
     nodes: tuple[int, ...]
-    address: str = "127.0.0.1"
-    """The loopback address at which they are reached."""
-    only_there: bool = True
-    """Whether they may listen at that address only (slurmdbd listens everywhere in any case).
+    only_loopback: bool = True
+    """Whether they may listen on the loopback interface alone (slurmdbd listens everywhere in any case).
 
-    Slurm then binds to what the machine's own *name* stands for, so that must be this address (slurm.conf(5),
-    NoInAddrAny). Else they listen on all interfaces, protected, as any Slurm, by the munge key.
+    Slurm then binds to what the machine's own *name* stands for (slurm.conf(5), NoInAddrAny), so that must be
+    127.0.0.1 as well; with Debian's 127.0.1.1 `srun` waits for ever (measured). Else they listen on all interfaces,
+    protected, as any Slurm, by the munge key.
     """
 
 
@@ -197,10 +196,7 @@ def slurm_conf(options: SandboxOptions, place: Place) -> str:
             *_places(place),
             *_behaviour(options),
             *_records(options, place),
-            *(
-                _node(node, place.ports.address, port)
-                for node, port in zip(options.nodes, place.ports.nodes, strict=True)
-            ),
+            *(_node(node, port) for node, port in zip(options.nodes, place.ports.nodes, strict=True)),
             *(_partition(partition) for partition in partitions),
             *options.slurm_conf,
         ]
@@ -265,13 +261,13 @@ def sacctmgr_commands(options: SandboxOptions, user: str) -> tuple[str, ...]:
 def _identity(options: SandboxOptions, place: Place) -> list[str]:
     return [
         f"ClusterName={options.cluster}",
-        f"SlurmctldHost={place.host}({place.ports.address})",
+        f"SlurmctldHost={place.host}(127.0.0.1)",
         f"SlurmctldPort={place.ports.controller}",
         f"SlurmUser={place.user}",
         f"SlurmdUser={place.user}",
         "AuthType=auth/munge",
         f"AuthInfo=socket={place.munge_socket}",
-        *(["CommunicationParameters=NoInAddrAny,NoCtldInAddrAny"] if place.ports.only_there else []),
+        *(["CommunicationParameters=NoInAddrAny,NoCtldInAddrAny"] if place.ports.only_loopback else []),
     ]
 
 
@@ -338,9 +334,9 @@ def _records(options: SandboxOptions, place: Place) -> list[str]:
     return lines
 
 
-def _node(node: Node, address: str, port: int) -> str:
+def _node(node: Node, port: int) -> str:
     words = [
-        f"NodeName={node.name} NodeHostname={node.name} NodeAddr={address} Port={port}",
+        f"NodeName={node.name} NodeHostname={node.name} NodeAddr=127.0.0.1 Port={port}",
         f"CPUs={node.cpus} RealMemory={node.memory_mb} State=UNKNOWN",
     ]
     if node.gpus:

@@ -20,7 +20,7 @@ from pathlib import Path
 from .config import Ports
 from .errors import MissingPrograms, NotReady, SandboxError
 from .folder import Folder
-from .processes import NODE_MARK, ProcessId
+from .processes import ProcessId
 
 SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin", "/usr/local/bin", "/bin")
 """Searched after PATH: an ordinary user's often lacks the folders that daemons are installed in."""
@@ -45,7 +45,7 @@ ONLY_FOR_ACCOUNTING = ("slurmdbd", "sacctmgr", "mariadbd", "mariadb-install-db")
 
 SLURM_VARIABLES = (
     "SLURM", "SLURMD", "SBATCH", "SALLOC", "SRUN", "SCANCEL", "SQUEUE", "SINFO", "SACCT", "SACCTMGR", "SCONTROL",
-    "SPRIO", "SREPORT", "SSHARE", "SSTAT", "SSTART", "STRIGGER",
+    "SPRIO", "SREPORT", "SSHARE", "SSTAT", "STRIGGER",
 )  # fmt: skip
 """First words of the environment variables that Slurm's commands read or set."""
 
@@ -118,13 +118,13 @@ class Launcher:
     def controller(self, ports: Ports) -> ProcessId:
         """Start slurmctld."""
         process = self._start("slurmctld", [self.programs["slurmctld"], "-D", "-f", f"{self.root}/slurm.conf"])
-        self.wait("slurmctld", process, lambda: _listens(socket.AF_INET, (ports.address, ports.controller)), timeout=60)
+        self.wait("slurmctld", process, lambda: _listens(socket.AF_INET, ("127.0.0.1", ports.controller)), timeout=60)
         return process
 
     def node(self, name: str) -> ProcessId:
         """Start the slurmd of one node; that it answers is seen by the controller, not here."""
         argv = [self.programs["slurmd"], "-D", "-N", name, "-f", f"{self.root}/slurm.conf"]
-        return self._start(name, argv, {NODE_MARK: name})
+        return self._start(name, argv)
 
     def accounting(self, ports: Ports) -> ProcessId:
         """Start slurmdbd; the first time it makes its tables."""
@@ -173,7 +173,9 @@ class Launcher:
         user = user_name()
         # A throw-away database needs no durable writes.
         fast = ["--loose-innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=8M"]
-        return ["--no-defaults", f"--user={user}", f"--datadir={self.root}/database", *fast]
+        # A starting MariaDB empties its tmpdir of what looks like its own; in /tmp that hits other servers (measured).
+        places = [f"--datadir={self.root}/database", f"--tmpdir={self.root}/scratch"]
+        return ["--no-defaults", f"--user={user}", *places, *fast]
 
     def _start(self, name: str, argv: Sequence[str], extra: Mapping[str, str] | None = None) -> ProcessId:
         with (self.folder.log / f"{name}.out").open("ab") as log:
@@ -253,13 +255,8 @@ def user_name() -> str:
 def draw_ports(nodes: int) -> Ports:
     """Return ports on which nobody listens now; a daemon may still find its port taken, then new ones are drawn."""
     controller, accounting, *others = _free_ports(2 + nodes)
-    own = _own_address()
     return Ports(
-        controller=controller,
-        accounting=accounting,
-        nodes=tuple(others),
-        address=own or "127.0.0.1",
-        only_there=own is not None,
+        controller=controller, accounting=accounting, nodes=tuple(others), only_loopback=_own_address() == "127.0.0.1"
     )
 
 
@@ -283,12 +280,10 @@ def _free_ports(number: int) -> list[int]:
 
 
 def _own_address() -> str | None:
-    """Return what this machine's name stands for if that is a loopback address (Debian: 127.0.1.1)."""
     try:
-        address = socket.gethostbyname(socket.gethostname())
+        return socket.gethostbyname(socket.gethostname())
     except OSError:
         return None
-    return address if address.startswith("127.") else None
 
 
 def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:

@@ -21,30 +21,28 @@ def take_down(home: Folder, *, spare_folder: bool = False) -> None:
     record = home.read()
     if record is None:
         return
-    end_processes(record)
-    home.clear(replace(record, temporary=record.temporary and not spare_folder))
-
-
-def end_processes(record: Record) -> None:
-    """Kill the daemons first, so that they start nothing more, and then what their jobs left running."""
-    others = [process for process in record.living.values() if process != ProcessId.this()]
-    processes.kill(others)
-    processes.kill_jobs(str(record.conf), frozenset(record.nodes))
-    daemons.reap(record.processes.values())
-
-
-def make_way(home: Folder) -> None:
-    """Clean up after a dead sandbox in this folder; refuse to touch a living one."""
-    record = home.read()
-    if record is None:
-        return
     if record.is_elsewhere:
         msg = (
             f"{home.path} holds a sandbox of the machine {record.host}: take it down there, choose another folder, "
             "or remove this one if that machine is gone"
         )
         raise SandboxError(msg)
-    if record.lives:
+    end_processes(home, record)
+    home.clear(replace(record, temporary=record.temporary and not spare_folder))
+
+
+def end_processes(home: Folder, record: Record) -> None:
+    """Kill the daemons first, so that they start nothing more, and then what their jobs left running."""
+    others = [process for process in record.living.values() if process != ProcessId.this()]
+    processes.kill(others)
+    processes.kill_jobs(home.jobs(record))
+    daemons.reap(record.processes.values())
+
+
+def make_way(home: Folder) -> None:
+    """Clean up after a dead sandbox in this folder; refuse to touch a living one."""
+    record = home.read()
+    if record is not None and record.lives:
         msg = f"a sandbox lives in {home.path} already"
         raise AlreadyRunning(msg)
     take_down(home)
@@ -70,4 +68,5 @@ def keep_watch(folder: Path) -> None:
                     take_down(home)
                     return
     if last is not None:  # the folder was removed under the sandbox
-        end_processes(last)
+        end_processes(home, last)
+        home.unlink(last)

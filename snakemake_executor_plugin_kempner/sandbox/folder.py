@@ -25,7 +25,7 @@ from typing import Any
 
 from .config import Ports
 from .errors import NotRunning, SandboxError
-from .processes import ProcessId
+from .processes import Jobs, ProcessId
 
 RECORD_VERSION = 1
 HARMLESS = re.compile(r"/[A-Za-z0-9_./+-]{1,59}")
@@ -118,23 +118,28 @@ class Folder:
     def prepare(self) -> Path:
         """Make the empty folders that the daemons expect and return the harmless spelling of the folder."""
         _remove(self.log)
-        for name in ("log", "state", "spool", "devices", "owners"):
+        for name in ("log", "state", "spool", "devices", "owners", "scratch"):
             (self.path / name).mkdir(exist_ok=True)
         self.path.chmod(0o700)
         return self._harmless()
 
     def clear(self, record: Record | None) -> None:
         """Remove everything but logs and lock, last of all the record; a temporary folder goes whole."""
-        if record is not None and record.root != self.path:
-            with contextlib.suppress(FileNotFoundError):
-                record.root.unlink()
-                record.root.parent.rmdir()
+        if record is not None:
+            self.unlink(record)
         for entry in self.path.iterdir():
             if entry.name not in {"log", "lock", "sandbox.json"}:
                 _remove(entry)
         (self.path / "sandbox.json").unlink(missing_ok=True)
         if record is not None and record.temporary:
             _remove(self.path)
+
+    def unlink(self, record: Record) -> None:
+        """Remove the link through which Slurm reached a folder with an offending name, if there is one."""
+        if record.root != self.path:
+            with contextlib.suppress(FileNotFoundError):
+                record.root.unlink()
+                record.root.parent.rmdir()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -164,6 +169,10 @@ class Folder:
             return []
         found = (ProcessId(*map(int, name.split("-"))) for name in names)
         return [process for process in found if process.is_alive]
+
+    def jobs(self, record: Record) -> Jobs:
+        """Return what the processes of all its jobs have in common."""
+        return Jobs(conf=record.conf, log=self.log, nodes=frozenset(record.nodes))
 
     def tail(self, daemon: str, lines: int = 15) -> str:
         """Return the end of a daemon's log, and of what it said before it had one."""
@@ -198,7 +207,12 @@ def _record(data: dict[str, Any]) -> Record:
         root=Path(data["root"]),
         nodes=tuple(data["nodes"]),
         accounting=data["accounting"],
-        ports=Ports(**{**ports, "nodes": tuple(ports["nodes"])}),
+        ports=Ports(
+            controller=ports["controller"],
+            accounting=ports["accounting"],
+            nodes=tuple(ports["nodes"]),
+            only_loopback=ports.get("only_loopback", False),
+        ),
         temporary=data["temporary"],
         host=data["host"],
         boot=data["boot"],

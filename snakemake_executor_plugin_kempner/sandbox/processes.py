@@ -16,9 +16,6 @@ from .errors import SandboxError
 
 STEP_DAEMON = "slurmstepd"
 
-NODE_MARK = "KEMPNER_SANDBOX_NODE"
-"""Variable in the environment of each slurmd; its step daemons inherit it, their jobs do not."""
-
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
@@ -67,23 +64,31 @@ def kill(processes: Iterable[ProcessId], *, timeout: float = 10) -> None:
         time.sleep(0.01)
 
 
-def kill_jobs(conf: str, nodes: frozenset[str]) -> None:
-    """Kill what the jobs of this sandbox left on these nodes: Slurm's step daemons and all below them."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Jobs:
+    """What tells the processes of a sandbox's jobs from all others."""
+
+    conf: Path
+    """Their SLURM_CONF."""
+    log: Path
+    """The folder of the daemons' logs."""
+    nodes: frozenset[str]
+
+
+def kill_jobs(jobs: Jobs) -> None:
+    """Kill what these jobs left running: Slurm's step daemons and all below them."""
     for _ in range(100):
-        found = _job_processes(conf, nodes)
+        found = _processes_of(jobs)
         if not found:
             return
         kill(found)
-    msg = f"the jobs of the sandbox {conf} start processes faster than they can be killed"
+    msg = f"the jobs of the sandbox {jobs.conf} start processes faster than they can be killed"
     raise SandboxError(msg)
 
 
-def _job_processes(conf: str, nodes: frozenset[str]) -> set[ProcessId]:
-    """Find them by environment, and by descent for those that cleared it.
-
-    Slurm gives every process of a job SLURM_CONF and SLURMD_NODENAME. A shell in which the user exported SLURM_CONF
-    lacks the second, or, inside a job of a real cluster, has another node's name.
-    """
+def _processes_of(jobs: Jobs) -> set[ProcessId]:
+    """Find the step daemons, the processes whose environment tells where they belong, and the descendants of both."""
+    logs = {str(jobs.log.resolve() / f"{node}.log") for node in jobs.nodes}
     parents: dict[int, int] = {}
     roots: set[int] = set()
     for pid in _pids():
@@ -91,16 +96,20 @@ def _job_processes(conf: str, nodes: frozenset[str]) -> set[ProcessId]:
         if fields is None:
             continue
         parents[pid] = int(fields[1])
-        environment = _environment(pid)
-        if environment.get("SLURM_CONF") == conf and _node_of(pid, environment) in nodes:
+        if _is_of_job(pid, jobs) or (_is_step_daemon(pid) and not logs.isdisjoint(_open_files(pid))):
             roots.add(pid)
     family = {pid for pid in parents if not roots.isdisjoint(_line(pid, parents))} - {os.getpid()}
     return {found for pid in family if (found := ProcessId.of(pid)) is not None}
 
 
-def _node_of(pid: int, environment: dict[str, str]) -> str | None:
-    """Return the node a job's process belongs to; a step daemon has no SLURMD_NODENAME, hence our mark."""
-    return environment.get("SLURMD_NODENAME") or (environment.get(NODE_MARK) if _is_step_daemon(pid) else None)
+def _is_of_job(pid: int, jobs: Jobs) -> bool:
+    """Whether a process has the environment of one of the jobs.
+
+    A shell in which the user exported SLURM_CONF lacks SLURMD_NODENAME or, inside a job of a real cluster, has
+    another node's.
+    """
+    environment = _environment(pid)
+    return environment.get("SLURM_CONF") == str(jobs.conf) and environment.get("SLURMD_NODENAME") in jobs.nodes
 
 
 def _is_step_daemon(pid: int) -> bool:
@@ -108,6 +117,20 @@ def _is_step_daemon(pid: int) -> bool:
         return Path(os.readlink(f"/proc/{pid}/exe")).name.startswith(STEP_DAEMON)
     except OSError:
         return False
+
+
+def _open_files(pid: int) -> set[str]:
+    """Return the files a process has open.
+
+    A step daemon is known by its log: it overwrites its environment with its title (Slurm 24.11).
+    """
+    folder = f"/proc/{pid}/fd"
+    found = set()
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(f"{folder}/{name}").removesuffix(" (deleted)"))
+    return found
 
 
 def _line(pid: int, parents: dict[int, int]) -> Iterator[int]:

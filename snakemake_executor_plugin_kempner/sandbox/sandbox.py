@@ -163,7 +163,7 @@ class Sandbox:
         """Crash a node. With `with_jobs=False` only its slurmd dies, and its jobs run on unattended."""
         self._stop(name, hard=True)
         if with_jobs:
-            processes.kill_jobs(str(self.conf), frozenset({name}))
+            processes.kill_jobs(replace(self.home.jobs(self.home.record), nodes=frozenset({name})))
 
     def start_node(self, name: str) -> None:
         """Boot a crashed node and return when the controller can use it."""

@@ -24,7 +24,7 @@ class Slurm(Protocol):
         """
 
     def find(self, job_name: str) -> tuple[str, ...]:
-        """Ids of the user's jobs with exactly this name, also of those that have ended, as far as Slurm knows."""
+        """Ids of the user's jobs with exactly this name or comment, also of those that have ended, as far as Slurm knows."""
 
     def queue(self) -> tuple[Record, ...]:
         """All of the user's jobs that the controller knows: waiting, running, and for a while those that ended."""
@@ -75,9 +75,9 @@ class SlurmCommands:
         return parse_job_id(self._call(["sbatch", "--parsable", *options], script))
 
     def find(self, job_name: str) -> tuple[str, ...]:
-        queued = self._call(["squeue", "--me", "--noheader", "--states=all", f"--name={job_name}", "--format=%A"])
-        ids = {line.strip() for line in queued.splitlines() if line.strip()}
-        return tuple(sorted(ids))
+        queued = self._call(["squeue", "--me", "--noheader", "--states=all", "--format=%A|%j|%k"])
+        rows = [line.strip().split("|", 2) for line in queued.splitlines() if line.count("|") >= 2]
+        return tuple(sorted({job_id for job_id, name, comment in rows if job_name in (name, comment)}))
 
     def queue(self) -> tuple[Record, ...]:
         argv = ["squeue", "--me", "--noheader", "--states=all", "--array", f"--Format={SQUEUE_FORMAT}"]

@@ -6,13 +6,18 @@ checks what the child has left behind and records the end, so that a child kille
 
 import json
 import os
+import resource
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterable
 from types import FrameType
 
+from ..errors import SlurmError
 from ..plan.step import StepSpec
+from ..slurm.client import SlurmCommands
+from ..slurm.states import JobState
 
 _POLL = 0.2
 
@@ -29,15 +34,39 @@ def main() -> int:
 
 
 def _run(spec: StepSpec) -> int:
+    if spec.earlier_attempts and (cancelled := _cancelled_before(spec)):
+        print(f"kempner: {spec.task}: {cancelled} was cancelled, so there is no further attempt.", file=sys.stderr)
+        return 1
     missing = _wait_for(spec.wait_for, spec.latency_wait)
     if missing:
         _complain(spec, f"input is not visible on this node after {spec.latency_wait} s (--latency-wait)", missing)
         return 1
+    os.makedirs(spec.checkpoints, exist_ok=True)
+    os.environ["KEMPNER_CHECKPOINT_DIR"] = os.path.abspath(spec.checkpoints)
     code = _run_snakemake(spec)
     if code == 0 and (missing := _wait_for(spec.outputs, 0)):
         _complain(spec, "Snakemake has ended with exit code 0, but declared output is missing", missing)
         return 1
+    if code == 0:
+        # A later run of the same task starts anew; it must not resume what is finished.
+        shutil.rmtree(spec.checkpoints, ignore_errors=True)
     return code
+
+
+def _cancelled_before(spec: StepSpec) -> str:
+    """The job of an earlier attempt that a person cancelled: `afternotok` holds after that too, but nobody wants it."""
+    slurm = SlurmCommands()
+    try:
+        states = {record.job_id: record for record in slurm.queue()}
+        jobs = [job_id for name in spec.earlier_attempts for job_id in slurm.find(name)]
+    except SlurmError as error:
+        print(f"kempner: Slurm could not be asked about earlier attempts: {error}", file=sys.stderr)
+        return ""
+    for job_id in jobs:
+        record = states.get(job_id)
+        if record is not None and record.state is JobState.CANCELLED and not record.never:
+            return f"Slurm job {job_id}"
+    return ""
 
 
 def _run_snakemake(spec: StepSpec) -> int:
@@ -132,7 +161,8 @@ class _Record:
 
     def write(self, exit_code: int | None = None) -> None:
         if exit_code is not None:
-            self._known |= {"end": time.time(), "exit_code": exit_code}
+            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+            self._known |= {"end": time.time(), "exit_code": exit_code, "peak_memory_mb": peak}
         beside = f"{self._path}.new"
         try:
             with open(beside, "w", encoding="utf-8") as file:

@@ -132,7 +132,7 @@ def _files(folder: Path) -> dict[str, Entry]:
 
 def _entry(path: Path) -> Entry:
     if path.is_symlink():
-        return Entry(kind="link", content=os.readlink(path))
+        return Entry(kind="link", content=str(path.readlink()))
     protected = not path.stat().st_mode & WRITE_BITS
     if path.is_dir():
         return Entry(kind="folder", protected=protected)
@@ -156,8 +156,9 @@ def _records(folder: Path) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for notes in folder.rglob(".snakemake"):
         for path in _files_below(notes / "metadata"):
-            name = f"metadata of {_recorded_name(path.relative_to(notes / 'metadata'))}"
-            entries[name] = Entry(kind="provenance", content=_provenance(path, folder))
+            name = _recorded_name(path.relative_to(notes / "metadata"))
+            if (notes.parent / name).exists():  # records of removed files are never read again
+                entries[f"metadata of {name}"] = Entry(kind="provenance", content=_provenance(path, folder))
         for area in MUST_BE_EMPTY:
             for path in _files_below(notes / area):
                 entries[path.relative_to(folder).as_posix()] = Entry(kind="leftover")

@@ -7,18 +7,19 @@ Set `MATRIX_EXECUTOR=local` to try the table itself, without Slurm.
 
 import importlib.util
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 
 import pytest
-
 from comparison import Outcome, Tree, differences, fresh_copy, run_snakemake, snapshot
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 ALWAYS_VARYING = ("benchmarks/*",)
 TAIL = 6000
+SECONDS_TO_LEAVE_THE_QUEUE = 15
 
 GATHERED = "".join(f"split/{item}.txt\n{item}\n" for item in ("1-of-2", "2-of-2"))
 
@@ -73,6 +74,8 @@ class Executor:
     name: str
     args: tuple[str, ...]
     environment: Mapping[str, str]
+    waiting: Callable[[], str] = str
+    """Lists what waits in the queue, a line for each submission, ending with its folder."""
 
     def run(self, case: Case, folder: Path, *args: str) -> Outcome:
         """Call Snakemake in a folder."""
@@ -170,8 +173,12 @@ CASES = (
     Case(name="localrules", text={"after.txt": "before\ntask none\ntask none\n"}),
     Case(
         name="retries",
-        args=("second_try",),
-        text={"second_try.txt": "done\n", "second_try.runs": "100 10\n200 20\n"},
+        args=("after_second_try",),
+        text={
+            "after_second_try.txt": "done\nplain\n",
+            "after_second_try.runs": "ran\n",
+            "second_try.runs": "100 10\n200 20\n",
+        },
     ),
     Case(
         name="retries that are used up",
@@ -180,6 +187,21 @@ CASES = (
         steps=(Step(exit_code=1),),
         text={"never.runs": "tried\ntried\n"},
         gone=("never.txt", "after_never.txt", "after_never.runs"),
+        settles=False,
+    ),
+    Case(
+        name="localrule that fails",
+        workflow="failing_localrule",
+        steps=(Step(exit_code=1),),
+        text={"before.txt": "before\n"},
+        gone=("middle.txt", "after.txt", "after.runs"),
+        settles=False,
+    ),
+    Case(
+        name="checkpoint that fails",
+        workflow="failing_checkpoint",
+        steps=(Step(exit_code=1),),
+        gone=("parts", "gathered.txt", "gather.runs"),
         settles=False,
     ),
     Case(name="modules", text={"answered.txt": "good day\nanswer\n"}, gone=("never.txt",)),
@@ -250,6 +272,7 @@ CASES = (
         text={"elsewhere/out/made.txt": "source\nset\n"},
         gone=("out",),
     ),
+    Case(name="workdir", text={"elsewhere/made.txt": "source\n"}, gone=("made.txt",)),
     Case(name="workflow in a subfolder", workflow="subfolder", text={"results/written.txt": "structured\n"}),
     Case(
         name="odd characters",
@@ -320,8 +343,13 @@ def executor(request: pytest.FixtureRequest) -> Executor:
     name = os.environ.get("MATRIX_EXECUTOR", "kempner")
     if name == "local":
         return _local()
-    environment: Mapping[str, str] = request.getfixturevalue("slurm").environment
-    return Executor(name=name, args=("--executor", name, "--jobs", "20"), environment=environment)
+    slurm = request.getfixturevalue("slurm")
+    return Executor(
+        name=name,
+        args=("--executor", name, "--jobs", "20"),
+        environment=slurm.environment,
+        waiting=lambda: slurm.run("squeue", "--noheader", "--states=PENDING", "--format=%i %j %R %Z"),
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=attrgetter("name"))
@@ -350,7 +378,7 @@ def _play(case: Case, executor: Executor, folder: Path) -> Tree:
         outcome = (_local() if step.local else executor).run(case, folder, *step.args)
         said = _checked(outcome, step.exit_code, step.says)
     tree = snapshot(folder, varying=(*ALWAYS_VARYING, *case.varying))
-    broken = [*_broken_promises(case, tree), *_disagreements(case, folder)]
+    broken = [*_broken_promises(case, tree), *_disagreements(case, folder), *_orphans(executor, folder)]
     assert not broken, f"With {executor.name}:\n" + "\n".join(broken) + f"\nIt said:\n{said}"
     if case.settles:
         _checked(executor.run(case, folder), 0, "Nothing to be done")
@@ -380,3 +408,13 @@ def _broken_promises(case: Case, tree: Tree) -> list[str]:
 def _disagreements(case: Case, folder: Path) -> list[str]:
     contents = {path: (folder / path).read_text() for path in case.same}
     return [] if len(set(contents.values())) <= 1 else [f"not the same: {contents}"]
+
+
+def _orphans(executor: Executor, folder: Path) -> list[str]:
+    """Nothing of a run that is over may wait in the queue for long."""
+    deadline = time.monotonic() + SECONDS_TO_LEAVE_THE_QUEUE
+    while left := [line for line in executor.waiting().splitlines() if str(folder) in line]:
+        if time.monotonic() > deadline:
+            return [f"still in the queue: {line}" for line in left]
+        time.sleep(0.5)
+    return []

@@ -1,0 +1,39 @@
+"""The real Slurm keeps the contract that the fake one is built on."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from contract import SlurmContract, World
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
+from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
+
+pytestmark = pytest.mark.cluster
+
+
+class RealWorld:
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.slurm = SlurmCommands(extra_environment={"SLURM_CONF": str(sandbox.conf)})
+        version = sandbox.run("sbatch", "--version").split()[1]
+        self.drops_unknown_ids = int(version.split(".")[0]) < 24
+
+    def wait(self, is_so: Callable[[], bool]) -> None:
+        end = time.monotonic() + 60
+        while not is_so():
+            assert time.monotonic() < end, "it never came true"
+            time.sleep(0.3)
+
+
+class TestRealSlurm(SlurmContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def world(cls, slurm: Sandbox) -> World:
+        return RealWorld(slurm)
+
+
+class TestRealSlurmWithAccounting(SlurmContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def world(cls, slurm_with_accounting: Sandbox) -> World:
+        return RealWorld(slurm_with_accounting)

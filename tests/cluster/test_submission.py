@@ -1,0 +1,624 @@
+"""What reaches the queue, when, and what becomes of it whatever happens to the head process."""
+
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from comparison import SECONDS_PER_RUN, Outcome, differences, run_snakemake, snapshot
+from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxError
+
+PATIENCE = 120
+SMALL = (Node(name="n1", cpus=8, memory_mb=16_000),)
+OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"})
+UNTIL_GO = "until [ -e go ]; do sleep 0.2; done"
+"""Shell: hold a task back until the test has seen enough and makes the file `go`."""
+
+
+# --- a workflow, the head that runs it, and its jobs in the queue ---------------------------------------------------
+
+
+def written(folder: Path, snakefile: str) -> Path:
+    """A folder with this Snakefile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "Snakefile").write_text(textwrap.dedent(snakefile))
+    return folder
+
+
+def arguments(*more: str, jobs: int = 20) -> tuple[str, ...]:
+    return ("--executor", "kempner", "--jobs", str(jobs), "--latency-wait", "10", "--scheduler", "greedy", "--nocolor", *more)
+
+
+def run(slurm: Sandbox, folder: Path, *more: str, **extra: str) -> Outcome:
+    """Run a workflow to its end; `extra` are environment variables."""
+    return run_snakemake(folder, arguments(*more), {**slurm.environment, **extra})
+
+
+def assert_settled(slurm: Sandbox, folder: Path, *more: str) -> None:
+    again = run(slurm, folder, "--dry-run", *more)
+    assert "Nothing to be done" in again.output, again.output
+
+
+class Head:
+    """A head process that a test watches and mistreats; at the end neither it nor a job of it is left."""
+
+    def __init__(self, slurm: Sandbox, folder: Path, *more: str, jobs: int = 20, **extra: str) -> None:
+        self._slurm, self._folder = slurm, folder
+        self._may_be_gone = False
+        self._log = folder.parent / f"{folder.name}.head-{time.monotonic_ns()}.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *arguments(*more, jobs=jobs)],
+                cwd=folder,
+                env={**slurm.environment, **extra},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
+    def signal(self, number: int) -> None:
+        """Signal the head and all it has started, as a terminal does."""
+        os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        self._may_be_gone = True
+        self.signal(signal.SIGKILL)
+        self._process.wait(10)
+
+    def end(self) -> int:
+        """The exit code, once it ends by itself."""
+        self._may_be_gone = True
+        try:
+            return self._process.wait(SECONDS_PER_RUN)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the head does not end. It said:\n{self.said}") from None
+
+    def until(self, is_so: Callable[[], object], *, timeout: float = PATIENCE) -> None:
+        """Wait for something to come true; when it does not, show what the head and the queue say."""
+        deadline = time.monotonic() + timeout
+        while not is_so():
+            if time.monotonic() > deadline or not (self.lives or self._may_be_gone or is_so()):
+                queue = "\n".join(map(str, queued(self._slurm, self._folder)))
+                raise AssertionError(f"it never came true. The queue:\n{queue}\nThe head said:\n{self.said}")
+            time.sleep(0.2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.lives:
+            self.kill()
+        cancel_all(self._slurm, self._folder)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queued:
+    """A job as squeue shows it."""
+
+    job_id: str
+    rule: str
+    state: str
+    memory: str
+    """As squeue writes it: `1200M`."""
+    waits_for: frozenset[tuple[str, str]]
+    """Type and job id of each dependency that is still open."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in OVER
+
+
+def queued(slurm: Sandbox, folder: Path) -> list[Queued]:
+    """The jobs that run in this folder, also those that have ended, in the order of their submission."""
+    lines = slurm.run("squeue", "--me", "-h", "-t", "all", "-o", "%A|%j|%T|%m|%E|%Z").splitlines()
+    rows = (line.split("|", 5) for line in lines)
+    found = [
+        Queued(
+            job_id=job_id,
+            rule=name.rsplit(".", 2)[0],
+            state=state,
+            memory=memory,
+            waits_for=frozenset(re.findall(r"(after\w*):(\d+)", dependency)),
+        )
+        for job_id, name, state, memory, dependency, workdir in rows
+        if workdir == str(folder)
+    ]
+    return sorted(found, key=lambda one: int(one.job_id))
+
+
+def of_rule(jobs: list[Queued], rule: str) -> list[Queued]:
+    return [one for one in jobs if one.rule == rule]
+
+
+def states(slurm: Sandbox, folder: Path) -> dict[str, str]:
+    """State by rule, for workflows in which each rule has one job."""
+    return {one.rule: one.state for one in queued(slurm, folder)}
+
+
+def all_over(slurm: Sandbox, folder: Path) -> bool:
+    return all(one.is_over for one in queued(slurm, folder))
+
+
+def cancel_all(slurm: Sandbox, folder: Path) -> None:
+    """Leave nothing of a test in the queue."""
+    try:
+        left = [one.job_id for one in queued(slurm, folder) if not one.is_over]
+        if left:
+            slurm.run("scancel", *left)
+    except SandboxError:  # the controller of a private Slurm may be down
+        return
+
+
+def go(folder: Path) -> None:
+    (folder / "go").touch()
+
+
+# --- everything at once ---------------------------------------------------------------------------------------------
+
+DIAMOND = f"""
+rule sink:
+    input:
+        expand("work-{{n}}.txt", n=range(3)),
+    output:
+        "sink.txt",
+    shell:
+        "cat {{input}} > {{output}}"
+
+
+rule work:
+    input:
+        "source.txt",
+    output:
+        "work-{{n}}.txt",
+    shell:
+        "(cat {{input}}; echo {{wildcards.n}}) > {{output}}"
+
+
+rule source:
+    output:
+        "source.txt",
+    shell:
+        "{UNTIL_GO}; echo source > {{output}}"
+"""
+DIAMOND_MAKES = "source\n0\nsource\n1\nsource\n2\n"
+
+
+def test_the_whole_diamond_is_in_the_queue_before_its_first_task_has_ended(
+    slurm_with_accounting: Sandbox, tmp_path: Path
+) -> None:
+    slurm, folder = slurm_with_accounting, written(tmp_path / "run", DIAMOND)
+    with Head(slurm, folder) as head:
+        head.until(lambda: len(queued(slurm, folder)) == 5)
+        jobs = queued(slurm, folder)
+        go(folder)
+        assert head.end() == 0, head.said
+
+    (source,) = of_rule(jobs, "source")
+    work = of_rule(jobs, "work")
+    (sink,) = of_rule(jobs, "sink")
+    assert source.waits_for == frozenset()
+    assert [one.waits_for for one in work] == [{("afterok", source.job_id)}] * 3
+    assert sink.waits_for == {("afterok", one.job_id) for one in work}
+    assert (folder / "sink.txt").read_text() == DIAMOND_MAKES
+
+    times = accounted(slurm, [one.job_id for one in jobs])
+    assert max(one.submit for one in times.values()) <= times[source.job_id].end
+    assert all(times[source.job_id].end <= times[one.job_id].start for one in work)
+    assert all(times[one.job_id].end <= times[sink.job_id].start for one in work)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When accounting says that a job was submitted, started and ended: texts that sort."""
+
+    submit: str
+    start: str
+    end: str
+
+
+def accounted(slurm: Sandbox, job_ids: list[str]) -> Mapping[str, Times]:
+    """Accounting lags behind the controller: ask until each job has its end."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        words = ("sacct", "-X", "-n", "-P", "-o", "JobID,Submit,Start,End", "-j", ",".join(job_ids))
+        rows = (line.split("|") for line in slurm.run(*words).splitlines())
+        found = {job_id: Times(*times) for job_id, *times in rows}
+        if found.keys() == set(job_ids) and all(one.end != "Unknown" for one in found.values()):
+            return found
+        assert time.monotonic() < deadline, f"accounting never knew the ends: {found}"
+        time.sleep(0.5)
+
+
+def test_one_job_at_a_time_still_queues_all_and_finishes(slurm: Sandbox, tmp_path: Path) -> None:
+    """`--jobs 1` limits what Snakemake hands over, not what Slurm may see."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule all:
+            input:
+                expand("{{n}}.txt", n=range(3)),
+
+        rule each:
+            output:
+                "{{n}}.txt",
+            shell:
+                "touch {{wildcards.n}}.started; {UNTIL_GO}; touch {{output}}"
+        """,
+    )
+    with Head(slurm, folder, jobs=1) as head:
+        head.until(lambda: len(list(folder.glob("*.started"))) == 3)
+        go(folder)
+        assert head.end() == 0, head.said
+    assert len(list(folder.glob("*.txt"))) == 3
+
+
+# --- the end of the head --------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_cancels_exactly_the_jobs_of_this_run(slurm: Sandbox, tmp_path: Path) -> None:
+    """The same user's other jobs are none of its business, even one with the name of a rule."""
+    folder = written(tmp_path / "run", DIAMOND)
+    with bystander(slurm, tmp_path, name="source") as other, Head(slurm, folder) as head:
+        head.until(lambda: states(slurm, folder).get("source") == "RUNNING" and "jobid" in head.said)
+        head.signal(signal.SIGINT)
+        code = head.end()
+        head.until(lambda: all_over(slurm, folder))
+        left = {one.state for one in queued(slurm, folder)}
+        (its,) = [one.state for one in queued(slurm, tmp_path) if one.job_id == other]
+        said = head.said
+    assert code != 0
+    assert left == {"CANCELLED"}
+    assert its == "RUNNING"
+    assert "Cancelled the 5 Slurm jobs of this run" in said
+
+
+@contextmanager
+def bystander(slurm: Sandbox, folder: Path, *, name: str) -> Iterator[str]:
+    """A running job of the same user that has nothing to do with the run."""
+    words = ("sbatch", "--parsable", "-D", str(folder), "-o", "/dev/null", "-J", name, "--mem=50")
+    job_id = slurm.run(*words, stdin="#!/bin/bash\nsleep 600\n").strip()
+    try:
+        yield job_id
+    finally:
+        slurm.run("scancel", job_id)
+
+
+def test_when_the_head_is_killed_the_jobs_finish_without_it(slurm: Sandbox, tmp_path: Path) -> None:
+    """kill -9, a dead login node: nothing of ours is needed any more."""
+    folder = written(tmp_path / "run", DIAMOND)
+    with Head(slurm, folder) as head:
+        head.until(lambda: len(queued(slurm, folder)) == 5)
+        head.kill()
+        go(folder)
+        head.until(lambda: all_over(slurm, folder))
+        ends = {one.state for one in queued(slurm, folder)}
+    assert ends == {"COMPLETED"}
+    assert (folder / "sink.txt").read_text() == DIAMOND_MAKES
+    assert_settled(slurm, folder)
+
+
+# --- failure --------------------------------------------------------------------------------------------------------
+
+FAILURE = """
+rule all:
+    input:
+        "after_bad.txt",
+        "after_running.txt",
+
+
+rule bad:
+    output:
+        "bad.txt",
+    shell:
+        "until [ -e running.started ]; do sleep 0.2; done; echo no such gene; exit 7"
+
+
+rule after_bad:
+    input:
+        "bad.txt",
+    output:
+        "after_bad.txt",
+    shell:
+        "touch {output}"
+
+
+rule running:
+    output:
+        "running.txt",
+    shell:
+        "touch running.started; until [ -e go ]; do sleep 0.2; done; echo ran > {output}"
+
+
+rule after_running:
+    input:
+        "running.txt",
+    output:
+        "after_running.txt",
+    shell:
+        "cp {input} {output}"
+"""
+
+
+def test_after_a_failure_what_has_not_started_is_cancelled_and_what_runs_finishes(
+    slurm: Sandbox, tmp_path: Path
+) -> None:
+    folder = written(tmp_path / "run", FAILURE)
+    with Head(slurm, folder) as head:
+        head.until(lambda: states(slurm, folder).get("after_running") == "CANCELLED")
+        assert states(slurm, folder)["running"] == "RUNNING"
+        go(folder)
+        assert head.end() == 1, head.said
+        ends = states(slurm, folder)
+    assert ends == {"bad": "FAILED", "after_bad": "CANCELLED", "running": "COMPLETED", "after_running": "CANCELLED"}
+    assert (folder / "running.txt").read_text() == "ran\n"
+    assert "exit code 1" in head.said
+    assert "no such gene" in head.said
+
+
+def test_with_keep_going_what_does_not_depend_on_the_failure_is_finished(slurm: Sandbox, tmp_path: Path) -> None:
+    folder = written(tmp_path / "run", FAILURE)
+    with Head(slurm, folder, "--keep-going") as head:
+        head.until(lambda: states(slurm, folder).get("after_bad") == "CANCELLED" and "bad failed" in head.said)
+        go(folder)
+        assert head.end() == 1, head.said
+        ends = states(slurm, folder)
+    assert ends == {"bad": "FAILED", "after_bad": "CANCELLED", "running": "COMPLETED", "after_running": "COMPLETED"}
+    assert (folder / "after_running.txt").read_text() == "ran\n"
+
+
+def test_a_task_that_fails_twice_is_tried_three_times_each_in_its_own_job(slurm: Sandbox, tmp_path: Path) -> None:
+    """Each attempt has the memory that is meant for it; the dependant waits for the one that succeeds."""
+    folder = written(
+        tmp_path / "run",
+        """
+        rule after:
+            input:
+                "stubborn.txt",
+            output:
+                "after.txt",
+            shell:
+                "cp {input} {output}; echo ran >> after.runs"
+
+        rule stubborn:
+            output:
+                "stubborn.txt",
+            retries: 2
+            resources:
+                mem_mb=lambda wildcards, attempt: 600 * attempt,
+            shell:
+                "echo $SLURM_JOB_ID {resources.mem_mb} >> tries"
+                " && test $(wc -l < tries) -eq 3 && echo third > {output}"
+        """,
+    )
+    outcome = run(slurm, folder)
+    assert outcome.exit_code == 0, outcome.output
+    jobs = queued(slurm, folder)
+    attempts = of_rule(jobs, "stubborn")
+    expected = [(one.job_id, memory) for one, memory in zip(attempts, ("600", "1200", "1800"), strict=True)]
+    assert [tuple(line.split()) for line in (folder / "tries").read_text().splitlines()] == expected
+    assert [one.memory for one in attempts] == ["600M", "1200M", "1800M"]
+    assert [one.state for one in attempts] == ["FAILED", "FAILED", "COMPLETED"]
+    assert (folder / "after.txt").read_text() == "third\n"
+    assert (folder / "after.runs").read_text() == "ran\n"
+
+
+# --- resources ------------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_gets_the_gpus_it_asks_for(slurm: Sandbox, tmp_path: Path) -> None:
+    folder = written(
+        tmp_path / "run",
+        """
+        rule train:
+            output:
+                "devices.txt",
+            resources:
+                slurm_partition="kempner",
+                gpu=2,
+            shell:
+                "echo $CUDA_VISIBLE_DEVICES > {output}"
+        """,
+    )
+    outcome = run(slurm, folder)
+    assert outcome.exit_code == 0, outcome.output
+    devices = (folder / "devices.txt").read_text().strip().split(",")
+    assert len(set(devices)) == 2
+    assert all(device.isdigit() for device in devices)
+
+
+def test_a_tiny_memory_request_leaves_room_for_snakemake_itself(
+    private_slurm: Callable[..., Sandbox], tmp_path: Path
+) -> None:
+    """`mem_mb=5` may be all that the command needs, but the job also holds the Snakemake that runs it."""
+    slurm = private_slurm(nodes=SMALL, enforce_memory=True)
+    folder = written(
+        tmp_path / "run",
+        """
+        rule tiny:
+            output:
+                "tiny.txt",
+            resources:
+                mem_mb=5,
+            shell:
+                "sleep 3; echo survived > {output}"
+        """,
+    )
+    outcome = run(slurm, folder)
+    assert outcome.exit_code == 0, outcome.output
+    assert (folder / "tiny.txt").read_text() == "survived\n"
+    assert "Memory raised to" in outcome.output
+
+
+# --- clusters differ ------------------------------------------------------------------------------------------------
+
+CHAIN_THAT_FAILS = """
+rule third:
+    input:
+        "second.txt",
+    output:
+        "third.txt",
+    shell:
+        "echo half > {output}; exit 3"
+
+
+rule second:
+    input:
+        "first.txt",
+    output:
+        "second.txt",
+    shell:
+        "cp {input} {output}"
+
+
+rule first:
+    output:
+        "first.txt",
+    shell:
+        "echo first > {output}"
+"""
+
+
+def test_accounting_makes_no_difference(slurm: Sandbox, slurm_with_accounting: Sandbox, tmp_path: Path) -> None:
+    """Neither to the files nor to what is said of a failure."""
+    trees, failures = [], []
+    for name, cluster in (("without", slurm), ("with", slurm_with_accounting)):
+        folder = written(tmp_path / name, CHAIN_THAT_FAILS)
+        outcome = run(cluster, folder)
+        assert outcome.exit_code == 1, outcome.output
+        trees.append(snapshot(folder))
+        failures.append(re.sub(r"Slurm job \d+", "Slurm job N", "\n".join(re.findall(r"third failed.*\n.*", outcome.output))))
+    assert not differences(*trees)
+    assert failures[0] == failures[1]
+    assert "exit code 1" in failures[0]
+
+
+# --- a controller in trouble ----------------------------------------------------------------------------------------
+
+CHAIN = f"""
+rule second:
+    input:
+        "first.txt",
+    output:
+        "second.txt",
+    shell:
+        "cp {{input}} {{output}}; echo second >> runs.txt"
+
+
+rule first:
+    output:
+        "first.txt",
+    shell:
+        "{UNTIL_GO}; echo first > {{output}}; echo first >> runs.txt"
+"""
+
+
+@pytest.mark.parametrize("accounting", [False, True], ids=["without accounting", "with accounting"])
+def test_ends_that_the_controller_has_forgotten_are_still_known(
+    private_slurm: Callable[..., Sandbox], tmp_path: Path, *, accounting: bool
+) -> None:
+    """A head that was asleep for longer than MinJobAge finds none of its jobs in the queue."""
+    slurm = private_slurm(accounting=accounting, nodes=SMALL, min_job_age=2)
+    bad = """
+    rule all:
+        default_target: True
+        input:
+            "second.txt",
+            "after_bad.txt",
+
+    rule bad:
+        output:
+            "bad.txt",
+        shell:
+            "exit 3"
+
+    rule after_bad:
+        input:
+            "bad.txt",
+        output:
+            "after_bad.txt",
+        shell:
+            "touch {output}"
+    """
+    folder = written(tmp_path / "run", CHAIN + textwrap.dedent(bad))
+    with Head(slurm, folder, "--keep-going") as head:
+        head.until(lambda: len(queued(slurm, folder)) == 4)
+        head.signal(signal.SIGSTOP)
+        go(folder)
+        head.until(lambda: not queued(slurm, folder), timeout=150)
+        head.signal(signal.SIGCONT)
+        assert head.end() == 1, head.said
+    assert (folder / "runs.txt").read_text() == "first\nsecond\n"
+    assert "bad failed" in head.said
+    assert "second failed" not in head.said
+    assert "lost" not in head.said
+    assert "2 of 5 steps" in head.said
+
+
+def test_a_controller_that_is_away_while_jobs_run_is_waited_for(
+    private_slurm: Callable[..., Sandbox], tmp_path: Path
+) -> None:
+    """A failed query is never read as the end of a task, and the user hears of it."""
+    slurm = private_slurm(nodes=SMALL)
+    folder = written(tmp_path / "run", CHAIN)
+    with Head(slurm, folder) as head:
+        head.until(lambda: states(slurm, folder).get("first") == "RUNNING" and "jobid" in head.said)
+        slurm.stop_controller()
+        go(folder)
+        time.sleep(20)
+        slurm.start_controller()
+        assert head.end() == 0, head.said
+    assert "Slurm could not be asked" in head.said
+    assert (folder / "runs.txt").read_text() == "first\nsecond\n"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_submission_that_times_out_is_made_exactly_once(slurm: Sandbox, tmp_path: Path, when: str) -> None:
+    """A busy controller may have taken the job although it never answered."""
+    folder = written(tmp_path / "run", CHAIN)
+    go(folder)
+    sbatch = shutil.which("sbatch", path=slurm.environment["PATH"])
+    wrapper = tmp_path / "bin" / "sbatch"
+    wrapper.parent.mkdir()
+    wrapper.write_text(
+        f"""#!/bin/bash
+        echo call >> {tmp_path}/calls
+        if [ $(wc -l < {tmp_path}/calls) -le 2 ]; then
+            {f'{sbatch} "$@" > {tmp_path}/lost' if when == "after" else "cat > /dev/null"}
+            echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
+            exit 1
+        fi
+        exec {sbatch} "$@"
+        """
+    )
+    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
+    path = os.pathsep.join((str(wrapper.parent), slurm.environment["PATH"]))
+    with Head(slurm, folder, PATH=path) as head:
+        assert head.end() == 0, head.said
+        jobs = queued(slurm, folder)
+    assert [(one.rule, one.state) for one in jobs] == [("first", "COMPLETED"), ("second", "COMPLETED")]
+    assert "Slurm is busy, asking again" in head.said
+    assert (folder / "runs.txt").read_text() == "first\nsecond\n"

@@ -1,0 +1,29 @@
+"""Fixtures of all tests. Modules beside this file (`fakes`, `strategies`, `contract`, …) are imported by their name."""
+
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+pytest.register_assert_rewrite("contract")
+
+
+@pytest.fixture
+def golden() -> Callable[[str, str], None]:
+    """Compare a text with the file of that name in `tests/golden`; KEMPNER_ACCEPT=1 writes the file instead."""
+
+    def check(name: str, text: str) -> None:
+        path = GOLDEN / f"{name}.txt"
+        if os.environ.get("KEMPNER_ACCEPT"):
+            path.write_text(text)
+        known = path.read_text() if path.exists() else ""
+        if text != known:
+            lines = (one.splitlines(keepends=True) for one in (known, text))
+            diff = "".join(difflib.unified_diff(*lines, f"tests/golden/{name}.txt", "what came out"))
+            pytest.fail(f"{diff}\nIf this is as it should be: KEMPNER_ACCEPT=1 pytest tests -k golden", pytrace=False)
+
+    return check

@@ -1,0 +1,309 @@
+"""What this package believes of a scheduler, as one class of tests: for the fake one always, for the real one if present.
+
+Everything is submitted at once and waited for once (`Scene`); then each test looks at its own part. A job waits for
+another in each of the ways that a job can end, and the table below says what becomes of it.
+"""
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from functools import cached_property
+from typing import Protocol
+
+import pytest
+
+from snakemake_executor_plugin_kempner.errors import SlurmRefused
+from snakemake_executor_plugin_kempner.slurm.client import Slurm
+from snakemake_executor_plugin_kempner.slurm.parse import Record
+from snakemake_executor_plugin_kempner.slurm.states import JobState
+
+KILL = "--kill-on-invalid-dep=yes"
+UNKNOWN_ID = "4000000"
+LONG = "sleep 120"
+
+PARENTS = {
+    "succeeds": "sleep 1; exit 0",
+    "fails": "sleep 1; exit 3",
+    "is killed": "sleep 1; kill -KILL $$",
+    "is cancelled while it runs": LONG,
+    "is cancelled while it waits": "exit 0",
+    "is taken out with its parent": "exit 0",
+}
+RUNS, NEVER, REMOVED = "runs", "never starts", "is removed"
+
+NOT_OK = [parent for parent in PARENTS if parent != "succeeds"]
+FATES = {
+    ("afterok", "succeeds"): RUNS,
+    ("afternotok", "succeeds"): NEVER,
+    **{("afterok", parent): NEVER for parent in NOT_OK},
+    **{("afternotok", parent): RUNS for parent in NOT_OK},
+    **{("afterany", parent): RUNS for parent in PARENTS},
+    **{("after", parent): RUNS for parent in PARENTS},
+}
+"""What becomes of a job that waits in this way for a parent that ends in that way."""
+
+EXPRESSIONS = {
+    "all of two that succeed": ("afterok:{succeeds}:{also succeeds}", RUNS),
+    "all of one that fails and one that still runs": ("afterok:{fails}:{runs on}", REMOVED),
+    "all of different types": ("afterok:{succeeds},afternotok:{fails}", RUNS),
+    "any of one that fails and one that succeeds": ("afterok:{fails}?afterok:{succeeds}", RUNS),
+    "any of one that succeeds and one that still runs": ("afterok:{succeeds}?afterok:{runs on}", RUNS),
+    "any of two that fail": ("afterok:{fails}?afterok:{is killed}", REMOVED),
+    "any of one that fails and one that still runs": ("afterok:{fails}?afterok:{runs on}", "waits"),
+    "a mix is silently any of all": ("afterok:{fails},afterok:{succeeds}?afterok:{is killed}", RUNS),
+    "a bare number means afterany": ("{fails}", RUNS),
+    "the third attempt after one success": ("afternotok:{succeeds},afternotok:{is taken out with its parent}", REMOVED),
+    "after a start": ("after:{runs on}", RUNS),
+    "some minutes after a start": ("after:{runs on}+5", "waits"),
+    "a list with minutes": ("after:{runs on}+5:{succeeds}", "waits"),
+}
+"""Each with --kill-on-invalid-dep=yes."""
+
+
+class World(Protocol):
+    """A scheduler and the time in which it works."""
+
+    slurm: Slurm
+    drops_unknown_ids: bool
+
+    def wait(self, is_so: Callable[[], bool]) -> None:
+        """Until it is so; fails when it takes too long."""
+
+
+class Scene:
+    """All jobs of the contract, submitted at once and waited for once."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.slurm = world, world.slurm
+        self.prefix = f"contract-{uuid.uuid4().hex[:8]}"
+        self.ids: dict[object, str] = {}
+        self._submit_parents()
+        self._submit_children()
+        self._submit_the_rest()
+        self._play()
+
+    def submit(self, key: object, script: str, *options: str, name: str = "") -> str:
+        job_name = f"--job-name={self.prefix}.{name or len(self.ids)}"
+        common = ("--output=/dev/null", "--chdir=/", "--ntasks=1", job_name)
+        self.ids[key] = self.slurm.submit([*common, *options], f"#!/bin/bash\n{script}\n")
+        return self.ids[key]
+
+    def _submit_parents(self) -> None:
+        for parent, script in PARENTS.items():
+            options: list[str] = []
+            if parent == "is cancelled while it waits":
+                options = ["--hold"]
+            if parent == "is taken out with its parent":
+                options = [KILL, f"--dependency=afterok:{self.ids['fails']}"]
+            self.submit(parent, script, *options)
+        self.submit("also succeeds", "exit 0")
+        self.submit("runs on", LONG)
+
+    def _submit_children(self) -> None:
+        for kind, parent in FATES:
+            on = f"--dependency={kind}:{self.ids[parent]}"
+            self.submit((kind, parent), "exit 0", on)
+            self.submit((kind, parent, KILL), "exit 0", on, KILL)
+        for what, (expression, _) in EXPRESSIONS.items():
+            text = expression.format_map({str(key): job_id for key, job_id in self.ids.items()})
+            self.submit(what, "exit 0", f"--dependency={text}", KILL)
+
+    def _submit_the_rest(self) -> None:
+        never = self.submit("child", "exit 0", f"--dependency=afterok:{self.ids['fails']}")
+        self.submit("grandchild", "exit 0", f"--dependency=afterok:{never}")
+        self.submit("grandchild of one to be cancelled", "exit 0", f"--dependency=afterok:{never}")
+        for link in range(4):
+            parent = self.ids[("link", link - 1) if link else "fails"]
+            self.submit(("link", link), "exit 0", f"--dependency=afterok:{parent}", KILL)
+        self.submit("first of the name", LONG, name="single")
+        self.submit("second of the name", "exit 0", "--dependency=singleton", name="single")
+        self.submit("other of the name", "exit 0", name="single")
+        self.submit("with a comment", "exit 0", f"--comment={self.prefix}.comment")
+        self.submit("to be cancelled when it will never run", "exit 0", f"--dependency=afterok:{self.ids['fails']}")
+        self.submit("spared because it runs", LONG)
+        self.submit("cancelled because it waits", "exit 0", "--hold")
+
+    def _play(self) -> None:
+        long = [
+            self.ids[key]
+            for key in ("is cancelled while it runs", "runs on", "first of the name", "spared because it runs")
+        ]
+        self.wait(lambda seen: all(seen[one].state is JobState.RUNNING for one in long))
+        self.slurm.cancel([self.ids["is cancelled while it runs"], self.ids["is cancelled while it waits"]])
+        spared = (self.ids["spared because it runs"], self.ids["cancelled because it waits"])
+        self.slurm.cancel(spared, pending_only=True)
+        hopeless = self.ids["to be cancelled when it will never run"]
+        self.wait(lambda seen: seen[hopeless].never)
+        self.slurm.cancel([hopeless])
+        self.wait(lambda seen: not self._unsettled(seen))
+        self.records  # noqa: B018 - looked at once, before anything else ends
+
+    def wait(self, is_so: Callable[[dict[str, Record]], bool]) -> None:
+        self.world.wait(lambda: is_so(self._look()))
+
+    def _look(self) -> dict[str, Record]:
+        return {record.job_id: record for record in self.slurm.queue()}
+
+    def _unsettled(self, seen: dict[str, Record]) -> Collection[object]:
+        """What has not come to the state in which it stays; whether that is the right one is for the tests to say."""
+        stays = {"runs on", "first of the name", "second of the name", "spared because it runs"}
+        stays |= {"grandchild", "grandchild of one to be cancelled"}
+        stays |= {what for what, (_, fate) in EXPRESSIONS.items() if fate == "waits"}
+        return [key for key, one in self.ids.items() if key not in stays and not _is_settled(seen[one])]
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        return self._look()
+
+    def __getitem__(self, key: object) -> Record:
+        return self.records[self.ids[key]]
+
+    @property
+    def mine(self) -> set[str]:
+        return set(self.ids.values())
+
+    def fate(self, key: object) -> str:
+        return fate(self[key])
+
+    def clear(self) -> None:
+        self.slurm.cancel(list(self.ids.values()))
+
+
+def _is_settled(record: Record) -> bool:
+    return record.state.is_final or record.never
+
+
+def fate(record: Record) -> str:
+    match record.state:
+        case JobState.SUCCEEDED:
+            return RUNS
+        case JobState.CANCELLED if record.never:
+            return REMOVED
+        case JobState.WAITING if record.never:
+            return NEVER
+        case JobState.WAITING:
+            return "waits"
+    return f"is {record.word}, {record.reason}"
+
+
+class SlurmContract(ABC):
+    @pytest.fixture(scope="class")
+    @classmethod
+    @abstractmethod
+    def world(cls) -> World: ...
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def scene(cls, world: World):
+        scene = Scene(world)
+        yield scene
+        scene.clear()
+
+    # --- submitting -------------------------------------------------------------------------------------------------
+
+    def test_submitting_gives_each_job_an_id_of_its_own(self, scene: Scene) -> None:
+        assert all(job_id.isdigit() for job_id in scene.ids.values())
+        assert len(set(scene.ids.values())) == len(scene.ids)
+
+    @pytest.mark.parametrize(
+        ("option", "answer"),
+        [
+            ("--partition=no-such-partition", "nvalid partition"),
+            ("--dependency=afterwards:1", "Job dependency problem"),
+            ("--dependency=afterok:align", "Job dependency problem"),
+        ],
+    )
+    def test_what_waiting_does_not_change_is_refused_and_leaves_no_job(
+        self, scene: Scene, option: str, answer: str
+    ) -> None:
+        name = f"{scene.prefix}.refused"
+        with pytest.raises(SlurmRefused, match=answer):
+            scene.slurm.submit([option, "--output=/dev/null", f"--job-name={name}"], "#!/bin/bash\n")
+        assert scene.slurm.find(name) == ()
+
+    def test_a_job_is_found_by_its_exact_name_whether_it_runs_or_has_ended(self, scene: Scene) -> None:
+        keys = ("first of the name", "second of the name", "other of the name")
+        assert set(scene.slurm.find(f"{scene.prefix}.single")) == {scene.ids[key] for key in keys}
+        assert scene.slurm.find(f"{scene.prefix}.singl") == ()
+
+    def test_a_job_is_found_by_its_comment(self, scene: Scene) -> None:
+        assert scene.slurm.find(f"{scene.prefix}.comment") == (scene.ids["with a comment"],)
+
+    # --- the queue --------------------------------------------------------------------------------------------------
+
+    def test_the_queue_shows_the_exit_code_of_a_job_that_has_ended(self, scene: Scene) -> None:
+        assert scene["succeeds"].exit_code == 0
+        assert scene["fails"].exit_code == 3
+        assert (scene["fails"].state, scene["fails"].word) == (JobState.FAILED, "FAILED")
+
+    def test_the_queue_shows_the_signal_that_ended_a_job(self, scene: Scene) -> None:
+        assert (scene["is killed"].state, scene["is killed"].signal) == (JobState.FAILED, 9)
+
+    def test_the_queue_shows_where_a_job_runs_and_no_exit_code_before_its_end(self, scene: Scene) -> None:
+        running = scene["runs on"]
+        assert running.state is JobState.RUNNING
+        assert running.node
+        assert (running.exit_code, running.signal) == (None, None)
+
+    def test_the_queue_shows_why_a_job_waits(self, scene: Scene) -> None:
+        waiting = scene["second of the name"]
+        assert (waiting.state, waiting.reason, waiting.node) == (JobState.WAITING, "Dependency", "")
+
+    # --- dependencies -----------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("kill", [False, True], ids=["stays", "kill"])
+    @pytest.mark.parametrize(("kind", "parent"), FATES, ids=lambda text: text.replace(" ", "_"))
+    def test_what_becomes_of_a_job_whose_parent(self, scene: Scene, kind: str, parent: str, kill: bool) -> None:
+        expected = FATES[kind, parent]
+        if kill:
+            assert scene.fate((kind, parent, KILL)) == (REMOVED if expected == NEVER else expected)
+        else:
+            assert scene.fate((kind, parent)) == expected
+
+    @pytest.mark.parametrize("what", EXPRESSIONS)
+    def test_what_an_expression_means(self, scene: Scene, what: str) -> None:
+        assert scene.fate(what) == EXPRESSIONS[what][1]
+
+    def test_a_job_behind_one_that_never_starts_waits_without_saying_so(self, scene: Scene) -> None:
+        assert scene.fate("child") == NEVER
+        assert (scene.fate("grandchild"), scene["grandchild"].reason) == ("waits", "Dependency")
+
+    def test_a_chain_is_removed_to_its_end(self, scene: Scene) -> None:
+        assert [scene.fate(("link", link)) for link in range(4)] == [REMOVED] * 4
+
+    def test_a_singleton_waits_for_earlier_jobs_of_its_name(self, scene: Scene) -> None:
+        assert scene.fate("second of the name") == "waits"
+        assert scene.fate("other of the name") == RUNS
+
+    def test_an_id_that_slurm_does_not_know_counts_as_met_or_is_refused(self, scene: Scene) -> None:
+        options = ("--hold", f"--dependency=afterok:{UNKNOWN_ID}")
+        if not scene.world.drops_unknown_ids:
+            with pytest.raises(SlurmRefused, match="Job dependency problem"):
+                scene.submit("unknown", "exit 0", *options)
+            return
+        held = scene.submit("unknown", "exit 0", *options)
+        scene.wait(lambda seen: seen[held].reason == "JobHeldUser")
+
+    # --- cancelling -------------------------------------------------------------------------------------------------
+
+    def test_cancelled_jobs_are_cancelled_not_failed(self, scene: Scene) -> None:
+        for key in ("is cancelled while it runs", "is cancelled while it waits"):
+            assert (scene[key].state, scene[key].never) == (JobState.CANCELLED, False)
+
+    def test_a_job_that_would_never_start_keeps_its_reason_when_it_is_cancelled(self, scene: Scene) -> None:
+        assert scene.fate("to be cancelled when it will never run") == REMOVED
+
+    def test_cancelling_what_waits_spares_what_runs(self, scene: Scene) -> None:
+        assert scene["spared because it runs"].state is JobState.RUNNING
+        assert scene["cancelled because it waits"].state is JobState.CANCELLED
+
+    def test_cancelling_what_has_ended_or_was_never_there_is_no_error(self, scene: Scene) -> None:
+        scene.slurm.cancel([scene.ids["succeeds"], UNKNOWN_ID])
+        assert scene.fate("succeeds") == RUNS
+
+    # --- accounting -------------------------------------------------------------------------------------------------
+
+    def test_accounting_agrees_with_the_queue_or_is_empty(self, scene: Scene) -> None:
+        ended = {job_id: one for job_id, one in scene.records.items() if one.state.is_final and job_id in scene.mine}
+        for record in scene.slurm.accounting(list(ended)):
+            assert record.state is ended[record.job_id].state

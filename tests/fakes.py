@@ -1,0 +1,627 @@
+"""A small scheduler and a clock, for tests. `tests/contract.py` holds the scheduler against the real Slurm.
+
+    clock = FakeClock()
+    slurm = FakeSlurm(clock, ends=by_rule({"align": [failed(3), OK]}), max_running=2)
+    slurm.trouble("submit", None, Trouble.LOST_ANSWER)     # the first sbatch works, the answer of the second is lost
+    …
+    clock.sleep(60)                                        # or slurm.advance(60), slurm.run_dry()
+
+Time is the clock's. One scheduling round a second: a round ends what is due, decides every dependency on what was true
+before it, and starts what may start. So a chain of cancellations takes one round per link, and tests see every state
+between that a user could see.
+"""
+
+import re
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+from snakemake_executor_plugin_kempner.errors import SlurmRefused, SlurmUnreachable
+from snakemake_executor_plugin_kempner.slurm.parse import Record
+from snakemake_executor_plugin_kempner.slurm.states import job_state
+
+T = TypeVar("T")
+
+ROUND = 1.0
+"""Seconds between two scheduling rounds."""
+LATE = 30.0
+"""Seconds after which a late request arrives."""
+BEGIN_TIME = 120.0
+"""Seconds that a requeued job waits before it starts again."""
+
+
+class FakeClock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self.pauses: list[float] = []
+        """What was slept, in order."""
+        self.interrupt_at: float | None = None
+        """From this time on a sleep is interrupted as by Ctrl-C, once."""
+
+    def now(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self._now += seconds
+        if self.interrupt_at is not None and self._now >= self.interrupt_at:
+            self.interrupt_at = None
+            raise KeyboardInterrupt
+
+
+# --- how a job ends -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """How one run of a job ends."""
+
+    word: str = "COMPLETED"
+    """The state in Slurm's word; REQUEUED goes back into the queue and runs again."""
+    exit_code: int = 0
+    signal: int | None = None
+    seconds: float = 1.0
+    """After its start."""
+
+
+OK = End()
+TIMEOUT = End(word="TIMEOUT", signal=15)
+OUT_OF_MEMORY = End(word="OUT_OF_MEMORY", exit_code=0, signal=9)
+NODE_FAIL = End(word="NODE_FAIL")
+REQUEUED = End(word="REQUEUED")
+
+
+def failed(exit_code: int = 1, *, seconds: float = 1.0) -> End:
+    return End(word="FAILED", exit_code=exit_code, seconds=seconds)
+
+
+def takes(seconds: float) -> End:
+    return End(seconds=seconds)
+
+
+Ends = Callable[["FakeJob"], End]
+
+
+def by_script(job: "FakeJob") -> End:
+    """Understands `sleep N`, `exit N` and `kill -KILL $$`, one to a line or after a semicolon; the rest takes no time."""
+    seconds = 0.0
+    for command in re.split(r"[;\n]", job.script):
+        match command.split():
+            case ["sleep", number]:
+                seconds += float(number)
+            case ["exit", number]:
+                word = "FAILED" if int(number) else "COMPLETED"
+                return End(word=word, exit_code=int(number), seconds=seconds)
+            case ["kill", "-KILL", "$$"]:
+                return End(word="FAILED", signal=9, seconds=seconds)
+    return End(seconds=seconds)
+
+
+def by_rule(ends: Mapping[str, End | Sequence[End]]) -> Ends:
+    """Ends by the part of the job's name before the first dot, which is the rule.
+
+    The k-th start of a job of that rule takes the k-th end, the last one holds from then on. Other jobs do as their
+    script says.
+    """
+    starts: Counter[str] = Counter()
+
+    def end(job: FakeJob) -> End:
+        if job.rule not in ends:
+            return by_script(job)
+        known = ends[job.rule]
+        sequence = (known,) if isinstance(known, End) else known
+        starts[job.rule] += 1
+        return sequence[min(starts[job.rule], len(sequence)) - 1]
+
+    return end
+
+
+# --- dependencies ---------------------------------------------------------------------------------------------------
+
+
+class Verdict(Enum):
+    MET = "met"
+    OPEN = "open"
+    NEVER = "never"
+
+
+@dataclass(kw_only=True, slots=True)
+class Condition:
+    """One term of --dependency. Once decided it stays decided, whatever becomes of the other job."""
+
+    type: str
+    on: str = ""
+    minutes: int = 0
+    verdict: Verdict = Verdict.OPEN
+
+
+@dataclass(kw_only=True, slots=True)
+class FakeJob:
+    job_id: str
+    name: str
+    options: tuple[str, ...]
+    script: str
+    conditions: tuple[Condition, ...] = ()
+    any_of: bool = False
+    kill_on_invalid_dep: bool = False
+    held: bool = False
+    word: str = "PENDING"
+    reason: str = ""
+    node: str = ""
+    submitted: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    begin: float = 0.0
+    """Earliest start."""
+    end: End = OK
+    """How the present run ends, or the last one has ended."""
+    due: float = 0.0
+    runs: int = 0
+
+    @property
+    def rule(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def unique_name(self) -> str:
+        """By which a lost answer is found again: the comment, where the name is shared."""
+        return self.option("comment") or self.name
+
+    @property
+    def is_pending(self) -> bool:
+        return self.word == "PENDING"
+
+    @property
+    def is_running(self) -> bool:
+        return self.word == "RUNNING"
+
+    @property
+    def is_final(self) -> bool:
+        return not (self.is_pending or self.is_running)
+
+    def option(self, name: str) -> str | None:
+        """Value of `--name=value`; the last one counts, and a flag has the value ''."""
+        return _option(self.options, name)
+
+    @property
+    def verdict(self) -> Verdict:
+        verdicts = [condition.verdict for condition in self.conditions]
+        if not verdicts:
+            return Verdict.MET
+        enough, hopeless = (any, all) if self.any_of else (all, any)
+        if enough(verdict is Verdict.MET for verdict in verdicts):
+            return Verdict.MET
+        return Verdict.NEVER if hopeless(verdict is Verdict.NEVER for verdict in verdicts) else Verdict.OPEN
+
+
+def _option(options: Sequence[str], name: str) -> str | None:
+    found = None
+    for option in options:
+        head, _, value = option.partition("=")
+        if head == f"--{name}":
+            found = value
+    return found
+
+
+_TYPES = ("after", "afterok", "afternotok", "afterany")
+
+
+def parse_dependency(text: str) -> tuple[tuple[Condition, ...], bool]:
+    """Conditions, and whether one is enough. A mix of `,` and `?` means "any of all", as Slurm silently reads it.
+
+    Raises:
+        ValueError: what sbatch refuses.
+    """
+    conditions = []
+    for term in re.split(r"[,?]", text):
+        if term == "singleton":
+            conditions.append(Condition(type=term))
+        elif term.isdigit():
+            conditions.append(Condition(type="afterany", on=term))
+        else:
+            kind, *on = term.split(":")
+            if kind not in _TYPES or not on:
+                raise ValueError(term)
+            for one in on:
+                match = re.fullmatch(r"(\d+)(?:\+(\d+))?", one)
+                if match is None or (match[2] and kind != "after"):
+                    raise ValueError(term)
+                conditions.append(Condition(type=kind, on=match[1], minutes=int(match[2] or 0)))
+    return tuple(conditions), "?" in text
+
+
+# --- the scheduler --------------------------------------------------------------------------------------------------
+
+
+class Trouble(Enum):
+    """What may happen to a command."""
+
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    """It did not arrive."""
+    LOST_ANSWER = "lost answer"
+    """It was carried out, and nobody is told."""
+    LATE = "late"
+    """No answer, and it is carried out half a minute later."""
+    INTERRUPTED = "interrupted"
+    """It was carried out, and Ctrl-C came before the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One command that was asked for, answered or not."""
+
+    command: str
+    about: tuple[str, ...] = ()
+    """Unique name of `submit` and `find`, job ids of `accounting` and `cancel`."""
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A job has come to a new state."""
+
+    time: float
+    job: FakeJob
+    word: str
+
+
+@dataclass(kw_only=True, slots=True)
+class _Late:
+    due: float
+    carry_out: Callable[[], object]
+
+
+class FakeSlurm:
+    """The protocol `Slurm`, and levers for tests.
+
+    Args:
+        clock: time; shared with whoever sleeps.
+        ends: how each run of a job ends; asked at its start.
+        max_running: jobs that run at once; each has the node to itself.
+        max_submitted: jobs that may be in the queue, as an association's or QOS's submit limit has it.
+        partitions: those that exist; None for any.
+        keeps_accounts: whether `accounting` answers.
+        min_job_age: seconds after its end for which the controller knows a job.
+        refuses_unknown_ids: as Slurm 24.11 does for afterok and afternotok; 22.05 takes an unknown id as satisfied.
+    """
+
+    def __init__(
+        self,
+        clock: FakeClock | None = None,
+        *,
+        ends: Ends = by_script,
+        max_running: int | None = None,
+        max_submitted: int | None = None,
+        partitions: Collection[str] | None = None,
+        keeps_accounts: bool = False,
+        min_job_age: float = 300,
+        refuses_unknown_ids: bool = False,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.ends = ends
+        self.max_running, self.max_submitted, self.partitions = max_running, max_submitted, partitions
+        self.keeps_accounts, self.min_job_age = keeps_accounts, min_job_age
+        self.refuses_unknown_ids = refuses_unknown_ids
+        self.jobs: dict[str, FakeJob] = {}
+        """Every job that was ever accepted, in order."""
+        self.calls: list[Call] = []
+        self.changes: list[Change] = []
+        """Everything that happened, in order."""
+        self.down = False
+        """The controller answers nothing."""
+        self.hidden: set[str] = set()
+        """Jobs that are missing in the answers of `queue`."""
+        self.forgotten: set[str] = set()
+        """Jobs that the controller has purged, whatever their age."""
+        self._troubles: defaultdict[str, deque[Trouble | BaseException | None]] = defaultdict(deque)
+        self._late: list[_Late] = []
+        self._time = self.clock.now()
+        self._restless = False
+
+    # --- levers -----------------------------------------------------------------------------------------------------
+
+    def trouble(self, command: str, *kinds: Trouble | BaseException | None) -> None:
+        """What becomes of the next calls of a command, in order; None is no trouble, an exception is raised as it is."""
+        self._troubles[command].extend(kinds)
+
+    def tick(self) -> None:
+        """One scheduling round."""
+        self.advance(ROUND)
+
+    def advance(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+        self._catch_up()
+
+    def run_dry(self) -> None:
+        """Until nothing more happens by itself."""
+        while (then := self._next_round()) is not None:
+            self.advance(max(then - self.clock.now(), 0))
+
+    def settled(self, job_id: str) -> bool:
+        """The job has ended, or will never start."""
+        job = self.jobs[job_id]
+        return job.is_final or job.verdict is Verdict.NEVER
+
+    # --- what tests ask -----------------------------------------------------------------------------------------------
+
+    @property
+    def left(self) -> list[FakeJob]:
+        """Jobs in the queue."""
+        return [job for job in self.jobs.values() if not job.is_final]
+
+    def named(self, rule: str) -> list[FakeJob]:
+        """Jobs of a rule, in order of submission."""
+        return [job for job in self.jobs.values() if job.rule == rule]
+
+    def asked(self, command: str) -> list[Call]:
+        return [call for call in self.calls if call.command == command]
+
+    @property
+    def doubles(self) -> set[str]:
+        """What was accepted more than once, by unique names."""
+        return {name for name, count in Counter(job.unique_name for job in self.jobs.values()).items() if count > 1}
+
+    # --- the protocol -----------------------------------------------------------------------------------------------
+
+    def submit(self, options: Sequence[str], script: str) -> str:
+        name = _option(options, "job-name") or "sbatch"
+        unique_name = _option(options, "comment") or name
+        return self._do("submit", (unique_name,), lambda: self._accept(name, options, script))
+
+    def find(self, job_name: str) -> tuple[str, ...]:
+        found = lambda: tuple(one.job_id for one in self._known() if job_name in (one.name, one.unique_name))  # noqa: E731
+        return self._do("find", (job_name,), found)
+
+    def queue(self) -> tuple[Record, ...]:
+        shown = lambda: tuple(_record(job) for job in self._known() if job.job_id not in self.hidden)  # noqa: E731
+        return self._do("queue", (), shown)
+
+    def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
+        return self._do("accounting", tuple(sorted(job_ids)), lambda: tuple(self._accounts(job_ids)))
+
+    def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
+        self._do("cancel", tuple(sorted(job_ids)), lambda: self._cancel(job_ids, pending_only=pending_only))
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def _do(self, command: str, about: tuple[str, ...], carry_out: Callable[[], T]) -> T:
+        self._catch_up()
+        self.calls.append(Call(command, about, self.clock.now()))
+        trouble = self._troubles[command].popleft() if self._troubles[command] else None
+        if isinstance(trouble, BaseException):
+            raise trouble
+        match trouble:
+            case Trouble.REFUSED:
+                raise _refused(command, "Access/permission denied")
+            case Trouble.LATE:
+                self._late.append(_Late(due=self.clock.now() + LATE, carry_out=carry_out))
+            case Trouble.LOST_ANSWER if not self.down:
+                carry_out()
+            case Trouble.INTERRUPTED if not self.down:
+                carry_out()
+                raise KeyboardInterrupt
+        if trouble or self.down:
+            raise SlurmUnreachable(f"{command}: Socket timed out on send/recv operation")
+        return carry_out()
+
+    def _accept(self, name: str, options: Sequence[str], script: str) -> str:
+        partition = _option(options, "partition")
+        if self.partitions is not None and partition is not None and partition not in self.partitions:
+            raise _refused("submit", "Invalid partition name specified")
+        if self.max_submitted is not None and len(self.left) >= self.max_submitted:
+            raise _refused("submit", "Job violates accounting/QOS policy (job submit limit, user's size limit)")
+        job = FakeJob(
+            job_id=str(len(self.jobs) + 1),
+            name=name,
+            options=tuple(options),
+            script=script,
+            kill_on_invalid_dep=_option(options, "kill-on-invalid-dep") == "yes",
+            held=_option(options, "hold") is not None,
+            submitted=self.clock.now(),
+        )
+        if text := _option(options, "dependency"):
+            job.conditions, job.any_of = self._conditions(text)
+        job.reason = "Dependency" if job.verdict is not Verdict.MET else "None"
+        self.jobs[job.job_id] = job
+        self._changed(job, "PENDING")
+        return job.job_id
+
+    def _conditions(self, text: str) -> tuple[tuple[Condition, ...], bool]:
+        try:
+            conditions, any_of = parse_dependency(text)
+        except ValueError:
+            raise _refused("submit", "Job dependency problem") from None
+        known = {job.job_id for job in self._known()}
+        for condition in conditions:
+            if condition.on and condition.on not in known:
+                if self.refuses_unknown_ids and condition.type in ("afterok", "afternotok"):
+                    raise _refused("submit", "Job dependency problem")
+                condition.verdict = Verdict.MET
+        return conditions, any_of
+
+    def _known(self) -> list[FakeJob]:
+        return [
+            job
+            for job in self.jobs.values()
+            if job.job_id not in self.forgotten
+            and (job.ended is None or self.clock.now() - job.ended <= self.min_job_age)
+        ]
+
+    def _accounts(self, job_ids: Collection[str]) -> Iterator[Record]:
+        if not self.keeps_accounts:
+            return
+        for job_id in job_ids:
+            if job := self.jobs.get(job_id):
+                by_slurm = job.word == "CANCELLED" and job.reason == "DependencyNeverSatisfied"
+                by_user = job.word == "CANCELLED" and not by_slurm
+                yield _record(
+                    job,
+                    word="CANCELLED by 1000" if by_user else job.word,
+                    reason="Dependency" if by_slurm else job.reason,
+                )
+
+    def _cancel(self, job_ids: Collection[str], *, pending_only: bool) -> None:
+        for job_id in job_ids:
+            job = self.jobs.get(job_id)
+            if job is None or job.is_final or (job.is_running and pending_only):
+                continue
+            end = End(word="CANCELLED", signal=15 if job.is_running else None)
+            if job.is_running:
+                job.reason = ""
+            self._ended(job, end)
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def _catch_up(self) -> None:
+        while (then := self._next_round()) is not None and then <= self.clock.now():
+            self._time = then
+            self._round()
+        if not self._restless:
+            self._time = max(self._time, self.clock.now() // ROUND * ROUND)
+
+    def _next_round(self) -> float | None:
+        """When something may happen; time in between is skipped."""
+        if self._restless:
+            return self._time + ROUND
+        times = [late.due for late in self._late]
+        for job in self.jobs.values():
+            if job.is_running:
+                times.append(job.due)
+            elif job.is_pending:
+                times += self._awaited(job)
+        return max(min(times), self._time + ROUND) if times else None
+
+    def _awaited(self, job: FakeJob) -> Iterator[float]:
+        if job.begin > self._time:
+            yield job.begin
+        for condition in job.conditions:
+            other = self.jobs.get(condition.on)
+            if condition.verdict is Verdict.OPEN and condition.minutes and other and not other.is_pending:
+                yield _since(other) + 60 * condition.minutes
+
+    def _round(self) -> None:
+        self._restless = False
+        for late in [one for one in self._late if one.due <= self._time]:
+            self._late.remove(late)
+            late.carry_out()
+        for job in list(self.jobs.values()):
+            if job.is_running and job.due <= self._time:
+                self._end_run(job)
+        pending = [job for job in self.jobs.values() if job.is_pending]
+        before = {job.job_id: job.verdict for job in pending}
+        verdicts = [(one, self._judge(job, one)) for job in pending for one in job.conditions]
+        for condition, verdict in verdicts:
+            condition.verdict = verdict
+        for job in pending:
+            self._queue_or_start(job)
+            self._restless |= job.verdict is not before[job.job_id]
+
+    def _judge(self, job: FakeJob, condition: Condition) -> Verdict:
+        if condition.verdict is not Verdict.OPEN:
+            return condition.verdict
+        if condition.type == "singleton":
+            earlier = (one for one in self.jobs.values() if int(one.job_id) < int(job.job_id) and one.name == job.name)
+            return Verdict.OPEN if any(not one.is_final for one in earlier) else Verdict.MET
+        other = self.jobs[condition.on]
+        if condition.type == "after":
+            due = not other.is_pending and _since(other) + 60 * condition.minutes <= self._time
+            return Verdict.MET if due else Verdict.OPEN
+        if not other.is_final:
+            return Verdict.OPEN
+        succeeded = other.word == "COMPLETED"
+        holds = {"afterok": succeeded, "afternotok": not succeeded, "afterany": True}[condition.type]
+        return Verdict.MET if holds else Verdict.NEVER
+
+    def _queue_or_start(self, job: FakeJob) -> None:
+        running = sum(one.is_running for one in self.jobs.values())
+        if job.verdict is Verdict.NEVER:
+            job.reason = "DependencyNeverSatisfied"
+            if job.kill_on_invalid_dep:
+                job.started = self._time
+                self._ended(job, End(word="CANCELLED"))
+        elif job.verdict is Verdict.OPEN:
+            job.reason = "Dependency"
+        elif job.held:
+            job.reason = "JobHeldUser"
+        elif job.begin > self._time:
+            job.reason = "BeginTime"
+        elif self.max_running is not None and running >= self.max_running:
+            job.reason = "Resources"
+        else:
+            self._start(job)
+
+    def _start(self, job: FakeJob) -> None:
+        job.runs += 1
+        job.started, job.node, job.reason = self._time, f"n{int(job.job_id) % 4 + 1}", ""
+        job.end = self.ends(job)
+        limit = _seconds(job.option("time"))
+        if limit is not None and job.end.seconds > limit:
+            job.end = End(word="TIMEOUT", signal=15, seconds=limit)
+        job.due = self._time + job.end.seconds
+        self._changed(job, "RUNNING")
+
+    def _end_run(self, job: FakeJob) -> None:
+        if job.end.word == "REQUEUED":
+            job.begin, job.node, job.started = self._time + BEGIN_TIME, "", None
+            self._changed(job, "PENDING")
+            return
+        job.reason = _REASONS.get(job.end.word, "")
+        if job.end.word == "FAILED":
+            job.reason = "JobLaunchFailure" if job.end.signal else "NonZeroExitCode"
+        self._ended(job, job.end)
+
+    def _ended(self, job: FakeJob, end: End) -> None:
+        job.end, job.ended = end, self._time
+        self._changed(job, end.word)
+
+    def _changed(self, job: FakeJob, word: str) -> None:
+        job.word = word
+        self.changes.append(Change(self._time, job, word))
+        self._restless = True
+
+
+_REASONS = {"TIMEOUT": "TimeLimit", "OUT_OF_MEMORY": "OutOfMemory", "NODE_FAIL": "NodeDown"}
+
+
+def _since(job: FakeJob) -> float:
+    """When it started, or was cancelled before it could."""
+    return job.started if job.started is not None else job.ended or 0.0
+
+
+def _record(job: FakeJob, word: str | None = None, reason: str | None = None) -> Record:
+    reason = job.reason if reason is None else reason
+    return Record(
+        job_id=job.job_id,
+        state=job_state(job.word),
+        word=word or job.word,
+        reason="" if reason == "None" else reason,
+        exit_code=job.end.exit_code if job.is_final else None,
+        signal=job.end.signal if job.is_final else None,
+        node=job.node,
+    )
+
+
+def _refused(command: str, why: str) -> SlurmRefused:
+    program = {"submit": "sbatch", "cancel": "scancel", "accounting": "sacct"}.get(command, "squeue")
+    text = f"Batch job submission failed: {why}" if command == "submit" else why
+    return SlurmRefused([program], 1, f"{program}: error: {text}")
+
+
+def _seconds(time: str | None) -> float | None:
+    """`--time` as minutes, `MM:SS`, `HH:MM:SS` or with `D-` before."""
+    if time is None:
+        return None
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+    elif len(parts) == 3:
+        hours, minutes, seconds = parts
+    else:
+        hours, (minutes, seconds) = 0, (*parts, 0)[:2]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds

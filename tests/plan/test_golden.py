@@ -1,0 +1,40 @@
+"""Whole plans and scripts, as text that a person reads."""
+
+from collections.abc import Callable
+
+import pytest
+
+from builders import POLICY, a_plan, a_step, a_task, chain, diamond, edge, retry_with_gate
+from describe import describe
+from snakemake_executor_plugin_kempner.plan.jobscript import gate_script, task_script
+from snakemake_executor_plugin_kempner.plan.model import Task
+
+Golden = Callable[[str, str], None]
+
+PLANS: dict[str, tuple[Task, ...]] = {
+    "chain": chain(),
+    "diamond": diamond(3),
+    "retry_with_gate": retry_with_gate(),
+    "retry_alone": (a_task("train", attempts=2), a_task("report", "train")),
+    "handlers": (
+        a_task("train", attempts=2, resources={"gpu": 1, "slurm_partition": "kempner"}),
+        a_task("monitor", edge("after", "train", 5)),
+        a_task("tell", edge("afternotok", "train")),
+        a_task("clean", edge("afterany", "train")),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_golden_plan(name: str, golden: Golden) -> None:
+    golden(f"plan_{name}", describe(a_plan(*PLANS[name])))
+
+
+def test_golden_scripts(golden: Golden) -> None:
+    step = a_step(
+        wait_for=("raw/a.txt",),
+        outputs=("aligned/a.txt",),
+        arguments=("--cores", "1", "--snakefile", "/flow/Snakefile"),
+    )
+    golden("script_of_a_task", task_script(POLICY, step))
+    golden("script_of_a_gate", gate_script("train"))

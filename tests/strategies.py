@@ -1,0 +1,83 @@
+"""Random workflows and what happens to them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+
+from builders import a_task
+from fakes import End
+from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, DependencyType, Ref, Term
+from snakemake_executor_plugin_kempner.plan.model import Edge, Task
+
+DATA = (DependencyType.AFTEROK,)
+DECLARED = (*DATA, DependencyType.AFTERNOTOK, DependencyType.AFTERANY, DependencyType.AFTER)
+MAX_TASKS = 7
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A workflow, and what its attempts would do if they were run."""
+
+    tasks: tuple[Task, ...]
+    """In no particular order."""
+    ends: dict[str, tuple[End, ...]] = field(default_factory=dict)
+    """For each task, the ends of its attempts."""
+
+    @property
+    def ordered(self) -> tuple[Task, ...]:
+        """Each task after those that it waits for."""
+        return tuple(sorted(self.tasks, key=lambda task: int(task.key[1:])))
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{task.key} after {', '.join(f'{one.type}:{one.on}' for one in task.edges) or 'nothing'}; "
+            f"ends: {', '.join(f'{end.word} after {end.seconds:.0f} s' for end in self.ends[task.key])}"
+            for task in self.tasks
+        )
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(f"Story:\n{self}\n")
+
+
+_BAD_ENDS = st.sampled_from(["FAILED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "PREEMPTED", "DEADLINE"])
+
+
+@st.composite
+def ends(draw: st.DrawFn) -> End:
+    seconds = float(draw(st.integers(0, 5)))
+    if draw(st.booleans()):
+        return End(seconds=seconds)
+    return End(word=draw(_BAD_ENDS), exit_code=draw(st.sampled_from([0, 1])), seconds=seconds)
+
+
+@st.composite
+def stories(draw: st.DrawFn, types: tuple[DependencyType, ...] = DATA) -> Story:
+    """Workflows without circles: a task leads only to tasks that were drawn before it."""
+    count = draw(st.integers(1, MAX_TASKS))
+    tasks: list[Task] = []
+    scripted: dict[str, tuple[End, ...]] = {}
+    for number in range(count):
+        before = draw(st.sets(st.integers(0, number - 1), max_size=4)) if number else set()
+        kinds = {one: draw(st.sampled_from(types)) for one in sorted(before)}
+        edges = [Edge(on=f"t{one}", type=kind, declared=types != DATA) for one, kind in kinds.items()]
+        task = a_task(f"t{number}", *edges, attempts=draw(st.integers(1, MAX_ATTEMPTS)))
+        tasks.append(task)
+        scripted[task.key] = tuple(draw(ends()) for _ in task.attempts)
+    return Story(tasks=tuple(draw(st.permutations(tasks))), ends=scripted)
+
+
+REFS = st.builds(Ref, st.sampled_from("abcdef"), st.integers(0, 3))
+
+
+@st.composite
+def terms(draw: st.DrawFn) -> Term:
+    kind = draw(st.sampled_from([one for one in DependencyType if one is not DependencyType.SINGLETON]))
+    minutes = draw(st.none() | st.integers(1, 10_000)) if kind is DependencyType.AFTER else None
+    return Term(type=kind, on=draw(REFS), minutes=minutes)
+
+
+def expressions() -> st.SearchStrategy[AllOf | AnyOf]:
+    several = st.lists(terms(), min_size=1, max_size=6, unique=True).map(tuple)
+    return st.builds(AllOf, several) | st.builds(AnyOf, several)
