@@ -20,12 +20,13 @@ from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, withdraw
 from .errors import KempnerError, SlurmError
 from .plan.model import Policy
-from .report import attempt_message, deferred_summary, failure_message, plan_summary
+from .report import attempt_message, deferred_summary, failure_message, failures_summary, plan_summary
 from .run.ledger import Ledger, make_folders
 from .run.live import AttemptFailed, LiveRun, Outcome, TaskEnded, TaskEvent, TaskRequeued
 from .run.submit import SystemClock
 from .settings import common_settings
 from .slurm.client import SlurmCommands
+from .slurm.parse import Usage
 
 _SLICE = 0.2
 _REAL_FAILURES = (Outcome.FAILED, Outcome.CANCELLED, Outcome.LOST)
@@ -49,6 +50,7 @@ class Executor(RemoteExecutor):
         self._finished_at_last_plan = 0
         self._stopping = False
         self._notices: set[str] = set()
+        self._failures: list[str] = []
         self._keep_going = self.workflow.execution_settings.keep_going
 
     # --- Snakemake hands over jobs ------------------------------------------------------------------------------
@@ -96,7 +98,7 @@ class Executor(RemoteExecutor):
             keep_going=self._keep_going,
             precommand=self.workflow.spawned_job_args_factory.precommand(common_settings),
         )
-        slurm = SlurmCommands(extra_environment=self.envvars())
+        self._slurm = SlurmCommands(extra_environment=self.envvars())
         ledger = Ledger(
             folder,
             run=run,
@@ -105,7 +107,7 @@ class Executor(RemoteExecutor):
             keep_going=policy.keep_going,
             kill_on_invalid_dep=policy.kill_on_invalid_dep,
         )
-        self._live = LiveRun(policy, slurm, ledger, SystemClock(), self.logger)
+        self._live = LiveRun(policy, self._slurm, ledger, SystemClock(), self.logger)
         self._command = JobCommand(self.workflow, common_settings, folder)
         leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
         return self._live
@@ -197,15 +199,16 @@ class Executor(RemoteExecutor):
                 case TaskEnded() if event.task in self._handed_over:
                     self._report(event)
                 case TaskEnded() if event.outcome in _REAL_FAILURES and not self._stopping:
-                    self.logger.error(failure_message(event))
+                    self.logger.error(self._failure(event))
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
         """Slurm has the next attempt in its queue. Snakemake hears of the last one alone: it would clean up too soon."""
         info = self._handed_over.get(event.task)
         if info is None:
-            self.logger.error(attempt_message(event))
+            self.logger.error(attempt_message(event, Usage()))
             return
-        self.print_job_error(info, msg=attempt_message(event), aux_logs=[str(event.job.log)])
+        message = attempt_message(event, self._slurm.usage(event.job.job_id))
+        self.print_job_error(info, msg=message, aux_logs=[str(event.job.log)])
         info.job.attempt = event.next.submission.ref.attempt
         info.external_jobid = event.next.job_id
 
@@ -231,9 +234,16 @@ class Executor(RemoteExecutor):
         # Every attempt has been made; Snakemake is not to try once more by itself.
         info.job.attempt = info.job.restart_times + 1
         logs = [str(event.job.log)] if event.job else []
-        self.report_job_error(info, msg=failure_message(event), aux_logs=logs)
+        self.report_job_error(info, msg=self._failure(event), aux_logs=logs)
         if not self._keep_going and not self._stopping:
             self._stop_what_has_not_started()
+
+    def _failure(self, event: TaskEnded) -> str:
+        """Cause first, then what fell with it."""
+        usage = self._slurm.usage(event.job.job_id) if event.job else Usage()
+        fallen = self._live.fallen(event.task) if self._live else ()
+        self._failures.append(event.label)
+        return failure_message(event, usage, fallen)
 
     def _stop_what_has_not_started(self) -> None:
         """Snakemake's rule without --keep-going: what runs may finish, nothing new starts."""
@@ -265,6 +275,8 @@ class Executor(RemoteExecutor):
         super().shutdown()
         if self._live is not None and self._stopping and self._live.running:
             self.logger.info(f"{self._live.running} Slurm jobs of this run are still running and will finish.")
+        if self._failures:
+            self.logger.error(failures_summary(self._failures, sys.argv))
 
     # --- what post-processing asks ------------------------------------------------------------------------------
 

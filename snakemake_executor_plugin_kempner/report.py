@@ -1,28 +1,31 @@
 """What a person reads: what was queued, and what, where and how something failed, with the last lines of its log."""
 
+import os
 import re
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .plan.model import Kind, Plan
 from .run.live import AttemptFailed, Job, Outcome, TaskEnded
-from .slurm.parse import Record
+from .slurm.parse import Record, Usage
 from .slurm.states import JobState
 
 _TAIL_LINES = 15
 _AFTER_LINES = 3
+_FALLEN = 10
 _TAIL_BYTES = 20_000
 
 
 def plan_summary(plan: Plan) -> str:
-    """`Queued 5 tasks as 7 Slurm jobs: 2 retries, 1 gate`."""
+    """`Queued 5 tasks as 9 Slurm jobs, 2 retries, 1 gate and 1 guard among them`."""
+    kinds = Counter(one.kind for one in plan.submissions)
     tasks = len({one.ref.task for one in plan.submissions if one.kind is Kind.TASK})
-    gates = sum(one.kind is Kind.GATE for one in plan.submissions)
-    retries = len(plan.submissions) - gates - tasks
-    extra = [_count(number, noun) for number, noun in ((retries, "retry"), (gates, "gate")) if number]
+    numbers = {"retry": kinds[Kind.TASK] - tasks, "gate": kinds[Kind.GATE], "guard": kinds[Kind.GUARD]}
     text = f"Queued {_count(tasks, 'task')} as {_count(len(plan.submissions), 'Slurm job')}"
-    return f"{text}, {' and '.join(extra)} among them" if extra else text
+    extra = _listed([_count(number, noun) for noun, number in numbers.items() if number])
+    return f"{text}, {extra} among them" if extra else text
 
 
 def deferred_summary(reasons: Iterable[str]) -> Iterator[str]:
@@ -36,8 +39,18 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else plural}"
 
 
-def failure_message(event: TaskEnded) -> str:
-    """The end of a task that did not succeed."""
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def failure_message(event: TaskEnded, usage: Usage, fallen: Sequence[str] = ()) -> str:
+    """The end of a task that did not succeed: how, where, with what last words, and what fell with it.
+
+    Args:
+        event: the end.
+        usage: what accounting knows of its last job.
+        fallen: labels of the tasks that cannot run now.
+    """
     label, job, record = event.label, event.job, event.record
     if job is None or record is None:
         return f"{label} never started: {event.why or 'a task before it failed'}.\n"
@@ -46,14 +59,33 @@ def failure_message(event: TaskEnded) -> str:
         "It counts as failed.",
         Outcome.CANCELLED: f"{label} was cancelled.",
     }.get(event.outcome, f"{label} failed{_which_attempt(job)}.")
-    return _with_details(what, job, record)
+    return _with_details(what, job, record, usage) + _fallen(fallen)
 
 
-def attempt_message(event: AttemptFailed) -> str:
+def _fallen(labels: Sequence[str]) -> str:
+    if not labels:
+        return ""
+    shown = ", ".join(labels[:_FALLEN]) + (f" and {len(labels) - _FALLEN} more" if len(labels) > _FALLEN else "")
+    return f"  {_count(len(labels), 'task')} cannot run now: {shown}\n"
+
+
+def failures_summary(labels: Sequence[str], command: Sequence[str]) -> str:
+    """The last lines of a run in which something failed."""
+    once = list(dict.fromkeys(labels))
+    again = shlex.join([os.path.basename(command[0]), *command[1:]]) if command else "the same command"
+    return (
+        f"Failed: {', '.join(once[:_FALLEN])}{' and more' if len(once) > _FALLEN else ''}.\n"
+        f"What has succeeded is kept. To go on when the cause is mended: {again}"
+    )
+
+
+def attempt_message(event: AttemptFailed, usage: Usage) -> str:
     """The end of an attempt after which there is another one."""
     ref = event.next.submission.ref
     what = f"Attempt {event.job.submission.ref.attempt} of {event.job.submission.label} failed; "
-    return _with_details(f"{what}attempt {ref.attempt} is Slurm job {event.next.job_id}.", event.job, event.record)
+    return _with_details(
+        f"{what}attempt {ref.attempt} is Slurm job {event.next.job_id}.", event.job, event.record, usage
+    )
 
 
 def _which_attempt(job: Job) -> str:
@@ -61,8 +93,10 @@ def _which_attempt(job: Job) -> str:
     return f" (attempt {attempt})" if attempt > 1 else ""
 
 
-def _with_details(what: str, job: Job, record: Record) -> str:
-    lines = [what, f"  Slurm job {job.job_id}: {_end(record)}", f"  log: {job.log}"]
+def _with_details(what: str, job: Job, record: Record, usage: Usage) -> str:
+    lines = [what, f"  Slurm job {job.job_id}: {_end(record)}"]
+    lines += [f"  {line}" for line in _consumption(job, record, usage)]
+    lines.append(f"  log: {job.log}")
     lines += [f"  | {line}" for line in tail(job.log)]
     return "\n".join(lines) + "\n"
 
@@ -80,8 +114,31 @@ def _end(record: Record) -> str:
     return ", ".join(parts)
 
 
+def _consumption(job: Job, record: Record, usage: Usage) -> Iterator[str]:
+    """Time and memory, asked and used; a limit that was met is said in words."""
+    asked_time, asked_memory = _asked(job, "--time"), _asked(job, "--mem") or _asked(job, "--mem-per-cpu")
+    if record.word == "TIMEOUT":
+        yield f"stopped at its time limit of {asked_time or 'the partition'}: ask for more with the rule's runtime"
+    if record.word == "OUT_OF_MEMORY":
+        yield f"used more memory than {asked_memory or 'it may by default'}: ask for more with the rule's mem_mb"
+    parts = [f"ran for {usage.elapsed}"] if usage.elapsed else []
+    peak = usage.peak_memory_mb
+    if peak:
+        parts.append(f"peak memory {peak} MB{f' of {asked_memory}' if asked_memory else ''}")
+    if parts:
+        yield ", ".join(parts)
+
+
+def _asked(job: Job, option: str) -> str:
+    value = next((one.partition("=")[2] for one in job.submission.options if one.startswith(f"{option}=")), "")
+    return f"{value} min" if option == "--time" and value.isdigit() else value
+
+
 _AFTER_THE_CAUSE = re.compile(r"RuleException|WorkflowError|Error in (rule|group)")
 """Where the job's own Snakemake begins to speak of a failure: what the rule itself said stands before it."""
+
+
+_CHATTER = re.compile(r"(Building DAG of jobs|Using shell: |Select jobs to execute|Execute \d+ jobs)")
 
 
 def tail(path: Path) -> list[str]:
@@ -92,6 +149,6 @@ def tail(path: Path) -> list[str]:
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    said = [line for line in text.splitlines() if line.strip()]
+    said = [line for line in text.splitlines() if line.strip() and not _CHATTER.match(line)]
     cause = next((number for number, line in enumerate(said) if _AFTER_THE_CAUSE.match(line)), 0)
     return said[max(0, cause - _TAIL_LINES) : cause + _AFTER_LINES] if cause else said[-_TAIL_LINES:]

@@ -140,14 +140,9 @@ class _Planner:
         """One job id for "one of these attempts has succeeded", made when it is first needed."""
         if key not in self._gates:
             label = self._labels.get(key, key)
-            self._gates[key] = self._add_tiny(
-                Kind.GATE,
-                Ref(key, 0),
-                label,
-                gate_script(label),
-                AnyOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in refs)),
-                f"one of {len(refs)} attempts of {label} has succeeded",
-            )
+            any_attempt = AnyOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in refs))
+            condition = (any_attempt, f"one of {len(refs)} attempts of {label} has succeeded")
+            self._gates[key] = self._add_tiny(Kind.GATE, Ref(key, 0), label, gate_script(label), condition)
         return self._gates[key]
 
     def add_guard(self, tasks: Iterable[Task]) -> None:
@@ -171,9 +166,10 @@ class _Planner:
         if terms:
             ref = Ref(GUARD, self.policy.first_number)
             script = guard_script(self.policy.python, self.policy.folder)
-            self._add_tiny(Kind.GUARD, ref, GUARD, script, AnyOf(tuple(terms)), "the first failure")
+            self._add_tiny(Kind.GUARD, ref, GUARD, script, (AnyOf(tuple(terms)), "something has failed"))
 
-    def _add_tiny(self, kind: Kind, ref: Ref, label: str, script: str, waits_for: Expression, why: str) -> Ref:
+    def _add_tiny(self, kind: Kind, ref: Ref, label: str, script: str, condition: tuple[AnyOf, str]) -> Ref:
+        """Add a job of ours that costs next to nothing; `condition` is what it waits for, and in words."""
         number = next(self._numbers)
         log = f"{self.policy.folder}/logs/{kind.value}s/{number}.%j.log"
         limits = ("--time=5", f"--mem={_TINY_MEMORY_MB[kind]}M")
@@ -186,8 +182,8 @@ class _Planner:
                 options=(*self._common_options(log), *self._gate_place, *limits),
                 script=script,
                 log=log,
-                waits_for=waits_for,
-                why=f"{kind.value}: {why}",
+                waits_for=condition[0],
+                why=f"{kind.value}: {condition[1]}",
                 spared=True,
             )
         )

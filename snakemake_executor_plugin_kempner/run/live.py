@@ -208,6 +208,16 @@ class LiveRun:
         for number in state.jobs:
             self._ids.pop(Ref(task, number), None)
 
+    def fallen(self, task: str) -> tuple[str, ...]:
+        """Labels of the tasks that cannot run because this one has failed, directly or not."""
+        gone, labels = {task}, []
+        for key, state in self._tasks.items():  # in the order of planning: each after what it waits for
+            needs = (edge.on for edge in state.task.edges if edge.type is DependencyType.AFTEROK)
+            if key not in gone and any(on in gone for on in needs):
+                gone.add(key)
+                labels.append(state.task.label)
+        return tuple(labels)
+
     @property
     def open_jobs(self) -> tuple[str, ...]:
         """Ids of submissions that have not ended."""

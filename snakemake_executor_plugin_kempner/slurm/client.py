@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
-from .parse import SACCT_FORMAT, SQUEUE_FORMAT, Record, parse_job_id, parse_sacct, parse_squeue
+from .parse import SACCT_FORMAT, SQUEUE_FORMAT, Record, Usage, parse_job_id, parse_sacct, parse_squeue, parse_usage
 
 _IDS_PER_CALL = 500
 
@@ -102,6 +102,16 @@ class SlurmCommands:
             # A requeued job has one line per run; the last one counts.
             records += {record.job_id: record for record in parse_sacct(text)}.values()
         return tuple(records)
+
+    def usage(self, job_id: str) -> Usage:
+        """What accounting knows of a job's time and memory; empty without accounting. For messages only."""
+        if not self._has_accounting:
+            return Usage()
+        argv = ["sacct", "--noheader", "--parsable2", "--format=Elapsed,MaxRSS", f"--jobs={job_id}"]
+        try:
+            return parse_usage(self._call(argv))
+        except SlurmError:
+            return Usage()
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
         ids = sorted(job_ids)

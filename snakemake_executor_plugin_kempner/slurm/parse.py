@@ -27,8 +27,31 @@ class Record:
         return self.reason in NEVER_REASONS and self.state in (JobState.WAITING, JobState.CANCELLED)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """What a job has used, as far as somebody has kept account."""
+
+    elapsed: str = ""
+    """As Slurm prints it: [D-]HH:MM:SS."""
+    peak_memory_mb: int | None = None
+
+
 SQUEUE_FORMAT = "JobArrayID:24|,State:24|,Reason:48|,exit_code:16|,NodeList:64"
 SACCT_FORMAT = "JobID,State,Reason,ExitCode,NodeList"
+
+
+_KILO = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
+
+
+def parse_usage(text: str) -> Usage:
+    """Usage from `sacct --noheader --parsable2 --format=Elapsed,MaxRSS`: the job's line, then one per step."""
+    rows = [line.split("|") for line in text.splitlines() if "|" in line]
+    peaks = [
+        float(match[1]) * _KILO.get(match[2], 1 / 1024**2)
+        for row in rows
+        if (match := re.fullmatch(r"([\d.]+)([KMGT]?)", row[1]))
+    ]
+    return Usage(elapsed=rows[0][0] if rows else "", peak_memory_mb=round(max(peaks)) if peaks else None)
 
 
 def parse_job_id(answer: str) -> str:
@@ -79,26 +102,3 @@ def _squeue_exit(text: str) -> tuple[int | None, int | None]:
 def _sacct_exit(text: str) -> tuple[int | None, int | None]:
     match = re.fullmatch(r"(\d+):(\d+)", text)
     return (int(match[1]), int(match[2]) or None) if match else (None, None)
-
-
-_SCONTROL = {
-    "word": r"JobState=(\S+)",
-    "reason": r"Reason=(\S+)",
-    "exit": r"ExitCode=(\d+:\d+)",
-    "node": r"BatchHost=(\S+)",
-}
-
-
-def parse_scontrol_job(job_id: str, text: str) -> Record:
-    """Record of `scontrol --oneliner show job ID`."""
-    found = {name: (match[1] if (match := re.search(pattern, text)) else "") for name, pattern in _SCONTROL.items()}
-    code, signal = _sacct_exit(found["exit"])
-    return Record(
-        job_id=job_id,
-        state=job_state(found["word"]),
-        word=found["word"],
-        reason="" if found["reason"] == "None" else found["reason"],
-        exit_code=code,
-        signal=signal,
-        node=found["node"],
-    )

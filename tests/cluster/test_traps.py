@@ -1,0 +1,859 @@
+"""What Snakemake and Slurm do that an executor which queues the whole DAG can stumble over: a test per trap."""
+
+import json
+import os
+import pkgutil
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from comparison import fresh_copy, run_snakemake
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
+from test_submission import (
+    SMALL,
+    UNTIL_GO,
+    Head,
+    all_over,
+    arguments,
+    assert_settled,
+    go,
+    of_rule,
+    queued,
+    run,
+    states,
+    written,
+)
+
+WORKFLOWS = Path(__file__).parent.parent / "workflows"
+
+CHAIN = f"""
+rule third:
+    input:
+        "second.txt",
+    output:
+        "third.txt",
+    shell:
+        "cp {{input}} {{output}}"
+
+
+rule second:
+    input:
+        "first.txt",
+    output:
+        "second.txt",
+    shell:
+        "cp {{input}} {{output}}"
+
+
+rule first:
+    output:
+        "first.txt",
+    shell:
+        "{UNTIL_GO}; echo first > {{output}}"
+"""
+
+
+# --- the head's post-processing comes late --------------------------------------------------------------------------
+
+
+def test_the_head_leaves_the_times_of_outputs_alone(slurm: Sandbox, tmp_path: Path) -> None:
+    """It notices the ends of all three at once, long after; touching the first now would make the second look old."""
+    folder = written(tmp_path / "run", CHAIN)
+    with Head(slurm, folder) as head:
+        head.until(lambda: len(queued(slurm, folder)) == 3)
+        head.signal(signal.SIGSTOP)
+        go(folder)
+        head.until(lambda: all_over(slurm, folder))
+        before = _times(folder)
+        head.signal(signal.SIGCONT)
+        assert head.end() == 0, head.said
+    assert _times(folder) == before
+    assert list(before) == ["first.txt", "second.txt", "third.txt"]
+    assert list(before.values()) == sorted(before.values())
+
+
+def _times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in sorted(folder.glob("*.txt"))}
+
+
+def test_a_head_that_dies_between_two_post_processings_repeats_no_work(slurm: Sandbox, tmp_path: Path) -> None:
+    """Killed right after it has seen to the first task, when all three have run."""
+    folder = written(tmp_path / "run", CHAIN)
+    with Head(slurm, folder) as head:
+        head.until(lambda: len(queued(slurm, folder)) == 3)
+        head.signal(signal.SIGSTOP)
+        go(folder)
+        head.until(lambda: all_over(slurm, folder))
+        head.signal(signal.SIGCONT)
+        head.until(lambda: "1 of 3 steps" in head.said)
+        head.kill()
+    assert_settled(slurm, folder)
+
+
+def test_a_run_that_the_head_did_not_see_the_end_of_repeats_no_work(slurm: Sandbox, tmp_path: Path) -> None:
+    """Killed while the second task runs: the third starts, ends and is recognised without a head."""
+    folder = written(tmp_path / "run", CHAIN.replace("cp {input} {output}", f"{UNTIL_GO}; cp {{input}} {{output}}", 2))
+    with Head(slurm, folder) as head:
+        head.until(lambda: len(queued(slurm, folder)) == 3)
+        head.kill()
+        go(folder)
+        head.until(lambda: all_over(slurm, folder))
+    assert_settled(slurm, folder)
+
+
+# --- success is not what it seems -----------------------------------------------------------------------------------
+
+
+def test_a_job_whose_input_never_appears_fails_in_slurm_too(slurm: Sandbox, tmp_path: Path) -> None:
+    """Snakemake's own `--wait-for-files` ends with exit code 0, and `afterok` would let the next task go."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule after:
+            input:
+                "reader.txt",
+            output:
+                "after.txt",
+            shell:
+                "touch after.started {{output}}"
+
+        rule reader:
+            input:
+                "source.txt",
+                "first.txt",
+            output:
+                "reader.txt",
+            shell:
+                "touch {{output}}"
+
+        rule first:
+            output:
+                "first.txt",
+            shell:
+                "{UNTIL_GO}; rm source.txt; touch {{output}}"
+        """,
+    )
+    (folder / "source.txt").touch()
+    go(folder)
+    outcome = run(slurm, folder, "--latency-wait", "1")
+    assert outcome.exit_code == 1, outcome.output
+    assert states(slurm, folder) == {"first": "COMPLETED", "reader": "FAILED", "after": "CANCELLED"}
+    assert "source.txt" in outcome.output
+    assert not (folder / "after.started").exists()
+
+
+def test_a_job_that_has_not_made_its_output_fails_in_slurm_too(slurm: Sandbox, tmp_path: Path) -> None:
+    """The command's exit code is 0, and the output is removed by something that it has left running."""
+    folder = written(
+        tmp_path / "run",
+        """
+        rule after:
+            input:
+                "made.txt",
+            output:
+                "after.txt",
+            shell:
+                "touch after.started {output}"
+
+        rule forgetful:
+            output:
+                "made.txt",
+            shell:
+                "true"
+        """,
+    )
+    outcome = run(slurm, folder, "--latency-wait", "1")
+    assert outcome.exit_code == 1, outcome.output
+    assert states(slurm, folder) == {"forgetful": "FAILED", "after": "CANCELLED"}
+    assert "made.txt" in outcome.output
+    assert not (folder / "after.started").exists()
+
+
+# --- attempts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    ['    shell:\n        "{said} && exit 1"', '    run:\n        shell("{said}")\n        raise ValueError("no luck")'],
+    ids=["shell", "run"],
+)
+def test_a_group_with_retries_is_tried_as_often_as_asked(slurm: Sandbox, tmp_path: Path, command: str) -> None:
+    """`retries: 1` inside the job as well would make four tries of two; a `run:` starts yet another Snakemake."""
+    rule = """
+rule stubborn:
+    output:
+        "stubborn.txt",
+    group:
+        "pair"
+    retries: 1
+COMMAND
+
+
+rule with_it:
+    output:
+        "with_it.txt",
+    group:
+        "pair"
+    shell:
+        "touch {output}"
+
+
+rule all:
+    default_target: True
+    input:
+        "stubborn.txt",
+        "with_it.txt",
+"""
+    said = "echo $SLURM_JOB_ID >> tries"
+    folder = written(tmp_path / "run", rule.replace("COMMAND", command.format(said=said)))
+    outcome = run(slurm, folder, "--group-components", "pair=2")
+    assert outcome.exit_code == 1, outcome.output
+    jobs = queued(slurm, folder)
+    assert [one.state for one in jobs] == ["FAILED", "FAILED"]
+    assert (folder / "tries").read_text().split() == [one.job_id for one in jobs]
+
+
+def test_the_resources_of_later_attempts_do_not_leak_into_the_first(slurm: Sandbox, tmp_path: Path) -> None:
+    """All attempts are queued ahead of time, each with its own memory, and the first succeeds with its own."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule easy:
+            output:
+                "easy.txt",
+            retries: 2
+            resources:
+                mem_mb=lambda wildcards, attempt: 600 * attempt,
+                share=lambda wildcards, attempt: 10 * attempt,
+            shell:
+                "{UNTIL_GO}; echo {{resources.mem_mb}} {{resources.share}} >> tries; touch {{output}}"
+        """,
+    )
+    with Head(slurm, folder) as head:
+        head.until(lambda: len(queued(slurm, folder)) == 3)
+        first, second, third = queued(slurm, folder)
+        go(folder)
+        assert head.end() == 0, head.said
+        head.until(lambda: all_over(slurm, folder))
+        ends = [one.state for one in queued(slurm, folder)]
+    assert [one.memory for one in (first, second, third)] == ["600M", "1200M", "1800M"]
+    assert second.waits_for == {("afternotok", first.job_id)}
+    assert third.waits_for == {("afternotok", first.job_id), ("afternotok", second.job_id)}
+    assert ends == ["COMPLETED", "CANCELLED", "CANCELLED"]
+    assert (folder / "tries").read_text() == "600 10\n"
+
+
+# --- what belongs to the head ---------------------------------------------------------------------------------------
+
+
+def test_jobs_need_no_temporary_folder_of_the_head(slurm: Sandbox, tmp_path: Path) -> None:
+    """Its tmpdir and its cache of sources are gone when it has ended, and jobs may start after that."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule scripted:
+            input:
+                "first.txt",
+            output:
+                "scripted.txt",
+            script:
+                "copy.py"
+
+        rule first:
+            output:
+                "first.txt",
+            shell:
+                "{UNTIL_GO}; echo first > {{output}}"
+        """,
+    )
+    (folder / "copy.py").write_text("import shutil\nshutil.copy(snakemake.input[0], snakemake.output[0])\n")
+    scratch, cache = tmp_path / "scratch", tmp_path / "cache"
+    scratch.mkdir()
+    with Head(slurm, folder, TMPDIR=str(scratch), XDG_CACHE_HOME=str(cache)) as head:
+        head.until(lambda: len(queued(slurm, folder)) == 2 and "jobid" in head.said)
+        head.kill()
+        for left in (scratch, cache, *(folder / ".snakemake").glob("tmp*")):
+            shutil.rmtree(left)
+        go(folder)
+        head.until(lambda: all_over(slurm, folder))
+    assert (folder / "scripted.txt").read_text() == "first\n"
+
+
+# --- resources ------------------------------------------------------------------------------------------------------
+
+SIZES = f"""
+def read(wildcards, input):
+    with open(input[0]) as file:
+        return 600 + len(file.read())
+
+
+rule all:
+    input:
+        "plain.txt",
+        "read.txt",
+
+
+rule plain:
+    input:
+        "source.txt",
+    output:
+        "plain.txt",
+    shell:
+        "echo {{resources.mem_mb}} > {{output}}"
+
+
+rule reader:
+    input:
+        "source.txt",
+    output:
+        "read.txt",
+    resources:
+        mem_mb=read,
+    shell:
+        "echo {{resources.mem_mb}} > {{output}}"
+
+
+rule source:
+    output:
+        "source.txt",
+    resources:
+        mem_mb=700,
+    shell:
+        "{UNTIL_GO}; head -c 42 /dev/zero > {{output}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "ahead", "memory"),
+    [
+        ((), {"source": "700M", "plain": "8000M"}, "1000"),
+        (("mem_mb=min(max(2*input.size_mb, 800), 900)",), {"source": "700M", "plain": "900M"}, "800"),
+        (("mem_mb=max(2*input.size_mb, 800)",), {"source": "700M"}, "800"),
+    ],
+    ids=["Snakemake's defaults", "a default with a bound", "a default without a bound"],
+)
+def test_memory_by_the_size_of_an_input_that_is_not_there_yet(
+    slurm: Sandbox, tmp_path: Path, options: tuple[str, ...], ahead: dict[str, str], memory: str
+) -> None:
+    """A default is queued at its bound; what cannot be known, such as `reader`, whose function raises, waits."""
+    folder = written(tmp_path / "run", SIZES)
+    defaults = ("--default-resources", *options) if options else ()
+    with Head(slurm, folder, *defaults) as head:
+        head.until(lambda: "jobid" in head.said and len(queued(slurm, folder)) >= len(ahead))
+        assert {one.rule: one.memory for one in queued(slurm, folder)} == ahead
+        assert "will be queued later" in head.said
+        go(folder)
+        assert head.end() == 0, head.said
+        (reader,) = of_rule(queued(slurm, folder), "reader")
+    assert reader.memory == "642M"
+    assert (folder / "read.txt").read_text() == "642\n"
+    assert (folder / "plain.txt").read_text() == f"{memory}\n"
+
+
+def test_a_rule_runs_with_its_own_threads_whatever_the_node_shows(slurm: Sandbox, tmp_path: Path) -> None:
+    """With `--cores all` inside the job, threads shrink to the CPUs that Python sees there."""
+    folder = written(
+        tmp_path / "run",
+        """
+        rule wide:
+            output:
+                "wide.txt",
+            threads: 16
+            shell:
+                "echo {threads} $SLURM_CPUS_PER_TASK > {output}"
+        """,
+    )
+    outcome = run(slurm, folder)
+    assert outcome.exit_code == 0, outcome.output
+    assert (folder / "wide.txt").read_text() == "16 16\n"
+
+
+def test_pipes_and_services_may_have_more_members_than_the_machine_has_cpus(slurm: Sandbox, tmp_path: Path) -> None:
+    """They have to run at the same time; counting the machine's CPUs would refuse them."""
+    members = len(os.sched_getaffinity(0)) + 2
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule all:
+            input:
+                "piped.txt",
+                expand("answer-{{n}}.txt", n=range({members})),
+
+        rule begin:
+            output:
+                pipe("pipe-0"),
+            shell:
+                "seq 3 > {{output}}"
+
+        rule pass_on:
+            input:
+                lambda wildcards: f"pipe-{{int(wildcards.n) - 1}}",
+            output:
+                pipe("pipe-{{n}}"),
+            wildcard_constraints:
+                n="[1-9]+",
+            shell:
+                "cat {{input}} > {{output}}"
+
+        rule end:
+            input:
+                "pipe-{members}",
+            output:
+                "piped.txt",
+            shell:
+                "wc -l < {{input}} > {{output}}"
+
+        rule serve:
+            output:
+                service("serving"),
+            shell:
+                "echo yes > {{output}}; while true; do sleep 0.2; done"
+
+        rule ask:
+            input:
+                "serving",
+            output:
+                "answer-{{n}}.txt",
+            shell:
+                "cp {{input}} {{output}}"
+        """,
+    )
+    outcome = run(slurm, folder)
+    assert outcome.exit_code == 0, outcome.output
+    assert len(queued(slurm, folder)) == 2
+    assert (folder / "piped.txt").read_text() == "3\n"
+    assert {path.read_text() for path in folder.glob("answer-*.txt")} == {"yes\n"}
+
+
+def test_a_group_may_have_more_members_than_the_machine_has_cpus(slurm: Sandbox, tmp_path: Path) -> None:
+    members = len(os.sched_getaffinity(0)) + 2
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule all:
+            input:
+                expand("{{n}}.txt", n=range({members})),
+
+        rule member:
+            output:
+                "{{n}}.txt",
+            group:
+                "crowd"
+            threads: 2
+            shell:
+                "echo {{threads}} > {{output}}"
+        """,
+    )
+    outcome = run(slurm, folder, "--group-components", f"crowd={members}")
+    assert outcome.exit_code == 0, outcome.output
+    assert len(queued(slurm, folder)) == 1
+    assert {path.read_text() for path in folder.glob("*.txt")} == {"2\n"}
+
+
+# --- outputs are removed before a start -----------------------------------------------------------------------------
+
+
+def test_a_requeued_job_finds_only_what_it_has_not_declared_as_output(slurm: Sandbox, tmp_path: Path) -> None:
+    """Snakemake removes declared outputs before each start, so what is to outlive a requeue lies elsewhere."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule train:
+            output:
+                directory("model"),
+            shell:
+                "ls model >> found; ls kept >> found; mkdir -p model kept; touch model/declared kept/undeclared;"
+                " touch started; {UNTIL_GO}"
+        """,
+    )
+    (folder / "kept").mkdir()
+    with Head(slurm, folder) as head:
+        head.until((folder / "started").exists)
+        (job,) = queued(slurm, folder)
+        (folder / "started").unlink()
+        slurm.run("scontrol", "requeue", job.job_id)
+        head.until(lambda: queued(slurm, folder)[0].state == "PENDING" and "was requeued" in head.said)
+        slurm.run("scontrol", "update", f"JobId={job.job_id}", "StartTime=now")
+        head.until((folder / "started").exists)
+        go(folder)
+        assert head.end() == 0, head.said
+        assert [one.state for one in queued(slurm, folder)] == ["COMPLETED"]
+    assert (folder / "found").read_text() == "undeclared\n"
+    assert (folder / "model" / "declared").exists()
+
+
+# --- a second head --------------------------------------------------------------------------------------------------
+
+
+def test_a_new_head_does_not_run_again_what_is_still_running(slurm: Sandbox, tmp_path: Path) -> None:
+    """The running task's mark of an incomplete output stops the new head, or it takes the task over."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule long:
+            output:
+                "long.txt",
+            shell:
+                "echo started >> starts; {UNTIL_GO}; echo long > {{output}}"
+        """,
+    )
+    with Head(slurm, folder) as head:
+        head.until((folder / "starts").exists)
+        head.kill()
+        assert run(slurm, folder, "--unlock").exit_code == 0
+
+        careless = run(slurm, folder)
+        assert careless.exit_code == 1
+        assert "IncompleteFilesException" in careless.output, careless.output
+        assert len(queued(slurm, folder)) == 1
+
+        with Head(slurm, folder, "--rerun-incomplete") as heir:
+            heir.until(lambda: "is Slurm job" in heir.said)
+            go(folder)
+            assert heir.end() == 0, heir.said
+            assert len(queued(slurm, folder)) == 1, queued(slurm, folder)
+    assert (folder / "starts").read_text() == "started\n"
+
+
+# --- a DAG that changes ---------------------------------------------------------------------------------------------
+
+
+def test_below_a_checkpoint_nothing_is_queued_before_it_has_ended(slurm: Sandbox, tmp_path: Path) -> None:
+    """What follows is known only then, and is queued as a whole at that moment; the rest does not wait."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        def parts(_):
+            folder = checkpoints.split.get().output[0]
+            return expand("work-{{n}}.txt", n=glob_wildcards(f"{{folder}}/{{{{n}}}}.part").n)
+
+        rule all:
+            default_target: True
+            input:
+                "gathered.txt",
+                "apart.txt",
+
+        rule gather:
+            input:
+                parts,
+            output:
+                "gathered.txt",
+            shell:
+                "cat {{input}} | sort > {{output}}; echo gather >> runs"
+
+        rule work:
+            input:
+                "parts/{{n}}.part",
+            output:
+                "work-{{n}}.txt",
+            shell:
+                "cp {{input}} {{output}}; echo work >> runs"
+
+        checkpoint split:
+            output:
+                directory("parts"),
+            shell:
+                "{UNTIL_GO}; mkdir {{output}}; for n in 1 2; do echo $n > {{output}}/$n.part; done; echo split >> runs"
+
+        rule apart:
+            output:
+                "apart.txt",
+            shell:
+                "touch {{output}}"
+        """,
+    )
+    with Head(slurm, folder) as head:
+        head.until(lambda: "is Slurm job" in head.said and states(slurm, folder).get("apart") == "COMPLETED")
+        assert states(slurm, folder) == {"split": "RUNNING", "apart": "COMPLETED"}
+        assert "checkpoint split decides what follows" in head.said
+        go(folder)
+        assert head.end() == 0, head.said
+        jobs = queued(slurm, folder)
+    assert sorted(one.rule for one in jobs) == ["apart", "gather", "split", "work", "work"]
+    assert (folder / "gathered.txt").read_text() == "1\n2\n"
+    assert (folder / "runs").read_text() == "split\nwork\nwork\ngather\n"
+
+
+def test_what_reads_from_a_queue_waits_for_the_head(slurm: Sandbox, tmp_path: Path) -> None:
+    """Only the head's own Python fills the queue, so the task cannot be queued ahead, and the user is told."""
+    folder = fresh_copy(WORKFLOWS / "from_queue", tmp_path / "run")
+    outcome = run(slurm, folder)
+    assert outcome.exit_code == 0, outcome.output
+    assert "gather reads from a queue that is not finished" in outcome.output
+    makes, (gather,) = of_rule(queued(slurm, folder), "make"), of_rule(queued(slurm, folder), "gather")
+    assert [int(one.job_id) < int(gather.job_id) for one in makes] == [True, True]
+    assert (folder / "gathered.txt").read_text() == "a\nb\n"
+
+
+# --- the job reads the workflow again -------------------------------------------------------------------------------
+
+
+def test_the_job_reads_the_workflow_with_the_environment_and_configuration_of_the_head(
+    slurm: Sandbox, tmp_path: Path
+) -> None:
+    """Values that a shell, sbatch or YAML could take for something else: quotes, spaces, a line break, `yes`."""
+    value, title = "it's a \"value\",\nwith $HOME and a\ttab; `ls`", "a title's = \"words\", {curly} & 100%"
+    folder = written(
+        tmp_path / "run",
+        """
+        import json, os
+
+        rule tell:
+            output:
+                "told.json",
+            params:
+                told=[os.environ["TRAP_VALUE"], config["title"], config["word"], config["deep"], config["number"]],
+            run:
+                with open(output[0], "w") as file:
+                    json.dump(params.told, file)
+        """,
+    )
+    (folder / "odd name.yaml").write_text("word: 'yes'\ndeep: {list: [1, 'two words']}\nnumber: 1\n")
+    more = ("--configfile", "odd name.yaml", "--config", f"title={json.dumps(title)}", "number=2")
+    outcome = run(slurm, folder, *more, TRAP_VALUE=value)
+    assert outcome.exit_code == 0, outcome.output
+    told = json.loads((folder / "told.json").read_text())
+    assert told == [value, title, "yes", {"list": [1, "two words"]}, 2]
+
+
+# --- a job inside a job ---------------------------------------------------------------------------------------------
+
+
+def test_a_head_inside_a_job_passes_on_the_site_and_not_its_own_job(slurm: Sandbox, tmp_path: Path) -> None:
+    """SLURM_CONF must reach sbatch, SLURM_CPUS_PER_TASK, SLURM_MEM_PER_NODE and their like must not."""
+    folder = written(
+        tmp_path / "run",
+        """
+        rule small:
+            output:
+                "small.txt",
+            threads: 2
+            resources:
+                mem_mb=600,
+            shell:
+                "echo $SLURM_CPUS_PER_TASK $SLURM_MEM_PER_NODE $SLURM_JOB_NUM_NODES $SLURM_JOB_PARTITION > {output}"
+        """,
+    )
+    inner = shlex.join([sys.executable, "-m", "snakemake", *arguments()])
+    options = ("--cpus-per-task=4", "--mem=3000", "--partition=kempner", "--gres=gpu:2", "--job-name=outer")
+    words = ("sbatch", "--wait", "-D", str(folder), "-o", str(folder / "outer.log"), *options)
+    try:
+        slurm.run(*words, stdin=f"#!/bin/bash\nexport SLURM_TRES_PER_TASK=cpu:4\nexec {inner}\n", timeout=120)
+    except Exception as error:  # noqa: BLE001 - its log says more than the exit code
+        raise AssertionError((folder / "outer.log").read_text()) from error
+    assert (folder / "small.txt").read_text() == "2 600 1 shared\n"
+
+
+# --- what every Snakemake process pays ------------------------------------------------------------------------------
+
+IMPORTING = """
+import snakemake_interface_executor_plugins.settings
+import sys, time
+events = []
+sys.addaudithook(lambda name, _: events.append(name))
+before = set(sys.modules)
+start = time.perf_counter()
+import snakemake_executor_plugin_kempner
+seconds = time.perf_counter() - start
+started = [name for name in events if name in {"subprocess.Popen", "os.exec", "os.fork", "os.posix_spawn", "os.system"}]
+print(seconds, *started, *(name for name in set(sys.modules) - before if not name.startswith("snakemake_executor")))
+"""
+
+
+def test_importing_the_plugin_costs_nothing() -> None:
+    """Every Snakemake process imports every executor plugin, and every task is a Snakemake process."""
+    told = [_python(IMPORTING).split() for _ in range(3)]
+    assert min(float(seconds) for seconds, *_ in told) < 0.03
+    assert [words[1:] for words in told] == [[]] * 3
+
+
+def test_the_plugin_makes_snakemake_load_no_heavy_library() -> None:
+    """Snakemake asks each plugin for its executor, so what that imports counts as well."""
+    script = """
+import sys
+import snakemake.cli
+heavy = {"numpy", "pandas", "matplotlib", "scipy", "sklearn", "torch", "polars"}
+print(*sorted(heavy & sys.modules.keys()), "snakemake_executor_plugin_kempner.executor" in sys.modules)
+"""
+    assert _python(script).split()[-1:] == ["True"], "Snakemake did not register the plugin"
+    assert _python(script).split() == ["True"]
+
+
+def _python(script: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60, cwd=Path(__file__).parent
+    )
+    return done.stdout
+
+
+def test_snakemake_finds_the_plugin_and_its_flags(tmp_path: Path) -> None:
+    """It looks with pkgutil.iter_modules, which sees folders on sys.path only, not what an import hook serves."""
+    assert "snakemake_executor_plugin_kempner" in {module.name for module in pkgutil.iter_modules()}
+    outcome = run_snakemake(tmp_path, ("--help",), os.environ)
+    assert outcome.exit_code == 0
+    assert "kempner" in outcome.output
+    assert "--kempner-status-interval" in outcome.output
+
+
+# --- few jobs at a time ---------------------------------------------------------------------------------------------
+
+
+def test_with_one_job_at_a_time_the_failure_of_another_is_noticed_at_once(slurm: Sandbox, tmp_path: Path) -> None:
+    """Snakemake has handed over `slow` alone, and would hear of `bad` only when that has ended."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule all:
+            input:
+                "slow.txt",
+                "bad.txt",
+                "after_slow.txt",
+
+        rule after_slow:
+            input:
+                "slow.txt",
+            output:
+                "after_slow.txt",
+            shell:
+                "touch {{output}}"
+
+        rule slow:
+            output:
+                "slow.txt",
+            priority: 10
+            shell:
+                "{UNTIL_GO}; touch {{output}}"
+
+        rule bad:
+            output:
+                "bad.txt",
+            shell:
+                "echo no luck; exit 9"
+        """,
+    )
+    with Head(slurm, folder, jobs=1) as head:
+        head.until(lambda: "bad failed" in head.said)
+        assert "no luck" in head.said
+        assert states(slurm, folder)["slow"] == "RUNNING"
+        go(folder)
+        assert head.end() == 1, head.said
+        head.until(lambda: all_over(slurm, folder))
+    assert (folder / "slow.txt").exists()
+
+
+def test_without_keep_going_a_failure_that_was_not_handed_over_stops_the_rest(slurm: Sandbox, tmp_path: Path) -> None:
+    """The first failure counts, whether Snakemake has asked for that task already or not."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule all:
+            input:
+                "slow.txt",
+                "bad.txt",
+                "after_slow.txt",
+
+        rule after_slow:
+            input:
+                "slow.txt",
+            output:
+                "after_slow.txt",
+            shell:
+                "touch {{output}}"
+
+        rule slow:
+            output:
+                "slow.txt",
+            priority: 10
+            shell:
+                "{UNTIL_GO}; touch {{output}}"
+
+        rule bad:
+            output:
+                "bad.txt",
+            shell:
+                "exit 9"
+        """,
+    )
+    with Head(slurm, folder, jobs=1) as head:
+        head.until(lambda: "bad failed" in head.said)
+        head.until(lambda: states(slurm, folder)["after_slow"] == "CANCELLED", timeout=20)
+        go(folder)
+        assert head.end() == 1, head.said
+    assert (folder / "slow.txt").exists()
+    assert not (folder / "after_slow.txt").exists()
+
+
+# --- files that the job has seen to ---------------------------------------------------------------------------------
+
+
+def test_a_temp_output_of_a_group_that_nobody_reads_is_no_missing_output(slurm: Sandbox, tmp_path: Path) -> None:
+    """The job removes it, and the head must not look for it."""
+    folder = written(
+        tmp_path / "run",
+        """
+        rule second:
+            input:
+                "first.txt",
+            output:
+                "second.txt",
+                temp("scratch-2.txt"),
+            group:
+                "pair"
+            shell:
+                "touch {output}"
+
+        rule first:
+            output:
+                "first.txt",
+                temp("scratch-1.txt"),
+            group:
+                "pair"
+            shell:
+                "touch {output}"
+        """,
+    )
+    outcome = run(slurm, folder)
+    assert outcome.exit_code == 0, outcome.output
+    assert len(queued(slurm, folder)) == 1
+    assert sorted(path.name for path in folder.glob("*.txt")) == ["first.txt", "second.txt"]
+    assert_settled(slurm, folder)
+
+
+UPDATE = f"""
+rule extend:
+    output:
+        update("journal.txt"),
+    retries: 1
+    shell:
+        "echo half >> {{output}}; touch started; {UNTIL_GO}; exit 1"
+"""
+
+
+def test_a_file_whose_update_fails_keeps_its_old_content(slurm: Sandbox, tmp_path: Path) -> None:
+    """The job restores it after each attempt; the head, which has no backup, must not remove it."""
+    folder = written(tmp_path / "run", UPDATE)
+    (folder / "journal.txt").write_text("old\n")
+    go(folder)
+    outcome = run(slurm, folder, "--forceall")
+    assert outcome.exit_code == 1, outcome.output
+    assert [one.state for one in queued(slurm, folder)] == ["FAILED", "FAILED"]
+    assert (folder / "journal.txt").read_text() == "old\n"
+
+
+@pytest.mark.parametrize("name", ["TERM", "KILL"])
+def test_a_file_whose_update_is_killed_keeps_its_old_content(slurm: Sandbox, tmp_path: Path, name: str) -> None:
+    """A job that could not restore it leaves that to the head."""
+    folder = written(tmp_path / "run", UPDATE.replace("    retries: 1\n", ""))
+    (folder / "journal.txt").write_text("old\n")
+    with Head(slurm, folder, "--forceall") as head:
+        head.until((folder / "started").exists)
+        (job,) = queued(slurm, folder)
+        slurm.run("scancel", "--full", f"--signal={name}", job.job_id)
+        assert head.end() == 1, head.said
+    assert (folder / "journal.txt").read_text() == "old\n"
