@@ -161,12 +161,16 @@ class Executor(RemoteExecutor):
     # --- watching -----------------------------------------------------------------------------------------------
 
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
+        # In a thread of its own: resources may need Snakemake's event loop, which cannot run inside this one.
+        await asyncio.to_thread(self._tick)
+        for info in active_jobs:
+            yield info
+
+    def _tick(self) -> None:
         if self._live is not None:
             with self._mutex:
                 self._handle(self._live.observe())
                 self._plan_what_was_deferred(self._live)
-        for info in active_jobs:
-            yield info
 
     def _plan_what_was_deferred(self, live: LiveRun) -> None:
         """A local rule or a checkpoint has ended: what waited for it may be planned, though nothing is ready yet."""

@@ -302,15 +302,12 @@ class _Reader:
 
     def _bound_of_default(self, job: Any) -> int | None:
         defaults = self._workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
-        resource = job.rule.resources.get("mem_mb")
-        if resource is None or "mem_mb" not in defaults:
+        function = _function(job.rule.resources.get("mem_mb"))
+        if function is None or function is not _function(defaults.get("mem_mb")):
             return None
-        function = _function(resource)
-        if function is None or function is not _function(defaults["mem_mb"]):
-            return None
-        value = resource.evaluate(
-            job.wildcards, input=_HugeInput(), attempt=job.attempt, threads=1, rulename=job.rule.name, async_run=None
-        ).value
+        known = {"threads": 1, "rulename": job.rule.name, "async_run": None}
+        accepted = {name: value for name, value in known.items() if name in inspect.signature(function).parameters}
+        value = function(job.wildcards, input=_HugeInput(), attempt=job.attempt, **accepted)
         return value if isinstance(value, int) and value < _HUGE_MB else None
 
 
@@ -330,8 +327,9 @@ class _HugeInput(tuple[()]):
 
 
 def _function(resource: Any) -> Any:
-    """The function behind a resource; Snakemake wraps it anew with each copy of a rule's resources."""
-    return inspect.unwrap(resource._evaluator) if resource.is_evaluable() else None  # noqa: SLF001
+    """The function behind a resource, if there is one; Snakemake wraps it anew with each copy of a rule's resources."""
+    evaluator = getattr(resource, "_evaluator", resource)
+    return inspect.unwrap(evaluator) if callable(evaluator) else None
 
 
 def _members(job: Any) -> Iterable[Any]:

@@ -1,0 +1,271 @@
+"""What waits for what."""
+
+from dataclasses import replace
+
+import pytest
+
+from builders import POLICY, a_plan, a_task, chain, diamond, edge, retry_with_gate
+from snakemake_executor_plugin_kempner.errors import PlanError
+from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, Expression, Ref, render
+from snakemake_executor_plugin_kempner.plan.model import Kind, Plan, Policy, Submission, Task
+
+ALONE = replace(POLICY, keep_going=True)
+"""Without a guard."""
+
+
+def waits(plan: Plan) -> dict[str, str]:
+    """For each submission, `align.2` for the second attempt and `align.gate`, what it waits for in these names."""
+    return {_name(one.ref): _text(one.waits_for) for one in plan.submissions}
+
+
+def _name(ref: Ref) -> str:
+    return f"{ref.task}.{ref.attempt or 'gate'}"
+
+
+def _text(expression: Expression | None) -> str:
+    return render(expression, _name) if expression else ""
+
+
+def of(plan: Plan, task: str, attempt: int = 1) -> Submission:
+    return next(one for one in plan.submissions if one.ref == Ref(task, attempt))
+
+
+# --- shapes ---------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_do_is_an_empty_plan() -> None:
+    assert a_plan().submissions == ()
+
+
+def test_a_chain_waits_link_by_link() -> None:
+    assert waits(a_plan(*chain(), policy=ALONE)) == {
+        "fetch.1": "",
+        "align.1": "afterok:fetch.1",
+        "plot.1": "afterok:align.1",
+    }
+
+
+def test_a_fan_in_waits_for_all_in_one_list() -> None:
+    plan = a_plan(*diamond(3), policy=ALONE)
+    assert of(plan, "merge").waits_for is not None
+    assert waits(plan)["merge.1"] == "afterok:align[sample=1].1:align[sample=2].1:align[sample=3].1"
+    assert waits(plan)["align[sample=2].1"] == "afterok:split.1"
+
+
+def test_a_fan_in_of_five_hundred_is_one_submission_each() -> None:
+    plan = a_plan(*diamond(500), policy=ALONE)
+    assert len(plan.submissions) == 502
+    assert len(of(plan, "merge").waits_for.terms) == 500
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_every_dependency_comes_first_in_whatever_order_tasks_are_given(order: tuple[int, ...]) -> None:
+    plan = a_plan(*(chain()[place] for place in order), policy=ALONE)
+    assert [one.ref.task for one in plan.submissions] == ["fetch", "align", "plot"]
+
+
+def test_a_chain_of_five_thousand_is_planned() -> None:
+    tasks = [a_task("t0"), *(a_task(f"t{number}", f"t{number - 1}") for number in range(1, 5000))]
+    assert len(a_plan(*tasks, policy=ALONE).submissions) == 5000
+
+
+# --- attempts -------------------------------------------------------------------------------------------------------
+
+
+def test_each_attempt_waits_for_the_failure_of_all_before_it() -> None:
+    assert waits(a_plan(a_task("train", attempts=3), policy=ALONE)) == {
+        "train.1": "",
+        "train.2": "afternotok:train.1",
+        "train.3": "afternotok:train.1:train.2",
+    }
+
+
+def test_each_attempt_waits_for_the_inputs_of_the_task_too() -> None:
+    plan = a_plan(a_task("fetch"), a_task("train", "fetch", attempts=2), policy=ALONE)
+    assert waits(plan)["train.2"] == "afterok:fetch.1,afternotok:train.1"
+
+
+def test_a_task_behind_one_with_retries_waits_for_any_of_its_attempts() -> None:
+    plan = a_plan(a_task("train", attempts=2), a_task("report", "train"), policy=ALONE)
+    assert isinstance(of(plan, "report").waits_for, AnyOf)
+    assert waits(plan)["report.1"] == "afterok:train.1?afterok:train.2"
+
+
+def test_a_task_with_further_inputs_waits_for_a_gate() -> None:
+    plan = a_plan(*retry_with_gate(), policy=ALONE)
+    assert isinstance(of(plan, "report").waits_for, AllOf)
+    assert waits(plan)["report.1"] == "afterok:train.gate:fetch.1"
+    assert waits(plan)["train.gate"] == "afterok:train.1?afterok:train.2?afterok:train.3"
+
+
+def test_a_task_with_retries_of_its_own_waits_for_a_gate() -> None:
+    plan = a_plan(a_task("train", attempts=2), a_task("report", "train", attempts=2), policy=ALONE)
+    assert waits(plan)["report.1"] == "afterok:train.1?afterok:train.2"
+    assert waits(plan)["report.2"] == "afterok:train.gate,afternotok:report.1"
+
+
+def test_tasks_share_the_gate_of_what_they_need() -> None:
+    reports = [a_task(f"report{number}", "train", "fetch") for number in range(3)]
+    plan = a_plan(a_task("train", attempts=2), a_task("fetch"), *reports, policy=ALONE)
+    assert [one.kind for one in plan.submissions].count(Kind.GATE) == 1
+
+
+def test_each_attempt_has_its_own_resources_and_knows_the_names_of_those_before() -> None:
+    plan = a_plan(a_task("train", resources=[{"mem_mb": 1000}, {"mem_mb": 2000}], attempts=2), policy=ALONE)
+    assert [next(o for o in one.options if "mem" in o) for one in plan.submissions] == ["--mem=1000M", "--mem=2000M"]
+    assert plan.submissions[0].job_name in plan.submissions[1].script
+
+
+def test_a_gate_is_put_where_no_device_is_asked_for() -> None:
+    train = a_task("train", attempts=2, resources={"slurm_partition": "gpu", "gpu": 1})
+    fetch = a_task("fetch", resources={"slurm_partition": "shared", "slurm_account": "lab", "mem_mb": 9000})
+    plan = a_plan(train, fetch, a_task("report", "train", "fetch"), policy=ALONE)
+    options = of(plan, "train", 0).options
+    assert {"--partition=shared", "--account=lab", "--mem=50M"} <= set(options)
+    assert not any(option.startswith("--gres") for option in options)
+
+
+# --- declared edges -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("afternotok", "afternotok:train.1:train.2"),
+        ("afterany", "afterany:train.1:train.2"),
+        ("after", "after:train.1"),
+        ("afterok", "afterok:train.1?afterok:train.2"),
+    ],
+)
+def test_a_task_with_retries_is_meant_as_a_whole(kind: str, expected: str) -> None:
+    plan = a_plan(a_task("train", attempts=2), a_task("then", edge(kind, "train")), policy=ALONE)
+    assert waits(plan)["then.1"] == expected
+
+
+def test_a_delay_after_a_start_is_passed_on() -> None:
+    plan = a_plan(a_task("train"), a_task("monitor", edge("after", "train", 10)), policy=ALONE)
+    assert waits(plan)["monitor.1"] == "after:train.1+10"
+
+
+def test_edges_of_different_types_are_all_waited_for() -> None:
+    plan = a_plan(a_task("train"), a_task("fetch"), a_task("tell", "fetch", edge("afternotok", "train")), policy=ALONE)
+    assert waits(plan)["tell.1"] == "afterok:fetch.1,afternotok:train.1"
+
+
+# --- later plans of a run -------------------------------------------------------------------------------------------
+
+
+def test_a_task_of_an_earlier_plan_is_named_by_what_is_left_of_it() -> None:
+    policy = replace(ALONE, standing={"train": (Ref("train", 2), Ref("train", 3))}, first_number=7)
+    plan = a_plan(a_task("report", "train"), policy=policy)
+    assert waits(plan) == {"report.1": "afterok:train.2?afterok:train.3"}
+    assert plan.submissions[0].job_name == "report.run1.7"
+
+
+def test_a_later_plan_makes_a_gate_for_a_task_of_an_earlier_one() -> None:
+    policy = replace(ALONE, standing={"train": (Ref("train", 1), Ref("train", 2))})
+    plan = a_plan(a_task("fetch"), a_task("report", "train", "fetch"), policy=policy)
+    assert waits(plan)["report.1"] == "afterok:train.gate:fetch.1"
+
+
+# --- names, options, reasons ----------------------------------------------------------------------------------------
+
+
+def test_job_names_are_unique_short_and_plain() -> None:
+    tasks = [a_task("align: it's", wildcards={"s": str(number)}) for number in range(3)] + [a_task("x" * 300)]
+    names = [one.job_name for one in a_plan(*tasks, policy=ALONE).submissions]
+    assert names[:2] == ["align_it_s.run1.1", "align_it_s.run1.2"]
+    assert len(set(names)) == len(names)
+    assert all(len(name) < 80 for name in names)
+
+
+def test_two_tasks_whose_wildcards_look_alike_have_logs_of_their_own() -> None:
+    keys = ("aaaaaaaa1", "bbbbbbbb2")
+    tasks = [replace(a_task("t", wildcards={"s": s}), key=key) for s, key in zip(("a b", "a/b"), keys, strict=True)]
+    logs = {one.log for one in a_plan(*tasks, policy=ALONE).submissions}
+    assert len(logs) == 2
+
+
+def test_a_percent_sign_in_the_folder_is_no_replacement_of_slurm() -> None:
+    plan = a_plan(a_task("fetch"), policy=replace(ALONE, folder="/flow/100%j"))
+    submission = plan.submissions[0]
+    assert any(option.startswith("--output=/flow/100%%j/logs/fetch/") for option in submission.options)
+    assert submission.log_path("42").startswith("/flow/100%j/logs/fetch/")
+    assert submission.log_path("42").endswith(".42.log")
+
+
+@pytest.mark.parametrize("kill", [True, False])
+def test_killing_on_an_invalid_dependency_is_the_policys_choice(kill: bool) -> None:
+    plan = a_plan(*chain(), policy=replace(ALONE, kill_on_invalid_dep=kill))
+    assert {"--kill-on-invalid-dep=yes" in one.options for one in plan.submissions} == {kill}
+
+
+def test_every_submission_that_waits_says_why() -> None:
+    plan = a_plan(*retry_with_gate(), a_task("show", "report"))
+    assert all(one.why for one in plan.submissions if one.waits_for)
+    assert of(plan, "train", 2).why == "retry after attempt 1 has failed"
+
+
+def test_raised_memory_is_said_once_for_all_rules() -> None:
+    tasks = [a_task(name, wildcards={"s": "1"}, resources={"mem_mb": 10}) for name in ("b", "a", "c")]
+    (notice,) = a_plan(*tasks, a_task("d", resources={"mem_mb": 4000})).notices
+    assert "Memory raised to 500 MB for a, b, c" in notice
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+def faults(*tasks: Task, policy: Policy = POLICY) -> list[str]:
+    with pytest.raises(PlanError) as caught:
+        a_plan(*tasks, policy=policy)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_a_circle_is_shown_whole() -> None:
+    (fault,) = faults(a_task("a", "c"), a_task("b", "a"), a_task("c", "b"), a_task("d", "a"))
+    ring = fault.removeprefix("workflow: tasks wait for each other in a circle: ").split(" → ")
+    assert ring[0] == ring[-1]
+    assert set(ring) == {"a", "b", "c"}
+
+
+def test_a_task_that_is_not_part_of_the_run_is_a_fault() -> None:
+    (fault,) = faults(a_task("align", "nothing"))
+    assert fault.startswith("align: waits for a task that is not part of this run (nothing)")
+
+
+def test_all_faults_of_all_tasks_are_listed_at_once_and_each_once() -> None:
+    bad = {"slurm_partition": "a b"}
+    found = faults(a_task("a", resources=bad, attempts=2), a_task("b", "nothing", resources={"gpu": -1}), a_task("c", "c"))
+    assert len(found) == 4
+
+
+def test_the_message_counts_the_faults_and_says_that_nothing_was_submitted() -> None:
+    with pytest.raises(PlanError, match=r"^1 fault found before anything was submitted:\n  - align: "):
+        a_plan(a_task("align", resources={"gpu": -1}))
+    with pytest.raises(PlanError, match=r"^2 faults found"):
+        a_plan(a_task("align", resources={"gpu": -1, "runtime": "long"}))
+
+
+# --- the guard ------------------------------------------------------------------------------------------------------
+
+
+def guards(plan: Plan) -> list[str]:
+    return [_text(one.waits_for) for one in plan.submissions if one.kind is Kind.GUARD]
+
+
+def test_a_guard_waits_for_the_first_failure() -> None:
+    assert guards(a_plan(a_task("a"), a_task("b"))) == ["afternotok:a.1?afternotok:b.1"]
+
+
+def test_a_guard_knows_a_task_with_retries_by_its_gate_and_leaves_handlers_out() -> None:
+    plan = a_plan(a_task("train", attempts=2), a_task("tell", edge("afternotok", "train")), a_task("after", "tell"))
+    assert guards(plan) == ["afternotok:train.gate"]
+
+
+def test_a_guard_looks_after_each_end_where_slurm_does_not_remove_jobs() -> None:
+    plan = a_plan(a_task("a", attempts=2), policy=replace(POLICY, kill_on_invalid_dep=False))
+    assert guards(plan) == ["afterany:a.1?afterany:a.2"]
+
+
+def test_a_run_that_keeps_going_where_slurm_removes_jobs_needs_no_guard() -> None:
+    assert guards(a_plan(*chain(), policy=replace(POLICY, keep_going=True))) == []

@@ -1,0 +1,89 @@
+"""The record of a run: written line by line, read back as far as it goes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snakemake_executor_plugin_kempner.errors import LedgerError
+from snakemake_executor_plugin_kempner.run.ledger import VERSION, Ledger, make_folders, read_ledger
+
+WHAT = {"kind": "task", "task": "k1", "label": "align[s=a]", "attempt": 1, "spared": False, "options": ["--mem=1M"]}
+
+
+def filled(folder: Path, **header: object) -> Ledger:
+    ledger = Ledger(folder, run="run1", **header)
+    ledger.intend("align.run1.1", **WHAT)
+    ledger.submitted("align.run1.1", "7")
+    return ledger
+
+
+def test_each_line_is_json_with_a_time_and_the_version_comes_first(tmp_path: Path) -> None:
+    ledger = filled(tmp_path)
+    ledger.ended("7", state="FAILED", exit_code=3)
+    ledger.cancelled({"9", "8"})
+    lines = [json.loads(line) for line in ledger.path.read_text().splitlines()]
+    assert lines[0]["version"] == VERSION
+    assert all("time" in line for line in lines)
+    assert [next(iter(line)) for line in lines] == ["version", "intent", "submitted", "ended", "cancelled"]
+    assert lines[-1]["cancelled"] == ["8", "9"]
+
+
+def test_what_was_submitted_is_read_back(tmp_path: Path) -> None:
+    filled(tmp_path, keep_going=True)
+    record = read_ledger(tmp_path)
+    assert record.header["keep_going"] is True
+    (entry,) = record.entries
+    assert (entry.job_id, entry.label, entry.options) == ("7", "align[s=a]", ("--mem=1M",))
+
+
+def test_an_intent_without_an_answer_is_no_submission(tmp_path: Path) -> None:
+    filled(tmp_path).intend("plot.run1.2", **WHAT)
+    assert len(read_ledger(tmp_path).entries) == 1
+
+
+def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
+    ledger = filled(tmp_path)
+    whole = ledger.path.read_bytes()
+    for length in range(1, 40):
+        ledger.path.write_bytes(whole + b'{"submitted": "plot.run1.2", "job_id": "8"}'[:length])
+        assert len(read_ledger(tmp_path).entries) == 1
+
+
+def test_a_version_that_this_package_does_not_know_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_text('{"version": 99}\n')
+    with pytest.raises(LedgerError, match="has version 99; this package knows 1"):
+        read_ledger(tmp_path)
+    assert path.exists()
+
+
+def test_an_empty_record_and_a_missing_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="cannot be read"):
+        read_ledger(tmp_path)
+    (tmp_path / "ledger.jsonl").touch()
+    with pytest.raises(LedgerError, match="version None"):
+        read_ledger(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file where a folder should be")
+    with pytest.raises(LedgerError, match="/logs/align cannot be made"):
+        make_folders(tmp_path, [str(tmp_path / "logs/align/a.log")])
+
+
+def test_the_folders_of_all_logs_are_made_beforehand(tmp_path: Path) -> None:
+    make_folders(tmp_path, [str(tmp_path / f"logs/{name}/x.%j.log") for name in "ab"])
+    assert {one.name for one in (tmp_path / "logs").iterdir()} == {"a", "b"}
+    assert (tmp_path / "ended").is_dir()
+
+
+@given(label=st.text())
+def test_whatever_a_label_holds_it_comes_back(tmp_path_factory: pytest.TempPathFactory, label: str) -> None:
+    folder = tmp_path_factory.mktemp("ledger")
+    ledger = Ledger(folder)
+    ledger.intend("a", **{**WHAT, "label": label})
+    ledger.submitted("a", "1")
+    assert [entry.label for entry in read_ledger(folder).entries] == [label]

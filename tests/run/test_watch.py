@@ -1,0 +1,104 @@
+"""What an observation of the queue means, and when the next one is due."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snakemake_executor_plugin_kempner.plan.dependency import Ref
+from snakemake_executor_plugin_kempner.run.watch import GRACE, Ended, Event, Followed, Requeued, Started, pause, step
+from snakemake_executor_plugin_kempner.slurm.parse import Record
+from snakemake_executor_plugin_kempner.slurm.states import JobState
+
+REF = Ref("align", 1)
+
+
+def followed(state: JobState = JobState.WAITING, missing_since: float | None = None) -> dict[str, Followed]:
+    return {"7": Followed(ref=REF, job_id="7", state=state, missing_since=missing_since)}
+
+
+def seen(state: JobState, **fields: object) -> dict[str, Record]:
+    return {"7": Record(job_id="7", state=state, word=state.name, **fields)}
+
+
+def kinds(events: tuple[Event, ...]) -> list[type]:
+    return [type(event) for event in events]
+
+
+TABLE = [
+    # known          seen                events       followed on
+    (JobState.WAITING, JobState.WAITING, [], True),
+    (JobState.WAITING, JobState.RUNNING, [Started], True),
+    (JobState.RUNNING, JobState.RUNNING, [], True),
+    (JobState.RUNNING, JobState.WAITING, [Requeued], True),
+    (JobState.WAITING, JobState.SUCCEEDED, [Ended], False),
+    (JobState.RUNNING, JobState.SUCCEEDED, [Ended], False),
+    (JobState.RUNNING, JobState.FAILED, [Ended], False),
+    (JobState.WAITING, JobState.CANCELLED, [Ended], False),
+]
+
+
+@pytest.mark.parametrize(("known", "now", "events", "goes_on"), TABLE)
+def test_what_a_change_of_state_means(known: JobState, now: JobState, events: list[type], goes_on: bool) -> None:
+    left, happened = step(followed(known), seen(now), 0)
+    assert kinds(happened) == events
+    assert ("7" in left) == goes_on
+
+
+def test_an_end_carries_what_slurm_said() -> None:
+    (event,) = step(followed(), seen(JobState.FAILED, exit_code=3, node="n1"), 0)[1]
+    assert isinstance(event, Ended)
+    assert (event.ref, event.record.exit_code, event.record.node) == (REF, 3, "n1")
+
+
+def test_a_start_carries_the_node() -> None:
+    (event,) = step(followed(), seen(JobState.RUNNING, node="n1"), 0)[1]
+    assert event == Started(ref=REF, job_id="7", node="n1")
+
+
+@pytest.mark.parametrize("answer", [{}, seen(JobState.UNKNOWN)], ids=["missing", "a word that nobody knows"])
+def test_a_job_that_no_source_knows_is_waited_for_and_then_lost_and_never_a_success(answer: dict[str, Record]) -> None:
+    left, events = step(followed(JobState.RUNNING), answer, 100)
+    assert events == ()
+    left, events = step(left, answer, 100 + GRACE)
+    assert events == ()
+    left, (event,) = step(left, answer, 100 + GRACE + 1)
+    assert left == {}
+    assert isinstance(event, Ended)
+    assert event.record.state is JobState.UNKNOWN
+
+
+def test_a_job_that_is_seen_again_is_not_missing_any_more() -> None:
+    left, _ = step(followed(JobState.RUNNING), {}, 0)
+    left, events = step(left, seen(JobState.RUNNING), 50)
+    assert events == ()
+    left, events = step(left, {}, 100)
+    assert events == ()
+    assert left["7"].missing_since == 100
+
+
+def test_jobs_that_are_not_followed_are_none_of_our_business() -> None:
+    assert step({}, seen(JobState.FAILED), 0) == ({}, ())
+
+
+@given(st.lists(st.sampled_from([*JobState, None]), max_size=8))
+def test_a_job_ends_once_whatever_is_seen(states: list[JobState | None]) -> None:
+    known, ends = followed(), 0
+    for second, state in enumerate(states):
+        known, events = step(known, seen(state) if state else {}, second * GRACE)
+        ends += kinds(events).count(Ended)
+    assert ends == (not known)
+
+
+@given(st.floats(0, 1e7), st.floats(1, 1e4))
+def test_a_pause_is_short_after_a_change_and_never_longer_than_allowed(quiet: float, longest: float) -> None:
+    assert 1 <= pause(quiet, longest) <= longest
+    assert pause(0, longest) == 1
+    assert pause(quiet, longest) <= max(1, quiet / 10)
+
+
+def test_a_long_training_costs_few_queries() -> None:
+    queries, now = 0, 0.0
+    while now < 24 * 3600:
+        now += pause(now, 180)
+        queries += 1
+    assert queries < 600
