@@ -81,6 +81,7 @@ def measure(attempt: Attempt, sandbox: Sandbox) -> Measurement:
     environment = _with_wrappers(attempt)
     began = time.time()
     makespan, returned, head_cpu = _run(attempt, environment)
+    job_cpu = _job_cpu(sandbox, attempt)  # waits until the jobs are over, so that the outputs are complete
     stamps = [_stamps(output, attempt.lines) for output in attempt.outputs]
     in_jobs, by_head = _count(attempt.calls)
     return Measurement(
@@ -89,7 +90,7 @@ def measure(attempt: Attempt, sandbox: Sandbox) -> Measurement:
         first_step=min(lane[0] for lane in stamps) - began,
         edges=tuple(later - earlier for lane in stamps for earlier, later in pairwise(lane)),
         head_cpu=head_cpu,
-        job_cpu=_job_cpu(sandbox, attempt),
+        job_cpu=job_cpu,
         calls=by_head,
         calls_in_jobs=in_jobs,
         load=load,

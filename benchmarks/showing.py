@@ -49,13 +49,30 @@ def costs(runs: Runs, titles: Mapping[str, str], tasks: int) -> str:
 def ratios(runs: Runs, titles: Mapping[str, str]) -> str:
     """How many times as long each takes as each faster one, repetition by repetition."""
     order = sorted(runs, key=lambda name: median(one.makespan for one in runs[name]))
-    lines = []
+    head = ["times as long, median (min to max)", "to the last output", "until the command returns"]
+    rows = []
     for slow in order:
         for fast in order[: order.index(slow)]:
-            pairs = zip(runs[slow], runs[fast], strict=False)
-            factors = [one.makespan / other.makespan for one, other in pairs]
-            lines.append(f"{titles[slow]} takes {spread(factors)} times as long as {titles[fast]}")
-    return "\n".join(lines)
+            pairs = list(zip(runs[slow], runs[fast], strict=True))
+            waits = [one.returned / other.returned for one, other in pairs]
+            rows.append(
+                [
+                    f"{titles[slow]} / {titles[fast]}",
+                    spread([one.makespan / other.makespan for one, other in pairs]),
+                    "" if _leaves_at_once(runs[fast]) else spread(waits),
+                ]
+            )
+    return table([head, *rows])
+
+
+def loads(runs: Runs) -> str:
+    """How busy the machine was with other things."""
+    values = [one.load for many in runs.values() for one in many]
+    return f"Load average of the machine before each run: {spread(values)}"
+
+
+def _leaves_at_once(many: Sequence[Measurement]) -> bool:
+    return all(one.returned < one.first_step for one in many)
 
 
 def spread(values: Sequence[float]) -> str:

@@ -1,6 +1,7 @@
 """Train a model for some epochs: a new one (sweep) or the one of the stage before (chain)."""
 
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,35 +24,60 @@ def new_model(width: int, learning_rate: float, seed: int) -> MLPClassifier:
     )
 
 
-def train(model: MLPClassifier, data: dict[str, np.ndarray], epochs: int, seed: int) -> Iterator[dict[str, float]]:
-    """Train on, epoch by epoch, and yield the learning curve."""
+def train(model: MLPClassifier, data: dict[str, np.ndarray], epochs: range, seed: int) -> Iterator[dict[str, float]]:
+    """Train through these epochs, counted from the very first model on, and yield the learning curve."""
     digits = data["train"].repeat(COPIES, axis=0)
     labels = data["train_labels"].repeat(COPIES)
-    first = len(getattr(model, "loss_curve_", [])) + 1  # `n_iter_` counts one call only
-    for epoch in range(first, first + epochs):
+    for epoch in epochs:
         # Seeded by epoch, not by task: the result does not depend on where the chain is cut.
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(len(labels))
         model.partial_fit(place(digits[order], rng), labels[order], classes=range(10))
         accuracy = model.score(data["validation"], data["validation_labels"])
-        yield {"epoch": epoch, "loss": model.loss_, "accuracy": accuracy}
+        yield {"epoch": epoch, "loss": float(model.loss_), "accuracy": float(accuracy)}
 
 
-def write(curve: Iterator[dict[str, float]], path: Path) -> None:
+def checkpoint() -> Path | None:
+    """Where this task saves its state: a folder that outlives requeue, time limit and retry. Only kempner has it."""
+    folder = os.environ.get("KEMPNER_CHECKPOINT_DIR")
+    return Path(folder) / "state.joblib" if folder else None
+
+
+def save(state: tuple[MLPClassifier, list[dict[str, float]]], path: Path) -> None:
+    beside = path.with_suffix(".new")
+    joblib.dump(state, beside)
+    beside.replace(path)  # a job that is killed here leaves the last state whole
+
+
+def write(curve: list[dict[str, float]], path: Path) -> None:
     with path.open("w", newline="") as file:
         table = csv.DictWriter(file, ["epoch", "loss", "accuracy"])
         table.writeheader()
-        for row in curve:
-            print(row, flush=True)
-            table.writerow(row)
+        table.writerows(curve)
 
 
-seed = snakemake.params.seed
+seed, crash = snakemake.params.seed, snakemake.params.get("crash", 0)
 if hasattr(snakemake.input, "model"):
     model = joblib.load(snakemake.input.model)
 else:
     model = new_model(int(snakemake.wildcards.width), float(snakemake.wildcards.lr), seed)
 with np.load(snakemake.input.data) as archive:
     data = dict(archive)
-write(train(model, data, snakemake.params.epochs, seed), Path(snakemake.output.curve))
+
+first = len(getattr(model, "loss_curve_", [])) + 1  # `n_iter_` counts one call only
+epochs = range(first, first + snakemake.params.epochs)
+curve: list[dict[str, float]] = []
+saved = checkpoint()
+if saved and saved.exists():
+    model, curve = joblib.load(saved)
+    print(f"resumed after epoch {curve[-1]['epoch']}", flush=True)
+left = epochs[len(curve) :]
+for row in train(model, data, left, seed):
+    print(row, flush=True)
+    curve.append(row)
+    if saved:
+        save((model, curve), saved)
+    if row["epoch"] == crash:
+        raise SystemExit(f"crashed on purpose after epoch {crash} (config: crash_after_epoch)")
+write(curve, Path(snakemake.output.curve))
 joblib.dump(model, snakemake.output.model)

@@ -401,7 +401,7 @@ def _broken_promises(case: Case, tree: Tree) -> list[str]:
             if path in tree and tree[path].content != text
         ),
         *(f"{path} is still there" for path in case.gone if path in tree),
-        *(f"{path} can be written" for path in case.protected if not tree[path].protected),
+        *(f"{path} can be written" for path in case.protected if path in tree and not tree[path].protected),
     ]
 
 
