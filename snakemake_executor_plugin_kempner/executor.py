@@ -130,8 +130,9 @@ class Executor(RemoteExecutor):
     def _plan(self, live: LiveRun, ready: Sequence[Any]) -> None:
         if live.open_jobs:
             self._handle(live.observe())  # a job that has ended is never named as a dependency
-        self._finished_at_last_plan = _finished(self.dag)
-        reading = read_dag(self.workflow, self._command, live.policy.folder, ready, live.knows)
+        with locked(self.workflow.scheduler):
+            self._finished_at_last_plan = _finished(self.dag)
+            reading = read_dag(self.workflow, self._command, live.policy.folder, ready, live.knows)
         plan = live.submit(reading.tasks)
         self._deferred = bool(reading.deferred)
         if plan.submissions:
@@ -176,13 +177,12 @@ class Executor(RemoteExecutor):
         """A local rule or a checkpoint has ended: what waited for it may be planned, though nothing is ready yet."""
         if self._stopping or not self._deferred or _finished(self.dag) == self._finished_at_last_plan:
             return
-        with locked(self.workflow.scheduler):
-            ready = [info.job for key, info in self._handed_over.items() if key not in self._reported]
-            try:
-                self._plan(live, [*ready, *self._waiting])
-            except KempnerError as error:
-                # The same plan is made again, and its error reported, when Snakemake hands over the job at fault.
-                self.logger.warning(str(error))
+        ready = [info.job for key, info in self._handed_over.items() if key not in self._reported]
+        try:
+            self._plan(live, [*ready, *self._waiting])
+        except KempnerError as error:
+            # The same plan is made again, and its error reported, when Snakemake hands over the job at fault.
+            self.logger.warning(str(error))
         self._connect_planned(live)
 
     async def sleep(self) -> None:
@@ -194,7 +194,8 @@ class Executor(RemoteExecutor):
             slept += _SLICE
 
     def _handle(self, events: Sequence[TaskEvent]) -> None:
-        for event in events:
+        # Failures first: what was cancelled because of one, by the guard, is then not taken for a cause.
+        for event in sorted(events, key=lambda one: isinstance(one, TaskEnded) and one.outcome is not Outcome.FAILED):
             match event:
                 case TaskRequeued():
                     self.logger.info(f"{event.job.submission.label} (Slurm job {event.job.job_id}) was requeued.")
@@ -203,7 +204,9 @@ class Executor(RemoteExecutor):
                 case TaskEnded() if event.task in self._handed_over:
                     self._report(event)
                 case TaskEnded() if event.outcome in _REAL_FAILURES and not self._stopping:
+                    # Snakemake hears of it when it hands the job over.
                     self.logger.error(self._failure(event))
+                    self._stop_unless_keep_going()
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
         """Slurm has the next attempt in its queue. Snakemake hears of the last one alone: it would clean up too soon."""
@@ -239,8 +242,7 @@ class Executor(RemoteExecutor):
         info.job.attempt = info.job.restart_times + 1
         logs = [str(event.job.log)] if event.job else []
         self.report_job_error(info, msg=self._failure(event), aux_logs=logs)
-        if not self._keep_going and not self._stopping:
-            self._stop_what_has_not_started()
+        self._stop_unless_keep_going()
 
     def _failure(self, event: TaskEnded) -> str:
         """Cause first, then what fell with it."""
@@ -249,11 +251,11 @@ class Executor(RemoteExecutor):
         self._failures.append(event.label)
         return failure_message(event, usage, fallen)
 
-    def _stop_what_has_not_started(self) -> None:
+    def _stop_unless_keep_going(self) -> None:
         """Snakemake's rule without --keep-going: what runs may finish, nothing new starts."""
-        self._stopping = True
-        if self._live is None:
+        if self._keep_going or self._stopping or self._live is None:
             return
+        self._stopping = True
         try:
             self._live.stop()
         except SlurmError as error:

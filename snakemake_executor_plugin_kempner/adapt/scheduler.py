@@ -18,7 +18,9 @@ def withdraw(scheduler: Any, job: Any) -> None:
     Reported as an error, it would lose the outputs of an earlier run, which nobody has touched.
     """
     with scheduler._lock:  # noqa: SLF001
-        scheduler.running.discard(job)
+        if job in scheduler.running:
+            scheduler.running.remove(job)
+            scheduler._free_resources(job)  # noqa: SLF001
         scheduler._open_jobs.release()  # noqa: SLF001
 
 

@@ -263,7 +263,7 @@ def test_jobs_need_no_temporary_folder_of_the_head(slurm: Sandbox, tmp_path: Pat
             output:
                 "scripted.txt",
             script:
-                "copy.py"
+                "transcribe.py"
 
         rule first:
             output:
@@ -272,7 +272,7 @@ def test_jobs_need_no_temporary_folder_of_the_head(slurm: Sandbox, tmp_path: Pat
                 "{UNTIL_GO}; echo first > {{output}}"
         """,
     )
-    (folder / "copy.py").write_text("import shutil\nshutil.copy(snakemake.input[0], snakemake.output[0])\n")
+    (folder / "transcribe.py").write_text("import shutil\nshutil.copy(snakemake.input[0], snakemake.output[0])\n")
     scratch, cache = tmp_path / "scratch", tmp_path / "cache"
     scratch.mkdir()
     with Head(slurm, folder, TMPDIR=str(scratch), XDG_CACHE_HOME=str(cache)) as head:
@@ -330,7 +330,7 @@ rule source:
 
 
 @pytest.mark.parametrize(
-    ("options", "ahead", "memory"),
+    ("defaults", "ahead", "memory"),
     [
         ((), {"source": "700M", "plain": "8000M"}, "1000"),
         (("mem_mb=min(max(2*input.size_mb, 800), 900)",), {"source": "700M", "plain": "900M"}, "800"),
@@ -339,12 +339,11 @@ rule source:
     ids=["Snakemake's defaults", "a default with a bound", "a default without a bound"],
 )
 def test_memory_by_the_size_of_an_input_that_is_not_there_yet(
-    slurm: Sandbox, tmp_path: Path, options: tuple[str, ...], ahead: dict[str, str], memory: str
+    slurm: Sandbox, tmp_path: Path, defaults: tuple[str, ...], ahead: dict[str, str], memory: str
 ) -> None:
     """A default is queued at its bound; what cannot be known, such as `reader`, whose function raises, waits."""
     folder = written(tmp_path / "run", SIZES)
-    defaults = ("--default-resources", *options) if options else ()
-    with Head(slurm, folder, *defaults) as head:
+    with Head(slurm, folder, "--default-resources", *defaults) as head:
         head.until(lambda: "jobid" in head.said and len(queued(slurm, folder)) >= len(ahead))
         assert {one.rule: one.memory for one in queued(slurm, folder)} == ahead
         assert "will be queued later" in head.said
@@ -468,11 +467,10 @@ def test_a_requeued_job_finds_only_what_it_has_not_declared_as_output(slurm: San
             output:
                 directory("model"),
             shell:
-                "ls model >> found; ls kept >> found; mkdir -p model kept; touch model/declared kept/undeclared;"
+                "ls model kept >> found || true; mkdir -p model kept; touch model/declared kept/undeclared;"
                 " touch started; {UNTIL_GO}"
         """,
     )
-    (folder / "kept").mkdir()
     with Head(slurm, folder) as head:
         head.until((folder / "started").exists)
         (job,) = queued(slurm, folder)
@@ -484,41 +482,50 @@ def test_a_requeued_job_finds_only_what_it_has_not_declared_as_output(slurm: San
         go(folder)
         assert head.end() == 0, head.said
         assert [one.state for one in queued(slurm, folder)] == ["COMPLETED"]
-    assert (folder / "found").read_text() == "undeclared\n"
+    assert (folder / "found").read_text() == "kept:\nundeclared\n"
     assert (folder / "model" / "declared").exists()
 
 
 # --- a second head --------------------------------------------------------------------------------------------------
 
 
-def test_a_new_head_does_not_run_again_what_is_still_running(slurm: Sandbox, tmp_path: Path) -> None:
-    """The running task's mark of an incomplete output stops the new head, or it takes the task over."""
-    folder = written(
-        tmp_path / "run",
-        f"""
-        rule long:
-            output:
-                "long.txt",
-            shell:
-                "echo started >> starts; {UNTIL_GO}; echo long > {{output}}"
-        """,
-    )
+LONG = f"""
+rule long:
+    output:
+        "long.txt",
+    shell:
+        "echo started >> starts; BEFORE; {UNTIL_GO}; echo long > {{output}}"
+"""
+
+
+def test_the_mark_of_an_incomplete_output_stops_a_second_head(slurm: Sandbox, tmp_path: Path) -> None:
+    """The task runs on without its head and has begun to write; Snakemake says what is the matter."""
+    folder = written(tmp_path / "run", LONG.replace("BEFORE", "echo half > {output}"))
     with Head(slurm, folder) as head:
-        head.until((folder / "starts").exists)
+        head.until((folder / "long.txt").exists)
         head.kill()
         assert run(slurm, folder, "--unlock").exit_code == 0
-
-        careless = run(slurm, folder)
-        assert careless.exit_code == 1
-        assert "IncompleteFilesException" in careless.output, careless.output
+        second = run(slurm, folder)
+        assert second.exit_code == 1
+        assert "IncompleteFilesException" in second.output, second.output
         assert len(queued(slurm, folder)) == 1
 
+
+@pytest.mark.parametrize("begun", [False, True], ids=["has no output yet", "has begun to write"])
+def test_a_new_head_takes_over_what_is_still_running(slurm: Sandbox, tmp_path: Path, *, begun: bool) -> None:
+    """Running the same command again repeats nothing: the task that runs is adopted."""
+    folder = written(tmp_path / "run", LONG.replace("BEFORE", "echo half > {output}" if begun else "true"))
+    with Head(slurm, folder) as head:
+        head.until((folder / ("long.txt" if begun else "starts")).exists)
+        head.kill()
+        assert run(slurm, folder, "--unlock").exit_code == 0
         with Head(slurm, folder, "--rerun-incomplete") as heir:
             heir.until(lambda: "is Slurm job" in heir.said)
             go(folder)
             assert heir.end() == 0, heir.said
-            assert len(queued(slurm, folder)) == 1, queued(slurm, folder)
+        assert len(queued(slurm, folder)) == 1, queued(slurm, folder)
     assert (folder / "starts").read_text() == "started\n"
+    assert (folder / "long.txt").read_text() == "long\n"
 
 
 # --- a DAG that changes ---------------------------------------------------------------------------------------------
@@ -582,12 +589,50 @@ def test_below_a_checkpoint_nothing_is_queued_before_it_has_ended(slurm: Sandbox
 
 def test_what_reads_from_a_queue_waits_for_the_head(slurm: Sandbox, tmp_path: Path) -> None:
     """Only the head's own Python fills the queue, so the task cannot be queued ahead, and the user is told."""
-    folder = fresh_copy(WORKFLOWS / "from_queue", tmp_path / "run")
-    outcome = run(slurm, folder)
-    assert outcome.exit_code == 0, outcome.output
-    assert "gather reads from a queue that is not finished" in outcome.output
-    makes, (gather,) = of_rule(queued(slurm, folder), "make"), of_rule(queued(slurm, folder), "gather")
-    assert [int(one.job_id) < int(gather.job_id) for one in makes] == [True, True]
+    folder = written(
+        tmp_path / "run",
+        """
+        import os, threading, time
+        from queue import Queue
+
+        END, arriving = object(), Queue()
+
+        def fill():
+            arriving.put("a.txt")
+            while not os.path.exists("go"):
+                time.sleep(0.1)
+            arriving.put("b.txt")
+            arriving.put(END)
+
+        if os.path.exists("go"):
+            fill()
+        else:
+            threading.Thread(target=fill, daemon=True).start()
+
+        rule gather:
+            input:
+                from_queue(arriving, finish_sentinel=END),
+            output:
+                "gathered.txt",
+            shell:
+                "cat {input} > {output}"
+
+        rule make:
+            output:
+                "{item}.txt",
+            wildcard_constraints:
+                item="[ab]",
+            shell:
+                "echo {wildcards.item} > {output}"
+        """,
+    )
+    with Head(slurm, folder, "--queue-input-wait-time", "1") as head:
+        head.until(lambda: "is Slurm job" in head.said)
+        assert [one.rule for one in queued(slurm, folder)] == ["make"]
+        assert "gather reads from a queue that is not finished" in head.said
+        go(folder)
+        assert head.end() == 0, head.said
+        assert sorted(one.rule for one in queued(slurm, folder)) == ["gather", "make", "make"]
     assert (folder / "gathered.txt").read_text() == "a\nb\n"
 
 
@@ -608,7 +653,7 @@ def test_the_job_reads_the_workflow_with_the_environment_and_configuration_of_th
             output:
                 "told.json",
             params:
-                told=[os.environ["TRAP_VALUE"], config["title"], config["word"], config["deep"], config["number"]],
+                told=lambda _: [os.environ["TRAP_VALUE"], *(config[key] for key in ("title", "word", "deep", "number"))],
             run:
                 with open(output[0], "w") as file:
                     json.dump(params.told, file)
@@ -797,6 +842,10 @@ def test_a_temp_output_of_a_group_that_nobody_reads_is_no_missing_output(slurm: 
     folder = written(
         tmp_path / "run",
         """
+        rule all:
+            input:
+                "second.txt",
+
         rule second:
             input:
                 "first.txt",
@@ -846,14 +895,26 @@ def test_a_file_whose_update_fails_keeps_its_old_content(slurm: Sandbox, tmp_pat
     assert (folder / "journal.txt").read_text() == "old\n"
 
 
-@pytest.mark.parametrize("name", ["TERM", "KILL"])
-def test_a_file_whose_update_is_killed_keeps_its_old_content(slurm: Sandbox, tmp_path: Path, name: str) -> None:
-    """A job that could not restore it leaves that to the head."""
+@pytest.mark.parametrize("how", [(), ("--full", "--signal=TERM")], ids=["cancelled", "terminated"])
+def test_a_file_whose_update_is_stopped_keeps_its_old_content(
+    slurm: Sandbox, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    """By its user or an administrator: the job has restored the file in its last seconds."""
     folder = written(tmp_path / "run", UPDATE.replace("    retries: 1\n", ""))
     (folder / "journal.txt").write_text("old\n")
     with Head(slurm, folder, "--forceall") as head:
         head.until((folder / "started").exists)
-        (job,) = queued(slurm, folder)
-        slurm.run("scancel", "--full", f"--signal={name}", job.job_id)
+        slurm.run("scancel", *how, queued(slurm, folder)[0].job_id)
         assert head.end() == 1, head.said
+    assert (folder / "journal.txt").read_text() == "old\n"
+
+
+def test_a_file_whose_update_is_killed_gets_its_old_content_back(slurm: Sandbox, tmp_path: Path) -> None:
+    """A Snakemake that is killed, for its memory say, has restored nothing: that is left to the head."""
+    folder = written(tmp_path / "run", UPDATE.replace("    retries: 1\n", "").replace("exit 1", "kill -9 $PPID; sleep 1"))
+    (folder / "journal.txt").write_text("old\n")
+    go(folder)
+    outcome = run(slurm, folder, "--forceall")
+    assert outcome.exit_code == 1, outcome.output
+    assert "SIGKILL" in outcome.output
     assert (folder / "journal.txt").read_text() == "old\n"
