@@ -59,7 +59,7 @@ def ratios(runs: Runs, titles: Mapping[str, str]) -> str:
                 [
                     f"{titles[slow]} / {titles[fast]}",
                     spread([one.makespan / other.makespan for one, other in pairs]),
-                    "" if _leaves_at_once(runs[fast]) else spread(waits),
+                    "" if _leaves_at_once(runs[fast]) or _leaves_at_once(runs[slow]) else spread(waits),
                 ]
             )
     return table([head, *rows])

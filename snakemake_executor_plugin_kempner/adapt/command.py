@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ class JobCommand:
 
     def __init__(self, workflow: Any, common_settings: CommonSettings, folder: Path) -> None:
         self._workflow = workflow
+        # A rule that says `threads: workflow.cores // 2` is evaluated again in the job and must come to the same.
+        given = workflow.resource_settings.cores
+        self._cores = given if given is not None and given < sys.maxsize else 0
         self._general = [
             "--snakefile",
             self._snakefile(),
@@ -38,7 +42,8 @@ class JobCommand:
             "rules",
         ]
         if workflow.overwrite_workdir is not None and "--directory" not in self._general:
-            self._general += ["--directory", str(Path(workflow.overwrite_workdir).absolute())]
+            # Said although the job starts there: it makes Snakemake pass over a `workdir:` of the Snakefile.
+            self._general += ["--directory", str(workflow.workdir_init)]
         if sources := self._keep_sources(folder):
             self._general += ["--runtime-source-cache-path", str(sources)]
 
@@ -56,7 +61,8 @@ class JobCommand:
 
     def arguments(self, job: Any, threads: int, attempt: int, unneeded_temp: Sequence[str]) -> tuple[str, ...]:
         """Arguments for one attempt of a job or group job, without its targets."""
-        own = ["--allowed-rules", *sorted(job.rules), "--cores", str(max(threads, 1)), "--attempt", str(attempt)]
+        cores = max(threads, 1, self._cores)
+        own = ["--allowed-rules", *sorted(job.rules), "--cores", str(cores), "--attempt", str(attempt)]
         if job.is_group():
             own += ["--local-groupid", str(job.jobid)]
         else:

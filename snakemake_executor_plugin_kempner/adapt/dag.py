@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -164,14 +165,11 @@ class _Reader:
 
     def _declarations(self, unit: Any) -> Iterator[tuple[str, dict[str, str]]]:
         for member in _members(unit):
-            if member.rule.resources.get(DECLARATION) is None:
+            if DECLARATION not in member.rule.resources:
                 continue
-            try:
+            text = None
+            with suppress(Exception):  # the task is deferred, or its fault is found, when all its resources are read
                 text = member.resources.get(DECLARATION)
-            except Exception as error:  # noqa: BLE001 - a function of the workflow may raise anything
-                what = f"{DECLARATION} cannot be evaluated: {_message(error)}"
-                self._faults.append(Fault(where=job_label(member), what=what))
-                continue
             if text:
                 yield str(text), {name: str(value) for name, value in member.wildcards_dict.items()}
 

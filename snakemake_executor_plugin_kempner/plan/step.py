@@ -15,7 +15,8 @@ class StepSpec:
     """Label of the task, for messages: `rule[wildcard=value]`."""
     attempt: int
     folder: str
-    """Working directory of the workflow; relative paths below are relative to it."""
+    """What relative paths below are relative to. The job itself starts where Snakemake was started, from where a
+    `workdir:` of the Snakefile leads here once more."""
     records: str
     """Folder for the record of this job's start and end."""
     targets: tuple[tuple[str, dict[str, str]], ...]

@@ -25,7 +25,6 @@ _POLL = 0.2
 def main() -> int:
     """Exit code of the job: 0 only when Snakemake has succeeded and every declared output exists."""
     spec = StepSpec.from_json(sys.stdin.read())
-    os.chdir(spec.folder)
     record = _Record(spec)
     record.write()
     code = _run(spec)
@@ -37,14 +36,14 @@ def _run(spec: StepSpec) -> int:
     if spec.earlier_attempts and (cancelled := _cancelled_before(spec)):
         print(f"kempner: {spec.task}: {cancelled} was cancelled, so there is no further attempt.", file=sys.stderr)
         return 1
-    missing = _wait_for(spec.wait_for, spec.latency_wait)
+    missing = _wait_for(spec, spec.wait_for, spec.latency_wait)
     if missing:
         _complain(spec, f"input is not visible on this node after {spec.latency_wait} s (--latency-wait)", missing)
         return 1
     os.makedirs(spec.checkpoints, exist_ok=True)
     os.environ["KEMPNER_CHECKPOINT_DIR"] = os.path.abspath(spec.checkpoints)
     code = _run_snakemake(spec)
-    if code == 0 and (missing := _wait_for(spec.outputs, 0)):
+    if code == 0 and (missing := _wait_for(spec, spec.outputs, 0)):
         _complain(spec, "Snakemake has ended with exit code 0, but declared output is missing", missing)
         return 1
     if code == 0:
@@ -127,13 +126,17 @@ def _give_own_group(process: int) -> None:
         return
 
 
-def _wait_for(paths: Iterable[str], seconds: float) -> list[str]:
+def _wait_for(spec: StepSpec, paths: Iterable[str], seconds: float) -> list[str]:
     """The paths that do not exist, after waiting for them that long."""
+
+    def absent(candidates: Iterable[str]) -> list[str]:
+        return [path for path in candidates if not os.path.lexists(os.path.join(spec.folder, path))]
+
     end = time.monotonic() + seconds
-    missing = [path for path in paths if not os.path.lexists(path)]
+    missing = absent(paths)
     while missing and time.monotonic() < end:
         time.sleep(_POLL)
-        missing = [path for path in missing if not os.path.lexists(path)]
+        missing = absent(missing)
     return missing
 
 

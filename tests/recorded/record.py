@@ -1,0 +1,113 @@
+"""Records what the real Slurm of this machine prints: `python tests/recorded/record.py`, about two minutes.
+
+It starts a private Slurm with accounting, brings jobs into every state that can be had, and writes the output of the
+commands that the package calls, with the package's own options, into a folder named after the version of Slurm. Nothing
+in there is typed by hand; `jobs.json` says which job id is in which state.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from snakemake_executor_plugin_kempner.sandbox import Sandbox, SandboxOptions
+from snakemake_executor_plugin_kempner.slurm.parse import SACCT_FORMAT, SQUEUE_FORMAT
+
+SQUEUE = ("squeue", "--me", "--noheader", "--states=all", "--array", f"--Format={SQUEUE_FORMAT}")
+SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={SACCT_FORMAT}")
+REFUSED = {
+    "partition": ("--partition=no-such-partition",),
+    "dependency": ("--dependency=afterok:align",),
+    "too_much_memory": ("--mem=900T",),
+    "unknown_gres": ("--gres=quantum:1",),
+    "unknown_option": ("--no-such-option",),
+    "bad_time": ("--time=soon",),
+}
+
+
+def main() -> None:
+    with Sandbox.start(accounting=True, options=SandboxOptions()) as slurm:
+        version = slurm.run("sbatch", "--version").split()[1]
+        folder = Path(__file__).parent / version
+        folder.mkdir(exist_ok=True)
+        for name, options in REFUSED.items():
+            (folder / f"sbatch_refused_{name}.txt").write_text(_refusal(slurm, options))
+        jobs = _jobs(slurm)
+        (folder / "jobs.json").write_text(json.dumps(jobs, indent=1) + "\n")
+        (folder / "sbatch.txt").write_text(_sbatch(slurm, "true", raw=True))
+        (folder / "squeue.txt").write_text(slurm.run(*SQUEUE))
+        ids = ",".join(jobs.values())
+        _until(lambda: "PENDING" not in slurm.run(*SACCT, f"--jobs={jobs['failed']},{jobs['node failed']}"))
+        (folder / "sacct.txt").write_text(slurm.run(*SACCT, f"--jobs={ids}"))
+        slurm.stop_controller()
+        for name, argv in {"sbatch": ("sbatch", "--wrap=true"), "squeue": SQUEUE, "scancel": ("scancel", "1")}.items():
+            (folder / f"{name}_without_controller.txt").write_text(_said(slurm, argv))
+    with Sandbox.start() as slurm:
+        (folder / "sacct_without_accounting.txt").write_text(_said(slurm, (*SACCT, "--jobs=1")))
+    without = {"SLURM_CONF": "/no/such/file"}
+    done = subprocess.run(SQUEUE, env={**slurm.environment, **without}, capture_output=True, text=True, check=False)
+    (folder / "squeue_without_configuration.txt").write_text(done.stderr)
+
+
+def _jobs(slurm: Sandbox) -> dict[str, str]:
+    failed = _sbatch(slurm, "exit 3")
+    never = _sbatch(slurm, "true", f"--dependency=afterok:{failed}")
+    jobs = {
+        "succeeded": _sbatch(slurm, "true"),
+        "failed": failed,
+        "killed": _sbatch(slurm, "kill -KILL $$"),
+        "timed out": _sbatch(slurm, "sleep 300", "--time=1"),
+        "node failed": _sbatch(slurm, "sleep 300", "--nodelist=n1", "--no-requeue"),
+        "requeued": _sbatch(slurm, "sleep 300", "--nodelist=n2", "--requeue"),
+        "cancelled while running": _sbatch(slurm, "sleep 300"),
+        "cancelled while waiting": _sbatch(slurm, "true", "--hold"),
+        "running": _sbatch(slurm, "sleep 300"),
+        "held": _sbatch(slurm, "true", "--hold"),
+        "begins later": _sbatch(slurm, "true", "--begin=now+1hour"),
+        "never": never,
+        "behind never": _sbatch(slurm, "true", f"--dependency=afterok:{never}"),
+        "removed": _sbatch(slurm, "true", f"--dependency=afterok:{failed}", "--kill-on-invalid-dep=yes"),
+        "array": _sbatch(slurm, "exit $SLURM_ARRAY_TASK_ID", "--array=0-1"),
+        "no resources": _sbatch(slurm, "true", "--exclusive", "--nodes=4"),
+    }
+    _until(lambda: all(_state(slurm, jobs[name]) == "RUNNING" for name in ("node failed", "requeued", "running")))
+    slurm.run("scancel", jobs["cancelled while running"], jobs["cancelled while waiting"])
+    slurm.run("scontrol", "requeue", jobs["requeued"])
+    slurm.stop_node("n1")
+    _until(lambda: _state(slurm, jobs["node failed"]) == "NODE_FAIL", patience=180)
+    _until(lambda: _state(slurm, jobs["timed out"]) == "TIMEOUT", patience=180)
+    return jobs
+
+
+def _sbatch(slurm: Sandbox, script: str, *options: str, raw: bool = False) -> str:
+    words = ("sbatch", "--parsable", "--chdir=/", "--output=/dev/null", *options)
+    answer = slurm.run(*words, stdin=f"#!/bin/bash\n{script}\n")
+    return answer if raw else answer.strip()
+
+
+def _state(slurm: Sandbox, job: str) -> str:
+    return slurm.run("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T").strip()
+
+
+def _refusal(slurm: Sandbox, options: tuple[str, ...]) -> str:
+    return _said(slurm, ("sbatch", "--parsable", "--output=/dev/null", *options))
+
+
+def _said(slurm: Sandbox, argv: tuple[str, ...]) -> str:
+    script = "#!/bin/bash\ntrue\n"
+    done = subprocess.run(
+        argv, input=script, env=slurm.environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    return done.stderr
+
+
+def _until(is_so: Callable[[], bool], patience: float = 60) -> None:
+    end = time.monotonic() + patience
+    while not is_so():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""A run as its head sees it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builders import a_task, chain, diamond, edge
+from fakes import NODE_FAIL, OK, OUT_OF_MEMORY, REQUEUED, TIMEOUT, End, Trouble, failed, takes
+from playing import Play
+from snakemake_executor_plugin_kempner.errors import PlanError, SlurmError
+from snakemake_executor_plugin_kempner.run.live import (
+    AttemptFailed,
+    Outcome,
+    TaskEnded,
+    TaskRequeued,
+    TaskStarted,
+)
+from snakemake_executor_plugin_kempner.run.watch import GRACE
+
+gap = pytest.mark.xfail(reason="not yet", strict=True)
+
+SUCCEEDED, FAILED, BLOCKED, CANCELLED = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.BLOCKED, Outcome.CANCELLED
+
+
+# --- the end of tasks -----------------------------------------------------------------------------------------------
+
+
+def test_a_chain_that_succeeds_is_told_in_order(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.submit(*chain())
+    play.watch(0.5)
+    assert list(play.ended().items()) == [("fetch", SUCCEEDED), ("align", SUCCEEDED), ("plot", SUCCEEDED)]
+
+
+@pytest.mark.parametrize("kill", [True, False], ids=["kill", "no kill"])
+def test_what_needs_a_failed_task_is_blocked_down_to_the_end(tmp_path: Path, kill: bool) -> None:
+    play = Play(tmp_path, {"fetch": failed(3)}, kill=kill)
+    play.submit(*chain())
+    play.watch()
+    assert play.ended() == {"fetch": FAILED, "align": BLOCKED, "plot": BLOCKED}
+    assert not play.slurm.left
+
+
+@pytest.mark.parametrize("end", [failed(3), TIMEOUT, OUT_OF_MEMORY, NODE_FAIL, End(word="FAILED", signal=9)])
+def test_whatever_ends_an_attempt_badly_the_next_one_runs(tmp_path: Path, end: End) -> None:
+    play = Play(tmp_path, {"train": [end, OK]})
+    tasks = (a_task("train", attempts=3), a_task("report", "train"))
+    play.submit(*tasks)
+    play.watch()
+    assert play.ended() == {"train": SUCCEEDED, "report": SUCCEEDED}
+    assert play.runs(tasks)["train"] == [end.word, "COMPLETED"]
+
+
+def test_a_failed_attempt_is_told_with_the_job_that_comes_next(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": [failed(3), failed(4)]})
+    play.submit(a_task("train", attempts=2))
+    play.watch()
+    (attempt,) = [event for event in play.events if isinstance(event, AttemptFailed)]
+    assert (attempt.record.exit_code, attempt.job.job_id, attempt.next.job_id) == (3, "1", "2")
+    (ended,) = [event for event in play.events if isinstance(event, TaskEnded)]
+    assert (ended.outcome, ended.record.exit_code, ended.job.job_id) == (FAILED, 4, "2")
+
+
+def test_one_failure_in_a_diamond_spares_its_siblings(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"align": [OK, failed(1), OK]})
+    play.submit(*diamond(3))
+    play.watch()
+    outcomes = list(play.ended().values())
+    assert outcomes.count(SUCCEEDED) == 3
+    assert play.ended()["merge"] is BLOCKED
+
+
+def test_a_requeued_job_is_said_to_be_requeued_and_ends_once(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": [REQUEUED, OK]})
+    play.submit(a_task("train"))
+    play.watch()
+    assert [type(event) for event in play.events] == [TaskStarted, TaskRequeued, TaskStarted, TaskEnded]
+
+
+def test_a_job_that_somebody_cancels_is_cancelled_and_not_tried_again(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(600)})
+    play.submit(a_task("train", attempts=3), a_task("report", "train"))
+    play.clock.sleep(5)
+    play.slurm.cancel(["1"])
+    play.watch()
+    assert play.ended() == {"train": CANCELLED, "report": BLOCKED}
+    assert [job.runs for job in play.slurm.named("train")] == [1, 0, 0]
+
+
+# --- declared edges -------------------------------------------------------------------------------------------------
+
+
+def test_a_handler_that_is_not_needed_is_neither_success_nor_failure(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.submit(a_task("train"), a_task("tell", edge("afternotok", "train")), a_task("archive", "tell"))
+    play.watch()
+    assert play.ended() == {"train": SUCCEEDED, "tell": Outcome.NOT_NEEDED, "archive": Outcome.NOT_NEEDED}
+    assert not Outcome.NOT_NEEDED.is_failure
+
+
+def test_a_handler_runs_when_every_attempt_has_failed(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": failed(1)})
+    play.submit(a_task("train", attempts=2), a_task("tell", edge("afternotok", "train")))
+    play.watch()
+    assert play.ended() == {"train": FAILED, "tell": SUCCEEDED}
+
+
+def test_a_task_that_is_not_needed_in_this_run_is_not_submitted(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.submit(replace(a_task("tell"), attempts=(), not_needed="train does not run, so it cannot fail"))
+    assert not play.slurm.jobs
+    ended = play.live.ended("tell")
+    assert ended is not None
+    assert (ended.outcome, ended.why) == (Outcome.NOT_NEEDED, "train does not run, so it cannot fail")
+
+
+# --- later plans ----------------------------------------------------------------------------------------------------
+
+
+def test_a_later_plan_does_not_name_what_has_ended(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.submit(a_task("fetch"))
+    play.watch()
+    play.submit(a_task("fetch"), a_task("align", "fetch"))
+    (align,) = play.slurm.named("align")
+    assert align.option("dependency") is None
+    assert len(play.slurm.named("fetch")) == 1
+
+
+def test_a_later_plan_waits_for_what_still_runs(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": [failed(1), takes(100)]})
+    play.submit(a_task("train", attempts=3))
+    play.clock.sleep(10)
+    play.look()
+    play.submit(a_task("train", attempts=3), a_task("report", "train"))
+    assert play.slurm.named("report")[0].option("dependency") == "afterok:2?afterok:3"
+
+
+def test_what_comes_behind_a_failed_task_is_not_submitted(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"fetch": failed(1)})
+    play.submit(a_task("fetch"))
+    play.watch()
+    play.submit(*chain())
+    assert not play.slurm.named("align")
+    assert play.live.ended("plot").outcome is BLOCKED
+
+
+def test_a_task_that_is_forgotten_is_submitted_once_more(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"fetch": [failed(1), OK]})
+    play.submit(a_task("fetch"))
+    play.watch()
+    play.live.forget("fetch")
+    play.submit(a_task("fetch"))
+    play.watch()
+    assert play.ended() == {"fetch": SUCCEEDED}
+    assert len({job.name for job in play.slurm.jobs.values()}) == 2
+
+
+def test_a_plan_that_is_refused_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.submit(a_task("fetch"))
+    play.slurm.trouble("submit", None, Trouble.REFUSED)
+    with pytest.raises(SlurmError):
+        play.submit(*chain())
+    assert not play.live.knows("align")
+    play.submit(*chain())
+    play.watch()
+    assert set(play.ended().values()) == {SUCCEEDED}
+    assert len(play.ended()) == 3
+
+
+def test_a_plan_with_faults_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    with pytest.raises(PlanError):
+        play.submit(a_task("fetch", resources={"gpu": -1}))
+    assert not play.live.knows("fetch")
+    assert not play.slurm.calls
+
+
+# --- asking Slurm ---------------------------------------------------------------------------------------------------
+
+
+def test_one_query_for_all_jobs_and_none_when_nothing_is_open(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.look()
+    assert not play.slurm.calls
+    play.submit(*diamond(50))
+    play.slurm.calls.clear()
+    play.look()
+    assert [call.command for call in play.slurm.calls] == ["queue"]
+
+
+def test_a_query_that_fails_changes_nothing_and_is_said_less_and_less_often(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    play = Play(tmp_path, {"train": takes(1000)})
+    play.submit(a_task("train"))
+    play.slurm.down = True
+    for _ in range(20):
+        assert play.look() == ()
+        play.clock.sleep(GRACE)
+    assert len([record for record in caplog.records if "could not be asked" in record.message]) == 5
+    play.slurm.down = False
+    play.watch()
+    assert play.ended() == {"train": SUCCEEDED}
+
+
+def test_a_job_that_is_missing_in_one_answer_is_not_over(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(100)})
+    play.submit(a_task("train"))
+    play.clock.sleep(3)
+    play.look()
+    play.slurm.hidden = {"1"}
+    for _ in range(5):
+        assert play.look() == ()
+        play.clock.sleep(10)
+    play.slurm.hidden = set()
+    play.watch()
+    assert play.ended() == {"train": SUCCEEDED}
+
+
+def test_what_the_controller_has_forgotten_is_asked_of_accounting(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": failed(3)}, keeps_accounts=True)
+    play.submit(a_task("train"))
+    play.clock.sleep(1000)
+    play.watch()
+    assert play.ended() == {"train": FAILED}
+    assert play.slurm.asked("accounting")
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(0, SUCCEEDED), (3, FAILED)])
+def test_without_accounting_the_jobs_own_record_counts(tmp_path: Path, code: int, outcome: Outcome) -> None:
+    play = Play(tmp_path)
+    play.submit(a_task("train"))
+    (tmp_path / "ended/1.json").write_text(json.dumps({"exit_code": code, "node": "n1"}))
+    play.slurm.forgotten = {"1"}
+    play.watch()
+    assert play.ended() == {"train": outcome}
+
+
+@pytest.mark.parametrize("text", ["", "{", pytest.param("[]", marks=gap), '{"start": 1}', '{"exit_code": "0"}', "\xff"])
+def test_a_record_that_says_nothing_of_the_end_is_no_success(tmp_path: Path, text: str) -> None:
+    play = Play(tmp_path)
+    play.submit(a_task("train"))
+    (tmp_path / "ended/1.json").write_bytes(text.encode("latin-1"))
+    play.slurm.forgotten = {"1"}
+    play.watch()
+    assert play.ended() == {"train": Outcome.LOST}
+
+
+def test_the_pause_between_queries_grows_while_nothing_changes(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(10_000)})
+    play.submit(a_task("train"))
+    assert play.live.pause(180) == 1
+    play.clock.sleep(600)
+    assert play.live.pause(180) == 60
+    play.look()  # it has started
+    assert play.live.pause(180) == 1
+    play.clock.sleep(8000)
+    assert play.live.pause(180) == 180
+
+
+def test_the_end_of_every_submission_is_written_down(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": [failed(3), OK]})
+    play.submit(a_task("train", attempts=2), a_task("fetch"), a_task("report", "train", "fetch"))
+    play.watch()
+    lines = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert {line["ended"] for line in lines if "ended" in line} == set(play.slurm.jobs)
+
+
+# --- stopping -------------------------------------------------------------------------------------------------------
+
+
+def test_cancelling_the_run_cancels_every_job_of_it_and_no_other(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"fetch": takes(100)})
+    other = play.slurm.submit(["--job-name=other"], "sleep 1000")
+    play.submit(*chain())
+    play.clock.sleep(5)
+    play.look()
+    play.live.cancel()
+    assert [job.job_id for job in play.slurm.left] == [other]
+    play.watch()
+    assert set(play.ended().values()) <= {CANCELLED, BLOCKED}
+
+
+def test_stopping_spares_what_runs_and_what_was_declared_to_follow(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(100)})
+    clean = a_task("clean", replace(edge("afterany", "train"), declared=True))
+    play.submit(a_task("train"), a_task("report", "train"), clean)
+    play.clock.sleep(5)
+    play.live.stop()
+    play.watch()
+    assert play.ended() == {"train": SUCCEEDED, "report": CANCELLED, "clean": SUCCEEDED}
+
+
+def test_cancelling_what_slurm_does_not_take_names_the_jobs(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.submit(*chain())
+    play.slurm.trouble("cancel", Trouble.UNREACHABLE)
+    with pytest.raises(SlurmError, match="scancel 1 2 3"):
+        play.live.cancel()
+
+
+# --- known gaps -----------------------------------------------------------------------------------------------------
+
+
+@gap
+def test_an_attempt_that_succeeded_before_the_cancelled_one_was_noticed_counts(tmp_path: Path) -> None:
+    """Somebody cancels attempt 1, Slurm runs attempt 2 and what follows; the head looks a minute later."""
+    play = Play(tmp_path, {"train": [takes(600), OK]})
+    play.submit(a_task("train", attempts=2), a_task("report", "train"))
+    play.clock.sleep(5)
+    play.slurm.cancel(["1"])
+    play.clock.sleep(60)
+    play.watch()
+    assert play.ended() == {"train": SUCCEEDED, "report": SUCCEEDED}
+
+
+@gap
+def test_what_slurm_removed_is_blocked_also_when_only_accounting_knows_of_it(tmp_path: Path) -> None:
+    """sacct shows a job that was removed for its dependency as CANCELLED, with no word of why."""
+    play = Play(tmp_path, {"fetch": failed(1)}, keeps_accounts=True)
+    play.submit(*chain())
+    play.clock.sleep(1000)
+    play.watch()
+    assert play.ended() == {"fetch": FAILED, "align": BLOCKED, "plot": BLOCKED}
+
+
+@gap
+def test_a_handler_of_a_handler_that_was_not_needed_is_not_needed(tmp_path: Path) -> None:
+    """The first handler is taken out of the queue, which Slurm counts as "not ok"."""
+    play = Play(tmp_path)
+    play.submit(a_task("train"), a_task("tell", edge("afternotok", "train")), a_task("shout", edge("afternotok", "tell")))
+    play.watch()
+    assert play.ended()["shout"] is Outcome.NOT_NEEDED
