@@ -21,7 +21,9 @@ from .adapt.scheduler import finish_as_not_needed, locked, withdraw
 from .errors import KempnerError, SlurmError
 from .plan.model import Policy
 from .report import attempt_message, deferred_summary, failure_message, failures_summary, plan_summary
-from .run.ledger import Ledger, make_folders
+from .run.adopt import counted, left_in_queue
+from .run.ledger import Ledger, make_folders, open_ledgers
+from .run.ledger import Record as LedgerRecord
 from .run.live import AttemptFailed, LiveRun, Outcome, TaskEnded, TaskEvent, TaskRequeued
 from .run.submit import SystemClock
 from .settings import common_settings
@@ -87,7 +89,9 @@ class Executor(RemoteExecutor):
 
     def _start(self) -> LiveRun:
         run = uuid.uuid4().hex[:8]
-        folder = Path(".snakemake/kempner").absolute() / run
+        runs = Path(".snakemake/kempner").absolute()
+        earlier = [one for one in open_ledgers(runs) if one.header.get("workdir") == os.getcwd()]
+        folder = runs / run
         make_folders(folder, ())
         policy = Policy(
             run=run,
@@ -107,10 +111,21 @@ class Executor(RemoteExecutor):
             keep_going=policy.keep_going,
             kill_on_invalid_dep=policy.kill_on_invalid_dep,
         )
-        self._live = LiveRun(policy, self._slurm, ledger, SystemClock(), self.logger)
+        live = LiveRun(policy, self._slurm, ledger, SystemClock(), self.logger)
+        if earlier:
+            self._adopt(live, earlier)
+        self._live = live
         self._command = JobCommand(self.workflow, common_settings, folder)
         leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
-        return self._live
+        return live
+
+    def _adopt(self, live: LiveRun, earlier: Sequence[LedgerRecord]) -> None:
+        queue = {record.job_id: record for record in self._slurm.queue()}
+        left = left_in_queue(earlier, queue, self._slurm.names())
+        live.adopt(left)
+        if left:
+            numbers = ", ".join(f"{number} {state}" for state, number in counted(left, queue) if number)
+            self.logger.info(f"Found tasks of an earlier run in the queue and goes on with them: {numbers}.")
 
     def _plan_or_report(self, live: LiveRun, jobs: Sequence[Any]) -> None:
         """The first plan fails as a whole; when a later one fails, what is in the queue goes on without it."""
@@ -279,6 +294,8 @@ class Executor(RemoteExecutor):
 
     def shutdown(self) -> None:
         super().shutdown()
+        if self._live is not None:
+            self._live.close()
         if self._live is not None and self._stopping and self._live.running:
             self.logger.info(f"{self._live.running} Slurm jobs of this run are still running and will finish.")
         if self._failures:

@@ -30,7 +30,7 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
         pause: seconds between two looks while cancelled jobs pull others after them.
     """
     ledger = read_ledger(folder)
-    entries = [entry for entry in ledger.entries if entry.job_id != own_job_id]
+    entries = [entry for entry in ledger.entries if entry.job_id not in ("", own_job_id)]
     keep_going, kills = bool(ledger.header.get("keep_going")), bool(ledger.header.get("kill_on_invalid_dep"))
     for _ in range(_ROUNDS):
         seen = {record.job_id: record for record in slurm.queue()}

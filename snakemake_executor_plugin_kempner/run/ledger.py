@@ -39,6 +39,9 @@ class Ledger:
     def cancelled(self, job_ids: Iterable[str]) -> None:
         self._write({"cancelled": sorted(job_ids)})
 
+    def close(self) -> None:
+        self._write({"closed": True})
+
     def _write(self, entry: dict[str, Any]) -> None:
         line = json.dumps({**entry, "time": round(time.time(), 3)}, ensure_ascii=False)
         try:
@@ -59,7 +62,10 @@ class Entry:
     attempt: int
     spared: bool
     options: tuple[str, ...]
+    log: str
+    job_name: str
     job_id: str
+    """Empty when the head died between the intent and the answer: the job may be in the queue under its name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +74,9 @@ class Record:
 
     header: dict[str, Any]
     entries: tuple[Entry, ...]
-    """Submissions whose job id is known, in order."""
+    """Submissions, intended or made, in order."""
+    closed: bool
+    """The run ended with nothing left in the queue."""
 
 
 def read_ledger(folder: Path) -> Record:
@@ -86,23 +94,36 @@ def read_ledger(folder: Path) -> Record:
     if not entries or entries[0].get("version") != VERSION:
         version = entries[0].get("version") if entries else None
         raise LedgerError(f"{path} has version {version!r}; this package knows {VERSION}")
-    intents = {entry["intent"]: entry for entry in entries if "intent" in entry}
+    ids = {entry["submitted"]: entry["job_id"] for entry in entries if "submitted" in entry}
     return Record(
         header=entries[0],
         entries=tuple(
             Entry(
-                kind=intent["kind"],
-                task=intent["task"],
-                label=intent["label"],
-                attempt=intent["attempt"],
-                spared=intent["spared"],
-                options=tuple(intent["options"]),
-                job_id=entry["job_id"],
+                kind=entry["kind"],
+                task=entry["task"],
+                label=entry["label"],
+                attempt=entry["attempt"],
+                spared=entry["spared"],
+                options=tuple(entry["options"]),
+                log=entry["log"],
+                job_name=entry["intent"],
+                job_id=ids.get(entry["intent"], ""),
             )
             for entry in entries
-            if "submitted" in entry and (intent := intents.get(entry["submitted"]))
+            if "intent" in entry
         ),
+        closed="closed" in entries[-1],
     )
+
+
+def open_ledgers(folder: Path) -> tuple[Record, ...]:
+    """The ledgers of earlier runs below the folder that were not closed, oldest first.
+
+    Raises:
+        LedgerError: one has a version that this package does not know; its jobs may be in the queue.
+    """
+    paths = sorted(folder.glob("*/ledger.jsonl"), key=lambda path: path.stat().st_mtime)
+    return tuple(record for path in paths if not (record := read_ledger(path.parent)).closed)
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

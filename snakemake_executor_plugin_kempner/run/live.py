@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -14,6 +14,7 @@ from ..plan.planner import make_plan
 from ..slurm.client import Slurm
 from ..slurm.parse import Record
 from ..slurm.states import JobState
+from .adopt import Left
 from .ledger import Ledger, make_folders
 from .submit import Clock, Submitter
 from .watch import Ended, Event, Followed, Requeued, Started, pause, step
@@ -188,6 +189,20 @@ class LiveRun:
             if state.ended is None
         }
 
+    def adopt(self, left: Iterable[Left]) -> None:
+        """Go on with tasks that an earlier run has left in the queue, as if this one had submitted them."""
+        for one in left:
+            task = Task(key=one.task, name=one.label, wildcards={}, attempts=())
+            state = _TaskState(task=task, records=dict(one.records))
+            for attempt, (submission, job_id) in one.jobs.items():
+                state.jobs[attempt] = Job(submission=submission, job_id=job_id)
+                self._ids[submission.ref] = job_id
+                if attempt not in one.records:
+                    self._followed[job_id] = Followed(ref=submission.ref, job_id=job_id)
+                if submission.spared:
+                    self._spared.add(job_id)
+            self._tasks[one.task] = state
+
     # --- asking -------------------------------------------------------------------------------------------------
 
     def knows(self, task: str) -> bool:
@@ -334,6 +349,11 @@ class LiveRun:
             SlurmError: as `cancel`.
         """
         self.cancel([job_id for job_id in self.open_jobs if job_id not in self._spared], pending_only=True)
+
+    def close(self) -> None:
+        """Note in the ledger that nothing of this run is left in the queue."""
+        if not self._followed:
+            self._ledger.close()
 
     def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> None:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.

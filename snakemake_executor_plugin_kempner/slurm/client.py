@@ -75,9 +75,13 @@ class SlurmCommands:
         return parse_job_id(self._call(["sbatch", "--parsable", *options], script))
 
     def find(self, job_name: str) -> tuple[str, ...]:
+        return tuple(sorted({job_id for job_id, names in self.names().items() if job_name in names}))
+
+    def names(self) -> dict[str, tuple[str, str]]:
+        """Name and comment of each of the user's jobs that the controller knows, by job id."""
         queued = self._call(["squeue", "--me", "--noheader", "--states=all", "--format=%A|%j|%k"])
         rows = [line.strip().split("|", 2) for line in queued.splitlines() if line.count("|") >= 2]
-        return tuple(sorted({job_id for job_id, name, comment in rows if job_name in (name, comment)}))
+        return {job_id: (name, comment) for job_id, name, comment in rows}
 
     def queue(self) -> tuple[Record, ...]:
         argv = ["squeue", "--me", "--noheader", "--states=all", "--array", f"--Format={SQUEUE_FORMAT}"]

@@ -5,6 +5,7 @@ a part of the job (a `run:` block in a group) enters here again through `python 
 """
 
 import sys
+from importlib import import_module
 from typing import Any
 
 from ..plan.step import StepSpec
@@ -16,6 +17,7 @@ def run(spec: StepSpec) -> int:
     """Run the task of the spec in this process; the exit code of Snakemake."""
     _one_attempt_only()
     _exact_targets(spec)
+    _record_provenance()
     return _snakemake(["--target-jobs", *(f"{rule}:" for rule, _ in spec.targets), *spec.arguments])
 
 
@@ -54,6 +56,28 @@ def _exact_targets(spec: StepSpec) -> None:
         return arguments and [TargetSpec(rule, wildcards) for rule, wildcards in spec.targets]
 
     cli.parse_target_jobs_cli_args = targets
+
+
+def _record_provenance() -> None:
+    """Snakemake records code, parameters and runtime of a job in its main process alone, which may be gone by now."""
+    from snakemake import persistence
+    from snakemake_interface_executor_plugins.settings import ExecMode
+
+    # The database backend (Snakemake 9.22 and later) has one writer, the head.
+    kept_in_files = (
+        getattr(persistence, "Persistence", None) or import_module("snakemake.persistence.file").FilePersistence
+    )
+    finished = kept_in_files.finished
+
+    async def finished_and_recorded(self: Any, job: Any) -> None:
+        settings = self.dag.workflow.workflow_settings
+        settings.exec_mode = ExecMode.DEFAULT
+        try:
+            await finished(self, job)
+        finally:
+            settings.exec_mode = ExecMode.REMOTE
+
+    kept_in_files.finished = finished_and_recorded
 
 
 if __name__ == "__main__":

@@ -3,15 +3,12 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from comparison import Outcome, run_snakemake
-from snakemake_executor_plugin_kempner.sandbox import Sandbox
 from test_submission import (
     SMALL,
     UNTIL_GO,
@@ -26,6 +23,8 @@ from test_submission import (
     states,
     written,
 )
+
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 ONE_RULE = """
 rule make:
@@ -258,7 +257,9 @@ def test_a_wildcard_may_hold_whatever_snakemake_takes(slurm: Sandbox, tmp_path: 
 
 def test_a_rule_may_have_a_name_of_two_hundred_characters(slurm: Sandbox, tmp_path: Path) -> None:
     """Longer than squeue shows, and with its wildcards longer than a file name may be."""
-    value = "".join(map(str, range(100, 166)))  # no part of it repeats itself, which Snakemake takes for an endless loop
+    value = "".join(
+        map(str, range(100, 166))
+    )  # no part of it repeats itself, which Snakemake takes for an endless loop
     rule = ONE_RULE.replace("make", "r" * 200).replace("made.txt", "{value}")
     folder = written(tmp_path / "run", rule)
     outcome = run(slurm, folder, value)
@@ -307,7 +308,9 @@ def test_a_rule_that_the_job_does_not_find_is_named(slurm: Sandbox, tmp_path: Pa
     outcome = run(slurm, folder, "make")
     assert outcome.exit_code == 1, outcome.output
     assert "make failed" in outcome.output, outcome.output
-    assert "There is no rule named make" in outcome.output or "make is not in the Snakefile" in outcome.output, outcome.output
+    assert "There is no rule named make" in outcome.output or "make is not in the Snakefile" in outcome.output, (
+        outcome.output
+    )
 
 
 # --- disks ----------------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Self
 
 import pytest
-
 from comparison import SECONDS_PER_RUN, Outcome, differences, run_snakemake, snapshot
+
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxError
 
 PATIENCE = 120
@@ -39,7 +39,18 @@ def written(folder: Path, snakefile: str) -> Path:
 
 
 def arguments(*more: str, jobs: int = 20) -> tuple[str, ...]:
-    return ("--executor", "kempner", "--jobs", str(jobs), "--latency-wait", "10", "--scheduler", "greedy", "--nocolor", *more)
+    return (
+        "--executor",
+        "kempner",
+        "--jobs",
+        str(jobs),
+        "--latency-wait",
+        "10",
+        "--scheduler",
+        "greedy",
+        "--nocolor",
+        *more,
+    )
 
 
 def run(slurm: Sandbox, folder: Path, *more: str, **extra: str) -> Outcome:
@@ -308,7 +319,7 @@ def bystander(slurm: Sandbox, folder: Path, *, name: str) -> Iterator[str]:
 
 
 def test_when_the_head_is_killed_the_jobs_finish_without_it(slurm: Sandbox, tmp_path: Path) -> None:
-    """kill -9, a dead login node: nothing of ours is needed any more."""
+    """With kill -9 or by the end of the login node: nothing of ours is needed any more."""
     folder = written(tmp_path / "run", DIAMOND)
     with Head(slurm, folder) as head:
         head.until(lambda: len(queued(slurm, folder)) == 5)
@@ -510,7 +521,9 @@ def test_accounting_makes_no_difference(slurm: Sandbox, slurm_with_accounting: S
         outcome = run(cluster, folder)
         assert outcome.exit_code == 1, outcome.output
         trees.append(snapshot(folder))
-        failures.append(re.sub(r"Slurm job \d+", "Slurm job N", "\n".join(re.findall(r"third failed.*\n.*", outcome.output))))
+        failures.append(
+            re.sub(r"Slurm job \d+", "Slurm job N", "\n".join(re.findall(r"third failed.*\n.*", outcome.output)))
+        )
     assert not differences(*trees)
     assert failures[0] == failures[1]
     assert "exit code 1" in failures[0]

@@ -11,11 +11,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from snakemake_executor_plugin_kempner.sandbox import Sandbox, SandboxOptions
+from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOptions
 from snakemake_executor_plugin_kempner.slurm.parse import SACCT_FORMAT, SQUEUE_FORMAT
 
 SQUEUE = ("squeue", "--me", "--noheader", "--states=all", "--array", f"--Format={SQUEUE_FORMAT}")
 SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={SACCT_FORMAT}")
+OPTIONS = SandboxOptions(
+    nodes=tuple(Node(name=f"n{number}", cpus=16, memory_mb=8000) for number in range(1, 5)),
+    slurmd_timeout=30,
+    enforce_memory=True,
+)
+GREEDY = "python3 -c 'import time; x = bytearray(300 * 2**20); time.sleep(60)'"
 REFUSED = {
     "partition": ("--partition=no-such-partition",),
     "dependency": ("--dependency=afterok:align",),
@@ -27,7 +33,7 @@ REFUSED = {
 
 
 def main() -> None:
-    with Sandbox.start(accounting=True, options=SandboxOptions()) as slurm:
+    with Sandbox.start(accounting=True, options=OPTIONS) as slurm:
         version = slurm.run("sbatch", "--version").split()[1]
         folder = Path(__file__).parent / version
         folder.mkdir(exist_ok=True)
@@ -57,12 +63,12 @@ def _jobs(slurm: Sandbox) -> dict[str, str]:
         "succeeded": _sbatch(slurm, "true"),
         "failed": failed,
         "killed": _sbatch(slurm, "kill -KILL $$"),
-        "timed out": _sbatch(slurm, "sleep 300", "--time=1"),
+        "timed out": _sbatch(slurm, "sleep 300", "--time=1", "--nodelist=n3"),
         "node failed": _sbatch(slurm, "sleep 300", "--nodelist=n1", "--no-requeue"),
         "requeued": _sbatch(slurm, "sleep 300", "--nodelist=n2", "--requeue"),
-        "cancelled while running": _sbatch(slurm, "sleep 300"),
+        "cancelled while running": _sbatch(slurm, "sleep 300", "--nodelist=n3"),
         "cancelled while waiting": _sbatch(slurm, "true", "--hold"),
-        "running": _sbatch(slurm, "sleep 300"),
+        "running": _sbatch(slurm, "sleep 300", "--nodelist=n2"),
         "held": _sbatch(slurm, "true", "--hold"),
         "begins later": _sbatch(slurm, "true", "--begin=now+1hour"),
         "never": never,
@@ -70,6 +76,7 @@ def _jobs(slurm: Sandbox) -> dict[str, str]:
         "removed": _sbatch(slurm, "true", f"--dependency=afterok:{failed}", "--kill-on-invalid-dep=yes"),
         "array": _sbatch(slurm, "exit $SLURM_ARRAY_TASK_ID", "--array=0-1"),
         "no resources": _sbatch(slurm, "true", "--exclusive", "--nodes=4"),
+        "over its memory": _sbatch(slurm, GREEDY, "--mem=50M", "--nodelist=n3"),
     }
     _until(lambda: all(_state(slurm, jobs[name]) == "RUNNING" for name in ("node failed", "requeued", "running")))
     slurm.run("scancel", jobs["cancelled while running"], jobs["cancelled while waiting"])

@@ -1,0 +1,790 @@
+"""What each declared dependency does with each end of the task it names, on a real Slurm.
+
+The rules' commands are a script, `behave`, that notes in the file `times` when it starts and ends: what has run, how
+often and in which order is read from there, not from what the head says of it.
+"""
+
+import json
+import re
+import stat
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
+from test_submission import Head, arguments, queued, run, written
+
+LEAVES_WITHIN = 30
+"""Seconds within which the last job of a run is out of the queue."""
+
+BEHAVE = """\
+#!/bin/bash
+# behave NAME [HOW]: note the start, behave as told, note the end.
+name=$1 how=${2:-succeeds}
+echo "$name started $(date +%s.%N)" >> times
+case $how in
+    succeeds) code=0 ;;
+    fails) code=1 ;;
+    hangs) exec sleep 600 ;;
+    waits:*)
+        for _ in {1..1200}; do [ -e "${how#waits:}" ] && break; sleep 0.1; done
+        [ -e "${how#waits:}" ]; code=$? ;;
+esac
+echo "$name ended $(date +%s.%N)" >> times
+exit $code
+"""
+
+
+def with_behaviour(folder: Path, snakefile: str) -> Path:
+    """A folder with this Snakefile and the script `behave`."""
+    written(folder, snakefile)
+    script = folder / "behave"
+    script.write_text(BEHAVE)
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+# --- what a run has submitted, and what of it has run ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submitted:
+    """A submission as the ledger has it."""
+
+    name: str
+    """`train[seed=1]`; from the second attempt on `train[seed=1]#2`, of a gate `train[seed=1]#gate`."""
+    job_id: str
+    dependency: str
+    """Of sbatch, with names in place of job ids."""
+    options: Mapping[str, str]
+
+
+def submitted(folder: Path) -> dict[str, Submitted]:
+    """Everything that the runs in a folder have submitted, by name, except guards."""
+    entries = [
+        json.loads(line)
+        for ledger in sorted((folder / ".snakemake" / "kempner").glob("*/ledger.jsonl"))
+        for line in ledger.read_text().splitlines()
+    ]
+    intents = {entry["intent"]: entry for entry in entries if "intent" in entry}
+    answers = [(entry["job_id"], intents[entry["submitted"]]) for entry in entries if "submitted" in entry]
+    names = {job_id: _name(intent) for job_id, intent in answers}
+    found = {}
+    for job_id, intent in answers:
+        options = dict(option.partition("=")[::2] for option in intent["options"])
+        dependency = re.sub(r"(?<=:)\d+", lambda match: names[match[0]], options.get("--dependency", ""))
+        if intent["kind"] != "guard":
+            found[names[job_id]] = Submitted(
+                name=names[job_id], job_id=job_id, dependency=dependency, options=options
+            )
+    return found
+
+
+def _name(intent: Mapping[str, str | int]) -> str:
+    if intent["kind"] == "gate":
+        return f"{intent['label']}#gate"
+    return f"{intent['label']}#{intent['attempt']}" if int(intent["attempt"]) > 1 else str(intent["label"])
+
+
+def moments(folder: Path, what: str) -> dict[str, list[float]]:
+    """When the commands `started` or `ended`, by name, once for each time that they did."""
+    path = folder / "times"
+    lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    found: dict[str, list[float]] = {}
+    for name, moment, seconds in lines:
+        if moment == what:
+            found.setdefault(name, []).append(float(seconds))
+    return found
+
+
+def ran(folder: Path) -> set[str]:
+    """Names of the commands that have started; each has started once."""
+    starts = moments(folder, "started")
+    assert all(len(times) == 1 for times in starts.values()), f"something has run more than once: {starts}"
+    return set(starts)
+
+
+def left(slurm: Sandbox, folder: Path) -> list[str]:
+    """Jobs of the folder's runs that are in the queue: waiting, running, or just leaving it."""
+    lines = slurm.run("squeue", "--me", "-h", "-o", "%A %j %T %r %E|%Z").splitlines()
+    return [line.rpartition("|")[0] for line in lines if line.rpartition("|")[2] == str(folder)]
+
+
+def assert_nothing_is_left(slurm: Sandbox, folder: Path) -> None:
+    """Every job of the folder's runs leaves the queue, whoever has to see to it."""
+    deadline = time.monotonic() + LEAVES_WITHIN
+    while jobs := left(slurm, folder):
+        shown = "\n".join(jobs)
+        assert time.monotonic() < deadline, f"still in the queue after {LEAVES_WITHIN} s:\n{shown}\n{_notes(folder)}"
+        time.sleep(0.3)
+
+
+def _notes(folder: Path) -> str:
+    logs = sorted((folder / ".snakemake" / "kempner").glob("*/logs/guards/*.log"))
+    guards = "".join(log.read_text() for log in logs) or "nothing\n"
+    times = folder / "times"
+    return f"The guards said:\n{guards}Started and ended:\n{times.read_text() if times.exists() else 'nothing'}"
+
+
+# --- five types, six ends -------------------------------------------------------------------------------------------
+
+TYPES = ("after", "afterok", "afternotok", "afterany")
+
+TABLE = """
+             after    afterok      afternotok    afterany
+succeeds     ran      ran          not_needed    ran
+done         ran      ran          not_needed    ran
+unasked      ran      ran          not_needed    ran
+fails        ran      cannot_run   ran           ran
+cancelled    ran      cannot_run   ran           ran
+skipped      ran      cannot_run   ran           ran
+timeouts     ran      cannot_run   ran           ran
+"""
+"""What becomes of a dependant of each type (column) when the task that it names ends so (row).
+
+`skipped`: the named task never ran, because its own input failed. `done`: it is up to date. `unasked`: its rule is
+part of the workflow, but nothing that was asked for needs it.
+"""
+
+BY_TYPE = """
+HOW = config["how"].split(",")
+BEHAVIOUR = {"fails": "fails", "cancelled": "hangs", "timeouts": "hangs", "succeeds": "waits:after-succeeds.txt"}
+BAD = ("fails", "cancelled", "timeouts")
+TYPES = ["after", "afterok", "afternotok", "afterany"]
+
+
+rule all:
+    input:
+        expand("up-{how}.txt", how=[how for how in HOW if how != "unasked"]),
+        expand("{type}-{how}.txt", type=TYPES, how=HOW),
+        expand("alone-{how}-{n}.txt", how=HOW, n=(1, 2)),
+
+
+rule broken:
+    output:
+        "broken.txt",
+    shell:
+        "./behave broken fails"
+
+
+rule up:
+    input:
+        lambda wildcards: "broken.txt" if wildcards.how == "skipped" else [],
+    output:
+        "up-{how}.txt",
+    params:
+        behaviour=lambda wildcards: BEHAVIOUR.get(wildcards.how, "succeeds"),
+    resources:
+        runtime=1,
+    shell:
+        "./behave up-{wildcards.how} {params.behaviour} && touch {output}"
+
+
+for type in TYPES:
+
+    rule:
+        name:
+            type
+        output:
+            type + "-{how}.txt",
+        resources:
+            slurm_dependency=type + ":up",
+        shell:
+            "touch {output}; ./behave {rule}-{wildcards.how}"
+
+
+# Slurm's `singleton` goes by the name of the rule: one rule for each end, or they would all wait for each other.
+for how in HOW:
+
+    rule:
+        name:
+            f"alone_{how}"
+        output:
+            f"alone-{how}-{{n}}.txt",
+        params:
+            behaviour=lambda wildcards, rule=None, how=how: (
+                BEHAVIOUR[how] if wildcards.n == "1" and how in BAD else "succeeds"
+            ),
+        resources:
+            runtime=1,
+            slurm_dependency="singleton",
+        shell:
+            "./behave {rule}-{wildcards.n} {params.behaviour} && touch {output}"
+"""
+
+
+def expected(how: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The rows of the table."""
+    head, *rows = (line.split() for line in TABLE.strip().splitlines())
+    return {row[0]: dict(zip(head, row[1:], strict=True)) for row in rows if row[0] in how}
+
+
+def found(folder: Path, said: str, how: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The same as it came out."""
+    return {one: {kind: _fate(folder, said, kind, one) for kind in TYPES} for one in how}
+
+
+def _fate(folder: Path, said: str, kind: str, how: str) -> str:
+    it_ran = f"{kind}-{how}" in ran(folder)
+    cannot = re.findall(r"cannot run now: (.*)", said)
+    label = f"{kind}[how={how}]"
+    words = {
+        "ran": it_ran,
+        "not_needed": f"{label} was not needed" in said,
+        "cannot_run": any(label in line for line in cannot),
+        "failed": f"{label} failed" in said or f"{label} was cancelled" in said,
+    }
+    return " and ".join(word for word, is_so in words.items() if is_so) or "nothing at all"
+
+
+def assert_order(folder: Path, how: Iterable[str]) -> None:
+    """`after` waits for the start of what it names, the others for its end; singletons never overlap."""
+    starts, ends = moments(folder, "started"), moments(folder, "ended")
+    for one in how:
+        (end,) = ends.get(f"up-{one}", [0.0])
+        (start,) = starts.get(f"up-{one}", [0.0])
+        assert starts[f"after-{one}"][0] >= start
+        late = {kind: starts[f"{kind}-{one}"][0] for kind in TYPES[1:] if f"{kind}-{one}" in starts}
+        assert all(moment >= end for moment in late.values()), (one, end, late)
+        first, second = sorted((starts[f"alone_{one}-{n}"][0], f"alone_{one}-{n}") for n in (1, 2))
+        assert ends.get(first[1], [0.0])[0] <= second[0], f"{first} and {second} overlap"
+
+
+def test_dependants_of_what_succeeds_is_done_or_is_not_asked_for(slurm: Sandbox, tmp_path: Path) -> None:
+    """A handler that was not needed is no failure."""
+    how = ("succeeds", "done", "unasked")
+    folder = with_behaviour(tmp_path / "run", BY_TYPE)
+    (folder / "up-done.txt").touch()
+    config = ("--config", f"how={','.join(how)}")
+    outcome = run(slurm, folder, *config)
+    assert outcome.exit_code == 0, outcome.output
+    assert found(folder, outcome.output, how) == expected(how)
+    assert_order(folder, how)
+    assert moments(folder, "started")["after-succeeds"] < moments(folder, "ended")["up-succeeds"]
+    assert not {"up-done", "up-unasked"} & ran(folder)
+    assert "afternotok[how=done] was not needed: up does not run, so it cannot fail" in outcome.output
+    assert "Failed:" not in outcome.output
+    assert_nothing_is_left(slurm, folder)
+
+
+def test_dependants_of_what_fails_is_cancelled_or_never_runs(slurm: Sandbox, tmp_path: Path) -> None:
+    how = ("fails", "cancelled", "skipped")
+    folder = with_behaviour(tmp_path / "run", BY_TYPE)
+    with Head(slurm, folder, "--keep-going", "--config", f"how={','.join(how)}") as head:
+        for name, label in (("up-cancelled", "up[how=cancelled]"), ("alone_cancelled-1", "alone_cancelled[n=1]")):
+            head.until(lambda name=name: name in ran(folder))
+            slurm.run("scancel", submitted(folder)[label].job_id)
+        assert head.end() == 1, head.said
+        assert found(folder, head.said, how) == expected(how)
+        assert_order(folder, how)
+        assert "up-skipped" not in ran(folder)
+        assert "up[how=cancelled] was cancelled" in head.said
+        assert "up[how=fails] failed" in head.said
+        assert "up[how=skipped] failed" not in head.said
+        assert_nothing_is_left(slurm, folder)
+
+
+def test_dependants_of_what_meets_its_time_limit_and_its_next_attempt(slurm: Sandbox, tmp_path: Path) -> None:
+    """Everything that has to wait for Slurm's shortest limit, a minute and what it takes to notice, in one run."""
+    how = ("timeouts",)
+    more = """
+    use rule all as everything with:
+        default_target: True
+        input:
+            rules.all.input,
+            "after-slow.txt",
+
+    rule slow:
+        output:
+            "slow.txt",
+        retries: 1
+        params:
+            attempt=lambda wildcards, attempt: attempt,
+            behaviour=lambda wildcards, attempt: "hangs" if attempt == 1 else "succeeds",
+        resources:
+            runtime=lambda wildcards, attempt: attempt,
+        shell:
+            "./behave slow-{params.attempt} {params.behaviour} && touch {output}"
+
+    rule after_slow:
+        input:
+            "slow.txt",
+        output:
+            "after-slow.txt",
+        shell:
+            "./behave after_slow && touch {output}"
+    """
+    folder = with_behaviour(tmp_path / "run", BY_TYPE + _dedented(more))
+    with Head(slurm, folder, "--keep-going", "--config", "how=timeouts") as head:
+        assert head.end() == 1, head.said
+        assert found(folder, head.said, how) == expected(how)
+        assert "stopped at its time limit of 1 min" in head.said
+        starts = moments(folder, "started")
+        late = ("afternotok-timeouts", "afterany-timeouts", "slow-2")
+        assert all(starts[one][0] - starts["up-timeouts"][0] > 50 for one in late)
+        first, second = sorted(starts[f"alone_timeouts-{n}"][0] for n in (1, 2))
+        assert first < second
+        assert {"slow-1", "slow-2", "after_slow"} <= ran(folder)
+        assert [submitted(folder)[one].options["--time"] for one in ("slow", "slow#2")] == ["1", "2"]
+        assert "Attempt 1 of slow failed; attempt 2 is" in head.said
+        assert_nothing_is_left(slurm, folder)
+
+
+
+
+def _dedented(text: str) -> str:
+    return re.sub(r"(?m)^    ", "", text)
+
+
+# --- what the text becomes ------------------------------------------------------------------------------------------
+
+
+def queued_on_hold(slurm: Sandbox, folder: Path, *more: str) -> dict[str, Submitted]:
+    """What a run has in the queue, for workflows whose rules ask to be held there; then the run is cancelled."""
+    with Head(slurm, folder, *more) as head:
+        head.until(lambda: "Queued" in head.said)
+        return submitted(folder)
+
+
+def test_a_delay_after_a_start_reaches_slurm(slurm: Sandbox, tmp_path: Path) -> None:
+    folder = written(
+        tmp_path / "run",
+        """
+        rule all:
+            input:
+                "train.txt",
+                "monitor.txt",
+
+        rule train:
+            output:
+                "train.txt",
+            resources:
+                slurm_extra="--hold",
+            shell:
+                "touch {output}"
+
+        rule monitor:
+            output:
+                "monitor.txt",
+            resources:
+                slurm_dependency="after:train+1",
+            shell:
+                "touch {output}"
+        """,
+    )
+    with Head(slurm, folder) as head:
+        head.until(lambda: "Queued" in head.said)
+        jobs = submitted(folder)
+        shown = slurm.run("squeue", "-h", "-o", "%E", "-j", jobs["monitor"].job_id)
+    assert jobs["monitor"].dependency == "after:train+1"
+    assert shown.startswith(f"after:{jobs['train'].job_id}+1")
+
+
+def test_a_rules_name_means_the_tasks_that_agree_in_the_wildcards_they_share(slurm: Sandbox, tmp_path: Path) -> None:
+    folder = written(
+        tmp_path / "run",
+        """
+        SAMPLES, SEEDS = ("a", "b"), (1, 2)
+
+
+        rule all:
+            input:
+                expand("train-{sample}-{seed}.txt", sample=SAMPLES, seed=SEEDS),
+                expand("tell-{sample}-{seed}-{whom}.txt", sample=SAMPLES, seed=SEEDS, whom="me"),
+                expand("clean-{sample}.txt", sample=SAMPLES),
+                "last.txt",
+
+        rule train:
+            output:
+                "train-{sample}-{seed}.txt",
+            resources:
+                slurm_extra="--hold",
+            shell:
+                "touch {output}"
+
+        rule tell:
+            output:
+                "tell-{sample}-{seed}-{whom}.txt",
+            resources:
+                slurm_dependency="afternotok:train",
+            shell:
+                "touch {output}"
+
+        rule clean:
+            output:
+                "clean-{sample}.txt",
+            resources:
+                slurm_dependency="afterany:train",
+            shell:
+                "touch {output}"
+
+        rule last:
+            output:
+                "last.txt",
+            resources:
+                slurm_dependency="afterok:train,afterany:clean:tell",
+            shell:
+                "touch {output}"
+        """,
+    )
+    jobs = queued_on_hold(slurm, folder)
+    for sample in "ab":
+        for seed in "12":
+            wanted = f"afternotok:train[sample={sample},seed={seed}]"
+            assert jobs[f"tell[sample={sample},seed={seed},whom=me]"].dependency == wanted
+        assert terms(jobs[f"clean[sample={sample}]"].dependency) == {
+            ("afterany", f"train[sample={sample},seed={seed}]") for seed in "12"
+        }
+    assert terms(jobs["last"].dependency) == {
+        ("afterok" if name.startswith("train") else "afterany", name) for name in jobs.keys() - {"last"}
+    }
+
+
+def terms(dependency: str) -> set[tuple[str, str]]:
+    """`afterok:a:b,afterany:c` → pairs of type and name; every separator has to be the comma."""
+    assert "?" not in dependency
+    pieces = re.findall(r"(?:^|,)(after\w*)((?::\w+(?:\[[^]]*\])?(?:#\w+)?)+)", dependency)
+    return {(kind, name) for kind, names in pieces for name in re.findall(r":(\w+(?:\[[^]]*\])?(?:#\w+)?)", names)}
+
+
+def test_declared_edges_join_those_of_the_data(slurm: Sandbox, tmp_path: Path) -> None:
+    """A handler that needs a file of another task waits for both; what fails is dealt with, what succeeds is not."""
+    folder = with_behaviour(
+        tmp_path / "run",
+        """
+        rule all:
+            input:
+                "good.txt",
+                "bad.txt",
+                expand("tell-{of}.txt", of=("good", "bad")),
+                "told.txt",
+
+        rule address:
+            output:
+                "address.txt",
+            shell:
+                "./behave address && touch {output}"
+
+        rule good:
+            output:
+                "good.txt",
+            shell:
+                "./behave good && touch {output}"
+
+        rule bad:
+            output:
+                "bad.txt",
+            shell:
+                "./behave bad fails"
+
+        rule tell_good:
+            input:
+                "address.txt",
+            output:
+                "tell-good.txt",
+            resources:
+                slurm_dependency="afternotok:good",
+            shell:
+                "./behave {rule} && touch {output}"
+
+        rule tell_bad:
+            input:
+                "address.txt",
+            output:
+                "tell-bad.txt",
+            resources:
+                slurm_dependency="afternotok:bad",
+            shell:
+                "./behave {rule} && touch {output}"
+
+        rule told:
+            input:
+                "tell-bad.txt",
+            output:
+                "told.txt",
+            resources:
+                slurm_dependency="afterany:tell_good:good",
+            shell:
+                "./behave {rule} && touch {output}"
+        """,
+    )
+    outcome = run(slurm, folder, "--keep-going")
+    assert outcome.exit_code == 1, outcome.output
+    jobs = submitted(folder)
+    assert terms(jobs["tell_bad"].dependency) == {("afterok", "address"), ("afternotok", "bad")}
+    assert terms(jobs["told"].dependency) == {("afterok", "tell_bad"), ("afterany", "tell_good"), ("afterany", "good")}
+    assert ran(folder) == {"address", "good", "bad", "tell_bad", "told"}
+    assert "tell_good was not needed" in outcome.output
+    assert "Failed: bad.\n" in outcome.output
+    assert_nothing_is_left(slurm, folder)
+
+
+def test_a_handler_of_a_handler_is_not_needed_when_the_first_one_was_not(slurm: Sandbox, tmp_path: Path) -> None:
+    """Slurm takes the first one out of the queue, which is "not ok" to Slurm; but nothing has failed."""
+    folder = with_behaviour(
+        tmp_path / "run",
+        """
+        rule all:
+            input:
+                "train.txt",
+                "repair.txt",
+                "alarm.txt",
+                "end.txt",
+
+        rule train:
+            output:
+                "train.txt",
+            shell:
+                "./behave {rule} && touch {output}"
+
+        rule repair:
+            output:
+                "repair.txt",
+            resources:
+                slurm_dependency="afternotok:train",
+            shell:
+                "./behave {rule} && touch {output}"
+
+        rule alarm:
+            output:
+                "alarm.txt",
+            resources:
+                slurm_dependency="afternotok:repair",
+            shell:
+                "./behave {rule} && touch {output}"
+
+        rule end:
+            output:
+                "end.txt",
+            resources:
+                slurm_dependency="afterany:repair",
+            shell:
+                "./behave {rule} && touch {output}"
+        """,
+    )
+    outcome = run(slurm, folder)
+    assert outcome.exit_code == 0, outcome.output
+    assert ran(folder) == {"train", "end"}
+    assert "repair was not needed" in outcome.output
+    assert "alarm was not needed" in outcome.output
+    assert_nothing_is_left(slurm, folder)
+
+
+GROUPS = """
+rule all:
+    input:
+        "second.txt",
+        "watch.txt",
+        "tell.txt",
+        "late-2.txt",
+
+rule first:
+    output:
+        "first.txt",
+    group:
+        "pair"
+    shell:
+        "./behave first && touch {output}"
+
+rule second:
+    input:
+        "first.txt",
+    output:
+        "second.txt",
+    group:
+        "pair"
+    shell:
+        "./behave second fails"
+
+rule watch:
+    output:
+        "watch.txt",
+    resources:
+        slurm_dependency="after:first",
+    shell:
+        "./behave watch && touch {output}"
+
+rule tell:
+    output:
+        "tell.txt",
+    resources:
+        slurm_dependency="afternotok:first",
+    shell:
+        "./behave tell && touch {output}"
+
+rule late_1:
+    output:
+        "late-1.txt",
+    group:
+        "late"
+    shell:
+        "./behave late_1 && touch {output}"
+
+rule late_2:
+    input:
+        "late-1.txt",
+    output:
+        "late-2.txt",
+    group:
+        "late"
+    resources:
+        slurm_dependency="afterany:second",
+    shell:
+        "./behave late_2 && touch {output}"
+"""
+
+
+def test_a_member_of_a_group_stands_for_the_whole_group(slurm: Sandbox, tmp_path: Path) -> None:
+    """What names a member waits for its group's job; what a member declares holds for the job of its own group."""
+    folder = with_behaviour(tmp_path / "run", GROUPS)
+    outcome = run(slurm, folder, "--keep-going")
+    assert outcome.exit_code == 1, outcome.output
+    assert {name: one.dependency for name, one in submitted(folder).items()} == {
+        "pair_first_second": "",
+        "watch": "after:pair_first_second",
+        "tell": "afternotok:pair_first_second",
+        "late_late_1_late_2": "afterany:pair_first_second",
+    }
+    assert ran(folder) == {"first", "second", "watch", "tell", "late_1", "late_2"}
+    assert_nothing_is_left(slurm, folder)
+
+
+def test_members_of_a_group_declare_each_for_itself(slurm: Sandbox, tmp_path: Path) -> None:
+    """Snakemake wants the resources of a group's members that are words to be equal; these are not resources of Slurm."""
+    after_watch = 'group:\n        "late"\n    resources:\n        slurm_dependency="afterok:watch",\n    shell:\n        "./behave late_1'
+    differing = GROUPS.replace('group:\n        "late"\n    shell:\n        "./behave late_1', after_watch)
+    assert differing != GROUPS
+    folder = with_behaviour(tmp_path / "run", differing)
+    outcome = run(slurm, folder, "--keep-going")
+    assert {"late_1", "late_2"} <= ran(folder), outcome.output
+    late = submitted(folder)["late_late_1_late_2"]
+    assert terms(late.dependency) == {("afterok", "watch"), ("afterany", "pair_first_second")}
+
+
+ON_HOLD = """
+rule all:
+    input:
+        "train.txt",
+        "tell.txt",
+
+rule train:
+    output:
+        "train.txt",
+    resources:
+        slurm_extra="--hold",
+    shell:
+        "touch {output}"
+
+rule tell:
+    output:
+        "tell.txt",
+    shell:
+        "touch {output}"
+"""
+
+
+def test_the_command_line_declares_for_a_rule_that_does_not(slurm: Sandbox, tmp_path: Path) -> None:
+    folder = written(tmp_path / "run", ON_HOLD)
+    jobs = queued_on_hold(slurm, folder, "--set-resources", "tell:slurm_dependency=afternotok:train")
+    assert jobs["tell"].dependency == "afternotok:train"
+
+
+def test_a_profile_declares_for_a_rule_that_does_not(slurm: Sandbox, tmp_path: Path) -> None:
+    folder = written(tmp_path / "run", ON_HOLD)
+    profile = folder / "profile" / "config.yaml"
+    profile.parent.mkdir()
+    profile.write_text("set-resources:\n  tell:\n    slurm_dependency: 'afternotok:train,singleton'\n")
+    jobs = queued_on_hold(slurm, folder, "--profile", str(profile.parent))
+    assert jobs["tell"].dependency == "afternotok:train,singleton"
+
+
+# --- what cannot be meant -------------------------------------------------------------------------------------------
+
+
+def test_every_fault_of_every_rule_is_in_one_message_and_nothing_is_submitted(slurm: Sandbox, tmp_path: Path) -> None:
+    folder = written(
+        tmp_path / "run",
+        """
+        rule all:
+            input:
+                expand("{name}.txt", name=("a", "b", "typo", "type", "many")),
+                expand("train-{seed}.txt", seed=(1, 2)),
+
+        rule a:
+            output:
+                "a.txt",
+            resources:
+                slurm_dependency="afterany:b",
+            shell:
+                "touch {output}"
+
+        rule b:
+            output:
+                "b.txt",
+            resources:
+                slurm_dependency="after:a",
+            shell:
+                "touch {output}"
+
+        rule train:
+            output:
+                "train-{seed}.txt",
+            shell:
+                "touch {output}"
+
+        rule typo:
+            output:
+                "typo.txt",
+            resources:
+                slurm_dependency="afterok:train,afternotok:trian",
+            shell:
+                "touch {output}"
+
+        rule wrong_type:
+            output:
+                "type.txt",
+            resources:
+                slurm_dependency="onfailure:train",
+            shell:
+                "touch {output}"
+
+        rule many:
+            output:
+                "many.txt",
+            resources:
+                slurm_dependency="afternotok:train",
+            shell:
+                "touch {output}"
+        """,
+    )
+    outcome = run(slurm, folder)
+    assert outcome.exit_code == 1
+    assert "4 faults found before anything was submitted:\n" in outcome.output
+    circle = re.search(r"tasks wait for each other in a circle: (.*)", outcome.output)
+    assert circle
+    assert circle[1].split(" → ") in (["a", "b", "a"], ["b", "a", "b"])
+    for fault in (
+        """\
+  - typo: slurm_dependency: there is no rule 'trian' in the workflow
+      afterok:train,afternotok:trian
+                               ^^^^^
+""",
+        """\
+  - wrong_type: slurm_dependency: unknown type 'onfailure'; there are after, afterok, afternotok, afterany, singleton
+      onfailure:train
+      ^^^^^^^^^
+""",
+        """\
+  - many: slurm_dependency: train means 2 tasks here, and it is not said which of them has to fail; """
+        """give this rule the wildcards of train
+      afternotok:train
+                 ^^^^^
+""",
+    ):
+        assert fault in outcome.output, outcome.output
+    assert queued(slurm, folder) == []
+    assert submitted(folder) == {}
+    assert "Traceback" not in outcome.output
