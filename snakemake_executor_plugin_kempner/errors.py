@@ -68,7 +68,16 @@ class SlurmRefused(SlurmError):  # noqa: N818
 
 
 class SlurmUnreachable(SlurmError):  # noqa: N818
-    """The controller did not answer; whether the request was carried out is not known."""
+    """The controller did not answer.
+
+    Args:
+        message: what was asked and what came back.
+        in_doubt: the request may have been carried out all the same.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool = True) -> None:
+        self.in_doubt = in_doubt
+        super().__init__(message)
 
 
 class LedgerError(KempnerError):

@@ -24,7 +24,8 @@ from .report import attempt_message, deferred_summary, failure_message, failures
 from .run.adopt import counted, left_in_queue
 from .run.ledger import Ledger, make_folders, open_ledgers
 from .run.ledger import Record as LedgerRecord
-from .run.live import AttemptFailed, LiveRun, Outcome, TaskEnded, TaskEvent, TaskRequeued
+from .run.live import LiveRun
+from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued
 from .run.submit import SystemClock
 from .settings import common_settings
 from .slurm.client import SlurmCommands

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .plan.model import Kind, Plan
-from .run.live import AttemptFailed, Job, Outcome, TaskEnded
+from .run.outcome import AttemptFailed, Job, Outcome, TaskEnded
 from .slurm.parse import Record, Usage
 from .slurm.states import JobState
 

@@ -55,6 +55,15 @@ def _in_order(tasks: Iterable[Task], policy: Policy, faults: list[Fault]) -> lis
             for edge in task.edges
             if edge.on not in by_key and edge.on not in policy.standing
         )
+        faults.extend(
+            Fault(
+                where=task.label,
+                what=f"is to run when {by_key[edge.on].label} fails, which is a failure handler itself",
+                remedy="Slurm cannot tell a handler that was not needed from one that failed",
+            )
+            for edge in task.edges
+            if edge.type is DependencyType.AFTERNOTOK and edge.on in by_key and by_key[edge.on].is_handler
+        )
     try:
         return [by_key[key] for key in sorter.static_order()]
     except CycleError as error:

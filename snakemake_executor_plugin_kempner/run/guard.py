@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import KempnerError
+from ..plan.jobscript import guard_script
+from ..plan.model import Kind
 from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record
-from ..slurm.states import JobState
+from ..slurm.states import NEVER_REASONS, JobState
 from .ledger import Entry, read_ledger
 
 _ROUNDS = 60
@@ -37,13 +39,32 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
         doomed = _never(entries, seen)
         if not keep_going and _failed(entries, seen):
             doomed |= {entry.job_id for entry in entries if not entry.spared and _waits(seen.get(entry.job_id))}
-        if not doomed:
+        if doomed:
+            print(f"kempner guard: cancelling {len(doomed)} jobs: {' '.join(sorted(doomed))}", flush=True)
+            slurm.cancel(doomed, pending_only=True)
+        elif kills or not _undecided(entries, seen):
             break
-        print(f"kempner guard: cancelling {len(doomed)} jobs: {' '.join(sorted(doomed))}", flush=True)
-        slurm.cancel(doomed, pending_only=True)
-        time.sleep(pause)  # what waited for a cancelled job can be told only after Slurm has looked again
+        time.sleep(pause)  # what waited for a job that has ended can be told only after Slurm has looked again
     if not kills:
         _stand_guard_again(folder, ledger.entries, slurm)
+
+
+def _undecided(entries: Sequence[Entry], seen: Mapping[str, Record]) -> bool:
+    """Jobs are left, and all of them wait for others: Slurm has not caught up with an end."""
+    left = _left(entries, seen)
+    return bool(left) and not any(_ends_by_itself(record) for record in left.values())
+
+
+def _left(entries: Sequence[Entry], seen: Mapping[str, Record]) -> dict[str, Record]:
+    return {
+        entry.job_id: record
+        for entry in entries
+        if entry.kind != Kind.GUARD.value and (record := seen.get(entry.job_id)) and not record.state.is_final
+    }
+
+
+def _ends_by_itself(record: Record) -> bool:
+    return record.state is JobState.RUNNING or record.reason not in ("Dependency", *NEVER_REASONS)
 
 
 def _never(entries: list[Entry], seen: Mapping[str, Record]) -> set[str]:
@@ -59,31 +80,29 @@ def _waits(record: Record | None) -> bool:
 
 
 def _failed(entries: list[Entry], seen: Mapping[str, Record]) -> bool:
-    """Whether a task has failed for good: every attempt has ended, none well, and it was not merely cut off."""
-    ends: dict[str, list[Record | None]] = {}
-    for entry in entries:
-        if entry.kind == "task":
-            ends.setdefault(entry.task, []).append(seen.get(entry.job_id))
+    """Whether a task has failed for good: its last attempt has ended badly, and was not merely cut off.
+
+    The last one alone is asked: it starts only when all before it have failed, and those may be forgotten by now.
+    """
+    last = {entry.task: entry for entry in entries if entry.kind == Kind.TASK.value}
+    records = (seen.get(entry.job_id) for entry in last.values())
     return any(
-        all(record is not None and record.state in (JobState.FAILED, JobState.CANCELLED) for record in records)
-        and any(record is not None and not record.never for record in records)
-        for records in ends.values()
+        record is not None and record.state in (JobState.FAILED, JobState.CANCELLED) and not record.never
+        for record in records
     )
 
 
 def _stand_guard_again(folder: Path, entries: Sequence[Entry], slurm: Slurm) -> None:
+    """Queue another guard behind the next end of a job that can end by itself."""
     seen = {record.job_id: record for record in slurm.queue()}
-    left = [
-        entry.job_id
-        for entry in entries
-        if entry.kind != "guard" and (record := seen.get(entry.job_id)) and not record.state.is_final
-    ]
-    own = next((entry for entry in entries if entry.kind == "guard"), None)
+    left = _left(entries, seen)
+    own = next((entry for entry in entries if entry.kind == Kind.GUARD.value), None)
     if not left or own is None:
         return
     options = [option for option in own.options if not option.startswith("--dependency")]
-    script = f"#!/bin/bash\nexec {sys.executable} -m snakemake_executor_plugin_kempner.run.guard '{folder}'\n"
-    slurm.submit([*options, "--dependency=" + "?".join(f"afterany:{job_id}" for job_id in left)], script)
+    ends = [job_id for job_id, record in left.items() if _ends_by_itself(record)] or list(left)
+    dependency = "?".join(f"afterany:{job_id}" for job_id in ends)
+    slurm.submit([*options, f"--dependency={dependency}"], guard_script(sys.executable, str(folder)))
 
 
 def main() -> int:

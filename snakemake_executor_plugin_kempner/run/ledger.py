@@ -43,13 +43,23 @@ class Ledger:
         self._write({"closed": True})
 
     def _write(self, entry: dict[str, Any]) -> None:
-        line = json.dumps({**entry, "time": round(time.time(), 3)}, ensure_ascii=False)
+        line = _line({**entry, "time": round(time.time(), 3)})
         try:
             # Opened for each line: on a network file system an open file outlives neither a quota nor a move.
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
         except OSError as error:
             raise LedgerError(f"The record of this run cannot be written to {self.path}: {error.strerror}") from error
+
+
+def _line(entry: dict[str, Any]) -> str:
+    """Readable for people; escaped where a file's name is no text at all."""
+    line = json.dumps(entry, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return json.dumps(entry)
+    return line
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +97,8 @@ def read_ledger(folder: Path) -> Record:
     """
     path = folder / "ledger.jsonl"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): a label may hold characters that it takes for the end of a line.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise LedgerError(f"The record of the run cannot be read from {path}: {error.strerror}") from error
     entries = [entry for line in lines if (entry := _parsed(line)) is not None]

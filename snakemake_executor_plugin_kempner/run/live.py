@@ -2,92 +2,32 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from pathlib import Path
 
 from ..errors import SlurmError
 from ..plan.dependency import DependencyType, Ref
-from ..plan.model import Edge, Kind, Plan, Policy, Submission, Task
+from ..plan.model import Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
 from ..slurm.client import Slurm
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .adopt import Left
 from .ledger import Ledger, make_folders
+from .outcome import (
+    OUTCOMES,
+    AttemptFailed,
+    Job,
+    Outcome,
+    TaskEnded,
+    TaskEvent,
+    TaskRequeued,
+    TaskStarted,
+    decided_by,
+)
 from .submit import Clock, Submitter
 from .watch import Ended, Event, Followed, Requeued, Started, pause, step
-
-
-class Outcome(Enum):
-    """What became of a task."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    """Its last attempt failed."""
-    CANCELLED = "cancelled"
-    """Somebody took it out of the queue or stopped it."""
-    BLOCKED = "blocked"
-    """Never started, because a task before it failed."""
-    LOST = "lost"
-    """Slurm does not know it and it left no record. Never counted as success."""
-    NOT_NEEDED = "not needed"
-    """A failure handler, or what depends on one, and nothing has failed. Neither a success nor a failure."""
-
-    @property
-    def is_failure(self) -> bool:
-        return self not in (Outcome.SUCCEEDED, Outcome.NOT_NEEDED)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """One submission of a task, as Slurm knows it."""
-
-    submission: Submission
-    job_id: str
-
-    @property
-    def log(self) -> Path:
-        return Path(self.submission.log_path(self.job_id))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskStarted:
-    task: str
-    job: Job
-    node: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskRequeued:
-    task: str
-    job: Job
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttemptFailed:
-    """An attempt has failed and the next one is in the queue."""
-
-    task: str
-    job: Job
-    record: Record
-    next: Job
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskEnded:
-    task: str
-    label: str
-    outcome: Outcome
-    why: str = ""
-    """Of a task for which nothing was submitted."""
-    job: Job | None = None
-    """The submission that decided it; None when nothing was submitted."""
-    record: Record | None = None
-
-
-TaskEvent = TaskStarted | TaskRequeued | AttemptFailed | TaskEnded
 
 
 @dataclass(kw_only=True)
@@ -173,7 +113,7 @@ class LiveRun:
                 ended = self._tasks[edge.on].ended if edge.on in self._tasks else None
                 if ended is None:
                     open_edges.append(edge)
-                elif outcome := _decided_by(edge, ended.outcome):
+                elif outcome := decided_by(edge, ended.outcome):
                     decided = outcome if decided is None or outcome is Outcome.BLOCKED else decided
             if decided is None:
                 fresh.append(replace(task, edges=tuple(open_edges)))
@@ -266,6 +206,8 @@ class LiveRun:
         self._followed, events = step(self._followed, seen, self._clock.now())
         if events:
             self._last_change = self._clock.now()
+        for event in events:
+            self._note(event)
         return tuple(task_event for event in events for task_event in self._meaning(event))
 
     def _look(self) -> dict[str, Record]:
@@ -288,20 +230,27 @@ class LiveRun:
                 written = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 continue
-            code = written.get("exit_code")
+            code = written.get("exit_code") if isinstance(written, dict) else None
             if isinstance(code, int):
                 state = JobState.SUCCEEDED if code == 0 else JobState.FAILED
                 word = "COMPLETED" if code == 0 else "FAILED"
                 node = str(written.get("node", ""))
                 yield Record(job_id=job_id, state=state, word=word, exit_code=code, node=node)
 
+    def _note(self, event: Event) -> None:
+        """Write down an end before any is judged: attempts of a task may have ended since the last look, in any order."""
+        if not isinstance(event, Ended):
+            return
+        record = event.record
+        self._ledger.ended(
+            event.job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
+            node=record.node,
+        )  # fmt: skip
+        state = self._tasks.get(event.ref.task)
+        if state is not None and event.ref.attempt in state.jobs:
+            state.records[event.ref.attempt] = record
+
     def _meaning(self, event: Event) -> Iterator[TaskEvent]:
-        if isinstance(event, Ended):
-            record = event.record
-            self._ledger.ended(
-                event.job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
-                node=record.node,
-            )  # fmt: skip
         state = self._tasks.get(event.ref.task)
         if state is None or event.ref.attempt not in state.jobs:
             return  # a gate, or a task that is submitted anew
@@ -311,34 +260,36 @@ class LiveRun:
                 yield TaskStarted(task=event.ref.task, job=job, node=event.node)
             case Requeued():
                 yield TaskRequeued(task=event.ref.task, job=job)
-            case Ended():
+            case Ended() if not state.ended:
                 yield from self._ended(state, event.ref.attempt, event.record)
 
     def _ended(self, state: _TaskState, attempt: int, record: Record) -> Iterator[TaskEvent]:
-        state.records[attempt] = record
-        if state.ended:
-            return
-        job, later = state.jobs[attempt], state.open_attempts
-        outcome = Outcome.BLOCKED if record.never or job.job_id in self._doomed else _OUTCOMES[record.state]
+        job, later = state.jobs[attempt], [number for number in state.jobs if number > attempt]
+        outcome = self._outcome(state.task, job, record)
+        if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
+            return  # told when the attempt that succeeded is
         if later and outcome is Outcome.FAILED:
             yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[later[0]])
             return
         if later and outcome in (Outcome.CANCELLED, Outcome.LOST):
             # What a person cancels is not tried again, and nothing runs twice because its end is not known.
-            self.cancel([state.jobs[number].job_id for number in later])
-        if outcome is Outcome.BLOCKED and self._is_not_needed(state.task):
-            outcome = Outcome.NOT_NEEDED
+            self.cancel([state.jobs[number].job_id for number in state.open_attempts])
         state.ended = TaskEnded(task=state.task.key, label=state.task.label, outcome=outcome, job=job, record=record)
         yield state.ended
 
-    def _is_not_needed(self, task: Task) -> bool:
-        """It can no longer start because what it handles has not failed, not because what it needs has."""
-        fates = [
-            _decided_by(edge, state.ended.outcome)
+    def _outcome(self, task: Task, job: Job, record: Record) -> Outcome:
+        """What an end means. Accounting does not say why Slurm cancelled a job, so what it waited for is looked at."""
+        outcome = Outcome.BLOCKED if record.never or job.job_id in self._doomed else OUTCOMES[record.state]
+        if outcome not in (Outcome.BLOCKED, Outcome.CANCELLED):
+            return outcome
+        fates = {
+            decided_by(edge, state.ended.outcome)
             for edge in task.edges
             if (state := self._tasks.get(edge.on)) and state.ended
-        ]
-        return Outcome.NOT_NEEDED in fates and Outcome.BLOCKED not in fates
+        }
+        if Outcome.BLOCKED in fates:
+            return Outcome.BLOCKED
+        return Outcome.NOT_NEEDED if Outcome.NOT_NEEDED in fates else outcome
 
     # --- stopping -----------------------------------------------------------------------------------------------
 
@@ -371,21 +322,5 @@ class LiveRun:
         self._ledger.cancelled(ids)
 
 
-def _decided_by(edge: Edge, outcome: Outcome) -> Outcome | None:
-    """What becomes of a task when the task at the end of its edge has ended so; None: nothing stands in its way."""
-    match edge.type:
-        case DependencyType.AFTEROK if outcome is Outcome.NOT_NEEDED:
-            return Outcome.NOT_NEEDED
-        case DependencyType.AFTEROK if outcome.is_failure:
-            return Outcome.BLOCKED
-        case DependencyType.AFTERNOTOK if not outcome.is_failure:
-            return Outcome.NOT_NEEDED
-    return None
-
-
-_OUTCOMES: Mapping[JobState, Outcome] = {
-    JobState.SUCCEEDED: Outcome.SUCCEEDED,
-    JobState.FAILED: Outcome.FAILED,
-    JobState.CANCELLED: Outcome.CANCELLED,
-    JobState.UNKNOWN: Outcome.LOST,
-}
+def _well(record: Record | None) -> bool:
+    return record is not None and record.state is JobState.SUCCEEDED

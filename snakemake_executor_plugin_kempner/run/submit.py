@@ -14,6 +14,9 @@ from .ledger import Ledger
 
 PATIENCE = 900.0
 """Seconds for which a controller that does not answer is asked again."""
+MEMORY = 240.0
+"""Seconds for which the controller surely remembers a job that has ended (MinJobAge is 300 by default). After that,
+not to be found does not mean never submitted, and a name in a dependency may be unknown, which 22.05 takes as met."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -45,6 +48,7 @@ class Submitter:
 
     def __init__(self, slurm: Slurm, ledger: Ledger, clock: Clock, logger: logging.Logger) -> None:
         self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
+        self._started, self._answer_lost = 0.0, False
 
     def submit(self, plan: Plan, known: Mapping[Ref, str]) -> dict[Ref, str]:
         """Submit everything, or leave nothing of this plan in the queue.
@@ -63,16 +67,32 @@ class Submitter:
         ids: dict[Ref, str] = {}
         job_id = ChainMap(ids, dict(known)).__getitem__
         current: Submission | None = None
+        self._started, self._answer_lost = self._clock.now(), False
         try:
             for current in plan.submissions:
+                self._check_parents(current, ids)
                 ids[current.ref] = self._submit_one(current, job_id)
         except BaseException as error:
-            refused = isinstance(error, (SlurmRefused, SlurmMissing))
+            refused = isinstance(error, (SlurmRefused, SlurmMissing)) and not self._answer_lost
             self._withdraw(ids, None if refused else current)
             if isinstance(error, SlurmRefused) and current is not None:
                 raise SlurmError(_refusal(current, error)) from error
             raise
         return ids
+
+    def _check_parents(self, submission: Submission, ids: Mapping[Ref, str]) -> None:
+        """When submitting has taken so long that Slurm may have forgotten a parent, it must not be named."""
+        if submission.waits_for is None or self._clock.now() - self._started < MEMORY:
+            return
+        states = {record.job_id: record.state for record in self._slurm.queue()}
+        for term in submission.waits_for.terms:
+            parent = ids.get(term.on) if term.on else None
+            if parent is not None and (parent not in states or states[parent].is_final):
+                minutes = (self._clock.now() - self._started) / 60
+                raise SlurmError(
+                    f"Slurm was so slow that Slurm job {parent} ended before {submission.label}, which waits for it, could "
+                    f"be submitted ({minutes:.0f} minutes). What was still in the queue was withdrawn; run it again."
+                )
 
     def _submit_one(self, submission: Submission, job_id: Callable[[Ref], str]) -> str:
         names = [f"--job-name={submission.shown_name or submission.job_name}", f"--comment={submission.job_name}"]
@@ -96,25 +116,32 @@ class Submitter:
 
     def _patiently(self, submission: Submission, options: Sequence[str]) -> str:
         """Ask a busy controller again, never submitting twice: a lost answer is looked up by the job's name first."""
-        started, pause, lost_answers = self._clock.now(), _FIRST_PAUSE, 0
+        started, pause = self._clock.now(), _FIRST_PAUSE
+        lost_at: float | None = None
         while True:
             try:
-                found = self._slurm.find(submission.job_name) if lost_answers else ()
+                found = self._slurm.find(submission.job_name) if lost_at is not None else ()
+                if lost_at is not None and not found and self._clock.now() - lost_at > MEMORY:
+                    raise SlurmError(self._unknown(submission, lost_at))
                 answer = found[0] if found else self._slurm.submit(options, submission.script)
-                if lost_answers:
+                if lost_at is not None:
                     self._drop_doubles(submission.job_name, answer)
             except SlurmUnreachable as error:
-                lost_answers += 1
+                if error.in_doubt and lost_at is None:
+                    lost_at, self._answer_lost = self._clock.now(), True
                 if self._clock.now() - started > PATIENCE:
-                    raise SlurmUnreachable(
-                        f"{error}\nSlurm did not answer for {PATIENCE / 60:.0f} minutes while {submission.label} was "
-                        f"submitted. Whether it is in the queue: squeue --me --name={submission.job_name}"
-                    ) from error
+                    raise SlurmUnreachable(f"{error}\n{self._unknown(submission, started)}") from error
                 self._logger.warning(f"Slurm is busy, asking again in {pause:.0f} s ({error})")
                 self._clock.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 return answer
+
+    def _unknown(self, submission: Submission, since: float) -> str:
+        return (
+            f"Slurm did not answer for {(self._clock.now() - since) / 60:.0f} minutes while {submission.label} was "
+            f"submitted. Whether it is in the queue: squeue --me --name={submission.job_name}"
+        )
 
     def _drop_doubles(self, job_name: str, keep: str) -> None:
         # A request that timed out may have been carried out after we looked.

@@ -36,11 +36,16 @@ class Slurm(Protocol):
         """Cancel jobs; those that have ended or are unknown are passed over."""
 
 
-# Answers after which the same request may succeed. The first ones leave open whether it was carried out.
+# Answers after which the same request may succeed. Those of the first kind say that it was not carried out.
+_NOT_TAKEN = re.compile(
+    r"Unable to contact slurm controller \(connect failure\)|temporarily unable|Connection refused|try again"
+    r"|Resource temporarily unavailable|Slurm backup controller in standby",
+    re.IGNORECASE,
+)
 _BUSY = re.compile(
-    r"Socket timed out|timed out|Unable to contact slurm controller|temporarily unable|Zero Bytes were transmitted"
-    r"|Resource temporarily unavailable|Connection refused|Connection reset|Transport endpoint|Communication"
-    r"|Slurm backup controller in standby|Header lengths are longer|slurm_receive_msg|Unable to connect",
+    r"timed out|Unable to contact slurm controller|Zero Bytes were transmitted|Connection reset"
+    r"|Transport endpoint|Communication|Header lengths are longer|slurm_receive_msg|Unable to connect"
+    r"|Message (receive|send) failure|" + _NOT_TAKEN.pattern,
     re.IGNORECASE,
 )
 
@@ -140,6 +145,7 @@ class SlurmCommands:
             if "Could not establish a configuration source" in done.stderr:
                 raise SlurmMissing(f"{argv[0]} finds no configuration (is SLURM_CONF set?)")
             if _BUSY.search(done.stderr):
-                raise SlurmUnreachable(f"{argv[0]}: {done.stderr.strip()}")
+                in_doubt = not _NOT_TAKEN.search(done.stderr)
+                raise SlurmUnreachable(f"{argv[0]}: {done.stderr.strip()}", in_doubt=in_doubt)
             raise SlurmRefused(argv, done.returncode, done.stderr or done.stdout)
         return done.stdout

@@ -1,0 +1,102 @@
+"""What becomes of tasks, as values: outcomes, events, and what an end means for a task that waits for it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from ..plan.dependency import DependencyType
+from ..plan.model import Edge, Submission
+from ..slurm.parse import Record
+from ..slurm.states import JobState
+
+
+class Outcome(Enum):
+    """What became of a task."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """Its last attempt failed."""
+    CANCELLED = "cancelled"
+    """Somebody took it out of the queue or stopped it."""
+    BLOCKED = "blocked"
+    """Never started, because a task before it failed."""
+    LOST = "lost"
+    """Slurm does not know it and it left no record. Never counted as success."""
+    NOT_NEEDED = "not needed"
+    """A failure handler, or what depends on one, and nothing has failed. Neither a success nor a failure."""
+
+    @property
+    def is_failure(self) -> bool:
+        return self not in (Outcome.SUCCEEDED, Outcome.NOT_NEEDED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One submission of a task, as Slurm knows it."""
+
+    submission: Submission
+    job_id: str
+
+    @property
+    def log(self) -> Path:
+        return Path(self.submission.log_path(self.job_id))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskStarted:
+    task: str
+    job: Job
+    node: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRequeued:
+    task: str
+    job: Job
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptFailed:
+    """An attempt has failed and the next one is in the queue."""
+
+    task: str
+    job: Job
+    record: Record
+    next: Job
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskEnded:
+    task: str
+    label: str
+    outcome: Outcome
+    why: str = ""
+    """Of a task for which nothing was submitted."""
+    job: Job | None = None
+    """The submission that decided it; None when nothing was submitted."""
+    record: Record | None = None
+
+
+TaskEvent = TaskStarted | TaskRequeued | AttemptFailed | TaskEnded
+
+
+OUTCOMES: Mapping[JobState, Outcome] = {
+    JobState.SUCCEEDED: Outcome.SUCCEEDED,
+    JobState.FAILED: Outcome.FAILED,
+    JobState.CANCELLED: Outcome.CANCELLED,
+    JobState.UNKNOWN: Outcome.LOST,
+}
+"""What the end of a job means for its task, where nothing else is known."""
+
+
+def decided_by(edge: Edge, outcome: Outcome) -> Outcome | None:
+    """What becomes of a task when the task at the end of its edge has ended so; None: nothing stands in its way."""
+    match edge.type:
+        case DependencyType.AFTEROK if outcome is Outcome.NOT_NEEDED:
+            return Outcome.NOT_NEEDED
+        case DependencyType.AFTEROK if outcome.is_failure:
+            return Outcome.BLOCKED
+        case DependencyType.AFTERNOTOK if not outcome.is_failure:
+            return Outcome.NOT_NEEDED
+    return None
