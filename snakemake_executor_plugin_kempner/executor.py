@@ -20,18 +20,19 @@ from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, withdraw
 from .errors import KempnerError, SlurmError
 from .plan.model import Policy
-from .report import attempt_message, deferred_summary, failure_message, failures_summary, plan_summary
+from .report import attempt_message, deferred_summary, failure_message, failures_summary, plan_summary, stuck_message
 from .run.adopt import counted, left_in_queue
 from .run.ledger import Ledger, make_folders, open_ledgers
 from .run.ledger import Record as LedgerRecord
 from .run.live import LiveRun
-from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued
+from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .run.submit import SystemClock
 from .settings import common_settings
 from .slurm.client import SlurmCommands
-from .slurm.parse import Usage
+from .slurm.parse import Record, Usage
 
 _SLICE = 0.2
+_SIGNALS = 128
 _REAL_FAILURES = (Outcome.FAILED, Outcome.CANCELLED, Outcome.LOST)
 
 
@@ -106,6 +107,7 @@ class Executor(RemoteExecutor):
         self._slurm = SlurmCommands(extra_environment=self.envvars())
         ledger = Ledger(
             folder,
+            self.logger.warning,
             run=run,
             command=sys.argv,
             workdir=os.getcwd(),
@@ -213,6 +215,8 @@ class Executor(RemoteExecutor):
         # Failures first: what was cancelled because of one, by the guard, is then not taken for a cause.
         for event in sorted(events, key=lambda one: isinstance(one, TaskEnded) and one.outcome is not Outcome.FAILED):
             match event:
+                case TaskStuck():
+                    self.logger.warning(stuck_message(event))
                 case TaskRequeued():
                     self.logger.info(f"{event.job.submission.label} (Slurm job {event.job.job_id}) was requeued.")
                 case AttemptFailed():
@@ -308,12 +312,18 @@ class Executor(RemoteExecutor):
         return not job.is_local
 
     def _is_restored(self, path: str) -> bool:
-        """A job that ended by itself has restored the file that it was updating; one that was killed has not."""
+        """A job that ended by itself has restored the file that it was updating, one that never ran has not touched it."""
         return any(
-            event.record.exit_code is not None and not event.record.signal and path in map(str, info.job.output)
+            path in map(str, info.job.output)
+            and (not event.record or not event.record.node or _by_itself(event.record))
             for key, event in self._reported.items()
-            if event.outcome is Outcome.FAILED and event.record and (info := self._handed_over.get(key))
+            if event.outcome.is_failure and (info := self._handed_over.get(key))
         )
+
+
+def _by_itself(record: Record) -> bool:
+    # The step answers for a Snakemake that was killed with 128 and the signal's number, as shells do.
+    return record.exit_code is not None and record.exit_code <= _SIGNALS and not record.signal
 
 
 def _finished(dag: Any) -> int:

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .plan.model import Kind, Plan
-from .run.outcome import AttemptFailed, Job, Outcome, TaskEnded
+from .run.outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskStuck
 from .slurm.parse import Record, Usage
 from .slurm.states import JobState
 
 _TAIL_LINES = 15
 _AFTER_LINES = 3
 _FALLEN = 10
+_OWN_OPTIONS = ("--chdir", "--output", "--open-mode", "--export", "--kill-on-invalid-dep", "--job-name", "--comment")
 _TAIL_BYTES = 20_000
 
 
@@ -85,6 +86,15 @@ def attempt_message(event: AttemptFailed, usage: Usage) -> str:
     what = f"Attempt {event.job.submission.ref.attempt} of {event.job.submission.label} failed; "
     return _with_details(
         f"{what}attempt {ref.attempt} is Slurm job {event.next.job_id}.", event.job, event.record, usage
+    )
+
+
+def stuck_message(event: TaskStuck) -> str:
+    """A job that waits for ever unless somebody acts."""
+    asked = [one for one in event.job.submission.options if not one.startswith(_OWN_OPTIONS)]
+    return (
+        f"{event.job.submission.label} (Slurm job {event.job.job_id}) will not start as it is: {event.reason}. "
+        f"It asks for {' '.join(asked)}; see 'sinfo -N -l' for what there is. Ctrl-C cancels the run."
     )
 
 

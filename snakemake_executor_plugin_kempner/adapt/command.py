@@ -1,5 +1,6 @@
 """The command line of the Snakemake that runs inside a job."""
 
+import json
 import os
 import shlex
 import shutil
@@ -10,8 +11,11 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.settings import CommonSettings, SharedFSUsage
 
-_DROPPED = ("--runtime-source-cache-path", "--scheduler")
-"""Arguments whose value is the head's own: a folder that is deleted when it ends, a solver that one job does not need."""
+from ..errors import LedgerError
+
+_DROPPED = ("--runtime-source-cache-path", "--scheduler", "--config")
+"""Arguments that are said in another way: a folder that is deleted when the head ends, a solver that one job does not
+need, and values that Snakemake writes as Python would, which no shell reads back."""
 
 
 class JobCommand:
@@ -21,6 +25,9 @@ class JobCommand:
         workflow: Snakemake's workflow object.
         common_settings: of this plugin.
         folder: of the run; sources that the head has fetched are kept there for jobs that outlive it.
+
+    Raises:
+        LedgerError: the sources cannot be kept.
     """
 
     def __init__(self, workflow: Any, common_settings: CommonSettings, folder: Path) -> None:
@@ -41,6 +48,8 @@ class JobCommand:
             "progress",
             "rules",
         ]
+        if values := workflow.config_settings.config:
+            self._general += ["--config", *(f"{name}={_config_value(value)}" for name, value in values.items())]
         if workflow.overwrite_workdir is not None and "--directory" not in self._general:
             # Said although the job starts there: it makes Snakemake pass over a `workdir:` of the Snakefile.
             self._general += ["--directory", str(workflow.workdir_init)]
@@ -57,7 +66,10 @@ class JobCommand:
         cache = Path(self._workflow.sourcecache.runtime_cache_path)
         if SharedFSUsage.SOURCE_CACHE not in usage or not cache.is_dir() or not any(cache.iterdir()):
             return None
-        return Path(shutil.copytree(cache, folder / "sources", dirs_exist_ok=True))
+        try:
+            return Path(shutil.copytree(cache, folder / "sources", dirs_exist_ok=True))
+        except (OSError, shutil.Error) as error:
+            raise LedgerError(f"The workflow's sources cannot be copied to {folder / 'sources'}: {error}") from error
 
     def arguments(self, job: Any, threads: int, attempt: int, unneeded_temp: Sequence[str]) -> tuple[str, ...]:
         """Arguments for one attempt of a job or group job, without its targets."""
@@ -70,6 +82,13 @@ class JobCommand:
         if unneeded_temp:
             own += ["--unneeded-temp-files", *unneeded_temp]
         return (*own, *self._general)
+
+
+def _config_value(value: Any) -> str:
+    """A value of --config as text that Snakemake reads back as the same: JSON is YAML too."""
+    if value is None:
+        return ""
+    return repr(value) if isinstance(value, (bool, int, float)) else json.dumps(value)
 
 
 def _without(arguments: Sequence[str], names: Sequence[str]) -> Iterator[str]:

@@ -30,7 +30,8 @@ def leave_to_jobs(dag: Any, persistence: Any, done_by_job: DoneByJob, restored_b
 
     def restore_output(path: Any) -> bool:
         # True means "restored": the head then spares the file when it removes the outputs of a failed job.
-        return True if restored_by_job(str(path)) else bool(restore(path))
+        backup = persistence._get_backup_path(path)  # noqa: SLF001
+        return bool(restore(path)) if backup.exists() else restored_by_job(str(path))
 
     dag.check_and_touch_output = check_output
     dag.handle_touch = handle_touch

@@ -6,7 +6,7 @@ an id is a submission whose answer was lost; it can be looked up in Slurm by its
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,18 @@ VERSION = 1
 class Ledger:
     """The ledger of one run, `ledger.jsonl` in the run's folder.
 
+    Args:
+        folder: of the run.
+        warn: is told when something cannot be written that the run does not depend on.
+        header: the first line.
+
     Raises:
-        LedgerError: the folder or the file cannot be written (full disk, no permission).
+        LedgerError: an intent or its answer cannot be written (full disk, no permission), so nothing may be submitted.
     """
 
-    def __init__(self, folder: Path, **header: Any) -> None:
+    def __init__(self, folder: Path, warn: Callable[[str], None] = print, **header: Any) -> None:
         self.path = folder / "ledger.jsonl"
+        self._warn, self._warned = warn, False
         self._write({"version": VERSION, **header})
 
     def intend(self, job_name: str, **what: Any) -> None:
@@ -34,13 +40,22 @@ class Ledger:
         self._write({"submitted": job_name, "job_id": job_id})
 
     def ended(self, job_id: str, **how: Any) -> None:
-        self._write({"ended": job_id, **how})
+        self._note({"ended": job_id, **how})
 
     def cancelled(self, job_ids: Iterable[str]) -> None:
-        self._write({"cancelled": sorted(job_ids)})
+        self._note({"cancelled": sorted(job_ids)})
 
     def close(self) -> None:
-        self._write({"closed": True})
+        self._note({"closed": True})
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        """Write what Slurm knows as well: when it cannot be written, the run goes on, and the user is told once."""
+        try:
+            self._write(entry)
+        except LedgerError as error:
+            if not self._warned:
+                self._warn(str(error))
+            self._warned = True
 
     def _write(self, entry: dict[str, Any]) -> None:
         line = _line({**entry, "time": round(time.time(), 3)})

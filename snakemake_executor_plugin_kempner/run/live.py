@@ -24,10 +24,11 @@ from .outcome import (
     TaskEvent,
     TaskRequeued,
     TaskStarted,
+    TaskStuck,
     decided_by,
 )
 from .submit import Clock, Submitter
-from .watch import Ended, Event, Followed, Requeued, Started, pause, step
+from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
 
 
 @dataclass(kw_only=True)
@@ -260,6 +261,8 @@ class LiveRun:
                 yield TaskStarted(task=event.ref.task, job=job, node=event.node)
             case Requeued():
                 yield TaskRequeued(task=event.ref.task, job=job)
+            case Stuck():
+                yield TaskStuck(task=event.ref.task, job=job, reason=event.reason)
             case Ended() if not state.ended:
                 yield from self._ended(state, event.ref.attempt, event.record)
 

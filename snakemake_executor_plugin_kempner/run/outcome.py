@@ -57,6 +57,15 @@ class TaskRequeued:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskStuck:
+    """It waits for something that it will not get by waiting."""
+
+    task: str
+    job: Job
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptFailed:
     """An attempt has failed and the next one is in the queue."""
 
@@ -78,7 +87,7 @@ class TaskEnded:
     record: Record | None = None
 
 
-TaskEvent = TaskStarted | TaskRequeued | AttemptFailed | TaskEnded
+TaskEvent = TaskStarted | TaskRequeued | TaskStuck | AttemptFailed | TaskEnded
 
 
 OUTCOMES: Mapping[JobState, Outcome] = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ..plan.dependency import Ref
 from ..slurm.parse import Record
-from ..slurm.states import JobState
+from ..slurm.states import STUCK_REASONS, JobState
 
 GRACE = 60.0
 """Seconds for which a job that no source knows is waited for before it counts as lost."""
@@ -19,6 +19,8 @@ class Followed:
     job_id: str
     state: JobState = JobState.WAITING
     missing_since: float | None = None
+    stuck: str = ""
+    """The hopeless reason that was told already."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +45,16 @@ class Ended:
     record: Record
 
 
-Event = Started | Requeued | Ended
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stuck:
+    """A submission waits for something that it will not get by waiting."""
+
+    ref: Ref
+    job_id: str
+    reason: str
+
+
+Event = Started | Requeued | Stuck | Ended
 
 
 def step(
@@ -67,7 +78,8 @@ def step(
             events.append(Ended(ref=one.ref, job_id=job_id, record=record))
         elif record is not None and record.state is not JobState.UNKNOWN:
             events += _moved(one, record)
-            left[job_id] = replace(one, state=record.state, missing_since=None)
+            stuck = record.reason if record.reason in STUCK_REASONS else ""
+            left[job_id] = replace(one, state=record.state, missing_since=None, stuck=stuck)
         else:
             since = now if one.missing_since is None else one.missing_since
             if now - since <= GRACE:
@@ -83,6 +95,8 @@ def _moved(one: Followed, record: Record) -> Iterable[Event]:
         yield Started(ref=one.ref, job_id=one.job_id, node=record.node)
     elif one.state is JobState.RUNNING and record.state is JobState.WAITING:
         yield Requeued(ref=one.ref, job_id=one.job_id)
+    if record.state is JobState.WAITING and record.reason in STUCK_REASONS and record.reason != one.stuck:
+        yield Stuck(ref=one.ref, job_id=one.job_id, reason=record.reason)
 
 
 def pause(quiet: float, longest: float, shortest: float = 1.0) -> float:

@@ -49,6 +49,8 @@ _BUSY = re.compile(
     re.IGNORECASE,
 )
 
+_NO_CONFIGURATION = re.compile(r"Could not establish a configuration source|Unable to process configuration file")
+
 # What sbatch sets for the job it starts must not become an option of a job submitted from inside it
 # (SLURM_CPUS_PER_TASK, SLURM_MEM_PER_NODE, SLURM_TRES_PER_TASK, …); what the site sets to reach its Slurm must stay.
 _SITE_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT"})
@@ -142,8 +144,8 @@ class SlurmCommands:
             raise SlurmError(f"{argv[0]} could not be started: {error}") from error
         # scancel answers 0 on errors, so what it printed counts too.
         if done.returncode != 0 or (argv[0] == "scancel" and _BUSY.search(done.stderr)):
-            if "Could not establish a configuration source" in done.stderr:
-                raise SlurmMissing(f"{argv[0]} finds no configuration (is SLURM_CONF set?)")
+            if _NO_CONFIGURATION.search(done.stderr):
+                raise SlurmMissing(f"{argv[0]} finds no configuration (is SLURM_CONF right?)")
             if _BUSY.search(done.stderr):
                 in_doubt = not _NOT_TAKEN.search(done.stderr)
                 raise SlurmUnreachable(f"{argv[0]}: {done.stderr.strip()}", in_doubt=in_doubt)

@@ -60,6 +60,13 @@ NEVER_REASONS = frozenset({"DependencyNeverSatisfied"})
 """Reasons of a pending job that will never start. With --kill-on-invalid-dep it is cancelled with the same reason."""
 
 
+STUCK_REASONS = frozenset({
+    "AccountNotAllowed", "BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionConfig", "PartitionNodeLimit",
+    "PartitionTimeLimit", "QOSNotAllowed", "QOSTimeLimit", "QOSUsageThreshold",
+})  # fmt: skip
+"""Reasons of a pending job that no waiting removes: it asks for what it cannot get. `man squeue`, JOB REASON CODES."""
+
+
 def job_state(word: str) -> JobState:
     """Meaning of a state as Slurm prints it; `CANCELLED by 1000` and `CANCELLED+` are CANCELLED."""
     name = word.strip().split(" ")[0].rstrip("+").upper()
