@@ -1,6 +1,5 @@
 """The command line of the Snakemake that runs inside a job."""
 
-import json
 import os
 import shlex
 import shutil
@@ -15,7 +14,7 @@ from ..errors import LedgerError
 
 _DROPPED = ("--runtime-source-cache-path", "--scheduler", "--config")
 """Arguments that are said in another way: a folder that is deleted when the head ends, a solver that one job does not
-need, and values that Snakemake writes as Python would, which no shell reads back."""
+need, and values that the command line has no spelling for."""
 
 
 class JobCommand:
@@ -48,8 +47,8 @@ class JobCommand:
             "progress",
             "rules",
         ]
-        if values := workflow.config_settings.config:
-            self._general += ["--config", *(f"{name}={_config_value(value)}" for name, value in values.items())]
+        self.config: dict[str, Any] = dict(workflow.config_settings.config)
+        """Values of --config, which go to the job as they are."""
         if workflow.overwrite_workdir is not None and "--directory" not in self._general:
             # Said although the job starts there: it makes Snakemake pass over a `workdir:` of the Snakefile.
             self._general += ["--directory", str(workflow.workdir_init)]
@@ -82,13 +81,6 @@ class JobCommand:
         if unneeded_temp:
             own += ["--unneeded-temp-files", *unneeded_temp]
         return (*own, *self._general)
-
-
-def _config_value(value: Any) -> str:
-    """A value of --config as text that Snakemake reads back as the same: JSON is YAML too."""
-    if value is None:
-        return ""
-    return repr(value) if isinstance(value, (bool, int, float)) else json.dumps(value)
 
 
 def _without(arguments: Sequence[str], names: Sequence[str]) -> Iterator[str]:

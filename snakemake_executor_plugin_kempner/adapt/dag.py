@@ -248,6 +248,7 @@ class _Reader:
                 records=f"{self._folder}/ended",
                 targets=tuple((spec.rulename, dict(spec.wildcards_dict)) for spec in job.get_target_spec()),
                 arguments=self._command.arguments(job, threads, number, unneeded),
+                config=self._command.config,
                 wait_for=tuple(str(file) for file in job.get_wait_for_files()) if self._shared_files else (),
                 outputs=tuple(self._outputs_to_verify(job, set(unneeded))),
                 checkpoints=f"{os.path.dirname(self._folder)}/checkpoints/{self._key(job)}",

@@ -1,6 +1,7 @@
 """What the step inside a Slurm job has to do, as a value with a JSON form. Imported inside every job: keep it light."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ class StepSpec:
     """Rule name and wildcards of the task, or of each member of a group."""
     arguments: tuple[str, ...]
     """Arguments of the job's own Snakemake, without the targets."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Values of --config."""
     wait_for: tuple[str, ...] = ()
     """Files that must be visible on the node before the start."""
     outputs: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ _MODULE = "snakemake_executor_plugin_kempner.step.snakemake_job"
 def run(spec: StepSpec) -> int:
     """Run the task of the spec in this process; the exit code of Snakemake."""
     _one_attempt_only()
-    _exact_targets(spec)
+    _exact_values(spec)
     _record_provenance()
     return _snakemake(["--target-jobs", *(f"{rule}:" for rule, _ in spec.targets), *spec.arguments])
 
@@ -47,15 +47,19 @@ def _one_attempt_only() -> None:
     local.Executor.format_job_exec = with_this_module
 
 
-def _exact_targets(spec: StepSpec) -> None:
-    """`--target-jobs rule:wildcard=value,…` has no spelling for a value with a comma, so the values go past it."""
+def _exact_values(spec: StepSpec) -> None:
+    """Wildcards with a comma and configuration with quotes have no spelling on Snakemake's command line."""
     from snakemake import cli
     from snakemake.target_jobs import TargetSpec
 
     def targets(arguments: Any) -> Any:
         return arguments and [TargetSpec(rule, wildcards) for rule, wildcards in spec.targets]
 
+    def config(_arguments: Any) -> Any:
+        return dict(spec.config)
+
     cli.parse_target_jobs_cli_args = targets
+    cli.parse_config = config
 
 
 def _record_provenance() -> None:
