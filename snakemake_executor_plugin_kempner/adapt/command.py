@@ -12,9 +12,8 @@ from snakemake_interface_executor_plugins.settings import CommonSettings, Shared
 
 from ..errors import LedgerError
 
-_DROPPED = ("--runtime-source-cache-path", "--scheduler", "--config")
-"""Arguments that are said in another way: a folder that is deleted when the head ends, a solver that one job does not
-need, and values that the command line has no spelling for."""
+_DROPPED = ("--runtime-source-cache-path", "--scheduler")
+"""Arguments whose value is the head's own: a folder that is deleted when it ends, a solver that one job does not need."""
 
 
 class JobCommand:
@@ -37,7 +36,7 @@ class JobCommand:
         self._general = [
             "--snakefile",
             self._snakefile(),
-            *_without(shlex.split(workflow.spawned_job_args_factory.general_args(common_settings)), _DROPPED),
+            *_without(shlex.split(self._general_args(common_settings)), _DROPPED),
             "--scheduler",
             "greedy",
             "--mode",
@@ -54,6 +53,15 @@ class JobCommand:
             self._general += ["--directory", str(workflow.workdir_init)]
         if sources := self._keep_sources(folder):
             self._general += ["--runtime-source-cache-path", str(sources)]
+
+    def _general_args(self, common_settings: CommonSettings) -> str:
+        """Snakemake's own text without --config: a value with both kinds of quotes would tear it apart."""
+        settings = self._workflow.config_settings
+        kept, settings.config_args = settings.config_args, None
+        try:
+            return str(self._workflow.spawned_job_args_factory.general_args(common_settings))
+        finally:
+            settings.config_args = kept
 
     def _snakefile(self) -> str:
         path = str(self._workflow.main_snakefile)
