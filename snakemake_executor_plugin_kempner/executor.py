@@ -22,6 +22,7 @@ from .errors import KempnerError, SlurmError
 from .plan.model import Policy
 from .report import attempt_message, deferred_summary, failure_message, failures_summary, plan_summary, stuck_message
 from .run.adopt import counted, left_in_queue
+from .run.guard import is_stopped
 from .run.ledger import Ledger, make_folders, open_ledgers
 from .run.ledger import Record as LedgerRecord
 from .run.live import LiveRun
@@ -223,7 +224,7 @@ class Executor(RemoteExecutor):
                     self._attempt_failed(event)
                 case TaskEnded() if event.task in self._handed_over:
                     self._report(event)
-                case TaskEnded() if event.outcome in _REAL_FAILURES and not self._stopping:
+                case TaskEnded() if event.outcome in _REAL_FAILURES and not self._is_stopping():
                     # Snakemake hears of it when it hands the job over.
                     self.logger.error(self._failure(event))
                     self._stop_unless_keep_going()
@@ -252,7 +253,7 @@ class Executor(RemoteExecutor):
                 finish_as_not_needed(self.workflow, info.job)
             case Outcome.BLOCKED:
                 withdraw(self.workflow.scheduler, info.job)
-            case Outcome.CANCELLED if self._stopping:
+            case Outcome.CANCELLED if self._is_stopping():
                 withdraw(self.workflow.scheduler, info.job)
             case _:
                 self._report_failure(event, info)
@@ -270,6 +271,10 @@ class Executor(RemoteExecutor):
         fallen = self._live.fallen(event.task) if self._live else ()
         self._failures.append(event.label)
         return failure_message(event, usage, fallen)
+
+    def _is_stopping(self) -> bool:
+        """The run has been stopped for a failure: by us, or by a job that was quicker."""
+        return self._stopping or (self._live is not None and is_stopped(Path(self._live.policy.folder)))
 
     def _stop_unless_keep_going(self) -> None:
         """Snakemake's rule without --keep-going: what runs may finish, nothing new starts."""

@@ -60,10 +60,16 @@ EXPRESSIONS = {
 """Each with --kill-on-invalid-dep=yes."""
 
 
+class NamingSlurm(Slurm, Protocol):
+    """What a run that starts asks besides, to find what an earlier one has left."""
+
+    def names(self) -> dict[str, tuple[str, str]]: ...
+
+
 class World(Protocol):
     """A scheduler and the time in which it works."""
 
-    slurm: Slurm
+    slurm: NamingSlurm
     drops_unknown_ids: bool
 
     def wait(self, is_so: Callable[[], bool]) -> None:
@@ -228,6 +234,13 @@ class SlurmContract(ABC):
 
     def test_a_job_is_found_by_its_comment(self, scene: Scene) -> None:
         assert scene.slurm.find(f"{scene.prefix}.comment") == (scene.ids["with a comment"],)
+
+    def test_names_are_told_by_job_id_with_the_comment(self, scene: Scene) -> None:
+        names = scene.slurm.names()
+        name, comment = names[scene.ids["with a comment"]]
+        assert name.startswith(scene.prefix)
+        assert comment == f"{scene.prefix}.comment"
+        assert names[scene.ids["first of the name"]] == (f"{scene.prefix}.single", "(null)")
 
     # --- the queue --------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ def _options(submission: Submission) -> list[str]:
 def _what(submission: Submission) -> str:
     if submission.kind is Kind.GATE:
         return f"gate of {submission.label}"
+    if submission.kind is Kind.GUARD:
+        return "guard of the run"
     return f"{submission.label}, attempt {submission.ref.attempt}"
 
 

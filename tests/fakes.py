@@ -241,8 +241,10 @@ class Trouble(Enum):
     """What may happen to a command."""
 
     REFUSED = "refused"
+    NOT_TAKEN = "not taken"
+    """It did not arrive, and that is said: there was nobody to connect to."""
     UNREACHABLE = "unreachable"
-    """It did not arrive."""
+    """It did not arrive, and nobody can know."""
     LOST_ANSWER = "lost answer"
     """It was carried out, and nobody is told."""
     LATE = "late"
@@ -329,6 +331,10 @@ class FakeSlurm:
         """What becomes of the next calls of a command, in order; None is no trouble, an exception is raised as it is."""
         self._troubles[command].extend(kinds)
 
+    def forgive(self, command: str) -> None:
+        """Drop the troubles that have not come yet."""
+        self._troubles[command].clear()
+
     def tick(self) -> None:
         """One scheduling round."""
         self.advance(ROUND)
@@ -377,6 +383,10 @@ class FakeSlurm:
         found = lambda: tuple(one.job_id for one in self._known() if job_name in (one.name, one.unique_name))  # noqa: E731
         return self._do("find", (job_name,), found)
 
+    def names(self) -> dict[str, tuple[str, str]]:
+        named = lambda: {one.job_id: (one.name, one.option("comment") or "(null)") for one in self._known()}  # noqa: E731
+        return self._do("names", (), named)
+
     def queue(self) -> tuple[Record, ...]:
         shown = lambda: tuple(_record(job) for job in self._known() if job.job_id not in self.hidden)  # noqa: E731
         return self._do("queue", (), shown)
@@ -398,14 +408,17 @@ class FakeSlurm:
         match trouble:
             case Trouble.REFUSED:
                 raise _refused(command, "Access/permission denied")
-            case Trouble.LATE:
+            case Trouble.LATE if not self.down:
                 self._late.append(_Late(due=self.clock.now() + LATE, carry_out=carry_out))
             case Trouble.LOST_ANSWER if not self.down:
                 carry_out()
             case Trouble.INTERRUPTED if not self.down:
                 carry_out()
                 raise KeyboardInterrupt
-        if trouble or self.down:
+        if trouble is Trouble.NOT_TAKEN or self.down:
+            why = "Unable to contact slurm controller (connect failure)"
+            raise SlurmUnreachable(f"{command}: {why}", in_doubt=False)
+        if trouble:
             raise SlurmUnreachable(f"{command}: Socket timed out on send/recv operation")
         return carry_out()
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from builders import POLICY
 from fakes import End, Ends, FakeClock, FakeJob, FakeSlurm, by_rule
+
 from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.run.adopt import left_in_queue
 from snakemake_executor_plugin_kempner.run.guard import guard
-from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders
+from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders, open_ledgers
 from snakemake_executor_plugin_kempner.run.live import LiveRun, Outcome, TaskEnded, TaskEvent
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 
@@ -37,16 +39,29 @@ class Play:
         keep_going: bool = True,
         **slurm_options: Any,
     ) -> None:
-        self.folder = folder
         self.clock = FakeClock()
         function = by_rule(ends or {}) if ends is None or isinstance(ends, dict) else ends
         self.slurm = FakeSlurm(self.clock, ends=function, **slurm_options)
         self.policy = replace(POLICY, folder=str(folder), kill_on_invalid_dep=kill, keep_going=keep_going)
-        make_folders(folder, ())
-        ledger = Ledger(folder, keep_going=keep_going, kill_on_invalid_dep=kill)
-        self.live = LiveRun(self.policy, self.slurm, ledger, self.clock, LOGGER)
-        self.events: list[TaskEvent] = []
         self._guarded: set[str] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.folder = Path(self.policy.folder)
+        make_folders(self.folder, ())
+        header = {"keep_going": self.policy.keep_going, "kill_on_invalid_dep": self.policy.kill_on_invalid_dep}
+        self.live = LiveRun(self.policy, self.slurm, Ledger(self.folder, **header), self.clock, LOGGER)
+        self.events: list[TaskEvent] = []
+
+    def resume(self) -> None:
+        """Forget everything, as a head that died, and start the next run beside the first one, in the same queue."""
+        earlier = open_ledgers(self.folder.parent)
+        number = len(list(self.folder.parent.iterdir())) + 1
+        folder = str(self.folder.parent / f"run{number}")
+        self.policy = replace(self.policy, run=f"run{number}", folder=folder)
+        self._begin()
+        queue = {record.job_id: record for record in self.slurm.queue()}
+        self.live.adopt(left_in_queue(earlier, queue, self.slurm.names()))
 
     def submit(self, *tasks: Task) -> None:
         self.live.submit(tasks)

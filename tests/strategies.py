@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import strategies as st
-
 from builders import a_task
 from fakes import End
+from hypothesis import strategies as st
+
 from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, DependencyType, Ref, Term
 from snakemake_executor_plugin_kempner.plan.model import Edge, Task
 
@@ -60,12 +60,17 @@ def stories(draw: st.DrawFn, types: tuple[DependencyType, ...] = DATA) -> Story:
     scripted: dict[str, tuple[End, ...]] = {}
     for number in range(count):
         before = draw(st.sets(st.integers(0, number - 1), max_size=4)) if number else set()
-        kinds = {one: draw(st.sampled_from(types)) for one in sorted(before)}
+        kinds = {one: draw(st.sampled_from(_types_towards(tasks[one], types))) for one in sorted(before)}
         edges = [Edge(on=f"t{one}", type=kind, declared=types != DATA) for one, kind in kinds.items()]
         task = a_task(f"t{number}", *edges, attempts=draw(st.integers(1, MAX_ATTEMPTS)))
         tasks.append(task)
         scripted[task.key] = tuple(draw(ends()) for _ in task.attempts)
     return Story(tasks=tuple(draw(st.permutations(tasks))), ends=scripted)
+
+
+def _types_towards(task: Task, types: tuple[DependencyType, ...]) -> list[DependencyType]:
+    """A handler of a handler is a fault."""
+    return [kind for kind in types if not (task.is_handler and kind is DependencyType.AFTERNOTOK)]
 
 
 REFS = st.builds(Ref, st.sampled_from("abcdef"), st.integers(0, 3))

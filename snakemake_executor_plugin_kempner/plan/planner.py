@@ -96,7 +96,9 @@ class _Planner:
         names: list[str] = []
         for attempt in task.attempts:
             ref = Ref(task.key, attempt.number)
-            step = replace(attempt.step, earlier_attempts=tuple(names))
+            is_end = attempt is task.attempts[-1] and not self.policy.keep_going
+            stops = self.policy.folder if is_end else ""
+            step = replace(attempt.step, earlier_attempts=tuple(names), stops=stops)
             submission = self._submission(task, replace(attempt, step=step), ref, refs)
             self.submissions.append(submission)
             refs.append(ref)

@@ -32,6 +32,8 @@ class StepSpec:
     """Files and folders that must exist before the job may end with exit code 0."""
     earlier_attempts: tuple[str, ...] = ()
     """Names of the jobs of earlier attempts: when a person cancelled one of them, there is no further attempt."""
+    stops: str = ""
+    """Folder of the run, when its failure is the end of the run: the last attempt, without --keep-going."""
     checkpoints: str = ""
     """The task's own folder that outlives requeue, attempt and time limit: KEMPNER_CHECKPOINT_DIR."""
     latency_wait: int = 5

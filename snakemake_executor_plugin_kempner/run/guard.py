@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import KempnerError
@@ -38,7 +39,8 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
         seen = {record.job_id: record for record in slurm.queue()}
         doomed = _never(entries, seen)
         if not keep_going and _failed(entries, seen):
-            doomed |= {entry.job_id for entry in entries if not entry.spared and _waits(seen.get(entry.job_id))}
+            mark_stopped(folder)
+            doomed |= _not_started(entries, seen)
         if doomed:
             print(f"kempner guard: cancelling {len(doomed)} jobs: {' '.join(sorted(doomed))}", flush=True)
             slurm.cancel(doomed, pending_only=True)
@@ -75,8 +77,35 @@ def _never(entries: list[Entry], seen: Mapping[str, Record]) -> set[str]:
     }
 
 
-def _waits(record: Record | None) -> bool:
-    return record is not None and record.state is JobState.WAITING
+def _not_started(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:
+    return {
+        entry.job_id
+        for entry in entries
+        if not entry.spared and (record := seen.get(entry.job_id)) and record.state is JobState.WAITING
+    }
+
+
+def stop(folder: Path, slurm: Slurm) -> None:
+    """Take out of the queue what has not started, at once: a task that has failed for good does it before it leaves.
+
+    On a full cluster a guard may have to wait for a place, and what is to be stopped would take it first.
+    """
+    entries = [entry for entry in read_ledger(folder).entries if entry.job_id]
+    doomed = _not_started(entries, {record.job_id: record for record in slurm.queue()})
+    mark_stopped(folder)
+    if doomed:
+        print(f"kempner: no --keep-going: cancelling {len(doomed)} jobs that have not started", file=sys.stderr)
+        slurm.cancel(doomed, pending_only=True)
+
+
+def mark_stopped(folder: Path) -> None:
+    """Tell a living head why jobs of the run are cancelled."""
+    with suppress(OSError):
+        (folder / "stopped").touch()
+
+
+def is_stopped(folder: Path) -> bool:
+    return (folder / "stopped").exists()
 
 
 def _failed(entries: list[Entry], seen: Mapping[str, Record]) -> bool:

@@ -131,6 +131,9 @@ class SlurmCommands:
             self._call(["scancel", "--quiet", *state, *ids[start : start + _IDS_PER_CALL]])
 
     def _call(self, argv: Sequence[str], stdin: str = "") -> str:
+        conf = self._environment.get("SLURM_CONF")
+        if conf and not os.path.exists(conf):  # Slurm itself would wait a minute for the file
+            raise SlurmMissing(f"SLURM_CONF names {conf}, which does not exist")
         try:
             done = subprocess.run(
                 list(argv), input=stdin, capture_output=True, text=True, errors="replace",

@@ -12,10 +12,12 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from types import FrameType
 
-from ..errors import SlurmError
+from ..errors import KempnerError, SlurmError
 from ..plan.step import StepSpec
+from ..run.guard import stop
 from ..slurm.client import SlurmCommands
 from ..slurm.states import JobState
 
@@ -29,6 +31,11 @@ def main() -> int:
     record.write()
     code = _run(spec)
     record.write(exit_code=code)
+    if code != 0 and spec.stops:
+        try:
+            stop(Path(spec.stops), SlurmCommands())
+        except KempnerError as error:  # the guard does the same, a little later
+            print(f"kempner: the run could not be stopped: {error}", file=sys.stderr)
     return code
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,7 @@ def assert_refused(outcome: Outcome, slurm: Sandbox, folder: Path, *words: str) 
 # --- no Slurm -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(Path(sys.executable).with_name("sbatch").exists(), reason="sbatch lies beside this Python")
 def test_a_machine_without_slurm_is_told_from_a_login_node(tmp_path: Path) -> None:
     """PATH has no sbatch: the answer names the two ways out, a login node and the sandbox."""
     folder = written(tmp_path / "run", ONE_RULE)
@@ -371,17 +373,34 @@ def test_a_disk_too_full_for_the_record_leaves_no_job_behind(slurm: Sandbox, tmp
 
 
 def test_a_disk_that_fills_up_while_jobs_run_ends_with_a_message(slurm: Sandbox, tmp_path: Path) -> None:
-    """The task that cannot write its log fails; that the record cannot be written either is no reason to fall over."""
+    """The running task fails, because its log cannot be written, and those behind it leave the queue."""
     folder = written(tmp_path / "run", FAN_OUT)
     with small_disk(folder / ".snakemake" / "kempner", 64) as disk, Head(slurm, folder) as head:
-        head.until(lambda: of_rule(queued(slurm, folder), "source")[0:] and "jobid" in head.said)
-        head.until(lambda: of_rule(queued(slurm, folder), "source")[0].state == "RUNNING")
+        head.until(lambda: [one.state for one in of_rule(queued(slurm, folder), "source")] == ["RUNNING"])
+        head.until(lambda: "is Slurm job" in head.said)
         fill(disk)
         go(folder)
         code = head.end()
         head.until(lambda: all_over(slurm, folder))
         outcome = Outcome(exit_code=code, output=head.said)
-    assert_refused(outcome, slurm, folder, "No space left on device")
+    assert_refused(outcome, slurm, folder, "source failed")
+
+
+def test_a_record_that_cannot_be_written_any_more_does_not_stop_what_runs(slurm: Sandbox, tmp_path: Path) -> None:
+    """Nothing is submitted at that point: whoever waits for a long training is told, and goes on waiting."""
+    folder = written(tmp_path / "run", FAN_OUT.replace("range(12)", "range(1)"))
+    with Head(slurm, folder) as head:
+        head.until(lambda: [one.state for one in of_rule(queued(slurm, folder), "source")] == ["RUNNING"])
+        head.until(lambda: "is Slurm job" in head.said)
+        (ledger,) = folder.glob(".snakemake/kempner/*/ledger.jsonl")
+        ledger.rename(ledger.with_suffix(".away"))
+        ledger.mkdir()  # even root cannot write to it
+        go(folder)
+        code = head.end()
+    assert code == 0, head.said
+    assert f"cannot be written to {ledger}" in head.said
+    assert "Traceback" not in head.said, head.said
+    assert (folder / "0.txt").exists()
 
 
 def test_an_output_that_does_not_fit_on_the_disk_fails_its_task(slurm: Sandbox, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-
 from contract import SlurmContract, World
+
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 

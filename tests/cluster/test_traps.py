@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,28 +82,35 @@ def _times(folder: Path) -> dict[str, int]:
 
 
 def test_a_head_that_dies_between_two_post_processings_repeats_no_work(slurm: Sandbox, tmp_path: Path) -> None:
-    """Killed right after it has seen to the first task, when all three have run."""
+    """Killed right after it has seen to the second task, when all three have run; a limit on its rate makes the gap."""
     folder = written(tmp_path / "run", CHAIN)
-    with Head(slurm, folder) as head:
+    with Head(slurm, folder, "--max-jobs-per-timespan", "1/5s") as head:
         head.until(lambda: len(queued(slurm, folder)) == 3)
         head.signal(signal.SIGSTOP)
         go(folder)
         head.until(lambda: all_over(slurm, folder))
         head.signal(signal.SIGCONT)
-        head.until(lambda: "1 of 3 steps" in head.said)
+        head.until(lambda: "2 of 3 steps" in head.said)
         head.kill()
-    assert_settled(slurm, folder)
+        assert "3 of 3 steps" not in head.said
+    # Without checksums of small files, which would hide a wrong time.
+    assert_settled(slurm, folder, "--max-checksum-file-size", "0")
 
 
-def test_a_run_that_the_head_did_not_see_the_end_of_repeats_no_work(slurm: Sandbox, tmp_path: Path) -> None:
-    """Killed while the second task runs: the third starts, ends and is recognised without a head."""
-    folder = written(tmp_path / "run", CHAIN.replace("cp {input} {output}", f"{UNTIL_GO}; cp {{input}} {{output}}", 2))
+def test_a_run_that_the_head_did_not_see_the_end_of_is_remembered(slurm: Sandbox, tmp_path: Path) -> None:
+    """Tasks start and end without a head, nothing of them is repeated, and a change of their code is still noticed."""
+    folder = written(tmp_path / "run", CHAIN)
     with Head(slurm, folder) as head:
         head.until(lambda: len(queued(slurm, folder)) == 3)
         head.kill()
         go(folder)
         head.until(lambda: all_over(slurm, folder))
     assert_settled(slurm, folder)
+    written(folder, CHAIN.replace("cp {input} {output}", "cat {input} > {output}", 1))  # of the third rule
+    changed = run(slurm, folder, "--dry-run")
+    assert "rule third" in changed.output, changed.output
+    assert "Code has changed" in changed.output, changed.output
+    assert "rule second" not in changed.output, changed.output
 
 
 # --- success is not what it seems -----------------------------------------------------------------------------------
@@ -248,6 +256,7 @@ def test_the_resources_of_later_attempts_do_not_leak_into_the_first(slurm: Sandb
     assert third.waits_for == {("afternotok", first.job_id), ("afternotok", second.job_id)}
     assert ends == ["COMPLETED", "CANCELLED", "CANCELLED"]
     assert (folder / "tries").read_text() == "600 10\n"
+    assert "mem_mb=600" in head.said  # what Snakemake itself says of the rule
 
 
 # --- what belongs to the head ---------------------------------------------------------------------------------------
@@ -478,6 +487,9 @@ def test_a_requeued_job_finds_only_what_it_has_not_declared_as_output(slurm: San
         (folder / "started").unlink()
         slurm.run("scontrol", "requeue", job.job_id)
         head.until(lambda: queued(slurm, folder)[0].state == "PENDING" and "was requeued" in head.said)
+        # Slurm takes a late word of the first run's end for that of the second.
+        head.until(lambda: not _processes_of(slurm, job.job_id))
+        time.sleep(1)
         slurm.run("scontrol", "update", f"JobId={job.job_id}", "StartTime=now")
         head.until((folder / "started").exists)
         go(folder)
@@ -485,6 +497,19 @@ def test_a_requeued_job_finds_only_what_it_has_not_declared_as_output(slurm: San
         assert [one.state for one in queued(slurm, folder)] == ["COMPLETED"]
     assert (folder / "found").read_text() == "kept:\nundeclared\n"
     assert (folder / "model" / "declared").exists()
+
+
+def _processes_of(slurm: Sandbox, job_id: str) -> list[str]:
+    """The sandbox's nodes are this machine, so a job's processes can be seen."""
+    marks = {f"SLURM_CONF={slurm.conf}", f"SLURM_JOB_ID={job_id}"}
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if marks <= set(environ.read_text(errors="replace").split("\0")):
+                found.append(environ.parent.name)
+        except OSError:  # it has ended
+            continue
+    return found
 
 
 # --- a second head --------------------------------------------------------------------------------------------------
@@ -689,28 +714,38 @@ def test_a_configuration_value_is_in_the_job_what_it_is_in_the_head(slurm: Sandb
 
 
 def test_a_head_inside_a_job_passes_on_the_site_and_not_its_own_job(slurm: Sandbox, tmp_path: Path) -> None:
-    """SLURM_CONF must reach sbatch, SLURM_CPUS_PER_TASK, SLURM_MEM_PER_NODE and their like must not."""
+    """SLURM_CONF must reach sbatch; what Slurm has set for the head's own job must not reach the tasks."""
     folder = written(
         tmp_path / "run",
         """
         rule small:
             output:
                 "small.txt",
+                "environment.txt",
             threads: 2
             resources:
                 mem_mb=600,
             shell:
-                "echo $SLURM_CPUS_PER_TASK $SLURM_MEM_PER_NODE $SLURM_JOB_NUM_NODES $SLURM_JOB_PARTITION > {output}"
+                "echo $SLURM_CPUS_PER_TASK $SLURM_MEM_PER_NODE $SLURM_JOB_NUM_NODES $SLURM_JOB_PARTITION > {output[0]};"
+                " env > {output[1]}"
         """,
     )
     inner = shlex.join([sys.executable, "-m", "snakemake", *arguments()])
+    # What sets these (--mem-per-cpu, --tres-per-task) cannot go together with the options below, or is too new.
+    leaking = {"SLURM_MEM_PER_CPU": "777", "SLURM_TRES_PER_TASK": "cpu:4", "SLURM_HINT": "nomultithread"}
+    exports = " ".join(f"{name}={value}" for name, value in leaking.items())
     options = ("--cpus-per-task=4", "--mem=3000", "--partition=kempner", "--gres=gpu:2", "--job-name=outer")
     words = ("sbatch", "--wait", "-D", str(folder), "-o", str(folder / "outer.log"), *options)
     try:
-        slurm.run(*words, stdin=f"#!/bin/bash\nexport SLURM_TRES_PER_TASK=cpu:4\nexec {inner}\n", timeout=120)
+        slurm.run(*words, stdin=f"#!/bin/bash\nexport {exports}\nexec {inner}\n", timeout=120)
     except SandboxError as error:  # the job's log says more than its exit code
         raise AssertionError((folder / "outer.log").read_text()) from error
     assert (folder / "small.txt").read_text() == "2 600 1 shared\n"
+    environment = dict(
+        line.split("=", 1) for line in (folder / "environment.txt").read_text().splitlines() if "=" in line
+    )
+    assert not leaking.keys() & environment.keys()
+    assert environment["SLURM_CONF"] == str(slurm.conf)
 
 
 # --- what every Snakemake process pays ------------------------------------------------------------------------------
@@ -833,14 +868,25 @@ def test_with_one_job_at_a_time_the_failure_of_another_stops_what_has_not_starte
 # --- files that the job has seen to ---------------------------------------------------------------------------------
 
 
-def test_a_temp_output_of_a_group_that_nobody_reads_is_no_missing_output(slurm: Sandbox, tmp_path: Path) -> None:
-    """The job removes it, and the head must not look for it."""
+def test_a_temp_output_that_nobody_reads_is_no_missing_output(slurm: Sandbox, tmp_path: Path) -> None:
+    """The job removes it, alone or in a group, and the head must not look for it."""
     folder = written(
         tmp_path / "run",
         """
         rule all:
             input:
+                "third.txt",
+
+        rule third:
+            input:
                 "second.txt",
+            output:
+                "third.txt",
+                temp("scratch-3.txt"),
+            group:
+                "pair"
+            shell:
+                "touch {output}"
 
         rule second:
             input:
@@ -857,16 +903,14 @@ def test_a_temp_output_of_a_group_that_nobody_reads_is_no_missing_output(slurm: 
             output:
                 "first.txt",
                 temp("scratch-1.txt"),
-            group:
-                "pair"
             shell:
                 "touch {output}"
         """,
     )
     outcome = run(slurm, folder)
     assert outcome.exit_code == 0, outcome.output
-    assert len(queued(slurm, folder)) == 1
-    assert sorted(path.name for path in folder.glob("*.txt")) == ["first.txt", "second.txt"]
+    assert len(queued(slurm, folder)) == 2
+    assert sorted(path.name for path in folder.glob("*.txt")) == ["first.txt", "second.txt", "third.txt"]
     assert_settled(slurm, folder)
 
 

@@ -1,14 +1,16 @@
 """Expressions and their text, and back through the parser of the fake scheduler, which the contract test holds to Slurm."""
 
 import pytest
-from hypothesis import given
-
 from fakes import parse_dependency
-from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, DependencyType, Ref, Term, all_of, render
-from strategies import expressions, terms
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import expressions, terms
 
-IDS = {Ref(task, attempt): str(100 + 10 * number + attempt) for number, task in enumerate("abcdef") for attempt in range(4)}
+from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, DependencyType, Ref, Term, all_of, render
+
+IDS = {
+    Ref(task, attempt): str(100 + 10 * number + attempt) for number, task in enumerate("abcdef") for attempt in range(4)
+}
 
 
 def term(kind: str, task: str, attempt: int = 1, minutes: int | None = None) -> Term:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-
 from builders import POLICY, a_plan, a_step, a_task, chain, diamond, edge, retry_with_gate
 from describe import describe
+
 from snakemake_executor_plugin_kempner.plan.jobscript import gate_script, task_script
 from snakemake_executor_plugin_kempner.plan.model import Task
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from builders import POLICY, a_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import POLICY, a_step
 from snakemake_executor_plugin_kempner.plan.jobscript import gate_script, task_script
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 
@@ -93,7 +93,9 @@ def test_an_interpreter_in_a_folder_with_spaces_and_quotes_is_found(tmp_path: Pa
     folder.mkdir()
     (folder / "python").symlink_to(sys.executable)
     script = task_script(replace(POLICY, python=str(folder / "python")), a_step(folder=str(tmp_path)))
-    assert "No such file" not in run(script.replace("-m snakemake_executor_plugin_kempner.step", "-c ''"), tmp_path).stderr
+    assert (
+        "No such file" not in run(script.replace("-m snakemake_executor_plugin_kempner.step", "-c ''"), tmp_path).stderr
+    )
 
 
 def test_a_gate_succeeds() -> None:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-
 from builders import POLICY, a_plan, a_task, chain, diamond, edge, retry_with_gate
+
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, Expression, Ref, render
 from snakemake_executor_plugin_kempner.plan.model import Kind, Plan, Policy, Submission, Task
@@ -233,9 +233,18 @@ def test_a_task_that_is_not_part_of_the_run_is_a_fault() -> None:
     assert fault.startswith("align: waits for a task that is not part of this run (nothing)")
 
 
+def test_a_handler_of_a_handler_is_a_fault() -> None:
+    """The first handler is taken out of the queue when it is not needed, which Slurm counts as "not ok"."""
+    tell = a_task("tell", edge("afternotok", "train"))
+    (fault,) = faults(a_task("train"), tell, a_task("shout", edge("afternotok", "tell")))
+    assert "shout: is to run when tell fails, which is a failure handler itself" in fault
+
+
 def test_all_faults_of_all_tasks_are_listed_at_once_and_each_once() -> None:
     bad = {"slurm_partition": "a b"}
-    found = faults(a_task("a", resources=bad, attempts=2), a_task("b", "nothing", resources={"gpu": -1}), a_task("c", "c"))
+    found = faults(
+        a_task("a", resources=bad, attempts=2), a_task("b", "nothing", resources={"gpu": -1}), a_task("c", "c")
+    )
     assert len(found) == 4
 
 

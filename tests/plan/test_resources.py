@@ -97,8 +97,7 @@ TABLE = {
             "gpu": 4, "nodes": 1,
         },
         16,
-        "--partition=kempner_h100 --account=kempner_lab --time=2880 --nodes=1 --gres=gpu:4 --cpus-per-task=16"
-        " --mem=250000M",
+        "--partition=kempner_h100 --account=kempner_lab --time=2880 --nodes=1 --gres=gpu:4 --cpus-per-task=16 --mem=250000M",
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Records what the real Slurm of this machine prints: `python tests/recorded/record.py`, about two minutes.
+"""Records what the real Slurm of this machine prints: `python tests/recorded/record.py`, about three minutes.
 
 It starts a private Slurm with accounting, brings jobs into every state that can be had, and writes the output of the
 commands that the package calls, with the package's own options, into a folder named after the version of Slurm. Nothing

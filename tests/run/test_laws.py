@@ -14,20 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from builders import POLICY
 from fakes import Trouble, parse_dependency
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from playing import Play
+from strategies import DECLARED, Story, stories
+
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 from snakemake_executor_plugin_kempner.plan.model import Kind
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.run.live import AttemptFailed, Outcome, TaskEnded, TaskStarted
-from strategies import DECLARED, Story, stories
+
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Thousands of small folders are made; a file system in memory is fast and nobody else waits for it."""
 
 law = settings(
-    max_examples=int(os.environ.get("KEMPNER_EXAMPLES", "25")),
+    max_examples=int(os.environ.get("KEMPNER_EXAMPLES", "20")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -79,9 +82,10 @@ def reference_outcomes(story: Story) -> dict[str, set[Outcome]]:
 
 
 @contextmanager
-def playing(story: Story, **options: Any) -> Iterator[Play]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Play(Path(folder), dict(story.ends), **options)
+def playing(story: Story, *, inside: str = "", **options: Any) -> Iterator[Play]:
+    """A run of the story in a temporary folder, or in a folder of that name inside it."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        yield Play(Path(folder) / inside, dict(story.ends), **options)
 
 
 def check_order(story: Story, play: Play) -> None:
@@ -252,7 +256,9 @@ def test_what_is_submitted_later_waits_for_what_was_submitted_before(story: Stor
         play.submit(*story.ordered)
         play.watch()
         expected = reference(story)
-        assert {key: words for key, words in play.runs(story.tasks).items() if words} == {k: w for k, w in expected.items() if w}
+        assert {key: words for key, words in play.runs(story.tasks).items() if words} == {
+            k: w for k, w in expected.items() if w
+        }
         check_order(story, play)
         check_attempts(story, play)
         counts = Counter(event.task for event in play.events if isinstance(event, TaskEnded))

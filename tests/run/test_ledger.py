@@ -1,6 +1,7 @@
 """The record of a run: written line by line, read back as far as it goes."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.errors import LedgerError
-from snakemake_executor_plugin_kempner.run.ledger import VERSION, Ledger, make_folders, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import VERSION, Ledger, make_folders, open_ledgers, read_ledger
 
-WHAT = {"kind": "task", "task": "k1", "label": "align[s=a]", "attempt": 1, "spared": False, "options": ["--mem=1M"]}
+WHAT = {
+    "kind": "task", "task": "k1", "label": "align[s=a]", "attempt": 1, "spared": False, "options": ["--mem=1M"],
+    "log": "/flow/log.%j", "why": "",
+}  # fmt: skip
 
 
 def filled(folder: Path, **header: object) -> Ledger:
@@ -39,9 +43,22 @@ def test_what_was_submitted_is_read_back(tmp_path: Path) -> None:
     assert (entry.job_id, entry.label, entry.options) == ("7", "align[s=a]", ("--mem=1M",))
 
 
-def test_an_intent_without_an_answer_is_no_submission(tmp_path: Path) -> None:
+def test_an_intent_without_an_answer_is_kept_without_an_id(tmp_path: Path) -> None:
     filled(tmp_path).intend("plot.run1.2", **WHAT)
-    assert len(read_ledger(tmp_path).entries) == 1
+    assert [(one.job_name, one.job_id) for one in read_ledger(tmp_path).entries] == [
+        ("align.run1.1", "7"),
+        ("plot.run1.2", ""),
+    ]
+
+
+def test_a_run_is_open_until_it_is_closed(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    old, new = filled(tmp_path / "old"), filled(tmp_path / "new")
+    os.utime(old.path, (1, 1))
+    assert [record.entries[0].job_id for record in open_ledgers(tmp_path)] == ["7", "7"]
+    new.close()
+    assert len(open_ledgers(tmp_path)) == 1
 
 
 def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
@@ -58,6 +75,20 @@ def test_a_version_that_this_package_does_not_know_is_refused_and_kept(tmp_path:
     with pytest.raises(LedgerError, match="has version 99; this package knows 1"):
         read_ledger(tmp_path)
     assert path.exists()
+
+
+def test_what_slurm_knows_as_well_may_be_lost_and_that_is_said_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    ledger = Ledger(tmp_path, warn=said.append)
+    ledger.path.unlink()
+    ledger.path.symlink_to("/dev/full")
+    ledger.ended("7", state="FAILED")
+    ledger.cancelled(["8"])
+    ledger.close()
+    assert len(said) == 1
+    assert "No space left on device" in said[0]
+    with pytest.raises(LedgerError):
+        ledger.submitted("align.run1.1", "9")
 
 
 def test_an_empty_record_and_a_missing_one_are_refused(tmp_path: Path) -> None:
@@ -80,10 +111,22 @@ def test_the_folders_of_all_logs_are_made_beforehand(tmp_path: Path) -> None:
     assert (tmp_path / "ended").is_dir()
 
 
-@given(label=st.text())
+@given(label=st.text(st.characters(exclude_categories=())))
 def test_whatever_a_label_holds_it_comes_back(tmp_path_factory: pytest.TempPathFactory, label: str) -> None:
     folder = tmp_path_factory.mktemp("ledger")
     ledger = Ledger(folder)
     ledger.intend("a", **{**WHAT, "label": label})
     ledger.submitted("a", "1")
     assert [entry.label for entry in read_ledger(folder).entries] == [label]
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029"])
+def test_a_character_that_python_takes_for_a_line_end_does_not_tear_a_line(tmp_path: Path, character: str) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.intend("a", **{**WHAT, "label": f"align[s={character}]"})
+    assert len(read_ledger(tmp_path).entries) == 1
+
+
+def test_the_name_of_a_file_that_is_no_text_can_be_recorded(tmp_path: Path) -> None:
+    """Python reads the byte 0xFF in a file's name as the lone surrogate U+DCFF, which UTF-8 cannot write."""
+    Ledger(tmp_path).intend("a", **{**WHAT, "label": "align[s=\udcff]"})

@@ -5,9 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.plan.dependency import Ref
-from snakemake_executor_plugin_kempner.run.watch import GRACE, Ended, Event, Followed, Requeued, Started, pause, step
+from snakemake_executor_plugin_kempner.run.watch import (
+    GRACE,
+    Ended,
+    Event,
+    Followed,
+    Requeued,
+    Started,
+    Stuck,
+    pause,
+    step,
+)
 from snakemake_executor_plugin_kempner.slurm.parse import Record
-from snakemake_executor_plugin_kempner.slurm.states import JobState
+from snakemake_executor_plugin_kempner.slurm.states import STUCK_REASONS, JobState
 
 REF = Ref("align", 1)
 
@@ -74,6 +84,22 @@ def test_a_job_that_is_seen_again_is_not_missing_any_more() -> None:
     left, events = step(left, {}, 100)
     assert events == ()
     assert left["7"].missing_since == 100
+
+
+@pytest.mark.parametrize("reason", sorted(STUCK_REASONS))
+def test_a_job_that_waits_for_what_it_will_not_get_is_pointed_out_once(reason: str) -> None:
+    left, (event,) = step(followed(), seen(JobState.WAITING, reason=reason), 0)
+    assert event == Stuck(ref=REF, job_id="7", reason=reason)
+    left, events = step(left, seen(JobState.WAITING, reason=reason), 1)
+    assert events == ()
+    left, events = step(left, seen(JobState.WAITING, reason="Priority"), 2)
+    assert events == ()
+    assert kinds(step(left, seen(JobState.WAITING, reason=reason), 3)[1]) == [Stuck]
+
+
+@pytest.mark.parametrize("reason", ["", "Priority", "Resources", "Dependency", "BeginTime"])
+def test_a_job_that_only_waits_is_not_pointed_out(reason: str) -> None:
+    assert step(followed(), seen(JobState.WAITING, reason=reason), 0)[1] == ()
 
 
 def test_jobs_that_are_not_followed_are_none_of_our_business() -> None:

@@ -1,0 +1,266 @@
+"""What becomes of a run in which a task fails, whoever is there to see it: the head, the guard, or Slurm alone."""
+
+import signal
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from test_dependency_types import assert_nothing_is_left, ran, states, submitted, with_behaviour
+from test_submission import Head
+
+from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
+
+SITES = pytest.mark.parametrize("site", [(), ("--kempner-no-kill-on-invalid-dep",)], ids=["kills", "does not kill"])
+POLICIES = pytest.mark.parametrize("policy", [(), ("--keep-going",)], ids=["stop", "keep going"])
+
+WORKFLOW = """
+rule all:
+    input:
+        "bad.txt",
+        "behind-2.txt",
+        "other-2.txt",
+        "tell.txt",
+        "clean.txt",
+        "unneeded.txt",
+
+# The one that fails, when the file `fail` appears, and what needs it.
+
+rule bad:
+    output:
+        "bad.txt",
+    retries:
+        int(config.get("retries", 0))
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+    shell:
+        "./behave bad-{resources.nth} fails:fail"
+
+rule behind:
+    input:
+        lambda wildcards: "bad.txt" if wildcards.n == "1" else "behind-1.txt",
+    output:
+        "behind-{n}.txt",
+    shell:
+        "./behave behind-{wildcards.n} && touch {output}"
+
+# What has nothing to do with it: one runs until the file `go` appears, two wait for it.
+
+rule runs:
+    output:
+        "runs.txt",
+    shell:
+        "./behave runs waits:go && touch {output}"
+
+rule other:
+    input:
+        lambda wildcards: "runs.txt" if wildcards.n == "1" else "other-1.txt",
+    output:
+        "other-{n}.txt",
+    shell:
+        "./behave other-{wildcards.n} && touch {output}"
+
+# What is there for failures.
+
+rule tell:
+    output:
+        "tell.txt",
+    resources:
+        slurm_dependency="afternotok:bad",
+    shell:
+        "./behave tell && touch {output}"
+
+rule clean:
+    output:
+        "clean.txt",
+    resources:
+        slurm_dependency="afterany:bad",
+    shell:
+        "./behave clean && touch {output}"
+
+rule unneeded:
+    output:
+        "unneeded.txt",
+    resources:
+        slurm_dependency="afternotok:runs",
+    shell:
+        "./behave unneeded && touch {output}"
+"""
+BEHIND = {"behind[n=1]", "behind[n=2]"}
+OTHERS = {"other[n=1]", "other[n=2]"}
+
+
+def cancelled(slurm: Sandbox, folder: Path) -> set[str]:
+    return {name for name, state in states(slurm, folder).items() if state == "CANCELLED"}
+
+
+def play(slurm: Sandbox, folder: Path, head: Head, *, keep_going: bool, dies: bool) -> None:
+    """Let one task fail while another one runs, and look at both moments."""
+    head.until(lambda: "Queued" in head.said and {"bad-1", "runs"} <= ran(folder))
+    if dies:
+        head.kill()
+    (folder / "fail").touch()
+    falls = BEHIND if keep_going else BEHIND | OTHERS
+    head.until(lambda: falls <= cancelled(slurm, folder))
+    now = states(slurm, folder)
+    assert now["runs"] == "RUNNING"
+    assert {now[other] for other in OTHERS} == ({"PENDING"} if keep_going else {"CANCELLED"})
+    (folder / "go").touch()
+    if not dies:
+        assert head.end() == 1, head.said
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["head lives", "head is dead"])
+@POLICIES
+@SITES
+def test_what_needs_the_failed_task_leaves_the_queue_and_the_rest_does_as_told(
+    slurm: Sandbox, tmp_path: Path, site: tuple[str, ...], policy: tuple[str, ...], *, dies: bool
+) -> None:
+    keep_going = bool(policy)
+    folder = with_behaviour(tmp_path / "run", WORKFLOW)
+    with Head(slurm, folder, *policy, *site) as head:
+        play(slurm, folder, head, keep_going=keep_going, dies=dies)
+        assert_nothing_is_left(slurm, folder)
+        ended = states(slurm, folder)
+        said = head.said
+    assert ran(folder) == {"bad-1", "runs", "tell", "clean"} | ({"other-1", "other-2"} if keep_going else set())
+    assert ended == {
+        "bad": "FAILED",
+        "runs": "COMPLETED",
+        **dict.fromkeys(BEHIND, "CANCELLED"),
+        **dict.fromkeys(OTHERS, "COMPLETED" if keep_going else "CANCELLED"),
+        "tell": "COMPLETED",
+        "clean": "COMPLETED",
+        "unneeded": "CANCELLED",
+    }
+    if not dies:
+        assert "bad failed.\n" in said
+        assert "2 tasks cannot run now: behind[n=1], behind[n=2]\n" in said
+        assert "Failed: bad.\n" in said
+        assert "was cancelled" not in said
+
+
+@SITES
+def test_a_task_that_has_another_attempt_has_not_failed_yet(
+    slurm: Sandbox, tmp_path: Path, site: tuple[str, ...]
+) -> None:
+    """Without a head, without --keep-going: the first failed attempt stops nothing, the last one does."""
+    folder = with_behaviour(tmp_path / "run", WORKFLOW.replace("fails:fail", "fails:fail-{resources.nth}"))
+    with Head(slurm, folder, "--config", "retries=1", *site) as head:
+        head.until(lambda: "Queued" in head.said and {"bad-1", "runs"} <= ran(folder))
+        head.kill()
+        (folder / "fail-1").touch()
+        head.until(lambda: "bad-2" in ran(folder))
+        time.sleep(3)  # for whoever might act on the first attempt's end
+        now = states(slurm, folder)
+        assert now["bad"] == "FAILED"
+        assert {now[one] for one in BEHIND | OTHERS} == {"PENDING"}
+        (folder / "fail-2").touch()
+        head.until(lambda: cancelled(slurm, folder) >= BEHIND | OTHERS)
+        assert states(slurm, folder)["runs"] == "RUNNING"
+        (folder / "go").touch()
+        assert_nothing_is_left(slurm, folder)
+    assert ran(folder) == {"bad-1", "bad-2", "runs", "tell", "clean"}
+
+
+def test_a_head_that_looks_late_names_the_cause_and_not_what_fell_with_it(slurm: Sandbox, tmp_path: Path) -> None:
+    """The pause between two queries grows to minutes; the guard is faster, and what it removes has not failed.
+
+    Tasks that were submitted before the failed one are looked at before it, too.
+    """
+    deep = """
+    rule prepare:
+        input:
+            lambda wildcards: f"prepare-{int(wildcards.n) - 1}.txt" if wildcards.n != "1" else [],
+        output:
+            "prepare-{n}.txt",
+        shell:
+            "touch {output}"
+    """
+    late = WORKFLOW.replace("rule bad:\n", 'rule bad:\n    input:\n        "prepare-3.txt",\n') + textwrap.dedent(deep)
+    folder = with_behaviour(tmp_path / "run", late)
+    with Head(slurm, folder) as head:
+        head.until(lambda: "Queued" in head.said and {"bad-1", "runs"} <= ran(folder))
+        order = [*submitted(folder)]
+        assert order.index("other[n=1]") < order.index("bad")
+        head.signal(signal.SIGSTOP)
+        (folder / "fail").touch()
+        head.until(lambda: cancelled(slurm, folder) >= BEHIND | OTHERS)
+        (folder / "go").touch()
+        assert_nothing_is_left(slurm, folder)
+        head.signal(signal.SIGCONT)
+        assert head.end() == 1, head.said
+        said = head.said
+    assert "bad failed.\n" in said
+    assert "Failed: bad.\n" in said
+    assert "was cancelled" not in said
+
+
+def test_a_guard_waits_as_long_as_slurm_takes_to_notice(private_slurm, tmp_path: Path) -> None:
+    """Slurm's own pace: it says only seconds later that a job can never start, once for each link of a chain."""
+    slurm = private_slurm(nodes=(Node(name="n1", cpus=8, memory_mb=16_000),), fast_scheduling=False)
+    folder = with_behaviour(
+        tmp_path / "run",
+        WORKFLOW.replace('"behind-2.txt"', '"behind-9.txt"').replace(
+            '"behind-1.txt"', 'f"behind-{int(wildcards.n) - 1}.txt"'
+        ),
+    )
+    with Head(slurm, folder, "--keep-going", "--kempner-no-kill-on-invalid-dep") as head:
+        head.until(lambda: "Queued" in head.said and {"bad-1", "runs"} <= ran(folder))
+        head.kill()
+        (folder / "fail").touch()
+        (folder / "go").touch()
+        head.until(lambda: states(slurm, folder)["other[n=2]"] == "COMPLETED")
+        assert_nothing_is_left(slurm, folder, within=100)
+    assert ran(folder) == {"bad-1", "runs", "other-1", "other-2", "tell", "clean"}
+
+
+def test_on_a_full_machine_nothing_starts_after_a_failure_either(private_slurm, tmp_path: Path) -> None:
+    """The CPU that the failed task leaves is wanted by tasks that were in the queue before the guard."""
+    slurm = private_slurm(nodes=(Node(name="n1", cpus=3, memory_mb=16_000),))
+    folder = with_behaviour(
+        tmp_path / "run",
+        """
+        rule all:
+            input:
+                "bad.txt",
+                "runs.txt",
+                expand("other-{n}.txt", n=range(4)),
+
+        rule bad:
+            output:
+                "bad.txt",
+            shell:
+                "./behave bad fails:fail"
+
+        rule runs:
+            output:
+                "runs.txt",
+            shell:
+                "./behave runs waits:go && touch {output}"
+
+        rule first:
+            output:
+                "first.txt",
+            shell:
+                "./behave first && touch {output}"
+
+        rule other:
+            input:
+                "first.txt",
+            output:
+                "other-{n}.txt",
+            shell:
+                "./behave other-{wildcards.n} waits:go && touch {output}"
+        """,
+    )
+    with Head(slurm, folder) as head:
+        head.until(lambda: "Queued" in head.said and len(ran(folder)) == 4)
+        before = ran(folder)
+        head.kill()
+        (folder / "fail").touch()
+        head.until(lambda: states(slurm, folder)["bad"] == "FAILED")
+        time.sleep(5)
+        (folder / "go").touch()
+        assert_nothing_is_left(slurm, folder)
+    assert ran(folder) == before

@@ -1,0 +1,258 @@
+"""What is asked of Slurm's commands, and what their answers mean. The commands here are small scripts on PATH."""
+
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
+from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands, submission_environment
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+
+
+class Stubs:
+    """Commands that write down how they were called and answer what they are told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def answer(self, command: str, out: str = "", err: str = "", code: int = 0, script: str = "") -> None:
+        for name, text in (("out", out), ("err", err)):
+            (self.folder / f"{command}.{name}").write_text(text)
+        here = f"{self.folder}/{command}"
+        lines = [
+            "#!/bin/bash",
+            f'printf "%s\\0" "$@" >>"{here}.arguments"; printf "\\n" >>"{here}.arguments"',
+            f'cat >"{here}.stdin"; env -0 >"{here}.environment"',
+            script,
+            f'cat "{here}.out"; cat "{here}.err" >&2; exit {code}',
+        ]
+        (self.folder / command).write_text("\n".join(lines) + "\n")
+        (self.folder / command).chmod(0o755)
+
+    def calls(self, command: str) -> list[list[str]]:
+        path = self.folder / f"{command}.arguments"
+        return [line.split("\0")[:-1] for line in path.read_text().split("\n")[:-1]] if path.exists() else []
+
+    def stdin(self, command: str) -> str:
+        return (self.folder / f"{command}.stdin").read_text()
+
+    def environment(self, command: str) -> dict[str, str]:
+        text = (self.folder / f"{command}.environment").read_text()
+        return dict(one.split("=", 1) for one in text.split("\0") if one)
+
+    def slurm(self, timeout: float = 20, **environment: str) -> SlurmCommands:
+        path = f"{self.folder}:/usr/bin:/bin"
+        return SlurmCommands(extra_environment={"PATH": path, **environment}, timeout=timeout)
+
+
+@pytest.fixture
+def stubs(tmp_path: Path) -> Stubs:
+    return Stubs(tmp_path)
+
+
+# --- what is asked --------------------------------------------------------------------------------------------------
+
+
+def test_a_script_goes_by_standard_input_and_options_as_they_are(stubs: Stubs) -> None:
+    stubs.answer("sbatch", "42\n")
+    options = ['--comment=it\'s a "name"\nwith a newline', "--mem=1M"]
+    assert stubs.slurm().submit(options, "#!/bin/bash\necho ünï\n") == "42"
+    assert stubs.calls("sbatch")[0][:1] == ["--parsable"]
+    assert stubs.folder.joinpath("sbatch.arguments").read_text().split("\0")[1:3] == options
+    assert stubs.stdin("sbatch") == "#!/bin/bash\necho ünï\n"
+
+
+def test_the_queue_is_one_call_for_all_of_the_users_jobs(stubs: Stubs) -> None:
+    stubs.answer("squeue", "7|RUNNING|None|0|n1\n8|PENDING|Dependency|0|\n")
+    assert [record.job_id for record in stubs.slurm().queue()] == ["7", "8"]
+    (call,) = stubs.calls("squeue")
+    assert {"--me", "--states=all", "--array", "--noheader"} <= set(call)
+
+
+def test_find_takes_exact_names_only(stubs: Stubs) -> None:
+    stubs.answer("squeue", "7|align.run1.1|(null)\n8|align.run1.11|(null)\n9|train|align.run1.1\n10|other|a|b\n")
+    assert set(stubs.slurm().find("align.run1.1")) == {"7", "9"}
+    assert stubs.slurm().find("align") == ()
+
+
+def test_accounting_is_asked_in_chunks(stubs: Stubs) -> None:
+    stubs.answer("sacct", "1|COMPLETED|None|0:0|n1\n")
+    stubs.slurm().accounting([str(number) for number in range(1200)])
+    assert len(stubs.calls("sacct")) == 3
+
+
+def test_nothing_to_ask_asks_nothing(stubs: Stubs) -> None:
+    stubs.answer("sacct")
+    stubs.answer("scancel")
+    stubs.slurm().accounting([])
+    stubs.slurm().cancel([])
+    assert stubs.calls("sacct") == stubs.calls("scancel") == []
+
+
+def test_of_a_requeued_job_the_last_run_counts(stubs: Stubs) -> None:
+    stubs.answer("sacct", "7|REQUEUED|None|0:0|n1\n8|FAILED|None|1:0|n1\n7|COMPLETED|None|0:0|n2\n")
+    records = {record.job_id: record.word for record in stubs.slurm().accounting(["7", "8"])}
+    assert records == {"7": "COMPLETED", "8": "FAILED"}
+
+
+def test_cancelling_what_waits_says_so_and_goes_in_chunks(stubs: Stubs) -> None:
+    stubs.answer("scancel")
+    stubs.slurm().cancel([str(number) for number in range(600)], pending_only=True)
+    assert len(stubs.calls("scancel")) == 2
+    assert all("--state=PENDING" in call for call in stubs.calls("scancel"))
+    stubs.slurm().cancel(["7"])
+    assert stubs.calls("scancel")[-1] == ["--quiet", "7"]
+
+
+def test_a_cluster_without_accounting_is_asked_once(stubs: Stubs) -> None:
+    for path in RECORDED.glob("*/sacct_without_accounting.txt"):
+        stubs.answer("sacct", err=path.read_text(), code=1)
+    slurm = stubs.slurm()
+    assert slurm.accounting(["7"]) == ()
+    assert slurm.accounting(["7"]) == ()
+    assert len(stubs.calls("sacct")) == 1
+
+
+def test_a_cluster_without_the_program_sacct_has_no_accounting(stubs: Stubs, tmp_path: Path) -> None:
+    assert SlurmCommands(extra_environment={"PATH": str(tmp_path)}).accounting(["7"]) == ()
+
+
+# --- what answers mean ----------------------------------------------------------------------------------------------
+
+BUSY = [
+    "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+    "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
+    "sbatch: error: Batch job submission failed: Unable to contact slurm controller (receive failure)",
+    "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received",
+    "sbatch: error: Batch job submission failed: Resource temporarily unavailable",
+    "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying",
+    "sbatch: error: Batch job submission failed: Slurm backup controller in standby mode",
+    "sbatch: error: Batch job submission failed: Communication connection failure",
+    "sbatch: error: Batch job submission failed: Communication shutdown failure",
+    "sbatch: error: Batch job submission failed: Transport endpoint is not connected",
+    "sbatch: error: slurm_receive_msg: Connection reset by peer",
+    "sbatch: error: Batch job submission failed: Connection refused",
+    "sbatch: error: Batch job submission failed: Message receive failure",
+    "sbatch: error: Batch job submission failed: Message send failure",
+    "sbatch: error: Batch job submission failed: Unable to create job record, try again",
+    "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+    *[path.read_text() for path in sorted(RECORDED.glob("*/*_without_controller.txt"))],
+]
+
+REFUSED = [
+    "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified",
+    "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, …)",
+    "sbatch: error: Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)",
+    "sbatch: error: Batch job submission failed: User's group not permitted to use this partition",
+    "sbatch: error: invalid partition specified: nope\nsbatch: error: Invalid partition name specified",
+    "",
+    *[path.read_text() for path in sorted(RECORDED.glob("*/sbatch_refused_*.txt"))],
+]
+
+
+@pytest.mark.parametrize("answer", BUSY)
+def test_a_controller_that_does_not_answer_is_unreachable(stubs: Stubs, answer: str) -> None:
+    stubs.answer("sbatch", err=answer, code=1)
+    with pytest.raises(SlurmUnreachable):
+        stubs.slurm().submit([], "")
+
+
+@pytest.mark.parametrize("answer", REFUSED)
+def test_what_waiting_does_not_change_is_refused_in_slurms_words(stubs: Stubs, answer: str) -> None:
+    stubs.answer("sbatch", err=answer, code=1)
+    with pytest.raises(SlurmRefused) as caught:
+        stubs.slurm().submit(["--mem=1M"], "")
+    assert caught.value.answer == answer.strip()
+    assert (caught.value.code, caught.value.argv) == (1, ("sbatch", "--parsable", "--mem=1M"))
+
+
+NOT_TAKEN = ("connect failure", "Connection refused", "temporarily unable", "try again", "standby", "unavailable")
+
+
+@pytest.mark.parametrize("answer", BUSY)
+def test_whether_a_request_may_have_been_carried_out_is_said(stubs: Stubs, answer: str) -> None:
+    stubs.answer("sbatch", err=answer, code=1)
+    with pytest.raises(SlurmUnreachable) as caught:
+        stubs.slurm().submit([], "")
+    assert caught.value.in_doubt != any(words in answer for words in NOT_TAKEN)
+
+
+def test_a_program_that_is_not_there_is_a_missing_slurm(tmp_path: Path) -> None:
+    slurm = SlurmCommands(extra_environment={"PATH": str(tmp_path)})
+    with pytest.raises(SlurmMissing, match="'sbatch' was not found"):
+        slurm.submit([], "")
+
+
+def test_a_program_that_finds_no_configuration_is_a_missing_slurm(stubs: Stubs) -> None:
+    err = "squeue: error: resolve_ctls_from_dns_srv: res_nsearch error\nsqueue: error: fetch_config: DNS SRV lookup "
+    err += "failed\nsqueue: fatal: Could not establish a configuration source"
+    stubs.answer("squeue", err=err, code=1)
+    with pytest.raises(SlurmMissing, match="SLURM_CONF"):
+        stubs.slurm().queue()
+
+
+def test_a_command_that_hangs_is_unreachable_after_the_timeout(stubs: Stubs) -> None:
+    stubs.answer("sbatch", script="exec sleep 30")
+    with pytest.raises(SlurmUnreachable, match="sbatch did not answer within 0 s"):
+        stubs.slurm(timeout=0.2).submit([], "")
+
+
+def test_a_program_that_cannot_be_started_is_an_error(stubs: Stubs) -> None:
+    (stubs.folder / "sbatch").write_bytes(b"\x7fELF no program at all")
+    (stubs.folder / "sbatch").chmod(0o755)
+    with pytest.raises(SlurmError, match="could not be started"):
+        stubs.slurm(PATH=str(stubs.folder)).submit([], "")
+
+
+def test_scancel_that_cannot_reach_the_controller_is_noticed_although_it_answers_0(stubs: Stubs) -> None:
+    stubs.answer("scancel", err="scancel: error: Unable to contact slurm controller (connect failure)")
+    with pytest.raises(SlurmUnreachable):
+        stubs.slurm().cancel(["7"])
+
+
+def test_scancel_of_a_job_that_is_gone_is_no_error(stubs: Stubs) -> None:
+    stubs.answer("scancel", err="scancel: error: Kill job error on job id 7: Invalid job id specified")
+    stubs.slurm().cancel(["7"])
+
+
+def test_bytes_that_are_no_text_do_not_break_the_answer(stubs: Stubs) -> None:
+    stubs.answer("squeue", script="printf '7|RUNNING|\\xff\\xfe|0|n1\\n'")
+    assert [record.job_id for record in stubs.slurm().queue()] == ["7"]
+
+
+# --- the environment ------------------------------------------------------------------------------------------------
+
+
+def test_the_variables_of_a_surrounding_job_do_not_reach_the_next_one() -> None:
+    inside = {
+        "SLURM_JOB_ID": "1", "SLURM_CPUS_PER_TASK": "4", "SLURM_MEM_PER_NODE": "1", "SLURM_ARRAY_TASK_ID": "1",
+        "SLURMD_NODENAME": "n1", "SLURM_EXPORT_ENV": "NONE",
+    }  # fmt: skip
+    site = {
+        "SLURM_CONF": "/etc/slurm.conf",
+        "SLURM_CONF_SERVER": "c:1",
+        "SLURM_CLUSTERS": "a",
+        "SLURM_TIME_FORMAT": "x",
+    }
+    own = {
+        "PATH": "/bin",
+        "HOME": "/home/me",
+        "MY_SLURM_NOTE": "kept",
+        "SBATCH_ACCOUNT": "lab",
+        "CUDA_VISIBLE_DEVICES": "0",
+    }
+    assert submission_environment({**inside, **site, **own}) == {**site, **own}
+
+
+def test_a_job_gets_this_processs_environment_and_what_is_given_beside(
+    stubs: Stubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "99")
+    monkeypatch.setenv("SECRET_OF_THE_SITE", "a\nb")
+    stubs.answer("sbatch", "7\n")
+    stubs.slurm(DECLARED="yes").submit([], "")
+    environment = stubs.environment("sbatch")
+    assert environment["SECRET_OF_THE_SITE"] == "a\nb"
+    assert environment["DECLARED"] == "yes"
+    assert "SLURM_JOB_ID" not in environment

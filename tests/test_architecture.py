@@ -1,0 +1,154 @@
+"""Imports point one way, one file starts processes, few know Snakemake, and importing the package is free."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import snakemake_executor_plugin_kempner
+
+NAME = "snakemake_executor_plugin_kempner"
+ROOT = Path(snakemake_executor_plugin_kempner.__file__).parent
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(ROOT.rglob("*.py"))}
+
+MAY_IMPORT = {
+    "errors": set(),
+    "plan": {"errors"},
+    "slurm": {"errors"},
+    "run": {"errors", "plan", "slurm"},
+    "report": {"errors", "plan", "slurm", "run"},
+    "step": {"errors", "plan", "slurm", "run"},
+    "adapt": {"errors", "plan"},
+    "settings": set(),
+    "executor": {"errors", "plan", "slurm", "run", "report", "adapt", "settings"},
+    "sandbox": {"errors"},
+    "__init__": {"executor", "settings"},
+}
+"""Parts of the package, and which others each of them may import."""
+
+KNOW_SNAKEMAKE = {"executor", "settings", "step.snakemake_job"}
+"""Besides everything in `adapt`."""
+
+
+def part(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
+
+
+def imported(module: str, *, at_top: bool = False) -> Iterator[str]:
+    """Full names of what a module imports, inside functions too unless only what is at the top is asked for."""
+    tree = ast.parse(MODULES[module].read_text())
+    package = [NAME, *module.split(".")[:-1]]
+    for node in tree.body if at_top else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            # `from . import x` imports the module x.
+            yield from [name] if node.module else [f"{name}.{alias.name}" for alias in node.names]
+
+
+def of_package(module: str, *, at_top: bool = False) -> set[str]:
+    """Parts of the package, other than its own, that a module imports."""
+    names = (name.removeprefix(f"{NAME}.") for name in imported(module, at_top=at_top) if name.startswith(NAME))
+    return {part(name) for name in names} - {part(module)}
+
+
+def test_every_part_has_its_place_in_the_table() -> None:
+    assert {part(module) for module in MODULES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_one_way(module: str) -> None:
+    assert of_package(module) <= MAY_IMPORT[part(module)]
+
+
+def test_nothing_imports_the_sandbox() -> None:
+    assert [module for module in MODULES if "sandbox" in of_package(module)] == []
+
+
+def test_processes_are_started_in_one_place() -> None:
+    inside = {module for module in MODULES if "subprocess" in imported(module)}
+    assert {module for module in inside if part(module) != "sandbox"} == {"slurm.client"}
+
+
+def test_few_modules_know_snakemake() -> None:
+    knowing = {
+        module
+        for module in MODULES
+        if any(name.startswith("snakemake") and not name.startswith(NAME) for name in imported(module))
+    }
+    assert {module for module in knowing if part(module) != "adapt"} <= KNOW_SNAKEMAKE
+
+
+def test_planning_reads_no_clock_and_no_file() -> None:
+    effects = {"os", "pathlib", "time", "datetime", "random", "uuid", "logging", "socket", "shutil", "tempfile", "sys"}
+    for module in MODULES:
+        if part(module) == "plan":
+            assert not effects & {name.split(".")[0] for name in imported(module)}, module
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_short_enough_to_be_read(module: str) -> None:
+    assert len(MODULES[module].read_text().splitlines()) < 400
+
+
+# --- importing ------------------------------------------------------------------------------------------------------
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Modules that a fresh interpreter has loaded after the statement, and that it has not without it."""
+    script = f"import sys; before = set(sys.modules); {statement}; print(*sorted(set(sys.modules) - before), sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_but_itself() -> None:
+    loaded = loaded_by(f"import {NAME}")
+    assert {name for name in loaded if name.startswith(NAME)} == {NAME}
+    assert not {name for name in loaded if name.startswith("snakemake") and not name.startswith(NAME)}
+    assert "subprocess" not in loaded
+
+
+HEAVY = {"pandas", "numpy", "matplotlib", "sklearn", "yaml", "requests", "jinja2"}
+
+
+def test_a_job_starts_without_loading_snakemake_in_the_process_that_watches_it() -> None:
+    loaded = loaded_by(f"import {NAME}.step.__main__")
+    assert not {name for name in loaded if name.startswith("snakemake") and not name.startswith(NAME)}
+    assert not HEAVY & loaded
+
+
+def test_a_guard_loads_no_snakemake() -> None:
+    loaded = loaded_by(f"import {NAME}.run.guard")
+    assert not {name for name in loaded if name.startswith("snakemake") and not name.startswith(NAME)}
+
+
+def test_importing_everything_starts_no_process(tmp_path: Path) -> None:
+    names = ", ".join(f"'{NAME}.{module}'" for module in MODULES if not module.endswith("__"))
+    script = (
+        "import sys\n"
+        "def audit(event, args):\n"
+        "    if event in ('subprocess.Popen', 'os.system', 'os.fork', 'os.posix_spawn', 'socket.connect'):\n"
+        "        raise SystemExit(f'{event} {args}')\n"
+        "import snakemake.cli, importlib\n"
+        "sys.addaudithook(audit)\n"
+        f"for name in ({names}):\n"
+        "    importlib.import_module(name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_snakemake_looks_for_is_found_when_it_is_asked_for() -> None:
+    assert snakemake_executor_plugin_kempner.Executor.__name__ == "Executor"
+    assert snakemake_executor_plugin_kempner.ExecutorSettings.__name__ == "ExecutorSettings"
+    assert snakemake_executor_plugin_kempner.common_settings.non_local_exec
+    with pytest.raises(AttributeError, match="has no attribute 'Executer'"):
+        _ = snakemake_executor_plugin_kempner.Executer

@@ -1,0 +1,203 @@
+"""What a person reads."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders import POLICY, a_plan, a_task, chain, diamond, retry_with_gate
+
+from snakemake_executor_plugin_kempner.plan.model import Plan, Submission
+from snakemake_executor_plugin_kempner.report import (
+    attempt_message,
+    deferred_summary,
+    failure_message,
+    failures_summary,
+    plan_summary,
+    stuck_message,
+    tail,
+)
+from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskStuck
+from snakemake_executor_plugin_kempner.slurm.parse import Record, Usage
+from snakemake_executor_plugin_kempner.slurm.states import JobState
+
+ALONE = replace(POLICY, keep_going=True)
+NOTHING_KNOWN = Usage()
+
+LOG = """host: n1
+Building DAG of jobs...
+Loading the data.
+Epoch 1
+Epoch 2: loss is nan
+RuleException:
+CalledProcessError in file "/flow/Snakefile", line 12:
+Command 'train' returned non-zero exit status 3.
+[Mon Jan  1 12:00:00 2024]
+Error in rule train:
+    jobid: 0
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "train.7.log"
+    path.write_text(LOG)
+    return path
+
+
+def a_job(log: Path | str, attempt: int = 1, resources: dict[str, int | str] | None = None) -> Job:
+    task = a_task("train", wildcards={"seed": "1"}, attempts=2, resources=resources or {})
+    submission: Submission = a_plan(task, policy=ALONE).submissions[attempt - 1]
+    return Job(submission=replace(submission, log=str(log)), job_id=str(6 + attempt))
+
+
+def a_record(word: str = "FAILED", state: JobState = JobState.FAILED, **fields: object) -> Record:
+    return Record(job_id="7", state=state, word=word, **fields)
+
+
+def ended(job: Job, record: Record, outcome: Outcome = Outcome.FAILED) -> TaskEnded:
+    return TaskEnded(task="train", label="train[seed=1]", outcome=outcome, job=job, record=record)
+
+
+# --- what was queued ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        (a_plan(a_task("fetch"), policy=ALONE), "Queued 1 task as 1 Slurm job"),
+        (a_plan(*chain(), policy=ALONE), "Queued 3 tasks as 3 Slurm jobs"),
+        (a_plan(*chain()), "Queued 3 tasks as 4 Slurm jobs, 1 guard among them"),
+        (
+            a_plan(a_task("train", attempts=2), policy=ALONE),
+            "Queued 1 task as 2 Slurm jobs, 1 retry among them",
+        ),
+        (
+            a_plan(*retry_with_gate(), policy=ALONE),
+            "Queued 3 tasks as 6 Slurm jobs, 2 retries and 1 gate among them",
+        ),
+        (
+            a_plan(*retry_with_gate()),
+            "Queued 3 tasks as 7 Slurm jobs, 2 retries, 1 gate and 1 guard among them",
+        ),
+    ],
+)
+def test_a_plan_is_told_in_one_line(plan: Plan, text: str) -> None:
+    assert plan_summary(plan) == text
+
+
+def test_reasons_to_queue_later_are_counted() -> None:
+    assert list(deferred_summary(["checkpoint a decides", "local rule b runs first", "checkpoint a decides"])) == [
+        "  2 tasks will be queued later: checkpoint a decides",
+        "  1 task will be queued later: local rule b runs first",
+    ]
+
+
+# --- failures -------------------------------------------------------------------------------------------------------
+
+
+def test_golden_failure(log: Path, golden: Callable[[str, str], None]) -> None:
+    resources = {"mem_mb": 4000, "runtime": 60}
+    record = a_record(exit_code=3, node="n1", reason="NonZeroExitCode")
+    job = a_job(log, resources=resources)
+    usage = Usage(elapsed="00:42:10", peak_memory_mb=3100)
+    text = failure_message(ended(job, record), usage, ["evaluate[seed=1]", "report"])
+    text += "\n" + attempt_message(
+        AttemptFailed(task="train", job=job, record=record, next=a_job(log, attempt=2)), NOTHING_KNOWN
+    )
+    golden("report_of_a_failure", text.replace(str(log.parent), "/flow/logs"))
+
+
+def test_the_last_attempt_is_named_where_there_were_several() -> None:
+    assert failure_message(ended(a_job("x", attempt=2), a_record()), NOTHING_KNOWN).startswith(
+        "train[seed=1] failed (attempt 2).\n"
+    )
+
+
+def test_a_task_that_was_cancelled_is_not_said_to_have_failed() -> None:
+    record = a_record("CANCELLED", JobState.CANCELLED, reason="Dependency", signal=15)
+    text = failure_message(ended(a_job("x"), record, Outcome.CANCELLED), NOTHING_KNOWN)
+    assert text.startswith("train[seed=1] was cancelled.\n  Slurm job 7: CANCELLED, signal 15\n")
+
+
+def test_a_lost_task_says_what_is_not_known_and_how_it_counts() -> None:
+    record = a_record("unknown to Slurm", JobState.UNKNOWN)
+    text = failure_message(ended(a_job("x"), record, Outcome.LOST), NOTHING_KNOWN)
+    assert "is lost: Slurm does not know job 7 any more and it left no record. It counts as failed." in text
+
+
+def test_a_task_for_which_nothing_was_submitted_says_why() -> None:
+    event = TaskEnded(task="plot", label="plot", outcome=Outcome.BLOCKED)
+    assert failure_message(event, NOTHING_KNOWN) == "plot never started: a task before it failed.\n"
+    assert "never started: it was not asked for" in failure_message(
+        replace(event, why="it was not asked for"), NOTHING_KNOWN
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "resources", "said"),
+    [
+        ("TIMEOUT", {"runtime": 60}, "stopped at its time limit of 60 min: ask for more with the rule's runtime"),
+        ("TIMEOUT", {"runtime": "1-00"}, "stopped at its time limit of 1-00:"),
+        ("TIMEOUT", {}, "stopped at its time limit of the partition:"),
+        ("OUT_OF_MEMORY", {"mem_mb": 4000}, "used more memory than 4000M: ask for more with the rule's mem_mb"),
+        ("OUT_OF_MEMORY", {"mem_mb_per_cpu": 4000}, "used more memory than 4000M:"),
+        ("OUT_OF_MEMORY", {}, "used more memory than it may by default:"),
+    ],
+)
+def test_a_limit_that_was_met_is_said_in_words(word: str, resources: dict[str, int | str], said: str) -> None:
+    assert said in failure_message(ended(a_job("x", resources=resources), a_record(word)), NOTHING_KNOWN)
+
+
+def test_what_fell_with_a_task_is_listed_up_to_ten() -> None:
+    fallen = [f"plot[{number}]" for number in range(12)]
+    text = failure_message(ended(a_job("x"), a_record()), NOTHING_KNOWN, fallen)
+    assert "12 tasks cannot run now: plot[0], " in text
+    assert text.endswith("plot[9] and 2 more\n")
+
+
+def test_the_end_of_a_run_names_each_failed_task_once_and_how_to_go_on() -> None:
+    text = failures_summary(["a", "b", "a"], ["/env/bin/snakemake", "--config", "name=it's"])
+    assert text.startswith("Failed: a, b.\n")
+    assert text.endswith("""snakemake --config 'name=it'"'"'s'""")
+    assert failures_summary([str(n) for n in range(11)], []).startswith(
+        "Failed: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and more."
+    )
+
+
+def test_a_task_that_will_not_start_says_why_and_what_it_asks_for() -> None:
+    job = a_job("x", resources={"slurm_partition": "gpu", "mem_mb": 900_000})
+    text = stuck_message(TaskStuck(task="train", job=job, reason="BadConstraints"))
+    assert text.startswith("train[seed=1] (Slurm job 7) will not start as it is: BadConstraints. It asks for ")
+    assert "It asks for --partition=gpu --cpus-per-task=1 --mem=900000M;" in text
+
+
+# --- the log --------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_rule_itself_said_comes_first(log: Path) -> None:
+    said = tail(log)
+    assert said[:3] == ["host: n1", "Loading the data.", "Epoch 1"]
+    assert said[-1] == "Command 'train' returned non-zero exit status 3."
+
+
+def test_of_a_long_log_the_last_lines_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("\n".join(f"line {number}" for number in range(100_000)))
+    assert tail(path) == [f"line {number}" for number in range(99_985, 100_000)]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00", b"no end of line", b"\r\nprogress\r 1%\r 2%"])
+def test_any_log_can_be_shown(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    assert all(isinstance(line, str) for line in tail(path))
+
+
+def test_no_log_is_no_error(tmp_path: Path) -> None:
+    assert tail(tmp_path / "none.log") == []
+    assert tail(tmp_path) == []
+
+
+def test_a_diamond_is_counted_by_tasks() -> None:
+    assert plan_summary(a_plan(*diamond(3), policy=ALONE)) == "Queued 5 tasks as 5 Slurm jobs"
