@@ -93,3 +93,13 @@ def render(expression: Expression, job_id: Callable[[Ref], str]) -> str:
             parts.append(text)
         last = term.type
     return AllOf.separator.join(parts)
+
+
+def parse(text: str) -> tuple[bool, tuple[tuple[DependencyType, str], ...]]:
+    """What `render` has written: whether every term has to hold (not just one), and each type with its job id."""
+    separator = AnyOf.separator if AnyOf.separator in text else AllOf.separator
+    terms: list[tuple[DependencyType, str]] = []
+    for part in text.split(separator):
+        word, *ids = part.split(":")
+        terms += ((DependencyType(word), job_id.partition("+")[0]) for job_id in ids or [""])
+    return separator == AllOf.separator, tuple(terms)

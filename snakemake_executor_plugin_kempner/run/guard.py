@@ -7,11 +7,12 @@ Slurm starts it at the first failure of a run. It takes out of the queue what ca
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import KempnerError
+from ..plan.dependency import DependencyType, parse
 from ..plan.jobscript import guard_script
 from ..plan.model import Kind
 from ..slurm.client import Slurm, SlurmCommands
@@ -37,7 +38,7 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
     keep_going, kills = bool(ledger.header.get("keep_going")), bool(ledger.header.get("kill_on_invalid_dep"))
     for _ in range(_ROUNDS):
         seen = {record.job_id: record for record in slurm.queue()}
-        doomed = _never(entries, seen)
+        doomed = _cut_off(entries, seen)
         if not keep_going and _failed(entries, seen):
             mark_stopped(folder)
             doomed |= _not_started(entries, seen)
@@ -69,12 +70,33 @@ def _ends_by_itself(record: Record) -> bool:
     return record.state is JobState.RUNNING or record.reason not in ("Dependency", *NEVER_REASONS)
 
 
-def _never(entries: list[Entry], seen: Mapping[str, Record]) -> set[str]:
-    return {
-        entry.job_id
-        for entry in entries
-        if (record := seen.get(entry.job_id)) and record.never and record.state is JobState.WAITING
-    }
+def _cut_off(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:
+    """Waiting jobs that can no longer start, down to the end of each chain.
+
+    Slurm says so of one link at a time, some seconds after it has noticed the one before.
+    """
+    gone = {job_id for job_id, record in seen.items() if record.state in (JobState.FAILED, JobState.CANCELLED)}
+    well = {job_id for job_id, record in seen.items() if record.state is JobState.SUCCEEDED}
+    doomed: set[str] = set()
+    for entry in entries:  # in the order of submission: each after what it waits for
+        record = seen.get(entry.job_id)
+        if record is None or record.state is not JobState.WAITING:
+            continue
+        if record.never or _cannot_hold(entry.dependency, gone, well):
+            doomed.add(entry.job_id)
+            gone.add(entry.job_id)
+    return doomed
+
+
+def _cannot_hold(dependency: str, gone: Collection[str], well: Collection[str]) -> bool:
+    if not dependency:
+        return False
+    needs_all, terms = parse(dependency)
+    impossible = [
+        (kind is DependencyType.AFTEROK and job_id in gone) or (kind is DependencyType.AFTERNOTOK and job_id in well)
+        for kind, job_id in terms
+    ]
+    return any(impossible) if needs_all else all(impossible)
 
 
 def _not_started(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:

@@ -92,6 +92,12 @@ class Entry:
     job_id: str
     """Empty when the head died between the intent and the answer: the job may be in the queue under its name."""
 
+    @property
+    def dependency(self) -> str:
+        """What it was submitted with, as text for sbatch; empty when it waits for nothing."""
+        found = (one.partition("=")[2] for one in self.options if one.startswith("--dependency="))
+        return next(found, "")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
