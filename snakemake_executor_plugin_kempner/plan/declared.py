@@ -94,7 +94,7 @@ def _minutes(text: str, place: int, rule: str, kind: DependencyType, given: str 
         return None
     if kind is not DependencyType.AFTER:
         raise DeclarationError(text, place, place + len(rule), f"only 'after' takes a delay, not {kind}")
-    if not given.isdigit():
+    if not re.fullmatch("[0-9]{1,6}", given):
         raise DeclarationError(text, place, place + len(rule), f"the delay {given!r} is not a number of minutes")
     return int(given)
 

@@ -99,6 +99,10 @@ class Submission:
     waits_for: Expression | None = None
     why: str = ""
     """Why it waits for what it waits for."""
+    attempts: int = 1
+    """How many attempts the task has in this plan."""
+    edges: tuple[Edge, ...] = ()
+    """Of the task."""
     spared: bool = False
     """Declared to follow a failure, so it stays in the queue when the run stops for one."""
 

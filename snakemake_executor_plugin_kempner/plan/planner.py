@@ -92,7 +92,7 @@ class _Planner:
         cancelled because an input failed, and then there is nothing to run on. All earlier attempts are
         named, not the last alone: when the first succeeds, the second is cancelled, which is "not ok" again.
         """
-        refs: list[Ref] = []
+        refs = list(self.policy.standing.get(task.key, ()))  # of an earlier head, which died before the next ones
         names: list[str] = []
         for attempt in task.attempts:
             ref = Ref(task.key, attempt.number)
@@ -121,6 +121,8 @@ class _Planner:
             log=log,
             waits_for=waits_for,
             why=_why(task, earlier),
+            attempts=len(task.attempts),
+            edges=task.edges,
             spared=task.may_follow_failure,
         )
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..plan.dependency import Ref
-from ..plan.model import Kind, Submission
+from ..plan.model import Edge, Kind, Submission
 from ..slurm.parse import Record
 from ..slurm.states import JobState
+from .cutoff import cut_off
 from .ledger import Entry
 from .ledger import Record as LedgerRecord
 
@@ -24,6 +25,9 @@ class Left:
     """Submission and job id, by number of the attempt."""
     records: Mapping[int, Record]
     """Attempts that have ended."""
+    edges: tuple[Edge, ...]
+    complete: bool
+    """All attempts have been submitted; else the head died in between."""
 
 
 def left_in_queue(
@@ -39,6 +43,7 @@ def left_in_queue(
     found: dict[str, Left] = {}
     ids = {name: job_id for job_id, both in names.items() for name in both if name}
     for ledger in ledgers:
+        doomed = cut_off(ledger.entries, queue)
         by_task: dict[str, list[Entry]] = {}
         for entry in ledger.entries:
             if entry.kind == Kind.TASK.value:
@@ -47,7 +52,8 @@ def left_in_queue(
             known = [replace(entry, job_id=entry.job_id or ids.get(entry.job_name, "")) for entry in entries]
             ours = [entry for entry in known if entry.job_name in names.get(entry.job_id, ())]
             records = {entry.attempt: queue[entry.job_id] for entry in ours if entry.job_id in queue}
-            if any(_may_run(record) for record in records.values()):
+            alive = any(_may_run(record) and record.job_id not in doomed for record in records.values())
+            if alive:
                 found[task] = _left(task, ours, records)
     return tuple(found.values())
 
@@ -62,6 +68,8 @@ def _left(task: str, entries: list[Entry], records: Mapping[int, Record]) -> Lef
         label=entries[0].label,
         jobs={entry.attempt: (_submission(entry), entry.job_id) for entry in entries},
         records={attempt: record for attempt, record in records.items() if not _may_run(record)},
+        edges=entries[0].edges,
+        complete=len(entries) == entries[0].attempts,
     )
 
 

@@ -7,17 +7,17 @@ Slurm starts it at the first failure of a run. It takes out of the queue what ca
 import os
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import KempnerError
-from ..plan.dependency import DependencyType, parse
 from ..plan.jobscript import guard_script
 from ..plan.model import Kind
 from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record
 from ..slurm.states import NEVER_REASONS, JobState
+from .cutoff import cut_off
 from .ledger import Entry, read_ledger
 
 _ROUNDS = 60
@@ -36,9 +36,10 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
     ledger = read_ledger(folder)
     entries = [entry for entry in ledger.entries if entry.job_id not in ("", own_job_id)]
     keep_going, kills = bool(ledger.header.get("keep_going")), bool(ledger.header.get("kill_on_invalid_dep"))
+    seen: dict[str, Record] = {}
     for _ in range(_ROUNDS):
         seen = {record.job_id: record for record in slurm.queue()}
-        doomed = _cut_off(entries, seen)
+        doomed = cut_off(entries, seen)
         if not keep_going and _failed(entries, seen):
             mark_stopped(folder)
             doomed |= _not_started(entries, seen)
@@ -49,7 +50,8 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
             break
         time.sleep(pause)  # what waited for a job that has ended can be told only after Slurm has looked again
     if not kills:
-        _stand_guard_again(folder, ledger.entries, slurm)
+        # By what was seen when the loop was left: a job that has ended since would not wake the next guard up.
+        _stand_guard_again(folder, ledger.entries, seen, slurm)
 
 
 def _undecided(entries: Sequence[Entry], seen: Mapping[str, Record]) -> bool:
@@ -70,35 +72,6 @@ def _ends_by_itself(record: Record) -> bool:
     return record.state is JobState.RUNNING or record.reason not in ("Dependency", *NEVER_REASONS)
 
 
-def _cut_off(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:
-    """Waiting jobs that can no longer start, down to the end of each chain.
-
-    Slurm says so of one link at a time, some seconds after it has noticed the one before.
-    """
-    gone = {job_id for job_id, record in seen.items() if record.state in (JobState.FAILED, JobState.CANCELLED)}
-    well = {job_id for job_id, record in seen.items() if record.state is JobState.SUCCEEDED}
-    doomed: set[str] = set()
-    for entry in entries:  # in the order of submission: each after what it waits for
-        record = seen.get(entry.job_id)
-        if record is None or record.state is not JobState.WAITING:
-            continue
-        if record.never or _cannot_hold(entry.dependency, gone, well):
-            doomed.add(entry.job_id)
-            gone.add(entry.job_id)
-    return doomed
-
-
-def _cannot_hold(dependency: str, gone: Collection[str], well: Collection[str]) -> bool:
-    if not dependency:
-        return False
-    needs_all, terms = parse(dependency)
-    impossible = [
-        (kind is DependencyType.AFTEROK and job_id in gone) or (kind is DependencyType.AFTERNOTOK and job_id in well)
-        for kind, job_id in terms
-    ]
-    return any(impossible) if needs_all else all(impossible)
-
-
 def _not_started(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:
     return {
         entry.job_id
@@ -107,12 +80,12 @@ def _not_started(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[st
     }
 
 
-def stop(folder: Path, slurm: Slurm) -> None:
+def stop(folder: Path, slurm: Slurm, own_job_id: str) -> None:
     """Take out of the queue what has not started, at once: a task that has failed for good does it before it leaves.
 
     On a full cluster a guard may have to wait for a place, and what is to be stopped would take it first.
     """
-    entries = [entry for entry in read_ledger(folder).entries if entry.job_id]
+    entries = [entry for entry in read_ledger(folder).entries if entry.job_id not in ("", own_job_id)]
     doomed = _not_started(entries, {record.job_id: record for record in slurm.queue()})
     mark_stopped(folder)
     if doomed:
@@ -143,9 +116,8 @@ def _failed(entries: list[Entry], seen: Mapping[str, Record]) -> bool:
     )
 
 
-def _stand_guard_again(folder: Path, entries: Sequence[Entry], slurm: Slurm) -> None:
+def _stand_guard_again(folder: Path, entries: Sequence[Entry], seen: Mapping[str, Record], slurm: Slurm) -> None:
     """Queue another guard behind the next end of a job that can end by itself."""
-    seen = {record.job_id: record for record in slurm.queue()}
     left = _left(entries, seen)
     own = next((entry for entry in entries if entry.kind == Kind.GUARD.value), None)
     if not left or own is None:

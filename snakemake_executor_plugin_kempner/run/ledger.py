@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LedgerError
+from ..plan.dependency import DependencyType
+from ..plan.model import Edge
 
 VERSION = 1
 
@@ -85,6 +87,9 @@ class Entry:
     task: str
     label: str
     attempt: int
+    attempts: int
+    """How many the task has in this plan."""
+    edges: tuple[Edge, ...]
     spared: bool
     options: tuple[str, ...]
     log: str
@@ -135,6 +140,10 @@ def read_ledger(folder: Path) -> Record:
                 task=entry["task"],
                 label=entry["label"],
                 attempt=entry["attempt"],
+                attempts=entry["attempts"],
+                edges=tuple(
+                    Edge(on=on, type=DependencyType(kind), declared=declared) for on, kind, declared in entry["edges"]
+                ),
                 spared=entry["spared"],
                 options=tuple(entry["options"]),
                 log=entry["log"],

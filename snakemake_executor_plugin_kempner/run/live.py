@@ -38,6 +38,8 @@ class _TaskState:
     """By number of the attempt."""
     records: dict[int, Record] = field(default_factory=dict)
     ended: TaskEnded | None = None
+    complete: bool = True
+    """All attempts have been submitted."""
 
     @property
     def open_attempts(self) -> list[int]:
@@ -87,7 +89,9 @@ class LiveRun:
         ids = self._submitter.submit(plan, self._ids)
         self._count += len(plan.submissions)
         self._ids |= ids
-        self._tasks |= {task.key: _TaskState(task=task) for task in fresh}
+        for task in fresh:
+            before = self._tasks.get(task.key, _TaskState(task=task))
+            self._tasks[task.key] = _TaskState(task=task, jobs=before.jobs, records=before.records)
         for submission in plan.submissions:
             job = Job(submission=submission, job_id=ids[submission.ref])
             self._followed[job.job_id] = Followed(ref=submission.ref, job_id=job.job_id)
@@ -106,7 +110,7 @@ class LiveRun:
         """
         fresh: list[Task] = []
         for task in tasks:
-            if task.key in self._tasks:
+            if self.knows(task.key):
                 continue
             decided = Outcome.NOT_NEEDED if task.not_needed else None
             open_edges = []
@@ -117,7 +121,9 @@ class LiveRun:
                 elif outcome := decided_by(edge, ended.outcome):
                     decided = outcome if decided is None or outcome is Outcome.BLOCKED else decided
             if decided is None:
-                fresh.append(replace(task, edges=tuple(open_edges)))
+                made = self._tasks[task.key].jobs if task.key in self._tasks else {}
+                attempts = tuple(attempt for attempt in task.attempts if attempt.number not in made)
+                fresh.append(replace(task, edges=tuple(open_edges), attempts=attempts))
             else:
                 ended = TaskEnded(task=task.key, label=task.label, outcome=decided, why=task.not_needed)
                 self._tasks[task.key] = _TaskState(task=task, ended=ended)
@@ -133,8 +139,8 @@ class LiveRun:
     def adopt(self, left: Iterable[Left]) -> None:
         """Go on with tasks that an earlier run has left in the queue, as if this one had submitted them."""
         for one in left:
-            task = Task(key=one.task, name=one.label, wildcards={}, attempts=())
-            state = _TaskState(task=task, records=dict(one.records))
+            task = Task(key=one.task, name=one.label, wildcards={}, attempts=(), edges=one.edges)
+            state = _TaskState(task=task, records=dict(one.records), complete=one.complete)
             for attempt, (submission, job_id) in one.jobs.items():
                 state.jobs[attempt] = Job(submission=submission, job_id=job_id)
                 self._ids[submission.ref] = job_id
@@ -147,7 +153,8 @@ class LiveRun:
     # --- asking -------------------------------------------------------------------------------------------------
 
     def knows(self, task: str) -> bool:
-        return task in self._tasks
+        """Whether nothing has to be submitted for the task any more."""
+        return task in self._tasks and self._tasks[task].complete
 
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended
@@ -269,7 +276,8 @@ class LiveRun:
     def _ended(self, state: _TaskState, attempt: int, record: Record) -> Iterator[TaskEvent]:
         job, later = state.jobs[attempt], [number for number in state.jobs if number > attempt]
         outcome = self._outcome(state.task, job, record)
-        if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
+        succeeded_later = any(_well(state.records.get(number)) for number in later)
+        if succeeded_later and outcome not in (Outcome.SUCCEEDED, Outcome.FAILED):
             return  # told when the attempt that succeeded is
         if later and outcome is Outcome.FAILED:
             yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[later[0]])
@@ -292,7 +300,9 @@ class LiveRun:
         }
         if Outcome.BLOCKED in fates:
             return Outcome.BLOCKED
-        return Outcome.NOT_NEEDED if Outcome.NOT_NEEDED in fates else outcome
+        # What an adopted handler waited for may have ended before this head began: had it failed, the handler would run.
+        unknown = outcome is Outcome.BLOCKED and task.is_handler and not fates
+        return Outcome.NOT_NEEDED if unknown or Outcome.NOT_NEEDED in fates else outcome
 
     # --- stopping -----------------------------------------------------------------------------------------------
 

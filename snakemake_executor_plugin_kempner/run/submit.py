@@ -17,6 +17,8 @@ PATIENCE = 900.0
 MEMORY = 240.0
 """Seconds for which the controller surely remembers a job that has ended (MinJobAge is 300 by default). After that,
 not to be found does not mean never submitted, and a name in a dependency may be unknown, which 22.05 takes as met."""
+SETTLE = 40.0
+"""Seconds in which a request that got no answer is carried out, if it is at all."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -70,7 +72,6 @@ class Submitter:
         self._started, self._answer_lost = self._clock.now(), False
         try:
             for current in plan.submissions:
-                self._check_parents(current, ids)
                 ids[current.ref] = self._submit_one(current, job_id)
         except BaseException as error:
             refused = isinstance(error, (SlurmRefused, SlurmMissing)) and not self._answer_lost
@@ -80,13 +81,13 @@ class Submitter:
             raise
         return ids
 
-    def _check_parents(self, submission: Submission, ids: Mapping[Ref, str]) -> None:
+    def _check_parents(self, submission: Submission, job_id: Callable[[Ref], str]) -> None:
         """When submitting has taken so long that Slurm may have forgotten a parent, it must not be named."""
         if submission.waits_for is None or self._clock.now() - self._started < MEMORY:
             return
         states = {record.job_id: record.state for record in self._slurm.queue()}
         for term in submission.waits_for.terms:
-            parent = ids.get(term.on) if term.on else None
+            parent = job_id(term.on) if term.on else None
             if parent is not None and (parent not in states or states[parent].is_final):
                 minutes = (self._clock.now() - self._started) / 60
                 raise SlurmError(
@@ -108,34 +109,45 @@ class Submitter:
             options=options,
             log=submission.log,
             why=submission.why,
+            attempts=submission.attempts,
+            edges=[(edge.on, edge.type, edge.declared) for edge in submission.edges],
             spared=submission.spared,
         )
-        found = self._patiently(submission, options)
+        found = self._patiently(submission, options, job_id)
         self._ledger.submitted(submission.job_name, found)
         return found
 
-    def _patiently(self, submission: Submission, options: Sequence[str]) -> str:
-        """Ask a busy controller again, never submitting twice: a lost answer is looked up by the job's name first."""
+    def _patiently(self, submission: Submission, options: Sequence[str], job_id: Callable[[Ref], str]) -> str:
+        """Ask a busy controller again, never submitting twice.
+
+        A request without an answer may be carried out all the same, even half a minute later. So the job is looked up
+        by its name for a while before the request is made again.
+        """
         started, pause = self._clock.now(), _FIRST_PAUSE
         lost_at: float | None = None
         while True:
+            sending = False
             try:
                 found = self._slurm.find(submission.job_name) if lost_at is not None else ()
-                if lost_at is not None and not found and self._clock.now() - lost_at > MEMORY:
+                if found:
+                    self._drop_doubles(submission.job_name, found[0])
+                    return found[0]
+                since = SETTLE if lost_at is None else self._clock.now() - lost_at
+                if lost_at is not None and since > MEMORY:
                     raise SlurmError(self._unknown(submission, lost_at))
-                answer = found[0] if found else self._slurm.submit(options, submission.script)
-                if lost_at is not None:
-                    self._drop_doubles(submission.job_name, answer)
+                if since >= SETTLE:
+                    self._check_parents(submission, job_id)
+                    sending = True
+                    return self._slurm.submit(options, submission.script)
+                self._logger.warning(f"{submission.label} is looked for in the queue, again in {pause:.0f} s")
             except SlurmUnreachable as error:
-                if error.in_doubt and lost_at is None:
+                if sending and error.in_doubt:
                     lost_at, self._answer_lost = self._clock.now(), True
                 if self._clock.now() - started > PATIENCE:
                     raise SlurmUnreachable(f"{error}\n{self._unknown(submission, started)}") from error
                 self._logger.warning(f"Slurm is busy, asking again in {pause:.0f} s ({error})")
-                self._clock.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            else:
-                return answer
+            self._clock.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _unknown(self, submission: Submission, since: float) -> str:
         return (

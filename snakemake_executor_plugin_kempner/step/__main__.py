@@ -22,6 +22,9 @@ from ..slurm.client import SlurmCommands
 from ..slurm.states import JobState
 
 _POLL = 0.2
+_signalled: list[int] = []
+"""Signals that this job got. Slurm may put it back into the queue now, so neither is its end the end of the run, nor
+may its checkpoints go."""
 
 
 def main() -> int:
@@ -31,9 +34,9 @@ def main() -> int:
     record.write()
     code = _run(spec)
     record.write(exit_code=code)
-    if code != 0 and spec.stops:
+    if code != 0 and spec.stops and not _signalled:
         try:
-            stop(Path(spec.stops), SlurmCommands())
+            stop(Path(spec.stops), SlurmCommands(), os.environ.get("SLURM_JOB_ID", ""))
         except KempnerError as error:  # the guard does the same, a little later
             print(f"kempner: the run could not be stopped: {error}", file=sys.stderr)
     return code
@@ -47,13 +50,14 @@ def _run(spec: StepSpec) -> int:
     if missing:
         _complain(spec, f"input is not visible on this node after {spec.latency_wait} s (--latency-wait)", missing)
         return 1
-    os.makedirs(spec.checkpoints, exist_ok=True)
-    os.environ["KEMPNER_CHECKPOINT_DIR"] = os.path.abspath(spec.checkpoints)
+    if spec.checkpoints:
+        os.makedirs(spec.checkpoints, exist_ok=True)
+        os.environ["KEMPNER_CHECKPOINT_DIR"] = spec.checkpoints
     code = _run_snakemake(spec)
     if code == 0 and (missing := _wait_for(spec, spec.outputs, 0)):
         _complain(spec, "Snakemake has ended with exit code 0, but declared output is missing", missing)
         return 1
-    if code == 0:
+    if code == 0 and spec.checkpoints and not _signalled:
         # A later run of the same task starts anew; it must not resume what is finished.
         shutil.rmtree(spec.checkpoints, ignore_errors=True)
     return code
@@ -84,6 +88,7 @@ def _run_snakemake(spec: StepSpec) -> int:
     _give_own_group(child)
 
     def forward(number: int, _frame: FrameType | None) -> None:
+        _signalled.append(number)
         # To the whole group: the rule's own process has to hear it too.
         os.killpg(child, number)
 

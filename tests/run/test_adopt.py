@@ -125,7 +125,6 @@ def test_what_can_never_start_is_submitted_anew(tmp_path: Path) -> None:
     assert play.ended() == {"fetch": Outcome.SUCCEEDED, "align": Outcome.SUCCEEDED}
 
 
-@gap
 def test_what_waits_behind_a_job_that_can_never_start_is_submitted_anew(tmp_path: Path) -> None:
     """Where Slurm does not remove jobs, `plot` waits with the plain reason "Dependency", for a job that nobody removes."""
     play = Play(tmp_path / "run1", {"fetch": [failed(1), OK]}, kill=False)
@@ -145,7 +144,6 @@ def test_cancelling_cancels_what_was_adopted(tmp_path: Path) -> None:
     assert not play.slurm.left
 
 
-@gap
 def test_a_handler_that_was_adopted_and_is_not_needed_is_no_failure(tmp_path: Path) -> None:
     play = Play(tmp_path / "run1", {"train": takes(100)})
     tasks = (a_task("train"), a_task("tell", edge("afternotok", "train")))
@@ -157,7 +155,6 @@ def test_a_handler_that_was_adopted_and_is_not_needed_is_no_failure(tmp_path: Pa
     assert play.ended() == {"train": Outcome.SUCCEEDED, "tell": Outcome.NOT_NEEDED}
 
 
-@gap
 def test_a_task_of_which_only_the_first_attempt_was_submitted_gets_the_others(tmp_path: Path) -> None:
     play = Play(tmp_path / "run1", {"train": [failed(1, seconds=60), OK]})
     tasks = (a_task("train", attempts=2), a_task("report", "train"))

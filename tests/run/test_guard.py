@@ -76,7 +76,6 @@ def _declared(task: Task) -> Task:
 # --- known gaps -----------------------------------------------------------------------------------------------------
 
 
-@gap
 def test_a_job_that_ends_while_the_guard_looks_leaves_nothing_behind(tmp_path: Path) -> None:
     """The first attempt has ended, Slurm has not yet said of the second that it will never start: it is waited for."""
     play = Play(tmp_path, {"b": failed(1), "train": takes(3)}, kill=False, keep_going=True)

@@ -12,8 +12,8 @@ from snakemake_executor_plugin_kempner.errors import LedgerError
 from snakemake_executor_plugin_kempner.run.ledger import VERSION, Ledger, make_folders, open_ledgers, read_ledger
 
 WHAT = {
-    "kind": "task", "task": "k1", "label": "align[s=a]", "attempt": 1, "spared": False, "options": ["--mem=1M"],
-    "log": "/flow/log.%j", "why": "",
+    "kind": "task", "task": "k1", "label": "align[s=a]", "attempt": 1, "attempts": 1, "edges": [],
+    "spared": False, "options": ["--mem=1M"], "log": "/flow/log.%j", "why": "",
 }  # fmt: skip
 
 
