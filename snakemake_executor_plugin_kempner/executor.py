@@ -224,7 +224,7 @@ class Executor(RemoteExecutor):
                     self._attempt_failed(event)
                 case TaskEnded() if event.task in self._handed_over:
                     self._report(event)
-                case TaskEnded() if event.outcome in _REAL_FAILURES and not self._is_stopping():
+                case TaskEnded() if event.outcome in _REAL_FAILURES and not self._is_part_of_stop(event):
                     # Snakemake hears of it when it hands the job over.
                     self.logger.error(self._failure(event))
                     self._stop_unless_keep_going()
@@ -253,7 +253,7 @@ class Executor(RemoteExecutor):
                 finish_as_not_needed(self.workflow, info.job)
             case Outcome.BLOCKED:
                 withdraw(self.workflow.scheduler, info.job)
-            case Outcome.CANCELLED if self._is_stopping():
+            case Outcome.CANCELLED if self._is_part_of_stop(event):
                 withdraw(self.workflow.scheduler, info.job)
             case _:
                 self._report_failure(event, info)
@@ -272,9 +272,14 @@ class Executor(RemoteExecutor):
         self._failures.append(event.label)
         return failure_message(event, usage, fallen)
 
-    def _is_stopping(self) -> bool:
-        """The run has been stopped for a failure: by us, or by a job that was quicker."""
-        return self._stopping or (self._live is not None and is_stopped(Path(self._live.policy.folder)))
+    def _is_part_of_stop(self, event: TaskEnded) -> bool:
+        """It was taken out of the queue because the run stops: by us, or by a job or guard that was quicker.
+
+        Only what waits is taken out; what had a node was cancelled by a person.
+        """
+        if event.outcome is not Outcome.CANCELLED or self._live is None or (event.record and event.record.node):
+            return False
+        return self._stopping or is_stopped(Path(self._live.policy.folder))
 
     def _stop_unless_keep_going(self) -> None:
         """Snakemake's rule without --keep-going: what runs may finish, nothing new starts."""

@@ -1,7 +1,7 @@
 """Tasks → plan. The only place that decides what waits for what."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import count
@@ -31,6 +31,7 @@ def make_plan(tasks: Sequence[Task], policy: Policy) -> Plan:
     options = {(task.key, attempt.number): _options(task, attempt) for task in tasks for attempt in task.attempts}
     faults = [fault for option in options.values() for fault in option.faults]
     ordered = _in_order(tasks, policy, faults)
+    faults += _handlers_of_handlers(ordered)
     if faults:
         raise PlanError(faults)
     planner = _Planner(policy=policy, options=options)
@@ -45,6 +46,27 @@ def _options(task: Task, attempt: Attempt) -> Options:
     return sbatch_options(task.label, attempt.resources, attempt.threads)
 
 
+def _may_not_be_needed(ordered: Iterable[Task]) -> set[str]:
+    """Failure handlers and what comes behind them: that they do not run says nothing of a failure."""
+    found: set[str] = set()
+    for task in ordered:
+        if task.is_handler or any(edge.on in found for edge in task.edges if edge.type is DependencyType.AFTEROK):
+            found.add(task.key)
+    return found
+
+
+def _handlers_of_handlers(ordered: Sequence[Task]) -> Iterator[Fault]:
+    unsure, labels = _may_not_be_needed(ordered), {task.key: task.label for task in ordered}
+    for task in ordered:
+        for edge in task.edges:
+            if edge.type is DependencyType.AFTERNOTOK and edge.on in unsure:
+                yield Fault(
+                    where=task.label,
+                    what=f"is to run when {labels[edge.on]} fails, which is a failure handler itself or needs one",
+                    remedy="Slurm cannot tell a handler that was not needed from one that failed",
+                )
+
+
 def _in_order(tasks: Iterable[Task], policy: Policy, faults: list[Fault]) -> list[Task]:
     by_key = {task.key: task for task in tasks}
     sorter: TopologicalSorter[str] = TopologicalSorter()
@@ -54,15 +76,6 @@ def _in_order(tasks: Iterable[Task], policy: Policy, faults: list[Fault]) -> lis
             Fault(where=task.label, what=f"waits for a task that is not part of this run ({edge.on})")
             for edge in task.edges
             if edge.on not in by_key and edge.on not in policy.standing
-        )
-        faults.extend(
-            Fault(
-                where=task.label,
-                what=f"is to run when {by_key[edge.on].label} fails, which is a failure handler itself",
-                remedy="Slurm cannot tell a handler that was not needed from one that failed",
-            )
-            for edge in task.edges
-            if edge.type is DependencyType.AFTERNOTOK and edge.on in by_key and by_key[edge.on].is_handler
         )
     try:
         return [by_key[key] for key in sorter.static_order()]
@@ -158,18 +171,16 @@ class _Planner:
             self._gates[key] = self._add_tiny(Kind.GATE, Ref(key, 0), label, gate_script(label), condition)
         return self._gates[key]
 
-    def add_guard(self, tasks: Iterable[Task]) -> None:
+    def add_guard(self, tasks: Sequence[Task]) -> None:
         """Queue the guard behind the first failure of any task.
 
         A task with retries is named by its gate, which is COMPLETED when an attempt succeeds and CANCELLED when all
         have failed. A failure handler that is not needed is cancelled too, and that is no failure. Where Slurm
         does not take such jobs out of the queue, the guard looks after each end of a job.
         """
-        handlers: set[str] = set()
+        handlers = _may_not_be_needed(tasks)
         terms: list[Term] = []
         for task in tasks:
-            if task.is_handler or any(edge.on in handlers for edge in task.edges):
-                handlers.add(task.key)
             refs = self._attempts[task.key]
             if not self.policy.kill_on_invalid_dep:
                 terms += (Term(type=DependencyType.AFTERANY, on=ref) for ref in refs)

@@ -274,17 +274,21 @@ class LiveRun:
                 yield from self._ended(state, event.ref.attempt, event.record)
 
     def _ended(self, state: _TaskState, attempt: int, record: Record) -> Iterator[TaskEvent]:
-        job, later = state.jobs[attempt], [number for number in state.jobs if number > attempt]
+        job = state.jobs[attempt]
         outcome = self._outcome(state.task, job, record)
-        succeeded_later = any(_well(state.records.get(number)) for number in later)
-        if succeeded_later and outcome not in (Outcome.SUCCEEDED, Outcome.FAILED):
-            return  # told when the attempt that succeeded is
-        if later and outcome is Outcome.FAILED:
-            yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[later[0]])
+        later = [number for number in state.jobs if number > attempt]
+        if outcome is not Outcome.SUCCEEDED and any(number < attempt for number in state.open_attempts):
+            return  # somebody cancelled an attempt that was waiting; the one that runs decides
+        if outcome is Outcome.FAILED and (
+            to_come := [number for number in later if _counts(state.records.get(number))]
+        ):
+            yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[to_come[0]])
             return
-        if later and outcome in (Outcome.CANCELLED, Outcome.LOST):
+        if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
+            return  # told when the attempt that succeeded is
+        if outcome in (Outcome.CANCELLED, Outcome.LOST):
             # What a person cancels is not tried again, and nothing runs twice because its end is not known.
-            self.cancel([state.jobs[number].job_id for number in state.open_attempts])
+            self.cancel([state.jobs[number].job_id for number in later if number in state.open_attempts])
         state.ended = TaskEnded(task=state.task.key, label=state.task.label, outcome=outcome, job=job, record=record)
         yield state.ended
 
@@ -333,6 +337,11 @@ class LiveRun:
         except SlurmError as error:
             raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(ids)}") from error
         self._ledger.cancelled(ids)
+
+
+def _counts(record: Record | None) -> bool:
+    """An attempt that is still to end, or that ended by itself."""
+    return record is None or record.state in (JobState.SUCCEEDED, JobState.FAILED)
 
 
 def _well(record: Record | None) -> bool:

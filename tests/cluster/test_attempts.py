@@ -1,0 +1,498 @@
+"""Which ends of a job are followed by another attempt, and which are not, with a head that lives and without one."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from test_dependency_types import assert_nothing_is_left, moments, ran, states, submitted, with_behaviour
+from test_submission import SMALL, Head, of_rule, queued
+
+from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
+
+StartSlurm = Callable[..., Sandbox]
+
+HEADS = pytest.mark.parametrize("dies", [False, True], ids=["head lives", "head is dead"])
+SITES = pytest.mark.parametrize("site", [(), ("--kempner-no-kill-on-invalid-dep",)], ids=["kills", "does not kill"])
+
+
+def queued_by(head: Head) -> None:
+    """Everything has reached the queue."""
+    head.until(lambda: "Queued" in head.said)
+
+
+def end_of(head: Head, slurm: Sandbox, folder: Path, *, within: float = 60) -> None:
+    """Wait for the head if it still lives, and until the last job has left the queue."""
+    if head.lives:
+        head.end()
+    assert_nothing_is_left(slurm, folder, within=within)
+
+
+def without_gates(ends: Mapping[str, str]) -> dict[str, str]:
+    return {name: end for name, end in ends.items() if not name.endswith("#gate")}
+
+
+def assert_in_order(folder: Path, *names: str) -> None:
+    """Each of these commands has run, and started when the one before it had ended."""
+    starts, ends = moments(folder, "started"), moments(folder, "ended")
+    for before, after in pairwise(names):
+        assert ends[before][0] <= starts[after][0], f"{after} has started before {before} had ended"
+
+
+# --- what fails is tried again --------------------------------------------------------------------------------------
+
+STUBBORN = """
+rule all:
+    input:
+        "after.txt",
+        "both.txt",
+        "tell.txt",
+
+# It fails when the file `fail` appears, fails again, and succeeds.
+
+rule stubborn:
+    output:
+        "stubborn.txt",
+    retries:
+        2
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+        mem_mb=lambda wildcards, attempt: 600 * attempt,
+        how=lambda wildcards, attempt: ["fails:fail", "fails", "succeeds"][attempt - 1],
+    shell:
+        "./behave stubborn-{resources.nth} {resources.how} && touch {output}"
+
+# One waits for it alone, one for something else as well, and one for its failure.
+
+rule after:
+    input:
+        "stubborn.txt",
+    output:
+        "after.txt",
+    shell:
+        "./behave after && touch {output}"
+
+rule other:
+    output:
+        "other.txt",
+    shell:
+        "./behave other && touch {output}"
+
+rule both:
+    input:
+        "stubborn.txt",
+        "other.txt",
+    output:
+        "both.txt",
+    shell:
+        "./behave both && touch {output}"
+
+rule tell:
+    output:
+        "tell.txt",
+    resources:
+        slurm_dependency="afternotok:stubborn",
+    shell:
+        "./behave tell && touch {output}"
+"""
+
+
+@SITES
+def test_without_a_head_each_attempt_runs_once_with_its_own_memory_until_one_succeeds(
+    slurm: Sandbox, tmp_path: Path, site: tuple[str, ...]
+) -> None:
+    folder = with_behaviour(tmp_path / "run", STUBBORN)
+    with Head(slurm, folder, *site) as head:
+        queued_by(head)
+        head.kill()
+        attempts = of_rule(queued(slurm, folder), "stubborn")
+        assert [one.memory for one in attempts] == ["600M", "1200M", "1800M"]
+        (folder / "fail").touch()
+        end_of(head, slurm, folder)
+        assert states(slurm, folder) == {
+            "stubborn": "FAILED",
+            "stubborn#2": "FAILED",
+            "stubborn#3": "COMPLETED",
+            "stubborn#gate": "COMPLETED",
+            "after": "COMPLETED",
+            "other": "COMPLETED",
+            "both": "COMPLETED",
+            "tell": "CANCELLED",
+        }
+    assert ran(folder) == {"stubborn-1", "stubborn-2", "stubborn-3", "after", "other", "both"}
+    assert_in_order(folder, "stubborn-1", "stubborn-2", "stubborn-3", "after")
+    assert_in_order(folder, "stubborn-3", "both")
+
+
+INPUT_FAILS = """
+rule all:
+    input:
+        "second.txt",
+        "third.txt",
+
+rule first:
+    output:
+        "first.txt",
+    retries:
+        1
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+        how=lambda wildcards, attempt: "fails:fail" if attempt == 1 else "fails",
+    shell:
+        "./behave first-{resources.nth} {resources.how}"
+
+rule second:
+    input:
+        "first.txt",
+    output:
+        "second.txt",
+    retries:
+        2
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+    shell:
+        "./behave second-{resources.nth} && touch {output}"
+
+rule third:
+    input:
+        "second.txt",
+    output:
+        "third.txt",
+    retries:
+        1
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+    shell:
+        "./behave third-{resources.nth} && touch {output}"
+"""
+
+
+@HEADS
+@SITES
+def test_what_never_ran_because_its_input_failed_is_not_tried_again(
+    slurm: Sandbox, tmp_path: Path, site: tuple[str, ...], *, dies: bool
+) -> None:
+    folder = with_behaviour(tmp_path / "run", INPUT_FAILS)
+    with Head(slurm, folder, "--keep-going", *site) as head:
+        queued_by(head)
+        if dies:
+            head.kill()
+        (folder / "fail").touch()
+        end_of(head, slurm, folder)
+        ends = states(slurm, folder)
+        said = head.said
+    assert ran(folder) == {"first-1", "first-2"}
+    assert without_gates(ends) == {
+        "first": "FAILED",
+        "first#2": "FAILED",
+        **dict.fromkeys(("second", "second#2", "second#3", "third", "third#2"), "CANCELLED"),
+    }
+    if not dies:
+        assert "Attempt 1 of first failed" in said
+        assert "of second failed" not in said
+        assert "of third failed" not in said
+        assert "2 tasks cannot run now: second, third" in said
+
+
+# --- what a person cancels is not -----------------------------------------------------------------------------------
+
+CANCELLED = """
+rule all:
+    input:
+        "report.txt",
+        "tell.txt",
+
+rule train:
+    output:
+        "train.txt",
+    retries:
+        2
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+        how=lambda wildcards, attempt: "hangs" if attempt == int(config["hangs"]) else "fails",
+    shell:
+        "./behave train-{resources.nth} {resources.how} && touch {output}"
+
+rule report:
+    input:
+        "train.txt",
+    output:
+        "report.txt",
+    shell:
+        "./behave report && touch {output}"
+
+rule tell:
+    output:
+        "tell.txt",
+    resources:
+        slurm_dependency="afternotok:train",
+    shell:
+        "./behave tell && touch {output}"
+"""
+
+
+@HEADS
+@pytest.mark.parametrize("nth", [1, 2])
+def test_an_attempt_that_a_person_cancels_is_the_last_one(
+    slurm: Sandbox, tmp_path: Path, nth: int, *, dies: bool
+) -> None:
+    """What was declared to follow a failure runs all the same."""
+    folder = with_behaviour(tmp_path / "run", CANCELLED)
+    begun = {f"train-{number}" for number in range(1, nth + 1)}
+    with Head(slurm, folder, "--config", f"hangs={nth}") as head:
+        head.until(lambda: "Queued" in head.said and begun <= ran(folder))
+        if dies:
+            head.kill()
+        slurm.run("scancel", submitted(folder)["train" if nth == 1 else f"train#{nth}"].job_id)
+        end_of(head, slurm, folder)
+        said = head.said
+    assert ran(folder) == {*begun, "tell"}
+    assert f"Attempt {nth} of train failed" not in said
+
+
+def test_a_head_that_looks_late_names_the_attempt_that_a_person_cancelled(slurm: Sandbox, tmp_path: Path) -> None:
+    """Meanwhile the attempts behind it have started, found it cancelled, and ended."""
+    folder = with_behaviour(tmp_path / "run", CANCELLED)
+    with Head(slurm, folder, "--config", "hangs=1") as head:
+        head.until(lambda: "Queued" in head.said and "train-1" in ran(folder))
+        head.signal(signal.SIGSTOP)
+        slurm.run("scancel", submitted(folder)["train"].job_id)
+        assert_nothing_is_left(slurm, folder, within=60)
+        head.signal(signal.SIGCONT)
+        assert head.end() == 1, head.said
+        said = head.said
+    assert ran(folder) == {"train-1", "tell"}
+    assert "train was cancelled" in said
+    assert "Failed: train.\n" in said
+    assert "BUG" not in said
+
+
+WAITING = """
+rule train:
+    output:
+        "train.txt",
+    retries:
+        int(config["retries"])
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+    shell:
+        "./behave train-{resources.nth} waits:go && touch {output}"
+"""
+
+
+@HEADS
+@pytest.mark.parametrize("retries", [1, 2])
+def test_cancelling_an_attempt_that_waits_leaves_the_one_that_runs_alone(
+    slurm: Sandbox, tmp_path: Path, retries: int, *, dies: bool
+) -> None:
+    folder = with_behaviour(tmp_path / "run", WAITING)
+    with Head(slurm, folder, "--config", f"retries={retries}") as head:
+        head.until(lambda: "Queued" in head.said and "train-1" in ran(folder))
+        if dies:
+            head.kill()
+        slurm.run("scancel", submitted(folder)["train#2"].job_id)
+        if not dies:
+            head.until(lambda: has_noted_the_end_of(folder, "train#2"))
+        (folder / "go").touch()
+        code = 0 if dies else head.end()
+        assert_nothing_is_left(slurm, folder, within=60)
+        ends = states(slurm, folder)
+    assert ends["train"] == "COMPLETED"
+    assert (folder / "train.txt").exists()
+    assert ran(folder) == {"train-1"}
+    assert code == 0
+
+
+def has_noted_the_end_of(folder: Path, name: str) -> bool:
+    """Whether the head has written down that this submission has ended."""
+    job_id = submitted(folder)[name].job_id
+    ledgers = (folder / ".snakemake" / "kempner").glob("*/ledger.jsonl")
+    entries = (json.loads(line) for ledger in ledgers for line in ledger.read_text().splitlines())
+    return any(entry.get("ended") == job_id for entry in entries)
+
+
+# --- what Slurm kills is --------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_is_killed_for_its_memory_is_tried_again_with_more(
+    private_slurm: StartSlurm, tmp_path: Path
+) -> None:
+    slurm = private_slurm(nodes=SMALL, enforce_memory=True)
+    folder = with_behaviour(
+        tmp_path / "run",
+        f"""
+        rule after:
+            input:
+                "big.txt",
+            output:
+                "after.txt",
+            shell:
+                "./behave after && touch {{output}}"
+
+        rule big:
+            output:
+                "big.txt",
+            retries:
+                1
+            resources:
+                nth=lambda wildcards, attempt: attempt,
+                mem_mb=lambda wildcards, attempt: 500 if attempt == 1 else 2000,
+            shell:
+                "./behave big-{{resources.nth}}"
+                " && {sys.executable} -c 'import time; held = b\\"x\\" * (700 << 20); time.sleep(6)'"
+                " && touch {{output}}"
+        """,
+    )
+    with Head(slurm, folder) as head:
+        end_of(head, slurm, folder)
+        attempts = of_rule(queued(slurm, folder), "big")
+        said = head.said
+    assert [one.memory for one in attempts] == ["500M", "2000M"], said
+    assert attempts[0].state in ("FAILED", "OUT_OF_MEMORY"), said
+    assert attempts[1].state == "COMPLETED", said
+    assert ran(folder) == {"big-1", "big-2", "after"}
+    assert "Attempt 1 of big failed" in said
+
+
+@HEADS
+def test_a_job_whose_node_fails_is_tried_again_on_another(
+    private_slurm: StartSlurm, tmp_path: Path, *, dies: bool
+) -> None:
+    nodes = tuple(Node(name=name, cpus=8, memory_mb=16_000) for name in ("n1", "n2"))
+    slurm = private_slurm(nodes=nodes, slurmd_timeout=5)
+    folder = with_behaviour(
+        tmp_path / "run",
+        """
+        rule after:
+            input:
+                "train.txt",
+            output:
+                "after.txt",
+            shell:
+                "./behave after && touch {output}"
+
+        rule train:
+            output:
+                "train.txt",
+            retries:
+                1
+            resources:
+                slurm_extra="--no-requeue",
+                nth=lambda wildcards, attempt: attempt,
+                how=lambda wildcards, attempt: "hangs" if attempt == 1 else "succeeds",
+            shell:
+                "./behave train-{resources.nth} {resources.how} && touch {output}"
+        """,
+    )
+    with Head(slurm, folder) as head:
+        head.until(lambda: "Queued" in head.said and "train-1" in ran(folder))
+        if dies:
+            head.kill()
+        first = submitted(folder)["train"].job_id
+        slurm.stop_node(slurm.run("squeue", "-h", "-j", first, "-o", "%N").strip())
+        end_of(head, slurm, folder, within=90)
+        ends = states(slurm, folder)
+        said = head.said
+    assert without_gates(ends) == {"train": "NODE_FAIL", "train#2": "COMPLETED", "after": "COMPLETED"}, said
+    assert ran(folder) == {"train-1", "train-2", "after"}
+    if not dies:
+        assert "Attempt 1 of train failed" in said
+
+
+TIMES_OUT = """
+rule all:
+    input:
+        "after.txt",
+        "behind.txt",
+        "tell.txt",
+        "tell_never.txt",
+
+# The first attempt meets its time limit, the second does not.
+
+rule slow:
+    output:
+        "slow.txt",
+    retries:
+        1
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+        runtime=lambda wildcards, attempt: attempt,
+        how=lambda wildcards, attempt: "hangs" if attempt == 1 else "succeeds",
+    shell:
+        "./behave slow-{resources.nth} {resources.how} && touch {output}"
+
+rule after:
+    input:
+        "slow.txt",
+    output:
+        "after.txt",
+    shell:
+        "./behave after && touch {output}"
+
+rule tell_never:
+    output:
+        "tell_never.txt",
+    resources:
+        slurm_dependency="afternotok:slow",
+    shell:
+        "./behave tell_never && touch {output}"
+
+# The first attempt fails, and the last one meets its time limit.
+
+rule slower:
+    output:
+        "slower.txt",
+    retries:
+        1
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+        runtime=1,
+        how=lambda wildcards, attempt: "fails" if attempt == 1 else "hangs",
+    shell:
+        "./behave slower-{resources.nth} {resources.how} && touch {output}"
+
+rule behind:
+    input:
+        "slower.txt",
+    output:
+        "behind.txt",
+    shell:
+        "./behave behind && touch {output}"
+
+rule tell:
+    output:
+        "tell.txt",
+    resources:
+        slurm_dependency="afternotok:slower",
+    shell:
+        "./behave tell && touch {output}"
+"""
+
+
+def test_without_a_head_a_job_that_meets_its_time_limit_is_tried_again_as_often_as_asked(
+    slurm: Sandbox, tmp_path: Path
+) -> None:
+    """Everything that has to wait for Slurm's shortest limit in one run."""
+    folder = with_behaviour(tmp_path / "run", TIMES_OUT)
+    with Head(slurm, folder, "--keep-going") as head:
+        queued_by(head)
+        head.kill()
+        assert [submitted(folder)[one].options["--time"] for one in ("slow", "slow#2")] == ["1", "2"]
+        end_of(head, slurm, folder, within=180)
+        ends = states(slurm, folder)
+    assert without_gates(ends) == {
+        "slow": "TIMEOUT",
+        "slow#2": "COMPLETED",
+        "after": "COMPLETED",
+        "tell_never": "CANCELLED",
+        "slower": "FAILED",
+        "slower#2": "TIMEOUT",
+        "behind": "CANCELLED",
+        "tell": "COMPLETED",
+    }
+    assert ran(folder) == {"slow-1", "slow-2", "after", "slower-1", "slower-2", "tell"}
+    assert_in_order(folder, "slow-2", "after")
+    assert_in_order(folder, "slower-1", "slower-2")
