@@ -65,6 +65,11 @@ def assert_settled(slurm: Sandbox, folder: Path, *more: str) -> None:
     assert "Nothing to be done" in again.output, again.output
 
 
+def _hear_ctrl_c() -> None:
+    """A shell that starts something in the background lets it ignore SIGINT, and so what that starts in turn."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Head:
     """A head process that a test watches and mistreats; at the end neither it nor a job of it is left."""
 
@@ -81,6 +86,7 @@ class Head:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - the test has no threads
             )
 
     @property
