@@ -232,6 +232,9 @@ class _Reader:
             attempts=tuple(attempts),
             edges=(*(Edge(on=self._key(one)) for one in self._before(job)), *declared.edges),
             singleton=declared.singleton,
+            folders=tuple(
+                str(file) for member in _members(job) for file in member.output if is_flagged(file, "directory")
+            ),
         )
 
     def _attempt(self, job: Any, number: int, unneeded: tuple[str, ...]) -> Attempt:

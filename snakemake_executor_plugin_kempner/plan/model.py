@@ -44,6 +44,8 @@ class Task:
     edges: tuple[Edge, ...] = ()
     singleton: bool = False
     """Never beside another task of the same rule and user, in whatever run."""
+    folders: tuple[str, ...] = ()
+    """Declared outputs that are folders."""
     not_needed: str = ""
     """Why nothing has to be submitted for it; empty when something has to."""
 

@@ -252,11 +252,28 @@ def _file_name(task: Task) -> str:
 
 
 def _notices(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]) -> tuple[str, ...]:
-    raised = {
-        task.name for task in tasks for attempt in task.attempts if options[task.key, attempt.number].raised_memory
-    }
-    if not raised:
-        return ()
-    rules = ", ".join(sorted(raised))
-    why = "Snakemake itself, which runs the rule inside the job, needs about 250 MB"
-    return (f"Memory raised to {STEP_MEMORY_MB} MB for {rules}: {why}.",)
+    notices: list[str] = []
+    raised: set[str] = set()
+    lost: dict[str, str] = {}
+    for task in tasks:
+        of_task = [options[task.key, attempt.number] for attempt in task.attempts]
+        if any(option.raised_memory for option in of_task):
+            raised.add(task.name)
+        if task.folders and any(_may_be_requeued(option) for option in of_task):
+            lost.setdefault(task.name, task.folders[0])
+    if raised:
+        why = "Snakemake itself, which runs the rule inside the job, needs about 250 MB"
+        notices.append(f"Memory raised to {STEP_MEMORY_MB} MB for {', '.join(sorted(raised))}: {why}.")
+    notices += (
+        f"Rule {name} may be requeued, and its output {folder} is a folder: Snakemake removes it with all it contains "
+        "before each start, so checkpoints in it will be lost. Keep them in KEMPNER_CHECKPOINT_DIR."
+        for name, folder in sorted(lost.items())
+    )
+    return tuple(notices)
+
+
+def _may_be_requeued(option: Options) -> bool:
+    """By its own word, or by a partition that says so in its name, as kempner_requeue does."""
+    return "--requeue" in option.arguments or any(
+        one.startswith("--partition=") and "requeue" in one for one in option.arguments
+    )

@@ -278,3 +278,15 @@ def test_a_guard_looks_after_each_end_where_slurm_does_not_remove_jobs() -> None
 
 def test_a_run_that_keeps_going_where_slurm_removes_jobs_needs_no_guard() -> None:
     assert guards(a_plan(*chain(), policy=replace(POLICY, keep_going=True))) == []
+
+
+@pytest.mark.parametrize(
+    ("resources", "warned"),
+    [({"slurm_partition": "kempner_requeue"}, True), ({"requeue": 1}, True), ({"slurm_partition": "kempner"}, False)],
+)
+def test_a_folder_of_a_rule_that_may_be_requeued_is_warned_of(resources: dict[str, str | int], warned: bool) -> None:
+    """Snakemake empties it before each start, with the checkpoints of the run before."""
+    task = replace(a_task("train", resources=resources), folders=("runs/a",))
+    notices = [one for one in a_plan(task).notices if "runs/a" in one]
+    assert len(notices) == warned
+    assert all("Rule train may be requeued" in one and "KEMPNER_CHECKPOINT_DIR" in one for one in notices)
