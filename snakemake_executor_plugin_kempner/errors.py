@@ -6,7 +6,8 @@ KempnerError
 │   ├── SlurmMissing     no Slurm to talk to from this machine
 │   ├── SlurmRefused     a request that will be refused again (wrong account, unknown partition, …)
 │   └── SlurmUnreachable the controller did not answer in time; it may answer later
-└── LedgerError          our own record on the file system cannot be written
+├── LedgerError          our own record on the file system cannot be written
+└── FolderInUse          another process looks after the runs of this folder
 """
 
 from collections.abc import Sequence
@@ -82,3 +83,13 @@ class SlurmUnreachable(SlurmError):  # noqa: N818
 
 class LedgerError(KempnerError):
     """The record of a run cannot be written, so nothing may be submitted."""
+
+
+class FolderInUse(KempnerError):  # noqa: N818
+    """Another process looks after the runs of this folder."""
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(
+            f"{owner} looks after the runs in this folder already. Two at a time would submit the same tasks twice; "
+            "wait for it, or end it first."
+        )

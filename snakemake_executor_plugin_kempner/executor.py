@@ -5,9 +5,9 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -15,26 +15,40 @@ from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from .adapt.command import JobCommand
-from .adapt.dag import job_label, read_dag, task_key
+from .adapt.dag import Reading, Scope, job_label, read_dag, task_key
 from .adapt.postprocess import leave_to_jobs
-from .adapt.scheduler import finish_as_not_needed, locked, withdraw
+from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
+from .beginning import begin_run, check_that_it_can_leave, go_on_with_run, settle_changes
 from .errors import KempnerError, SlurmError
+from .invocation import Continued, Leaving, started
 from .plan.model import Policy
-from .report import attempt_message, deferred_summary, failure_message, failures_summary, plan_summary, stuck_message
-from .run.adopt import counted, left_in_queue
+from .plan.resources import extra_options
+from .report import (
+    attempt_message,
+    deferred_summary,
+    detached_message,
+    failure_message,
+    failures_summary,
+    plan_summary,
+    short_path,
+    stuck_message,
+)
+from .run.claim import Claim, claim_folder, this_head
 from .run.guard import is_stopped
-from .run.ledger import Ledger, make_folders, open_ledgers
-from .run.ledger import Record as LedgerRecord
+from .run.ledger import make_folders
 from .run.live import LiveRun
+from .run.opening import Found, cancel_found, close_earlier, look_back
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
-from .run.submit import SystemClock
 from .settings import common_settings
 from .slurm.client import SlurmCommands
-from .slurm.parse import Record, Usage
+from .slurm.parse import Usage
 
 _SLICE = 0.2
-_SIGNALS = 128
 _REAL_FAILURES = (Outcome.FAILED, Outcome.CANCELLED, Outcome.LOST)
+
+
+class _LeaveError(Exception):
+    """Thrown through Snakemake's scheduler, which answers with `cancel`."""
 
 
 class Executor(RemoteExecutor):
@@ -44,7 +58,9 @@ class Executor(RemoteExecutor):
     or over, and handing over only connects them. Its post-processing works on them as on any cluster.
     """
 
+    continued: ClassVar[Continued | None] = None
     _live: LiveRun | None = None  # the watching thread starts before __post_init__
+    _claim: Claim | None = None
 
     def __post_init__(self) -> None:
         self._mutex = threading.RLock()
@@ -57,6 +73,11 @@ class Executor(RemoteExecutor):
         self._notices: set[str] = set()
         self._failures: list[str] = []
         self._keep_going = self.workflow.execution_settings.keep_going
+        self._found: Found | None = None
+        self._detached = self.executor_settings.detach
+        self._leaving = False
+        if self._detached:
+            run_local_rules_as_jobs(self.workflow)
 
     # --- Snakemake hands over jobs ------------------------------------------------------------------------------
 
@@ -72,16 +93,32 @@ class Executor(RemoteExecutor):
             self.workflow.scheduler.executor_error_callback(WorkflowError(str(error)))
 
     def _take(self, jobs: list[Any]) -> None:
-        live = self._live or self._start()
+        live = self._live or self._start(jobs)
         for job in jobs:
             key = task_key(job)
             if key in self._reported:  # its end was reported and Snakemake wants it once more
                 del self._reported[key]
                 live.forget(key)
+        if self._stopping:  # a failure has stopped the run before this process began: nothing new is submitted
+            for job in [job for job in jobs if not live.knows(task_key(job))]:
+                jobs.remove(job)
+                withdraw(self.workflow.scheduler, job)
         self._waiting += jobs
         if any(not live.knows(task_key(job)) for job in jobs):
             self._plan_or_report(live, self._waiting)
+        if self._detached and (live.open_tasks or not self._reports_end):
+            self._leave(live)
         self._connect_planned(live)
+
+    @property
+    def _reports_end(self) -> bool:
+        return self.continued is None or self.continued.is_closing
+
+    def _leave(self, live: LiveRun) -> None:
+        if self.continued is None:
+            self.logger.info(detached_message(live.overview(), live.policy, started().command))
+        self._leaving = True
+        raise _LeaveError
 
     def _connect_planned(self, live: LiveRun) -> None:
         """Connect the jobs that were handed over and are planned; a declared dependency may keep one waiting."""
@@ -90,50 +127,72 @@ class Executor(RemoteExecutor):
         for job in planned:
             self._connect(live, job)
 
-    def _start(self) -> LiveRun:
-        run = uuid.uuid4().hex[:8]
+    # --- begin a run, or go on with one -------------------------------------------------------------------------
+
+    def _start(self, ready: Sequence[Any]) -> LiveRun:
         runs = Path(".snakemake/kempner").absolute()
-        earlier = [one for one in open_ledgers(runs) if one.header.get("workdir") == os.getcwd()]
-        folder = runs / run
+        folder = self.continued.folder if self.continued else runs / uuid.uuid4().hex[:8]
         make_folders(folder, ())
         policy = Policy(
-            run=run,
+            run=folder.name,
             folder=str(folder),
             workdir=str(self.workflow.workdir_init),
             python=self.get_python_executable(),
             kill_on_invalid_dep=not self.executor_settings.no_kill_on_invalid_dep,
             keep_going=self._keep_going,
             precommand=self.workflow.spawned_job_args_factory.precommand(common_settings),
+            detached=self._detached,
+            closing_options=extra_options("--kempner-closing-options", self.executor_settings.closing_options),
         )
+        if self._detached and not self.continued:
+            check_that_it_can_leave()
         self._slurm = SlurmCommands(extra_environment=self.envvars())
-        ledger = Ledger(
-            folder,
-            self.logger.warning,
-            run=run,
-            command=sys.argv,
-            workdir=os.getcwd(),
-            keep_going=policy.keep_going,
-            kill_on_invalid_dep=policy.kill_on_invalid_dep,
-        )
-        live = LiveRun(policy, self._slurm, ledger, SystemClock(), self.logger)
-        if earlier:
-            self._adopt(live, earlier)
-        self._live = live
         self._command = JobCommand(self.workflow, common_settings, folder)
+        if self.continued:
+            live, events = go_on_with_run(policy, self._slurm, self.logger)
+            for event in events if self._reports_end else ():
+                if isinstance(event, AttemptFailed):
+                    self._attempt_failed(event)
+            self._stopping = is_stopped(folder)
+        else:
+            self._claim = claim_folder(runs, this_head(policy.run), self._slurm.runs, self.logger.info)
+            found = look_back(runs, os.getcwd(), self._slurm, started().time, self.logger.warning)
+            if self.executor_settings.cancel:
+                self.logger.info(cancel_found(found, self._slurm))
+                self._leaving = True
+                raise _LeaveError
+            self._found = self._settle_changes(found, policy, ready)
+            live = begin_run(policy, self._found, self._slurm, self.logger)
+        self._live = live
         leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
         return live
 
-    def _adopt(self, live: LiveRun, earlier: Sequence[LedgerRecord]) -> None:
-        queue = {record.job_id: record for record in self._slurm.queue()}
-        left = left_in_queue(earlier, queue, self._slurm.names())
-        live.adopt(left)
-        if left:
-            numbers = ", ".join(f"{number} {state}" for state, number in counted(left, queue) if number)
-            self.logger.info(f"Found tasks of an earlier run in the queue and goes on with them: {numbers}.")
+    def _settle_changes(self, found: Found, policy: Policy, ready: Sequence[Any]) -> Found:
+        """Show what has changed since it was submitted; with `--kempner-replace-changed`, cancel it."""
+        left = {one.task: one for one in found.left if not one.has_succeeded}
+        if not left:
+            return found
+        reading = self._read(policy, ready, known=lambda key: key not in left, in_flight=left.__contains__)
+        changed = {task.key: words for task in reading.tasks if (words := changes(task, left[task.key]))}
+        replace = self.executor_settings.replace_changed
+        for key, words in changed.items():
+            self.logger.warning(changed_message(left[key], words, is_replaced=replace))
+        return cancel_tasks(found, changed, self._slurm) if replace and changed else found
+
+    def _settle_changes(self, found: Found, policy: Policy, ready: Sequence[Any]) -> Found:
+        """Show what has changed since it was submitted; with `--kempner-replace-changed`, cancel it."""
+        left = {one.task: one for one in found.left if not one.has_succeeded}
+        if not left:
+            return found
+        tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left.__contains__).tasks
+        replace = self.executor_settings.replace_changed
+        return settle_changes(found, tasks, self._slurm if replace else None, self.logger.warning)
+
+    # --- planning -----------------------------------------------------------------------------------------------
 
     def _plan_or_report(self, live: LiveRun, jobs: Sequence[Any]) -> None:
         """The first plan fails as a whole; when a later one fails, what is in the queue goes on without it."""
-        first = not live.open_jobs and not self._handed_over
+        first = self.continued is not None or (not live.open_jobs and not self._handed_over)
         try:
             self._plan(live, jobs)
         except KempnerError as error:
@@ -149,19 +208,28 @@ class Executor(RemoteExecutor):
     def _plan(self, live: LiveRun, ready: Sequence[Any]) -> None:
         if live.open_jobs:
             self._handle(live.observe())  # a job that has ended is never named as a dependency
-        with locked(self.workflow.scheduler):
-            self._finished_at_last_plan = _finished(self.dag)
-            reading = read_dag(self.workflow, self._command, live.policy.folder, ready, live.knows)
-        plan = live.submit(reading.tasks)
+        reading = self._read(live.policy, ready, known=live.knows, in_flight=live.in_flight)
+        plan = live.submit(reading.tasks, reading.deferred)
         self._deferred = bool(reading.deferred)
+        if self._found is not None:
+            if self._found.left:
+                self.logger.info(self._found.line(to_submit=len(plan.tasks)))
+            close_earlier(self._found, self._slurm)
+            self._found = None
         if plan.submissions:
             self.logger.info(f"{plan_summary(plan)} (run {live.policy.run}).")
-            for line in deferred_summary(reading.deferred):
+            for line in deferred_summary(one.why for one in reading.deferred):
                 self.logger.info(line)
         for notice in plan.notices:
             if notice not in self._notices:
                 self._notices.add(notice)
                 self.logger.info(notice)
+
+    def _read(self, policy: Policy, ready: Sequence[Any], **which: Callable[[str], bool]) -> Reading:
+        scope = Scope(folder=policy.folder, ready=ready, detached=policy.detached, **which)
+        with locked(self.workflow.scheduler):
+            self._finished_at_last_plan = _finished(self.dag)
+            return read_dag(self.workflow, self._command, scope)
 
     def _connect(self, live: LiveRun, job: Any) -> None:
         """Register a job whose Slurm job is in the queue already, and report at once if it has ended."""
@@ -171,7 +239,7 @@ class Executor(RemoteExecutor):
         self._handed_over[key] = info
         if submitted:
             self.run_job_pre(job)
-            self.logger.info(f"{job_label(job)} is Slurm job {submitted.job_id} (log: {_short(submitted.log)}).")
+            self.logger.info(f"{job_label(job)} is Slurm job {submitted.job_id} (log: {short_path(submitted.log)}).")
         # The job marks its outputs as incomplete when it starts, and clears the mark at its end: a mark made here
         # might come after that. So the job is not registered a second time, nor watched by the base class.
         RealExecutor.report_job_submission(self, info, register_job=False)
@@ -209,6 +277,8 @@ class Executor(RemoteExecutor):
         longest = self.executor_settings.status_interval
         slept = 0.0
         while self.wait and slept < (self._live.pause(longest) if self._live else 1.0):
+            if self._claim is not None:
+                self._claim.renew()
             await asyncio.sleep(_SLICE)
             slept += _SLICE
 
@@ -293,6 +363,14 @@ class Executor(RemoteExecutor):
 
     # --- leaving ------------------------------------------------------------------------------------------------
 
+    def cancel(self) -> None:
+        if not self._leaving:
+            super().cancel()
+            return
+        super().shutdown()
+        self._release()
+        raise Leaving(0)
+
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours are more than those
         """Cancel exactly the jobs of this run, also those that Snakemake has not been told of."""
         if self._live is None:
@@ -309,12 +387,17 @@ class Executor(RemoteExecutor):
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self._live is not None:
+        if self._live is not None and self.continued is None:
             self._live.close()
+        self._release()
         if self._live is not None and self._stopping and self._live.running:
             self.logger.info(f"{self._live.running} Slurm jobs of this run are still running and will finish.")
         if self._failures:
             self.logger.error(failures_summary(self._failures, sys.argv))
+
+    def _release(self) -> None:
+        if self._claim is not None:
+            self._claim.release()
 
     # --- what post-processing asks ------------------------------------------------------------------------------
 
@@ -324,24 +407,11 @@ class Executor(RemoteExecutor):
     def _is_restored(self, path: str) -> bool:
         """A job that ended by itself has restored the file that it was updating, one that never ran has not touched it."""
         return any(
-            path in map(str, info.job.output)
-            and (not event.record or not event.record.node or _by_itself(event.record))
+            path in map(str, info.job.output) and event.files_are_tidy
             for key, event in self._reported.items()
             if event.outcome.is_failure and (info := self._handed_over.get(key))
         )
 
 
-def _by_itself(record: Record) -> bool:
-    # The step answers for a Snakemake that was killed with 128 and the signal's number, as shells do.
-    return record.exit_code is not None and record.exit_code <= _SIGNALS and not record.signal
-
-
 def _finished(dag: Any) -> int:
     return sum(1 for _ in dag.finished_jobs)
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

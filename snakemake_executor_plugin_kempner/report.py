@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from .plan.model import Kind, Plan
-from .run.outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskStuck
+from .plan.model import Kind, Plan, Policy
+from .plan.resources import SET_BY_PLANNER
+from .run.adopt import Left
+from .run.outcome import AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from .slurm.parse import Record, Usage
 from .slurm.states import JobState
 
 _TAIL_LINES = 15
 _AFTER_LINES = 3
 _FALLEN = 10
-_OWN_OPTIONS = ("--chdir", "--output", "--open-mode", "--export", "--kill-on-invalid-dep", "--job-name", "--comment")
 _TAIL_BYTES = 20_000
 
 
@@ -23,7 +24,9 @@ def plan_summary(plan: Plan) -> str:
     """`Queued 5 tasks as 9 Slurm jobs, 2 retries, 1 gate and 1 guard among them`."""
     kinds = Counter(one.kind for one in plan.submissions)
     tasks = len({one.ref.task for one in plan.submissions if one.kind is Kind.TASK})
-    numbers = {"retry": kinds[Kind.TASK] - tasks, "gate": kinds[Kind.GATE], "guard": kinds[Kind.GUARD]}
+    helpers = (Kind.GATE, Kind.GUARD, Kind.CONTINUATION, Kind.CLOSING)
+    names = {Kind.CLOSING: "closing job"}
+    numbers = {"retry": kinds[Kind.TASK] - tasks, **{names.get(kind, kind.value): kinds[kind] for kind in helpers}}
     text = f"Queued {_count(tasks, 'task')} as {_count(len(plan.submissions), 'Slurm job')}"
     extra = _listed([_count(number, noun) for noun, number in numbers.items() if number])
     return f"{text}, {extra} among them" if extra else text
@@ -33,6 +36,63 @@ def deferred_summary(reasons: Iterable[str]) -> Iterator[str]:
     """One line per reason for which tasks are not in the queue yet."""
     for reason, number in Counter(reasons).items():
         yield f"  {_count(number, 'task')} will be queued later: {reason}"
+
+
+def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> str:
+    """A task in the queue, or running, that the workflow now describes otherwise."""
+    jobs = ", ".join(job.job_id for job in left.jobs.values())
+    state = "running" if left.is_running else "queued"
+    what = f"{left.label} ({state} as Slurm job {jobs}) was submitted with other {_listed(words)} than the workflow has now"
+    if is_replaced:
+        return f"{what}: it is cancelled and submitted anew."
+    return f"{what}. It goes on as it is; --kempner-replace-changed submits it anew."
+
+
+def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence[str]) -> str:
+    """What a detached head says before it leaves: a table of what is in the queue, and where to look for the end."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table("rule", "tasks", "Slurm jobs", "waits for", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.columns[1].justify = "right"
+    for row in rows:
+        own = {Kind.CLOSING.value: "the end of everything", Kind.CONTINUATION.value: "what decides over the rest"}
+        waits = ", ".join(row.waits_for) or own.get(row.rule, "")
+        table.add_row(row.rule, str(row.tasks) if row.tasks else "", ranges(row.job_ids), waits)
+    console = Console(width=100, no_color=True, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(table)
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    again = shlex.join([os.path.basename(command[0]), *command[1:]])
+    folder = os.path.relpath(policy.folder)
+    return "\n".join([
+        *lines, "",
+        f"Run {policy.run} is in Slurm's hands; nothing of it needs this terminal or this machine.",
+        f"  its end:  {folder}/closing.log",
+        "  watch:    squeue --me",
+        f"  cancel:   {again} --kempner-cancel",
+    ])  # fmt: skip
+
+
+def short_path(path: Path) -> str:
+    """As seen from here, where it lies below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def ranges(job_ids: Iterable[str]) -> str:
+    """`101-108, 110`."""
+    numbers = sorted(int(job_id) for job_id in job_ids if job_id.isdigit())
+    groups: list[list[int]] = []
+    for number in numbers:
+        if groups and number == groups[-1][-1] + 1:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return ", ".join(str(one[0]) if len(one) == 1 else f"{one[0]}-{one[-1]}" for one in groups)
 
 
 def _count(number: int, noun: str) -> str:
@@ -91,7 +151,7 @@ def attempt_message(event: AttemptFailed, usage: Usage) -> str:
 
 def stuck_message(event: TaskStuck) -> str:
     """A job that waits for ever unless somebody acts."""
-    asked = [one for one in event.job.submission.options if not one.startswith(_OWN_OPTIONS)]
+    asked = [one for one in event.job.submission.options if not one.startswith(SET_BY_PLANNER)]
     return (
         f"{event.job.submission.label} (Slurm job {event.job.job_id}) will not start as it is: {event.reason}. "
         f"It asks for {' '.join(asked)}; see 'sinfo -N -l' for what there is. Ctrl-C cancels the run."

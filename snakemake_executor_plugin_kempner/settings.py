@@ -36,3 +36,32 @@ class ExecutorSettings(ExecutorSettingsBase):
             "start are then cancelled by the head process.",
         },
     )
+    detach: bool = field(
+        default=False,
+        metadata={
+            "help": "Queue everything, print what was queued, and leave. Nothing of the run needs this process: a closing "
+            "job runs the hooks and reports the end, and jobs of the run go on behind checkpoints.",
+        },
+    )
+    cancel: bool = field(
+        default=False,
+        metadata={
+            "help": "Submit nothing. Cancel what earlier runs in this folder have in the queue, closing jobs included, "
+            "and leave.",
+        },
+    )
+    replace_changed: bool = field(
+        default=False,
+        metadata={
+            "help": "Cancel tasks of an earlier run that are in the queue with other code, parameters, inputs or "
+            "resources than the workflow has now, with all that waits for them, and submit them anew. Without this flag "
+            "they are shown and go on as they are.",
+        },
+    )
+    closing_options: str = field(
+        default="",
+        metadata={
+            "help": "More options of sbatch for the closing job of a detached run, in one text, such as "
+            "'--mail-type=END,FAIL --partition=shared'. Its end is the end of the run: COMPLETED or FAILED.",
+        },
+    )

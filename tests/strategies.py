@@ -58,19 +58,22 @@ def stories(draw: st.DrawFn, types: tuple[DependencyType, ...] = DATA) -> Story:
     count = draw(st.integers(1, MAX_TASKS))
     tasks: list[Task] = []
     scripted: dict[str, tuple[End, ...]] = {}
+    unsure: set[str] = set()
     for number in range(count):
         before = draw(st.sets(st.integers(0, number - 1), max_size=4)) if number else set()
-        kinds = {one: draw(st.sampled_from(_types_towards(tasks[one], types))) for one in sorted(before)}
+        kinds = {one: draw(st.sampled_from(_types_towards(tasks[one].key in unsure, types))) for one in sorted(before)}
         edges = [Edge(on=f"t{one}", type=kind, declared=types != DATA) for one, kind in kinds.items()]
         task = a_task(f"t{number}", *edges, attempts=draw(st.integers(1, MAX_ATTEMPTS)))
         tasks.append(task)
+        if task.is_handler or any(edge.on in unsure for edge in edges if edge.type is DependencyType.AFTEROK):
+            unsure.add(task.key)
         scripted[task.key] = tuple(draw(ends()) for _ in task.attempts)
     return Story(tasks=tuple(draw(st.permutations(tasks))), ends=scripted)
 
 
-def _types_towards(task: Task, types: tuple[DependencyType, ...]) -> list[DependencyType]:
-    """A handler of a handler is a fault."""
-    return [kind for kind in types if not (task.is_handler and kind is DependencyType.AFTERNOTOK)]
+def _types_towards(unsure: bool, types: tuple[DependencyType, ...]) -> list[DependencyType]:
+    """A handler of what may not be needed, which is a handler or needs one, is a fault."""
+    return [kind for kind in types if not (unsure and kind is DependencyType.AFTERNOTOK)]
 
 
 REFS = st.builds(Ref, st.sampled_from("abcdef"), st.integers(0, 3))

@@ -23,13 +23,16 @@ MAY_IMPORT = {
     "step": {"errors", "plan", "slurm", "run"},
     "adapt": {"errors", "plan"},
     "settings": set(),
-    "executor": {"errors", "plan", "slurm", "run", "report", "adapt", "settings"},
+    "executor": {"errors", "plan", "slurm", "run", "report", "adapt", "settings", "invocation", "beginning"},
+    "beginning": {"errors", "plan", "slurm", "run", "report", "invocation"},
+    "closing": {"errors", "plan", "slurm", "run", "adapt", "executor", "invocation"},
+    "invocation": set(),
     "sandbox": {"errors"},
     "__init__": {"executor", "settings"},
 }
 """Parts of the package, and which others each of them may import."""
 
-KNOW_SNAKEMAKE = {"executor", "settings", "step.snakemake_job"}
+KNOW_SNAKEMAKE = {"closing", "executor", "settings", "step.snakemake_job"}
 """Besides everything in `adapt`."""
 
 

@@ -1,7 +1,6 @@
 """Snakemake's DAG → tasks. Says for each job that cannot be planned yet what it waits for."""
 
 import hashlib
-import inspect
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -10,27 +9,19 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from snakemake.common.tbdstring import TBDString
 from snakemake.io import is_flagged
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..errors import Fault, PlanError
 from ..plan.declared import Candidate, Catalogue, Resolution, resolve
-from ..plan.model import Attempt, Edge, Task, label
-from ..plan.resources import RELEVANT
+from ..plan.model import Attempt, Deferred, Edge, Task, label
 from ..plan.step import StepSpec
 from .command import JobCommand
-
-_HUGE_MB = 10**9
-"""An input size at which a default that has an upper bound has reached it."""
-
+from .content import content
+from .resources import BadResourcesError, NotYetError, evaluated
 
 DECLARATION = "slurm_dependency"
 """The resource that declares dependencies."""
-
-
-class NotYetError(Exception):
-    """A job's resources are known only when its input exists."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +30,24 @@ class Reading:
 
     tasks: tuple[Task, ...]
     """What can be submitted now."""
-    deferred: tuple[str, ...]
-    """A reason for each job that cannot be planned yet."""
+    deferred: tuple[Deferred, ...]
+    """One for each job that cannot be planned yet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """What a reading is to describe."""
+
+    folder: str
+    """Of the run."""
+    ready: Collection[Any]
+    """Jobs whose inputs exist, as Snakemake's scheduler found; they are never deferred."""
+    known: Callable[[str], bool]
+    """Whether a task of this key has been submitted; those are not described again."""
+    in_flight: Callable[[str], bool]
+    """Whether it has not ended yet either: it is waited for even where Snakemake finds its files in place."""
+    detached: bool = False
+    """No head will be there: local rules are tasks like any other, and temporary files go without it."""
 
 
 def task_key(job: Any) -> str:
@@ -56,34 +63,34 @@ def job_label(job: Any) -> str:
     return label(_name(job), _wildcards(job))
 
 
-def read_dag(
-    workflow: Any, command: JobCommand, folder: str, ready: Collection[Any], known: Callable[[str], bool]
-) -> Reading:
+def read_dag(workflow: Any, command: JobCommand, scope: Scope) -> Reading:
     """Everything in the DAG that needs to run and can be planned now.
 
     Args:
         workflow: Snakemake's workflow object; its `dag` is read.
         command: builds the command lines.
-        folder: of the run.
-        ready: jobs whose inputs exist, as Snakemake's scheduler found; they are never deferred.
-        known: whether a task of this key has been submitted; those are not described again.
+        scope: what to describe.
 
     Raises:
-        PlanError: resources that cannot be evaluated although the inputs exist; all of them.
+        PlanError: resources that cannot be evaluated although the inputs exist, and what needs a head that will not be
+            there; all of them.
     """
-    return _Reader(workflow, command, folder, ready, known).read()
+    return _Reader(workflow, command, scope).read()
 
 
 class _Reader:
-    def __init__(
-        self, workflow: Any, command: JobCommand, folder: str, ready: Collection[Any], known: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, workflow: Any, command: JobCommand, scope: Scope) -> None:
         self._workflow, self._dag = workflow, workflow.dag
-        self._command, self._folder, self._known = command, folder, known
-        self._ready = set(ready)
+        self._command, self._scope = command, scope
+        self._ready = set(scope.ready)
         self._keys: dict[Any, str] = {}
         self._faults: list[Fault] = []
-        self._deferred: dict[Any, str] = {}
+        self._deferred: dict[Any, Deferred] = {}
+        self._checkpoints = {
+            self._unit(job)
+            for job in self._dag.checkpoint_jobs
+            if self._dag.needrun(job) and not self._dag.finished(job)
+        }
 
     def read(self) -> Reading:
         before = {unit: self._before(unit) for unit in self._units()}
@@ -92,20 +99,25 @@ class _Reader:
             before[unit] = tuple(dict.fromkeys((*before[unit], *self._by_keys(resolution.edges, before))))
         tasks = []
         for job in self._in_order(before):
-            reason = self._reason_to_defer(job, before[job])
-            if reason is None and not self._known(self._key(job)):
+            deferred = self._deferral(job, before[job])
+            if deferred is None and not self._scope.known(self._key(job)) and not _does_nothing(job):
                 try:
                     tasks.append(self._task(job, declared.get(job, Resolution())))
                 except NotYetError as not_yet:
-                    reason = str(not_yet)
-            if reason is not None:
-                self._deferred[job] = reason
+                    deferred = Deferred(str(not_yet), frozenset(map(self._key, before[job])))
+            if deferred is not None:
+                self._deferred[job] = deferred
+                self._check_that_it_comes(job, deferred)
         if self._faults:
             raise PlanError(self._faults)
-        return Reading(
-            tasks=tuple(tasks),
-            deferred=tuple(why for job, why in self._deferred.items() if not job.is_local),
-        )
+        shown = [one for job, one in self._deferred.items() if self._scope.detached or not job.is_local]
+        return Reading(tasks=tuple(tasks), deferred=tuple(shown))
+
+    def _check_that_it_comes(self, job: Any, deferred: Deferred) -> None:
+        if self._scope.detached and not deferred.awaits:
+            remedy = "leave out --kempner-detach"
+            what = f"cannot be queued now, and needs a head process later: {deferred.why}"
+            self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy))
 
     def _key(self, job: Any) -> str:
         if job not in self._keys:
@@ -129,13 +141,22 @@ class _Reader:
 
     def _before(self, unit: Any) -> tuple[Any, ...]:
         """What has to end before a unit may start: edges of the DAG, never file names."""
-        found = (
-            self._unit(dependency)
+        found = {
+            self._unit(dependency): None
             for member in _members(unit)
             for dependency in self._dag.dependencies[member]
-            if self._dag.needrun(dependency) and not self._dag.finished(dependency)
-        )
-        return tuple(dict.fromkeys(one for one in found if one != unit))
+            if self._is_open(dependency)
+        }
+        found.pop(unit, None)
+        if self._scope.detached:  # what only collects files is not in the queue; what it waits for is
+            for one in [one for one in found if _does_nothing(one)]:
+                del found[one]
+                found |= dict.fromkeys(self._before(one))
+        return tuple(found)
+
+    def _is_open(self, job: Any) -> bool:
+        wanted = self._dag.needrun(job) and not self._dag.finished(job)
+        return wanted or self._scope.in_flight(self._key(self._unit(job)))
 
     def _by_keys(self, edges: Iterable[Edge], units: Iterable[Any]) -> Iterator[Any]:
         keys = {edge.on for edge in edges}
@@ -184,22 +205,22 @@ class _Reader:
 
     # --- what cannot be planned yet -----------------------------------------------------------------------------
 
-    def _reason_to_defer(self, job: Any, before: tuple[Any, ...]) -> str | None:  # noqa: PLR0911 - one per reason
+    def _deferral(self, job: Any, before: tuple[Any, ...]) -> Deferred | None:  # noqa: PLR0911 - one per reason
         name = _name(job)
-        if job.is_local:
-            return f"local rule {name} runs in the head process first"
+        if job.is_local and not self._scope.detached:
+            return Deferred(f"local rule {name} runs in the head process first")
         for one in before:
-            if one.is_checkpoint and job not in self._ready:
-                return f"checkpoint {_name(one)} decides what follows"
             if one in self._deferred:
                 return self._deferred[one]
+            if one in self._checkpoints and job not in self._ready:
+                return Deferred(f"checkpoint {_name(one)} decides what follows", frozenset({self._key(one)}))
         if job in self._ready:
             return None
         for member in _members(job):
             if member.has_unfinished_queue_input():
-                return f"{name} reads from a queue that is not finished"
+                return Deferred(f"{name} reads from a queue that is not finished")
             if self._head_fetches_storage and any(file.is_storage for file in member.input):
-                return f"input of {name} is fetched from storage by the head process"
+                return Deferred(f"input of {name} is fetched from storage by the head process")
         return None
 
     @property
@@ -235,10 +256,12 @@ class _Reader:
             folders=tuple(
                 str(file) for member in _members(job) for file in member.output if is_flagged(file, "directory")
             ),
+            content=content(_members(job), self._workflow.persistence),
         )
 
     def _attempt(self, job: Any, number: int, unneeded: tuple[str, ...]) -> Attempt:
         resources = self._resources(job)
+        folder = self._scope.folder
         threads = int(resources.pop("_cores", 1))
         return Attempt(
             number=number,
@@ -248,16 +271,43 @@ class _Reader:
                 task=job_label(job),
                 attempt=number,
                 folder=os.getcwd(),
-                records=f"{self._folder}/ended",
+                records=f"{folder}/ended",
                 targets=tuple((spec.rulename, dict(spec.wildcards_dict)) for spec in job.get_target_spec()),
                 arguments=self._command.arguments(job, threads, number, unneeded),
                 config=self._command.config,
                 wait_for=tuple(str(file) for file in job.get_wait_for_files()) if self._shared_files else (),
                 outputs=tuple(self._outputs_to_verify(job, set(unneeded))),
-                checkpoints=f"{os.path.dirname(self._folder)}/checkpoints/{self._key(job)}",
+                checkpoints=f"{os.path.dirname(folder)}/checkpoints/{self._key(job)}",
+                mark=self._mark(job) if self._scope.detached else "",
+                temp_inputs=tuple(self._temp_inputs(job)) if self._scope.detached else (),
                 latency_wait=self._workflow.execution_settings.latency_wait,
             ),
         )
+
+    def _mark(self, unit: Any) -> str:
+        return f"{self._scope.folder}/succeeded/{self._key(unit)}"
+
+    def _temp_inputs(self, unit: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Temporary files that the unit reads, with the marks of all that are known to read them.
+
+        What a checkpoint may bring does not count, as in Snakemake itself.
+        """
+        if self._workflow.storage_settings.notemp:
+            return
+        for member in _members(unit):
+            for source, files in self._dag.dependencies[member].items():
+                if self._unit(source) != unit:
+                    for file in source.output:
+                        if file in files and self._is_passing(file):
+                            readers = {
+                                self._unit(job): None
+                                for job, read in self._dag.depending[source].items()
+                                if file in read and self._is_open(job)
+                            }
+                            yield str(file), tuple(map(self._mark, readers))
+
+    def _is_passing(self, file: Any) -> bool:
+        return is_flagged(file, "temp") and not file.is_storage and file not in self._dag.derived_targetfiles
 
     @property
     def _shared_files(self) -> bool:
@@ -275,63 +325,12 @@ class _Reader:
                     yield str(file)
 
     def _resources(self, job: Any) -> dict[str, Any]:
-        try:
-            resources = dict(job.resources.items())
-        except Exception as error:  # noqa: BLE001 - a function of the workflow may raise anything
-            if job not in self._ready and _lacks_input(job):
-                raise NotYetError(f"resources of {_name(job)} are known only when its input exists") from None
-            self._faults.append(
-                Fault(where=job_label(job), what=f"its resources cannot be evaluated: {_message(error)}")
-            )
-            return {}
-        for name in [name for name, value in resources.items() if isinstance(value, TBDString)]:
-            del resources[name]
-            if name in RELEVANT:
-                self._resolve_unknown(job, name, resources)
-        return {name: value for name, value in resources.items() if isinstance(value, (int, str))}
-
-    def _resolve_unknown(self, job: Any, name: str, resources: dict[str, Any]) -> None:
-        """A default that depends on the size of an input that does not exist yet is asked for at its upper bound.
-
-        Snakemake's own default for memory, `min(max(2*input.size_mb, 1000), 8000)`, must not keep a task out of the
-        queue. A rule's own resource, or a default without a bound, does.
-        """
-        bounds = [self._bound_of_default(member) for member in _members(job)] if name in _MEMORY else [None]
-        known = [bound for bound in bounds if bound is not None]
-        if len(known) < len(bounds):
-            raise NotYetError(f"resource {name} of {_name(job)} is known only when its input exists")
-        resources["mem_mb"] = sum(known)
-
-    def _bound_of_default(self, job: Any) -> int | None:
         defaults = self._workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
-        function = _function(job.rule.resources.get("mem_mb"))
-        if function is None or function is not _function(defaults.get("mem_mb")):
-            return None
-        known = {"threads": 1, "rulename": job.rule.name, "async_run": None}
-        accepted = {name: value for name, value in known.items() if name in inspect.signature(function).parameters}
-        value = function(job.wildcards, input=_HugeInput(), attempt=job.attempt, **accepted)
-        return value if isinstance(value, int) and value < _HUGE_MB else None
-
-
-_MEMORY = ("mem", "mem_mb", "mem_mib")
-
-
-class _HugeInput(tuple[()]):
-    """Stands for input files of a size that no bound survives."""
-
-    __slots__ = ()
-
-    size_mb = _HUGE_MB
-    size_gb = _HUGE_MB // 1000
-
-    def __bool__(self) -> bool:
-        return True
-
-
-def _function(resource: Any) -> Any:
-    """The function behind a resource, if there is one; Snakemake wraps it anew with each copy of a rule's resources."""
-    evaluator = getattr(resource, "_evaluator", resource)
-    return inspect.unwrap(evaluator) if callable(evaluator) else None
+        try:
+            return evaluated(job, defaults, is_ready=job in self._ready)
+        except BadResourcesError as error:
+            self._faults.append(Fault(where=job_label(job), what=f"its resources cannot be evaluated: {error}"))
+            return {}
 
 
 def _members(job: Any) -> Iterable[Any]:
@@ -346,9 +345,6 @@ def _wildcards(job: Any) -> dict[str, str]:
     return {} if job.is_group() else {name: str(value) for name, value in job.wildcards_dict.items()}
 
 
-def _lacks_input(job: Any) -> bool:
-    return any(not os.path.lexists(str(file)) for file in job.input)
-
-
-def _message(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _does_nothing(job: Any) -> bool:
+    """A rule without a command (`rule all`): it only collects files."""
+    return bool(not job.is_group() and job.is_norun)

@@ -40,3 +40,8 @@ def finish_as_not_needed(workflow: Any, job: Any) -> None:
             if dependant.is_norun:
                 dependant.input = type(dependant.input)([file for file in dependant.input if str(file) not in files])
     workflow.scheduler.finish_callback(job)
+
+
+def run_local_rules_as_jobs(workflow: Any) -> None:
+    """Where no head is left to run them, local rules are jobs like any other; what has no command stays local."""
+    workflow.is_local = lambda rule: workflow.local_exec or (rule.group is None and rule.norun)

@@ -39,5 +39,11 @@ def guard_script(python: str, folder: str) -> str:
     return f"#!/bin/bash\n# guard: acts on the first failure of the run\nexec {command}\n"
 
 
-def gate_script(label: str) -> str:
-    return f"#!/bin/bash\n# gate: one attempt of {_one_line(label)} has succeeded\nexit 0\n"
+def continuation_script(python: str, folder: str, kind: str) -> str:
+    """The script of a job that goes on with the run in the folder, as a continuation or as its closing job."""
+    command = f"{shlex.quote(python)} -m snakemake_executor_plugin_kempner.closing {kind} {shlex.quote(folder)}"
+    return f"#!/bin/bash\n# {kind}: goes on with the run without its head process\nexec {command}\n"
+
+
+def gate_script(means: str) -> str:
+    return f"#!/bin/bash\n# gate: {_one_line(means)}\nexit 0\n"

@@ -48,6 +48,8 @@ class Task:
     """Declared outputs that are folders."""
     not_needed: str = ""
     """Why nothing has to be submitted for it; empty when something has to."""
+    content: Mapping[str, str] = field(default_factory=dict)
+    """Digests of what it runs on (code, parameters, inputs): a later run sees what has changed since."""
 
     @property
     def is_handler(self) -> bool:
@@ -70,6 +72,15 @@ def label(name: str, wildcards: Mapping[str, str]) -> str:
     return f"{name}[{inside}]" if inside else name
 
 
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Something that cannot be planned yet."""
+
+    why: str
+    awaits: frozenset[str] = frozenset()
+    """Keys of the tasks that have to succeed first; none when it waits for the head process itself."""
+
+
 class Kind(Enum):
     """What a submission is for."""
 
@@ -79,6 +90,10 @@ class Kind(Enum):
     """Does nothing; stands for "one attempt of the task has succeeded" as a single job id."""
     GUARD = "guard"
     """Acts on the first failure when no head lives: takes out of the queue what is not to start any more."""
+    CONTINUATION = "continuation"
+    """Plans and submits what could not be planned before, when what it waited for has succeeded."""
+    CLOSING = "closing"
+    """The last job of a run that nobody watches: runs the hooks, tidies up, and ends as the run has ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +123,9 @@ class Submission:
     spared: bool = False
     """Declared to follow a failure, so it stays in the queue when the run stops for one."""
 
+    content: Mapping[str, str] = field(default_factory=dict)
+    """Of the task."""
+
     def log_path(self, job_id: str) -> str:
         folder, slash, name = self.log.rpartition("/")
         return folder + slash + name.replace("%j", job_id)
@@ -120,6 +138,13 @@ class Plan:
     submissions: tuple[Submission, ...]
     notices: tuple[str, ...] = ()
     """What was decided for the user and is worth saying once."""
+    closing_waits_for: Expression | None = None
+    """What the closing job of an earlier plan of the run has to wait for from now on."""
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """Keys of the tasks that it submits."""
+        return frozenset(one.ref.task for one in self.submissions if one.kind is Kind.TASK)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +169,12 @@ class Policy:
     """Number of the plan's first submission; later plans of a run go on counting."""
     standing: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
     """Tasks of earlier plans of this run that have not ended: their attempts that have not ended."""
+    detached: bool = False
+    """No head will be there: a closing job is queued behind everything, and a continuation where one is needed."""
+    closing: Ref | None = None
+    """The closing job of an earlier plan, when it still waits in the queue."""
+    closing_options: tuple[str, ...] = ()
+    """More options of sbatch for the closing job."""
 
     @property
     def needs_guard(self) -> bool:

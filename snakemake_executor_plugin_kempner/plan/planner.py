@@ -7,23 +7,32 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import count
 
 from ..errors import Fault, PlanError
-from .dependency import AnyOf, DependencyType, Expression, Ref, Term, all_of
-from .jobscript import gate_script, guard_script, task_script
-from .model import Attempt, Edge, Kind, Plan, Policy, Submission, Task
+from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
+from .jobscript import continuation_script, gate_script, guard_script, task_script
+from .model import Attempt, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
 
 _NAME_LENGTH = 60
-_TINY_MEMORY_MB = {Kind.GATE: 50, Kind.GUARD: 300}
-GUARD = "guard"
-"""Stands for a task's key in the reference of a guard."""
+_LIMITS = {
+    Kind.GATE: ("--time=5", "--mem=50M"),
+    Kind.GUARD: ("--time=5", "--mem=300M"),
+    # Snakemake with the whole workflow, as in the head process.
+    Kind.CONTINUATION: ("--time=60", "--mem=2000M"),
+    Kind.CLOSING: ("--time=60", "--mem=2000M"),
+}
+"""What a job of ours asks for."""
+_SPARED = frozenset({Kind.GATE, Kind.GUARD, Kind.CLOSING})
+"""What stays in the queue when the run stops for a failure."""
+_MAIL = ("--mail-type", "--mail-user")
 
 
-def make_plan(tasks: Sequence[Task], policy: Policy) -> Plan:
+def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred] = ()) -> Plan:
     """Every submission that the tasks need, in an order that Slurm accepts.
 
     Args:
         tasks: what is to be submitted now. An edge may lead to a task of this sequence or of `policy.standing`.
         policy: what holds for the whole run.
+        deferred: what cannot be planned yet; it awaits tasks of this sequence or of `policy.standing`.
 
     Raises:
         PlanError: with all faults of all tasks, when there is one.
@@ -39,7 +48,12 @@ def make_plan(tasks: Sequence[Task], policy: Policy) -> Plan:
         planner.add(task)
     if policy.needs_guard:
         planner.add_guard(ordered)
-    return Plan(submissions=tuple(planner.submissions), notices=_notices(tasks, options))
+    closing_waits_for = planner.add_closing(deferred) if policy.detached else None
+    return Plan(
+        submissions=tuple(planner.submissions),
+        notices=_notices(tasks, options),
+        closing_waits_for=closing_waits_for,
+    )
 
 
 def _options(task: Task, attempt: Attempt) -> Options:
@@ -137,6 +151,7 @@ class _Planner:
             attempts=len(task.attempts),
             edges=task.edges,
             spared=task.may_follow_failure,
+            content=task.content,
         )
 
     def _waits_for(self, task: Task, earlier: Sequence[Ref]) -> Expression | None:
@@ -168,7 +183,8 @@ class _Planner:
             label = self._labels.get(key, key)
             any_attempt = AnyOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in refs))
             condition = (any_attempt, f"one of {len(refs)} attempts of {label} has succeeded")
-            self._gates[key] = self._add_tiny(Kind.GATE, Ref(key, 0), label, gate_script(label), condition)
+            script = gate_script(f"one attempt of {label} has succeeded")
+            self._gates[key] = self._add_tiny(Kind.GATE, Ref(key, 0), label, script, condition)
         return self._gates[key]
 
     def add_guard(self, tasks: Sequence[Task]) -> None:
@@ -188,30 +204,81 @@ class _Planner:
                 ref = refs[0] if len(refs) == 1 else self._gate(task.key, refs)
                 terms.append(Term(type=DependencyType.AFTERNOTOK, on=ref))
         if terms:
-            ref = Ref(GUARD, self.policy.first_number)
+            ref = Ref(Kind.GUARD.value, self.policy.first_number)
             script = guard_script(self.policy.python, self.policy.folder)
-            self._add_tiny(Kind.GUARD, ref, GUARD, script, (AnyOf(tuple(terms)), "something has failed"))
+            self._add_tiny(Kind.GUARD, ref, Kind.GUARD.value, script, (AnyOf(tuple(terms)), "something has failed"))
 
-    def _add_tiny(self, kind: Kind, ref: Ref, label: str, script: str, condition: tuple[AnyOf, str]) -> Ref:
+    def add_closing(self, deferred: Sequence[Deferred]) -> Expression | None:
+        """Queue what goes on with the run when no head lives.
+
+        A continuation waits for what decides over something that cannot be planned yet; a single one, so that two never
+        meet. The closing job waits for every job of the run, however it ends.
+
+        Returns:
+            What the closing job of an earlier plan has to wait for, when there is one and no other was made.
+        """
+        number = self.policy.first_number
+        waits_for_any = tuple(dict.fromkeys(term for awaited in _sets(deferred) for term in self._once(awaited)))
+        ends = [ref for refs in self._attempts.values() for ref in refs]
+        if waits_for_any:
+            reached = (AnyOf(waits_for_any), "what cannot be planned yet can be")
+            ends.append(self._add_ours(Kind.CONTINUATION, number, reached))
+        condition = AllOf(tuple(Term(type=DependencyType.AFTERANY, on=ref) for ref in ends))
+        if not ends or (self.policy.closing is not None and not self.submissions):
+            return None
+        if self.policy.closing is not None:
+            return condition
+        self._add_ours(Kind.CLOSING, number, (condition, "everything has ended"))
+        return None
+
+    def _once(self, awaited: Sequence[str]) -> tuple[Term, ...]:
+        """Conditions one of which holds when all of these tasks have succeeded."""
+        if len(awaited) == 1:
+            return tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in self._attempts[awaited[0]])
+        refs = [self._attempts[key] for key in awaited]
+        each = [one[0] if len(one) == 1 else self._gate(key, one) for key, one in zip(awaited, refs, strict=True)]
+        words = f"{len(each)} tasks have succeeded that decide over something together"
+        condition = (AllOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in each)), words)
+        # Named after what it stands for, as a task's gate is named after the task.
+        ref = self._add_tiny(Kind.GATE, Ref("+".join(awaited), 0), f"{len(each)} tasks", gate_script(words), condition)
+        return (Term(type=DependencyType.AFTEROK, on=ref),)
+
+    def _add_ours(self, kind: Kind, number: int, condition: tuple[Expression, str]) -> Ref:
+        script = continuation_script(self.policy.python, self.policy.folder, kind.value)
+        return self._add_tiny(kind, Ref(kind.value, number), kind.value, script, condition)
+
+    def _add_tiny(self, kind: Kind, ref: Ref, label: str, script: str, condition: tuple[Expression, str]) -> Ref:
         """Add a job of ours that costs next to nothing; `condition` is what it waits for, and in words."""
         number = next(self._numbers)
         log = f"{self.policy.folder}/logs/{kind.value}s/{number}.%j.log"
-        limits = ("--time=5", f"--mem={_TINY_MEMORY_MB[kind]}M")
+        more: tuple[str, ...] = ()
+        if kind in (Kind.CONTINUATION, Kind.CLOSING):
+            log = f"{self.policy.folder}/{kind.value}.log"  # people look for it: without a number in its name
+        if kind is Kind.CLOSING:
+            more = (*self._mail(), *self.policy.closing_options)
         self.submissions.append(
             Submission(
                 ref=ref,
                 kind=kind,
                 label=label,
                 job_name=f"{kind.value}.{self.policy.run}.{number}",
-                options=(*self._common_options(log), *self._gate_place, *limits),
+                options=(*self._common_options(log), *self._gate_place, *_LIMITS[kind], *more),
                 script=script,
                 log=log,
                 waits_for=condition[0],
                 why=f"{kind.value}: {condition[1]}",
-                spared=True,
+                spared=kind in _SPARED,
             )
         )
         return ref
+
+    def _mail(self) -> tuple[str, ...]:
+        """Who asks for mail about a task wants to hear of the end of the run as well."""
+        for option in self.options.values():
+            mail = [one for one in option.arguments if one.partition("=")[0] in _MAIL]
+            if mail:
+                return ("--mail-type=END,FAIL", *(one for one in mail if not one.startswith("--mail-type")))
+        return ()
 
     def _cheapest_place(self) -> tuple[str, ...]:
         """Where gates run: with the first task that asks for no device, else like any task."""
@@ -227,6 +294,11 @@ class _Planner:
         folder, _, name = log.rpartition("/")
         pattern = f"{folder.replace('%', '%%')}/{name}"
         return (f"--chdir={self.policy.workdir}", f"--output={pattern}", "--open-mode=append", "--export=ALL", *kill)
+
+
+def _sets(deferred: Iterable[Deferred]) -> Iterable[tuple[str, ...]]:
+    """Distinct sets of tasks that something waits for, each sorted."""
+    return dict.fromkeys(tuple(sorted(one.awaits)) for one in deferred if one.awaits)
 
 
 def _why(task: Task, earlier: Sequence[Ref]) -> str:

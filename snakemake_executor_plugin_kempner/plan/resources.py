@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ..errors import Fault
+from ..errors import Fault, PlanError
 
 Value = int | str
 Resources = Mapping[str, Value]
@@ -208,7 +208,26 @@ def _megabytes(value: Value) -> str:
         raise BadValueError("takes MB, or a text like '16 GB'") from None
 
 
-def _extra(extra: Value | None, where: str, faults: list[Fault]) -> list[str]:
+SET_BY_PLANNER = (
+    "--chdir", "--output", "--open-mode", "--export", "--kill-on-invalid-dep", "--job-name", "--comment", "--dependency",
+)  # fmt: skip
+"""Options of a submission that do not come from the task's resources."""
+
+
+def extra_options(where: str, text: str) -> tuple[str, ...]:
+    """Options of sbatch that a person has written in one text.
+
+    Raises:
+        PlanError: it cannot be read, or sets what the plugin sets itself.
+    """
+    faults: list[Fault] = []
+    words = _extra(text, where, faults, what="it")
+    if faults:
+        raise PlanError(faults)
+    return tuple(words)
+
+
+def _extra(extra: Value | None, where: str, faults: list[Fault], what: str = "slurm_extra") -> list[str]:
     if not extra:
         return []
     try:
@@ -216,12 +235,12 @@ def _extra(extra: Value | None, where: str, faults: list[Fault]) -> list[str]:
         if len(words) == 1 and " " in words[0]:
             words = shlex.split(words[0])  # a second pair of quotes, as in "'--gres=gpu:1 --mail-type=END'"
     except ValueError as error:
-        faults.append(Fault(where=where, what=f"slurm_extra={extra!r} cannot be read: {error}"))
+        faults.append(Fault(where=where, what=f"{what}={extra!r} cannot be read: {error}"))
         return []
     faults += (
         Fault(
             where=where,
-            what=f"slurm_extra sets {word.split('=')[0]}, which the plugin sets itself",
+            what=f"{what} sets {word.split('=')[0]}, which the plugin sets itself",
             remedy="remove it there",
         )
         for word in words

@@ -36,6 +36,10 @@ class StepSpec:
     """Folder of the run, when its failure is the end of the run: the last attempt, without --keep-going."""
     checkpoints: str = ""
     """The task's own folder that outlives requeue, attempt and time limit: KEMPNER_CHECKPOINT_DIR."""
+    mark: str = ""
+    """File that says that the task has succeeded, in a run that nobody watches; empty otherwise."""
+    temp_inputs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Each temporary input, with the marks of all tasks that read it: with the last one it may go."""
     latency_wait: int = 5
     """Seconds to wait for a file that another node has written."""
     version: int = field(default=VERSION)
@@ -50,6 +54,7 @@ class StepSpec:
         if data.get("version") != VERSION:
             raise ValueError(f"step version {data.get('version')!r} is not {VERSION}: job and plugin do not match")
         data["targets"] = tuple((rule, dict(wildcards)) for rule, wildcards in data["targets"])
+        data["temp_inputs"] = tuple((path, tuple(marks)) for path, marks in data["temp_inputs"])
         for name in ("arguments", "wait_for", "outputs", "earlier_attempts"):
             data[name] = tuple(data[name])
         return cls(**data)

@@ -1,9 +1,10 @@
-"""What earlier runs of the same workflow have left in the queue, for a run that starts. Pure.
+"""What earlier processes have left, for one that goes on. Pure.
 
 A head that died has left jobs behind. The next run takes them over instead of submitting the same tasks a second time.
+A job that goes on with its own run takes over everything, also what has ended: that is how it learns of failures.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..plan.dependency import Ref
@@ -13,63 +14,98 @@ from ..slurm.states import JobState
 from .cutoff import cut_off
 from .ledger import Entry
 from .ledger import Record as LedgerRecord
+from .outcome import Job
+
+Names = Mapping[str, tuple[str, str]]
+"""Name and comment of each job. A number alone proves nothing: another cluster may count from 1 too."""
+Ended = Callable[[Entry], Record | None]
+"""The end of a job by its own account, where it came after the moment from which the new process knows the files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
-    """A task of an earlier run of which at least one attempt has not ended."""
+    """A task of an earlier process."""
 
     task: str
     label: str
-    jobs: Mapping[int, tuple[Submission, str]]
-    """Submission and job id, by number of the attempt."""
+    entries: tuple[Entry, ...]
+    """One per attempt, each with its job id."""
+    jobs: Mapping[int, Job]
+    """By number of the attempt."""
     records: Mapping[int, Record]
     """Attempts that have ended."""
     edges: tuple[Edge, ...]
     complete: bool
-    """All attempts have been submitted; else the head died in between."""
+    """All attempts have been submitted; else the process died in between."""
+    is_running: bool = False
+
+    @property
+    def has_succeeded(self) -> bool:
+        return any(record.state is JobState.SUCCEEDED for record in self.records.values())
 
 
 def left_in_queue(
-    ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names: Mapping[str, tuple[str, str]]
+    ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names: Names, ended: Ended = lambda _entry: None
 ) -> tuple[Left, ...]:
-    """Tasks of the ledgers that are still in the queue.
+    """Tasks of which an attempt is still in the queue, or has succeeded too late for the new process to have seen it.
 
     Args:
         ledgers: of earlier runs, oldest first; the last one that knows a task counts.
         queue: what Slurm says, by job id.
-        names: name and comment of each job. A number alone proves nothing: another cluster may count from 1 too.
+        names: what the jobs are called.
+        ended: ends that the new process has not seen.
     """
     found: dict[str, Left] = {}
-    ids = {name: job_id for job_id, both in names.items() for name in both if name}
     for ledger in ledgers:
         doomed = cut_off(ledger.entries, queue)
-        by_task: dict[str, list[Entry]] = {}
-        for entry in ledger.entries:
-            if entry.kind == Kind.TASK.value:
-                by_task.setdefault(entry.task, []).append(entry)
-        for task, entries in by_task.items():
-            known = [replace(entry, job_id=entry.job_id or ids.get(entry.job_name, "")) for entry in entries]
-            ours = [entry for entry in known if entry.job_name in names.get(entry.job_id, ())]
-            records = {entry.attempt: queue[entry.job_id] for entry in ours if entry.job_id in queue}
-            alive = any(_may_run(record) and record.job_id not in doomed for record in records.values())
-            if alive:
-                found[task] = _left(task, ours, records)
+        for task, entries in _by_task(ledger, names).items():
+            ours = [entry for entry in entries if entry.job_name in names.get(entry.job_id, ())]
+            seen = {entry.attempt: queue[entry.job_id] for entry in ours if entry.job_id in queue}
+            late = {entry.attempt: record for entry in entries if (record := ended(entry)) is not None}
+            well = any(record.state is JobState.SUCCEEDED for record in late.values())
+            alive = any(_may_run(record) and record.job_id not in doomed for record in seen.values())
+            if well:
+                found[task] = _left(entries, late)
+            elif alive:
+                over = {attempt: record for attempt, record in seen.items() if not _may_run(record)}
+                running = any(record.state is JobState.RUNNING for record in seen.values())
+                found[task] = replace(_left(ours, over), is_running=running)
     return tuple(found.values())
+
+
+def all_of_run(ledger: LedgerRecord, names: Names) -> tuple[Left, ...]:
+    """Every task of a run, whatever has become of it."""
+    return tuple(_left(entries, {}) for entries in _by_task(ledger, names).values())
+
+
+def _by_task(ledger: LedgerRecord, names: Names) -> dict[str, list[Entry]]:
+    """Submissions of each task, with the job ids of those whose answer was lost; without those never carried out."""
+    ids = {name: job_id for job_id, both in names.items() for name in both if name}
+    found: dict[str, dict[int, Entry]] = {}
+    for entry in ledger.of_kind(Kind.TASK):
+        known = replace(entry, job_id=entry.job_id or ids.get(entry.job_name, ""))
+        if known.job_id:
+            found.setdefault(entry.task, {})[entry.attempt] = known  # the last one counts
+    return {task: list(attempts.values()) for task, attempts in found.items()}
 
 
 def _may_run(record: Record) -> bool:
     return not record.state.is_final and record.state is not JobState.UNKNOWN and not record.never
 
 
-def _left(task: str, entries: list[Entry], records: Mapping[int, Record]) -> Left:
+def _left(entries: list[Entry], records: Mapping[int, Record]) -> Left:
+    first = entries[0]
     return Left(
-        task=task,
-        label=entries[0].label,
-        jobs={entry.attempt: (_submission(entry), entry.job_id) for entry in entries},
-        records={attempt: record for attempt, record in records.items() if not _may_run(record)},
-        edges=entries[0].edges,
-        complete=len(entries) == entries[0].attempts,
+        task=first.task,
+        label=first.label,
+        entries=tuple(entries),
+        jobs={
+            entry.attempt: Job(submission=_submission(entry), job_id=entry.job_id, folder=entry.folder)
+            for entry in entries
+        },
+        records=records,
+        edges=first.edges,
+        complete=len(entries) == first.attempts,
     )
 
 
@@ -84,13 +120,3 @@ def _submission(entry: Entry) -> Submission:
         log=entry.log,
         spared=entry.spared,
     )
-
-
-def counted(left: Iterable[Left], queue: Mapping[str, Record]) -> Iterator[tuple[str, int]]:
-    """How many of the tasks run and how many wait."""
-    states = [
-        any(queue[job_id].state is JobState.RUNNING for _, job_id in one.jobs.values() if job_id in queue)
-        for one in left
-    ]
-    yield "running", sum(states)
-    yield "waiting", len(states) - sum(states)

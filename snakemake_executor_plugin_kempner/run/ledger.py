@@ -5,15 +5,16 @@ an id is a submission whose answer was lost; it can be looked up in Slurm by its
 """
 
 import json
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import LedgerError
 from ..plan.dependency import DependencyType
-from ..plan.model import Edge
+from ..plan.model import Edge, Kind
 
 VERSION = 1
 
@@ -24,7 +25,7 @@ class Ledger:
     Args:
         folder: of the run.
         warn: is told when something cannot be written that the run does not depend on.
-        header: the first line.
+        header: the first line; without it, the ledger of the folder is continued.
 
     Raises:
         LedgerError: an intent or its answer cannot be written (full disk, no permission), so nothing may be submitted.
@@ -33,7 +34,10 @@ class Ledger:
     def __init__(self, folder: Path, warn: Callable[[str], None] = print, **header: Any) -> None:
         self.path = folder / "ledger.jsonl"
         self._warn, self._warned = warn, False
-        self._write({"version": VERSION, **header})
+        if header or not self.path.exists():
+            self._write({"version": VERSION, **header})
+        else:
+            self._mend()
 
     def intend(self, job_name: str, **what: Any) -> None:
         self._write({"intent": job_name, **what})
@@ -41,14 +45,45 @@ class Ledger:
     def submitted(self, job_name: str, job_id: str) -> None:
         self._write({"submitted": job_name, "job_id": job_id})
 
+    def adopted(self, entry: "Entry") -> None:
+        """A submission of an earlier run is part of this one from now on."""
+        self.intend(
+            entry.job_name,
+            kind=entry.kind,
+            task=entry.task,
+            label=entry.label,
+            attempt=entry.attempt,
+            attempts=entry.attempts,
+            options=entry.options,
+            log=entry.log,
+            edges=[(edge.on, edge.type, edge.declared) for edge in entry.edges],
+            spared=entry.spared,
+            content=dict(entry.content),
+            folder=entry.folder,
+        )
+        self.submitted(entry.job_name, entry.job_id)
+
     def ended(self, job_id: str, **how: Any) -> None:
         self._note({"ended": job_id, **how})
 
     def cancelled(self, job_ids: Iterable[str]) -> None:
         self._note({"cancelled": sorted(job_ids)})
 
+    def hook(self, name: str) -> None:
+        """A hook of the workflow is about to run. Written before, so that it never runs twice."""
+        self._write({"hook": name})
+
     def close(self) -> None:
         self._note({"closed": True})
+
+    def _mend(self) -> None:
+        """A torn last line, of a process that was killed while it wrote, must not swallow the next one."""
+        try:
+            with self.path.open("rb+") as file:
+                if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+                    file.write(b"\n")
+        except OSError as error:
+            raise LedgerError(f"The record of this run cannot be written to {self.path}: {error.strerror}") from error
 
     def _note(self, entry: dict[str, Any]) -> None:
         """Write what Slurm knows as well: when it cannot be written, the run goes on, and the user is told once."""
@@ -96,6 +131,10 @@ class Entry:
     job_name: str
     job_id: str
     """Empty when the head died between the intent and the answer: the job may be in the queue under its name."""
+    folder: str
+    """Of the run that submitted it; its records lie there."""
+    content: Mapping[str, str]
+    """Digests of what the task runs on."""
 
     @property
     def dependency(self) -> str:
@@ -112,7 +151,20 @@ class Record:
     entries: tuple[Entry, ...]
     """Submissions, intended or made, in order."""
     closed: bool
-    """The run ended with nothing left in the queue."""
+    """The run ended with nothing left in the queue, or another run has taken over what was left."""
+    folder: Path
+    """Of the run."""
+    hooks: frozenset[str] = frozenset()
+    """Hooks that have been run."""
+    noted: frozenset[str] = frozenset()
+    """Ids of jobs whose end a head has seen."""
+
+    @property
+    def run(self) -> str:
+        return self.folder.name
+
+    def of_kind(self, kind: Kind) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.kind == kind.value)
 
 
 def read_ledger(folder: Path) -> Record:
@@ -149,11 +201,16 @@ def read_ledger(folder: Path) -> Record:
                 log=entry["log"],
                 job_name=entry["intent"],
                 job_id=ids.get(entry["intent"], ""),
+                folder=entry.get("folder", str(folder)),
+                content=entry.get("content", {}),
             )
             for entry in entries
             if "intent" in entry
         ),
-        closed="closed" in entries[-1],
+        closed=any("closed" in entry for entry in entries),
+        folder=folder,
+        hooks=frozenset(entry["hook"] for entry in entries if "hook" in entry),
+        noted=frozenset(entry["ended"] for entry in entries if "ended" in entry),
     )
 
 

@@ -1,14 +1,13 @@
 """A run while its head lives: what was submitted, what became of it, what a change means for a task."""
 
-import json
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SlurmError
-from ..plan.dependency import DependencyType, Ref
-from ..plan.model import Kind, Plan, Policy, Task
+from ..plan.dependency import Ref
+from ..plan.model import Deferred, Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
 from ..slurm.client import Slurm
 from ..slurm.parse import Record
@@ -20,6 +19,7 @@ from .outcome import (
     AttemptFailed,
     Job,
     Outcome,
+    RuleJobs,
     TaskEnded,
     TaskEvent,
     TaskRequeued,
@@ -27,23 +27,14 @@ from .outcome import (
     TaskStuck,
     decided_by,
 )
+from .records import step_record
 from .submit import Clock, Submitter
+from .tasks import Tasks, TaskState
 from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
 
-
-@dataclass(kw_only=True)
-class _TaskState:
-    task: Task
-    jobs: dict[int, Job] = field(default_factory=dict)
-    """By number of the attempt."""
-    records: dict[int, Record] = field(default_factory=dict)
-    ended: TaskEnded | None = None
-    complete: bool = True
-    """All attempts have been submitted."""
-
-    @property
-    def open_attempts(self) -> list[int]:
-        return [number for number in self.jobs if number not in self.records]
+_OURS = frozenset({Kind.CONTINUATION.value, Kind.CLOSING.value})
+_FORGOTTEN = float("-inf")
+"""Since when a job is missing that Slurm does not know at the first look: it is not waited for any more."""
 
 
 class LiveRun:
@@ -63,19 +54,25 @@ class LiveRun:
         self.policy = policy
         self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
         self._submitter = Submitter(slurm, ledger, clock, logger)
-        self._tasks: dict[str, _TaskState] = {}
+        self._tasks = Tasks()
         self._ids: dict[Ref, str] = {}
         self._followed: dict[str, Followed] = {}
         self._spared: set[str] = set()
         self._doomed: set[str] = set()
         self._count = 0
+        self._helpers: dict[str, tuple[Ref, ...]] = {}
+        self._closing: Ref | None = None
         self._failed_queries = 0
         self._last_change = clock.now()
 
     # --- submitting ---------------------------------------------------------------------------------------------
 
-    def submit(self, tasks: Sequence[Task]) -> Plan:
+    def submit(self, tasks: Sequence[Task], deferred: Sequence[Deferred] = ()) -> Plan:
         """Plan and submit the tasks that are not known yet; those behind a failed task stay out.
+
+        Args:
+            tasks: each after those it waits for.
+            deferred: what cannot be planned yet, for a run that goes on without a head.
 
         Raises:
             PlanError: the workflow asks for something that cannot be submitted.
@@ -83,24 +80,37 @@ class LiveRun:
             LedgerError: nothing can be recorded, so nothing was submitted.
         """
         fresh = self._settle(tasks)
-        policy = replace(self.policy, standing=self._standing(), first_number=self._count + 1)
-        plan = make_plan(fresh, policy)
+        standing = {**self._tasks.standing(), **self._helpers}
+        policy = replace(self.policy, standing=standing, first_number=self._count + 1, closing=self._closing)
+        plan = make_plan(fresh, policy, self._open(deferred, {task.key for task in fresh}))
         make_folders(Path(policy.folder), [one.log for one in plan.submissions])
         ids = self._submitter.submit(plan, self._ids)
         self._count += len(plan.submissions)
         self._ids |= ids
         for task in fresh:
-            before = self._tasks.get(task.key, _TaskState(task=task))
-            self._tasks[task.key] = _TaskState(task=task, jobs=before.jobs, records=before.records)
+            before = self._tasks.get(task.key, TaskState(task=task))
+            self._tasks[task.key] = TaskState(task=task, jobs=before.jobs, records=before.records)
         for submission in plan.submissions:
-            job = Job(submission=submission, job_id=ids[submission.ref])
+            job = Job(submission=submission, job_id=ids[submission.ref], folder=policy.folder)
             self._followed[job.job_id] = Followed(ref=submission.ref, job_id=job.job_id)
             if submission.spared:
                 self._spared.add(job.job_id)
             if submission.kind is Kind.TASK:
                 self._tasks[submission.ref.task].jobs[submission.ref.attempt] = job
         self._last_change = self._clock.now()
+        if plan.closing_waits_for is not None and self._closing is not None:
+            self._submitter.put_off(self._ids[self._closing], plan.closing_waits_for, self._ids)
         return plan
+
+    def _open(self, deferred: Sequence[Deferred], fresh: Collection[str]) -> list[Deferred]:
+        """What can still be decided: all that it awaits is in the queue, or has succeeded already."""
+        found = []
+        for one in deferred:
+            ends = {key: self._tasks[key].ended for key in one.awaits if key in self._tasks and key not in fresh}
+            gone = [ended for ended in ends.values() if ended and ended.outcome is not Outcome.SUCCEEDED]
+            if not gone:
+                found.append(replace(one, awaits=frozenset(key for key in one.awaits if not ends.get(key))))
+        return found
 
     def _settle(self, tasks: Sequence[Task]) -> list[Task]:
         """The new tasks with the edges that are not decided yet; those that are decided as a whole stay out.
@@ -126,29 +136,45 @@ class LiveRun:
                 fresh.append(replace(task, edges=tuple(open_edges), attempts=attempts))
             else:
                 ended = TaskEnded(task=task.key, label=task.label, outcome=decided, why=task.not_needed)
-                self._tasks[task.key] = _TaskState(task=task, ended=ended)
+                self._tasks[task.key] = TaskState(task=task, ended=ended)
         return fresh
 
-    def _standing(self) -> dict[str, tuple[Ref, ...]]:
-        return {
-            key: tuple(Ref(key, number) for number in state.open_attempts)
-            for key, state in self._tasks.items()
-            if state.ended is None
-        }
+    def adopt(self, left: Iterable[Left], *, own: bool = False) -> None:
+        """Go on with tasks that an earlier process has submitted, as if this one had.
 
-    def adopt(self, left: Iterable[Left]) -> None:
-        """Go on with tasks that an earlier run has left in the queue, as if this one had submitted them."""
+        Args:
+            left: the tasks.
+            own: they are in this run's ledger already.
+
+        Raises:
+            LedgerError: what was adopted cannot be recorded.
+        """
         for one in left:
-            task = Task(key=one.task, name=one.label, wildcards={}, attempts=(), edges=one.edges)
-            state = _TaskState(task=task, records=dict(one.records), complete=one.complete)
-            for attempt, (submission, job_id) in one.jobs.items():
-                state.jobs[attempt] = Job(submission=submission, job_id=job_id)
-                self._ids[submission.ref] = job_id
-                if attempt not in one.records:
-                    self._followed[job_id] = Followed(ref=submission.ref, job_id=job_id)
-                if submission.spared:
-                    self._spared.add(job_id)
-            self._tasks[one.task] = state
+            self._tasks[one.task] = TaskState.of(one)
+            if not own:
+                for entry in one.entries:
+                    self._ledger.adopted(entry)
+            for attempt, job in one.jobs.items():
+                self._ids[job.submission.ref] = job.job_id
+                if attempt not in one.records and not one.has_succeeded:
+                    since = _FORGOTTEN if own else None
+                    self._followed[job.job_id] = Followed(
+                        ref=job.submission.ref, job_id=job.job_id, missing_since=since
+                    )
+                if job.submission.spared:
+                    self._spared.add(job.job_id)
+
+    def go_on(self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None) -> None:
+        """Go on with a run that has no head.
+
+        Args:
+            helpers: jobs of ours that have not ended, this process's own among them: the end of the run waits for them.
+            submitted: how many submissions the run has had so far.
+            closing: which of the helpers is the closing job, when it still waits.
+        """
+        self._ids |= helpers
+        self._helpers = {ref.task: (ref,) for ref in helpers if ref != closing}
+        self._closing, self._count = closing, submitted
 
     # --- asking -------------------------------------------------------------------------------------------------
 
@@ -173,18 +199,36 @@ class LiveRun:
 
     def fallen(self, task: str) -> tuple[str, ...]:
         """Labels of the tasks that cannot run because this one has failed, directly or not."""
-        gone, labels = {task}, []
-        for key, state in self._tasks.items():  # in the order of planning: each after what it waits for
-            needs = (edge.on for edge in state.task.edges if edge.type is DependencyType.AFTEROK)
-            if key not in gone and any(on in gone for on in needs):
-                gone.add(key)
-                labels.append(state.task.label)
-        return tuple(labels)
+        return self._tasks.fallen(task)
 
     @property
     def open_jobs(self) -> tuple[str, ...]:
         """Ids of submissions that have not ended."""
         return tuple(self._followed)
+
+    @property
+    def was_answered(self) -> bool:
+        """Whether the last query was."""
+        return self._failed_queries == 0
+
+    @property
+    def open_tasks(self) -> int:
+        """How many tasks have not ended."""
+        return len(self._tasks.standing())
+
+    def overview(self) -> tuple[RuleJobs, ...]:
+        """Everything that has not ended, by rule, in the order of planning; the jobs that look after the run come last."""
+        ours = [
+            RuleJobs(rule=one.ref.task, job_ids=(one.job_id,))
+            for one in self._followed.values()
+            if one.ref.task in _OURS
+        ]
+        return (*self._tasks.by_rule(), *ours)
+
+    @property
+    def in_flight(self) -> Callable[[str], bool]:
+        """Whether a task of this key has been submitted and has not ended."""
+        return self._tasks.standing().__contains__
 
     @property
     def running(self) -> int:
@@ -233,17 +277,14 @@ class LiveRun:
     def _own_records(self, job_ids: Collection[str]) -> Iterator[Record]:
         """What the steps wrote down: the last source, where the controller has forgotten and nobody keeps accounts."""
         for job_id in job_ids:
-            path = Path(self.policy.folder) / "ended" / f"{job_id}.json"
-            try:
-                written = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            code = written.get("exit_code") if isinstance(written, dict) else None
-            if isinstance(code, int):
-                state = JobState.SUCCEEDED if code == 0 else JobState.FAILED
-                word = "COMPLETED" if code == 0 else "FAILED"
-                node = str(written.get("node", ""))
-                yield Record(job_id=job_id, state=state, word=word, exit_code=code, node=node)
+            job = self._job_of(self._followed[job_id].ref)
+            written = step_record(Path(job.folder if job else self.policy.folder), job_id)
+            if written is not None and (record := written.as_record()) is not None:
+                yield record
+
+    def _job_of(self, ref: Ref) -> Job | None:
+        state = self._tasks.get(ref.task)
+        return state.jobs.get(ref.attempt) if state else None
 
     def _note(self, event: Event) -> None:
         """Write down an end before any is judged: attempts of a task may have ended since the last look, in any order."""
@@ -259,10 +300,10 @@ class LiveRun:
             state.records[event.ref.attempt] = record
 
     def _meaning(self, event: Event) -> Iterator[TaskEvent]:
-        state = self._tasks.get(event.ref.task)
-        if state is None or event.ref.attempt not in state.jobs:
+        job = self._job_of(event.ref)
+        if job is None:
             return  # a gate, or a task that is submitted anew
-        job = state.jobs[event.ref.attempt]
+        state = self._tasks[event.ref.task]
         match event:
             case Started():
                 yield TaskStarted(task=event.ref.task, job=job, node=event.node)
@@ -273,7 +314,7 @@ class LiveRun:
             case Ended() if not state.ended:
                 yield from self._ended(state, event.ref.attempt, event.record)
 
-    def _ended(self, state: _TaskState, attempt: int, record: Record) -> Iterator[TaskEvent]:
+    def _ended(self, state: TaskState, attempt: int, record: Record) -> Iterator[TaskEvent]:
         job = state.jobs[attempt]
         outcome = self._outcome(state.task, job, record)
         later = [number for number in state.jobs if number > attempt]
@@ -295,7 +336,8 @@ class LiveRun:
     def _outcome(self, task: Task, job: Job, record: Record) -> Outcome:
         """What an end means. Accounting does not say why Slurm cancelled a job, so what it waited for is looked at."""
         outcome = Outcome.BLOCKED if record.never or job.job_id in self._doomed else OUTCOMES[record.state]
-        if outcome not in (Outcome.BLOCKED, Outcome.CANCELLED):
+        never_ran = outcome is Outcome.LOST and not record.node
+        if outcome not in (Outcome.BLOCKED, Outcome.CANCELLED) and not never_ran:
             return outcome
         fates = {
             decided_by(edge, state.ended.outcome)

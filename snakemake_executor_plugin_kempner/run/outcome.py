@@ -10,6 +10,8 @@ from ..plan.model import Edge, Submission
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 
+_SIGNALS = 128
+
 
 class Outcome(Enum):
     """What became of a task."""
@@ -37,6 +39,8 @@ class Job:
 
     submission: Submission
     job_id: str
+    folder: str = ""
+    """Of the run that submitted it; its records lie there."""
 
     @property
     def log(self) -> Path:
@@ -86,8 +90,28 @@ class TaskEnded:
     """The submission that decided it; None when nothing was submitted."""
     record: Record | None = None
 
+    @property
+    def files_are_tidy(self) -> bool:
+        """The job never ran, or ended by itself and has tidied up its outputs, as Snakemake does after a failure."""
+        if self.record is None or not self.record.node:
+            return True
+        # The step answers for a Snakemake that was killed with 128 and the signal's number, as shells do.
+        return self.record.exit_code is not None and self.record.exit_code <= _SIGNALS and not self.record.signal
+
 
 TaskEvent = TaskStarted | TaskRequeued | TaskStuck | AttemptFailed | TaskEnded
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleJobs:
+    """The jobs of one rule that have not ended, for an overview."""
+
+    rule: str
+    tasks: int = 0
+    """0 for a job of ours."""
+    job_ids: tuple[str, ...]
+    waits_for: tuple[str, ...] = ()
+    """Rules, each with the type of the dependency where it is not `afterok`."""
 
 
 OUTCOMES: Mapping[JobState, Outcome] = {

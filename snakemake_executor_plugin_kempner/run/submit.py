@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
-from ..plan.dependency import Ref, render
+from ..plan.dependency import Expression, Ref, render
 from ..plan.model import Plan, Submission
 from ..slurm.client import Slurm
 from .ledger import Ledger
@@ -81,6 +81,14 @@ class Submitter:
             raise
         return ids
 
+    def put_off(self, job_id: str, waits_for: Expression, known: Mapping[Ref, str]) -> None:
+        """Let a job that waits in the queue wait for something else. When Slurm refuses, the user is told, no more."""
+        dependency = render(waits_for, dict(known).__getitem__)
+        try:
+            self._slurm.depend(job_id, dependency)
+        except SlurmError as error:
+            self._logger.warning(f"Slurm job {job_id} could not be put off: {error}")
+
     def _check_parents(self, submission: Submission, job_id: Callable[[Ref], str]) -> None:
         """When submitting has taken so long that Slurm may have forgotten a parent, it must not be named."""
         if submission.waits_for is None or self._clock.now() - self._started < MEMORY:
@@ -112,6 +120,7 @@ class Submitter:
             attempts=submission.attempts,
             edges=[(edge.on, edge.type, edge.declared) for edge in submission.edges],
             spared=submission.spared,
+            content=dict(submission.content),
         )
         found = self._patiently(submission, options, job_id)
         self._ledger.submitted(submission.job_name, found)

@@ -26,11 +26,21 @@ class Slurm(Protocol):
     def find(self, job_name: str) -> tuple[str, ...]:
         """Ids of the user's jobs with exactly this name or comment, also of those that have ended, as far as Slurm knows."""
 
+    def names(self) -> Mapping[str, tuple[str, str]]:
+        """Name and comment of each of the user's jobs that the controller knows, by job id."""
+
     def queue(self) -> tuple[Record, ...]:
         """All of the user's jobs that the controller knows: waiting, running, and for a while those that ended."""
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         """What accounting knows of the jobs; empty on a cluster without accounting."""
+
+    def depend(self, job_id: str, dependency: str) -> None:
+        """Give a waiting job another dependency in place of the one it has.
+
+        Raises:
+            SlurmError: the job does not wait any more, or the controller did not answer.
+        """
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
         """Cancel jobs; those that have ended or are unknown are passed over."""
@@ -66,7 +76,7 @@ def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class SlurmCommands:
-    """Slurm through its commands: sbatch, squeue, sacct, scancel.
+    """Slurm through its commands: sbatch, squeue, sacct, scancel, scontrol.
 
     Args:
         extra_environment: variables that jobs need beside those of this process.
@@ -89,6 +99,13 @@ class SlurmCommands:
         queued = self._call(["squeue", "--me", "--noheader", "--states=all", "--format=%A|%j|%k"])
         rows = [line.strip().split("|", 2) for line in queued.splitlines() if line.count("|") >= 2]
         return {job_id: (name, comment) for job_id, name, comment in rows}
+
+    def runs(self, job_id: str) -> bool:
+        """Whether a job has not ended; without an answer nothing is known, and it may."""
+        try:
+            return any(record.job_id == job_id and not record.state.is_final for record in self.queue())
+        except SlurmError:
+            return True
 
     def queue(self) -> tuple[Record, ...]:
         argv = ["squeue", "--me", "--noheader", "--states=all", "--array", f"--Format={SQUEUE_FORMAT}"]
@@ -123,6 +140,9 @@ class SlurmCommands:
             return parse_usage(self._call(argv))
         except SlurmError:
             return Usage()
+
+    def depend(self, job_id: str, dependency: str) -> None:
+        self._call(["scontrol", "update", f"JobId={job_id}", f"Dependency={dependency}"])
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
         ids = sorted(job_ids)

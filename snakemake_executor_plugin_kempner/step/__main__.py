@@ -43,6 +43,9 @@ def main() -> int:
 
 
 def _run(spec: StepSpec) -> int:
+    if spec.mark and _read(spec.mark) == os.environ.get("SLURM_JOB_ID"):
+        print(f"kempner: {spec.task} had succeeded before Slurm put this job back into the queue.", file=sys.stderr)
+        return 0
     if spec.earlier_attempts and (cancelled := _cancelled_before(spec)):
         print(f"kempner: {spec.task}: {cancelled} was cancelled, so there is no further attempt.", file=sys.stderr)
         return 1
@@ -60,7 +63,46 @@ def _run(spec: StepSpec) -> int:
     if code == 0 and spec.checkpoints and not _signalled:
         # A later run of the same task starts anew; it must not resume what is finished.
         shutil.rmtree(spec.checkpoints, ignore_errors=True)
+    if code == 0 and spec.mark:
+        _leave_mark(spec.mark)
+        _remove_temporary(spec)
     return code
+
+
+def _leave_mark(path: str) -> None:
+    """Say that this task has succeeded. Written before the marks of others are looked at: the last one sees them all."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(os.environ.get("SLURM_JOB_ID", ""))
+    except OSError as error:  # the closing job tidies up
+        print(f"kempner: success cannot be marked in {path}: {error.strerror}", file=sys.stderr)
+
+
+def _remove_temporary(spec: StepSpec) -> None:
+    """Remove temporary inputs that every task which reads them has read."""
+    for path, marks in spec.temp_inputs:
+        if all(os.path.exists(mark) for mark in marks):
+            whole = os.path.join(spec.folder, path)
+            try:
+                if os.path.isdir(whole) and not os.path.islink(whole):
+                    shutil.rmtree(whole)
+                else:
+                    os.remove(whole)
+            except FileNotFoundError:  # another reader ended at the same moment
+                continue
+            except OSError as error:
+                print(f"kempner: temporary {path} cannot be removed: {error.strerror}", file=sys.stderr)
+            else:
+                print(f"Removing temporary output {path}.", file=sys.stderr)
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return None
 
 
 def _cancelled_before(spec: StepSpec) -> str:

@@ -37,4 +37,4 @@ def test_golden_scripts(golden: Golden) -> None:
         arguments=("--cores", "1", "--snakefile", "/flow/Snakefile"),
     )
     golden("script_of_a_task", task_script(POLICY, step))
-    golden("script_of_a_gate", gate_script("train"))
+    golden("script_of_a_gate", gate_script("one attempt of train has succeeded"))

@@ -295,7 +295,7 @@ def test_when_the_record_cannot_be_written_nothing_stays_submitted(tmp_path: Pat
 def test_a_run_whose_record_cannot_be_begun_submits_nothing(tmp_path: Path) -> None:
     (tmp_path / "ledger.jsonl").symlink_to("/dev/full")
     with pytest.raises(LedgerError):
-        Ledger(tmp_path)
+        Ledger(tmp_path, run="run1")
 
 
 # --- known gaps -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,80 @@
+"""A run begins, or one of its own jobs goes on with it."""
+
+import logging
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .errors import Fault, PlanError
+from .invocation import started
+from .plan.model import Policy, Task
+from .report import changed_message
+from .run.ledger import Ledger
+from .run.live import LiveRun
+from .run.opening import Found, cancel_tasks, changes, go_on
+from .run.outcome import TaskEvent
+from .run.submit import SystemClock
+from .slurm.client import Slurm
+
+
+def check_that_it_can_leave() -> None:
+    """A detached run goes on by the command that began it.
+
+    Raises:
+        PlanError: there is no such command.
+    """
+    if not started().is_command_line:
+        what = "--kempner-detach goes on by giving the same command again, and this is no 'snakemake' command"
+        raise PlanError([Fault(where="command line", what=f"{what}: {shlex.join(started().command)}")])
+
+
+def settle_changes(found: Found, tasks: Sequence[Task], slurm: Slurm | None, warn: Callable[[str], None]) -> Found:
+    """Say which tasks in the queue the workflow now describes otherwise, and what is left to go on with.
+
+    Args:
+        found: what earlier runs have left.
+        tasks: those of them that are wanted now, as the workflow describes them.
+        slurm: cancels what has changed, and what waits for it; None lets it go on as it is.
+        warn: gets one sentence per changed task.
+
+    Raises:
+        SlurmError: a changed task does not leave the queue.
+    """
+    left = {one.task: one for one in found.left}
+    changed = {task.key: words for task in tasks if (words := changes(task, left[task.key]))}
+    for key, words in changed.items():
+        warn(changed_message(left[key], words, is_replaced=slurm is not None))
+    return cancel_tasks(found, changed, slurm) if slurm is not None and changed else found
+
+
+def begin_run(policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger) -> LiveRun:
+    """A new run, with a ledger that holds what it takes over too.
+
+    Raises:
+        LedgerError: the ledger cannot be written.
+    """
+    ledger = Ledger(
+        Path(policy.folder),
+        logger.warning,
+        run=policy.run,
+        command=started().command,
+        started_in=started().folder,
+        workdir=os.getcwd(),
+        keep_going=policy.keep_going,
+        kill_on_invalid_dep=policy.kill_on_invalid_dep,
+    )
+    live = LiveRun(policy, slurm, ledger, SystemClock(), logger)
+    live.adopt(found.left)
+    return live
+
+
+def go_on_with_run(policy: Policy, slurm: Slurm, logger: logging.Logger) -> tuple[LiveRun, tuple[TaskEvent, ...]]:
+    """The run whose continuation or closing job this process is, and what has become of its tasks.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+        SlurmError: Slurm could not be asked.
+    """
+    live = LiveRun(policy, slurm, Ledger(Path(policy.folder), logger.warning), SystemClock(), logger)
+    return live, go_on(live, slurm, SystemClock())

@@ -1,0 +1,178 @@
+"""`python -m snakemake_executor_plugin_kempner.closing KIND FOLDER`: go on with the run in a folder, as a Slurm job.
+
+The command line that began the run is given to Snakemake once more, in this process. A continuation submits what could
+not be planned before. The closing job comes when everything has ended: it runs the hooks of the workflow, once, tidies
+up, and ends as the run has ended, so that mail about it is mail about the run.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from .errors import FolderInUse, KempnerError, SlurmUnreachable
+from .invocation import Continued, Leaving
+from .plan.model import Kind
+from .run.claim import Claim, this_process
+from .run.ledger import Entry, Ledger, Record, read_ledger
+from .run.opening import entries_in_queue
+from .run.records import step_record
+from .run.submit import SystemClock
+from .slurm.client import SlurmCommands
+
+_PATIENCE = 1800.0
+"""Seconds for which another job of the run, or a controller that does not answer, is waited for."""
+_PAUSE = 10.0
+T = TypeVar("T")
+
+
+def main() -> int:
+    kind, folder = Kind(sys.argv[1]), Path(sys.argv[2])
+    try:
+        return _Job(kind, folder).run()
+    except KempnerError as error:
+        print(f"kempner {kind.value}: {error}", file=sys.stderr)
+        return 1
+
+
+class _Job:
+    def __init__(self, kind: Kind, folder: Path) -> None:
+        self._kind, self._folder = kind, folder
+        self._slurm, self._job_id = SlurmCommands(), os.environ.get("SLURM_JOB_ID", "")
+        self._is_closing = kind is Kind.CLOSING
+
+    def run(self) -> int:
+        """Exit code of the job: for the closing job, that of the run."""
+        owner = this_process(self._kind.value, self._folder.name, self._job_id)
+        claim = Claim(self._folder.parent, owner, self._slurm.runs, SystemClock())
+        holder = claim.holder()
+        if holder is not None and holder.is_head:
+            print(f"{holder} looks after the run now.")
+            return 0
+        try:
+            claim.take(_PATIENCE)
+        except FolderInUse as error:
+            print(error, file=sys.stderr)
+            return 0 if (holder := claim.holder()) is not None and holder.is_head else 1
+        try:
+            return self._holding_claim()
+        finally:
+            claim.release()
+
+    def _holding_claim(self) -> int:
+        ledger = read_ledger(self._folder)
+        if ledger.closed:
+            print(f"Run {ledger.run} is closed: nothing is left to be done.")
+            return 0
+        if self._is_closing:
+            left = [
+                one
+                for one in self._patiently(lambda: entries_in_queue(ledger, self._slurm))
+                if one.job_id != self._job_id
+            ]
+            if any(one.kind == Kind.CLOSING.value for one in left):
+                print("Another closing job of this run is in the queue.")
+                return 0
+            tasks = [one for one in left if one.kind in (Kind.TASK.value, Kind.CONTINUATION.value)]
+            if tasks:
+                self._come_again(ledger, tasks)
+                return 0
+        code, left_again = self._snakemake(ledger)
+        if self._is_closing and not left_again:
+            self._close(code)
+        return code
+
+    def _snakemake(self, ledger: Record) -> tuple[int, bool]:
+        """Exit code, and whether there is more to come."""
+        os.chdir(ledger.header["started_in"])
+        command = tuple(ledger.header["command"])
+        sys.argv = list(command)
+
+        from snakemake import cli  # noqa: PLC0415 - slow, and not needed before
+
+        from .adapt.closing import goes_on  # noqa: PLC0415
+        from .executor import Executor  # noqa: PLC0415
+
+        Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
+        goes_on(succeeded=self._succeeded(ledger), run_hook=self._run_hook if self._is_closing else None)
+        try:
+            cli.main(list(command[1:]))
+        except Leaving:
+            return 0, True
+        except SystemExit as leave:
+            return (leave.code if isinstance(leave.code, int) else int(bool(leave.code))), False
+        return 0, False
+
+    def _run_hook(self, name: str, run: Callable[[], None]) -> None:
+        if name in read_ledger(self._folder).hooks:
+            print(f"{name} has been run before; once is enough.")
+            return
+        Ledger(self._folder).hook(name)
+        run()
+
+    def _succeeded(self, ledger: Record) -> Callable[[str], bool]:
+        jobs: dict[str, list[Entry]] = {}
+        for entry in ledger.of_kind(Kind.TASK):
+            jobs.setdefault(entry.task, []).append(entry)
+        return lambda key: any(map(_has_succeeded, jobs.get(key, ())))
+
+    def _come_again(self, ledger: Record, tasks: list[Entry]) -> None:
+        """Tasks are in the queue that this job was not made to wait for: let another one do so."""
+        own = ledger.of_kind(Kind.CLOSING)[-1]
+        ids = ":".join(one.job_id for one in tasks)
+        name = f"{Kind.CLOSING.value}.{ledger.run}.{len(ledger.entries) + 1}"
+        options = [one for one in own.options if not one.startswith(("--job-name", "--comment", "--dependency"))]
+        options += [f"--job-name={name}", f"--comment={name}", f"--dependency=afterany:{ids}"]
+        record = Ledger(self._folder)
+        record.intend(
+            name, kind=own.kind, task=own.task, label=own.label, attempt=len(ledger.entries) + 1, attempts=1, options=options,
+            log=own.log, edges=[], spared=True,
+        )  # fmt: skip
+        script = self._script()
+        job_id = self._patiently(lambda: self._slurm.submit(options, script))
+        record.submitted(name, job_id)
+        print(f"{len(tasks)} jobs of the run have not ended; Slurm job {job_id} waits for them.")
+
+    def _script(self) -> str:
+        from .plan.jobscript import continuation_script  # noqa: PLC0415
+
+        return continuation_script(sys.executable, str(self._folder), self._kind.value)
+
+    def _close(self, code: int) -> None:
+        """Nothing of the run stays in the queue, and its end can be read in one line."""
+        ledger = read_ledger(self._folder)
+        left = [
+            one.job_id
+            for one in self._patiently(lambda: entries_in_queue(ledger, self._slurm))
+            if one.job_id != self._job_id
+        ]
+        if left:
+            self._slurm.cancel(left)
+        Ledger(self._folder).close()
+        succeeded = self._succeeded(ledger)
+        tasks = dict.fromkeys(entry.task for entry in ledger.of_kind(Kind.TASK))
+        well = sum(map(succeeded, tasks))
+        print(
+            f"Run {ledger.run} has {'failed' if code else 'ended'}: {well} of {len(tasks)} tasks succeeded.", flush=True
+        )
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return ask()
+            except SlurmUnreachable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE)
+
+
+def _has_succeeded(entry: Entry) -> bool:
+    written = step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
+    return written is not None and written.exit_code == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""How this process was started.
+
+Taken down when the plugin is imported, which Snakemake does while it reads its command line: before it changes into
+`--directory`, and before it looks at any file.
+"""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A command line and where and when it was given."""
+
+    command: tuple[str, ...]
+    folder: str
+    time: float
+    """Seconds since 1970."""
+
+    @property
+    def is_command_line(self) -> bool:
+        """Snakemake was started by its command, so that a job can give the same command again."""
+        program = os.path.basename(self.command[0]) if self.command else ""
+        return program == "snakemake" or self.command[0].endswith(os.path.join("snakemake", "__main__.py"))
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # somebody has removed it; Snakemake will say so
+        return os.sep
+
+
+_THIS = Invocation(tuple(sys.argv), _here(), time.time())
+
+
+def started() -> Invocation:
+    """How this process was started."""
+    return _THIS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Continued:
+    """The run that this process goes on with, as one of the run's own jobs."""
+
+    folder: Path
+    is_closing: bool
+    """The closing job, which reports the end; a continuation only submits what follows."""
+
+
+class Leaving(SystemExit):
+    """The process ends here and the run goes on without it."""

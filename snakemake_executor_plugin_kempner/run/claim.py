@@ -1,0 +1,186 @@
+"""One process at a time looks after the runs of a folder: the head, a continuation, or a closing job.
+
+Snakemake's own lock does not say who holds it, stays behind after `kill -9`, and is not held between the jobs of a run
+that nobody watches. This claim names its owner, and one whose owner is gone is taken over. It rests on the two
+operations that are atomic on network file systems too: exclusive creation and rename.
+"""
+
+import json
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import FolderInUse, LedgerError
+from .submit import Clock, SystemClock
+
+SILENCE = 300.0
+"""Seconds without a sign of life after which an owner on another machine counts as gone."""
+_BEAT = 60.0
+_PAUSE = 1.0
+_PATIENCE = 600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owner:
+    """Who holds a claim."""
+
+    what: str
+    """For people: `head`, `continuation` or `closing`."""
+    run: str
+    host: str
+    pid: int
+    born: str
+    """When the process started, in the kernel's own count: a pid alone may belong to another process by now."""
+    job_id: str = ""
+    """Of the Slurm job that it runs in."""
+
+    @property
+    def is_head(self) -> bool:
+        return self.what == "head"
+
+    def __str__(self) -> str:
+        where = f"Slurm job {self.job_id}" if self.job_id else f"process {self.pid} on {self.host}"
+        return f"The {self.what} of run {self.run} ({where})"
+
+
+def this_process(what: str, run: str, job_id: str = "") -> Owner:
+    pid = os.getpid()
+    return Owner(what=what, run=run, host=socket.gethostname(), pid=pid, born=_born(pid) or "", job_id=job_id)
+
+
+def this_head(run: str) -> Owner:
+    """This process as the head of a run, perhaps inside a Slurm job of the user's."""
+    return this_process("head", run, os.environ.get("SLURM_JOB_ID", ""))
+
+
+def _born(pid: int) -> str | None:
+    """The start of a process of this machine; None when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]  # man 5 proc: field 22, counted behind the name
+
+
+class Claim:
+    """The claim on the runs below a folder.
+
+    Args:
+        folder: `.snakemake/kempner`.
+        owner: this process.
+        job_runs: whether a Slurm job still runs; raises no error.
+        clock: time.
+    """
+
+    def __init__(self, folder: Path, owner: Owner, job_runs: Callable[[str], bool], clock: Clock) -> None:
+        self._folder, self._path, self._owner = folder, folder / "claim.json", owner
+        self._job_runs, self._clock = job_runs, clock
+        self._beat = 0.0
+
+    def take(self, patience: float = 0.0) -> None:
+        """Become the owner, waiting so many seconds for a living one to leave.
+
+        Raises:
+            FolderInUse: another process holds it and lives.
+            LedgerError: the claim cannot be written.
+        """
+        deadline = self._clock.now() + patience
+        while not self._create():
+            held = self._read()
+            if held is not None and self._lives(*held):
+                if self._clock.now() >= deadline:
+                    raise FolderInUse(str(held[0]))
+                self._clock.sleep(_PAUSE)
+            elif held is not None:
+                self._put_aside(held[0])
+        self._beat = self._clock.now()
+
+    def holder(self) -> Owner | None:
+        """Who else holds it and lives."""
+        held = self._read()
+        return held[0] if held is not None and self._lives(*held) else None
+
+    def renew(self) -> None:
+        """A sign of life, for those on other machines."""
+        if self._clock.now() - self._beat >= _BEAT:
+            self._beat = self._clock.now()
+            with suppress(OSError):
+                os.utime(self._path)
+
+    def release(self) -> None:
+        held = self._read()
+        if held is not None and held[0] == self._owner:
+            self._path.unlink(missing_ok=True)
+
+    def _create(self) -> bool:
+        """Whether there was no claim, and now there is ours; it is never seen half written."""
+        draft = self._folder / f"claim.{uuid.uuid4().hex}"
+        try:
+            draft.write_text(json.dumps(asdict(self._owner)), encoding="utf-8")
+            try:
+                os.link(draft, self._path)
+            except FileExistsError:
+                return False
+            finally:
+                draft.unlink(missing_ok=True)
+        except OSError as error:
+            raise LedgerError(f"The folder {self._folder} cannot be written to: {error.strerror}") from error
+        return True
+
+    def _read(self) -> tuple[Owner, float] | None:
+        """The owner, and the seconds since its last sign of life by the file system's clock."""
+        probe = self._folder / f"claim.{uuid.uuid4().hex}"
+        try:
+            owner = Owner(**json.loads(self._path.read_text(encoding="utf-8")))
+            probe.touch()
+            return owner, probe.stat().st_mtime - self._path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            raise LedgerError(f"{self._path} cannot be read ({error}); remove it if no snakemake runs here") from error
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def _lives(self, owner: Owner, silence: float) -> bool:
+        if owner == self._owner:
+            return False
+        if owner.host == self._owner.host:
+            return _born(owner.pid) == owner.born
+        if owner.job_id and not self._job_runs(owner.job_id):
+            return False
+        return silence < SILENCE or not owner.is_head  # jobs of ours give no sign of life while they read the workflow
+
+    def _put_aside(self, dead: Owner) -> None:
+        """Remove the claim of an owner that is gone; when somebody else has taken it meanwhile, put theirs back."""
+        aside = self._folder / f"claim.{uuid.uuid4().hex}"
+        try:
+            os.rename(self._path, aside)
+        except FileNotFoundError:
+            return
+        try:
+            taken = Owner(**json.loads(aside.read_text(encoding="utf-8")))
+            if taken != dead:
+                with suppress(FileExistsError):
+                    os.link(aside, self._path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def claim_folder(folder: Path, owner: Owner, job_runs: Callable[[str], bool], say: Callable[[str], None]) -> Claim:
+    """The claim of a head. Jobs of an earlier run are waited for, another head is not.
+
+    Raises:
+        FolderInUse: another process looks after this folder.
+        LedgerError: the claim cannot be written.
+    """
+    claim = Claim(folder, owner, job_runs, SystemClock())
+    holder = claim.holder()
+    wait = holder is not None and not holder.is_head
+    if wait:
+        say(f"{holder} is at work in this folder; waiting for it.")
+    claim.take(_PATIENCE if wait else 0.0)
+    return claim

@@ -1,0 +1,218 @@
+"""What earlier processes have left in a folder, looked up in its ledgers and in Slurm, and what a new one makes of it."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..errors import SlurmError
+from ..plan.dependency import Ref
+from ..plan.model import Kind, Task
+from ..plan.resources import SET_BY_PLANNER, sbatch_options
+from ..slurm.client import Slurm
+from ..slurm.parse import Record
+from ..slurm.states import JobState
+from .adopt import Left, Names, all_of_run, left_in_queue
+from .ledger import Entry, Ledger, open_ledgers, read_ledger
+from .ledger import Record as LedgerRecord
+from .live import LiveRun
+from .outcome import TaskEvent
+from .records import step_record
+from .submit import Clock
+
+_OURS = frozenset({Kind.CONTINUATION.value, Kind.CLOSING.value})
+"""Kinds of jobs that look after a run."""
+_LEAVING = 60.0
+"""Seconds that a cancelled job may take to leave its node."""
+_PAUSE = 1.0
+_RETRY = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What earlier runs have left."""
+
+    ledgers: tuple[LedgerRecord, ...]
+    """Those that are not closed, oldest first."""
+    left: tuple[Left, ...]
+    """Tasks to go on with."""
+    finished: int = 0
+    """Tasks that have succeeded without a head that saw it."""
+    jobs: Mapping[str, Entry] = field(default_factory=dict)
+    """Everything that is still in the queue, helpers of ours included, by job id."""
+
+    @property
+    def runs(self) -> str:
+        """Names of the runs of which something is left."""
+        left = {entry.folder for one in self.left for entry in one.entries}
+        return ", ".join(dict.fromkeys(Path(folder).name for folder in sorted(left)))
+
+    def line(self, to_submit: int) -> str:
+        """`Goes on with run 3f2a: 41 finished meanwhile, 7 running, 12 queued, 3 to submit.`"""
+        waiting = [one for one in self.left if not one.has_succeeded]
+        running = sum(one.is_running for one in waiting)
+        numbers = f"{running} running, {len(waiting) - running} queued, {to_submit} to submit"
+        return f"Goes on with run {self.runs}: {self.finished} finished meanwhile, {numbers}."
+
+
+def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callable[[str], None]) -> Found:
+    """What is left of the runs below a folder.
+
+    Args:
+        runs: `.snakemake/kempner`.
+        workdir: where they must have been started; the record of a folder that was copied speaks of other files.
+        slurm: the scheduler.
+        since: when the new process began to look at files, in seconds since 1970. What has ended after that may look
+            unfinished to it.
+        warn: is told of ledgers that are passed over.
+
+    Raises:
+        LedgerError: a ledger has a version that this package does not know.
+        SlurmError: Slurm could not be asked, so nothing is known.
+    """
+    ledgers = open_ledgers(runs)
+    foreign = {one.run: str(one.header.get("workdir")) for one in ledgers if one.header.get("workdir") != workdir}
+    for run, place in foreign.items():
+        warn(
+            f"The record of run {run} in this folder speaks of jobs started in {place}: this is a copy of that folder. "
+            f"Its jobs are left alone; they write to {place}."
+        )
+    ledgers = tuple(one for one in ledgers if one.run not in foreign)
+    if not ledgers:
+        return Found(ledgers=(), left=())
+    queue, names = {record.job_id: record for record in slurm.queue()}, slurm.names()
+
+    def ended(entry: Entry) -> Record | None:
+        written = step_record(Path(entry.folder), entry.job_id)
+        return written.as_record() if written and written.end is not None and written.end >= since else None
+
+    return Found(
+        ledgers=ledgers,
+        left=left_in_queue(ledgers, queue, names, ended),
+        finished=len({entry.task for one in ledgers for entry in one.of_kind(Kind.TASK) if _ended_unseen(one, entry)}),
+        jobs={entry.job_id: entry for entry in _in_queue(ledgers, queue, names)},
+    )
+
+
+def _ended_unseen(ledger: LedgerRecord, entry: Entry) -> bool:
+    if not entry.job_id or entry.job_id in ledger.noted:
+        return False
+    written = step_record(Path(entry.folder), entry.job_id)
+    return written is not None and written.exit_code == 0
+
+
+def _in_queue(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names: Names) -> Iterator[Entry]:
+    for ledger in ledgers:
+        for entry in ledger.entries:
+            record = queue.get(entry.job_id)
+            if record and not record.state.is_final and entry.job_name in names.get(entry.job_id, ()):
+                yield entry
+
+
+def entries_in_queue(ledger: LedgerRecord, slurm: Slurm) -> tuple[Entry, ...]:
+    """What of a run has not ended.
+
+    Raises:
+        SlurmError: Slurm could not be asked.
+    """
+    return tuple(_in_queue([ledger], {record.job_id: record for record in slurm.queue()}, slurm.names()))
+
+
+def close_earlier(found: Found, slurm: Slurm) -> None:
+    """This process looks after what is left from now on: nobody else goes on with it, and later ones ask here.
+
+    Raises:
+        SlurmError: closing jobs of earlier runs could not be cancelled.
+    """
+    helpers = [job_id for job_id, entry in found.jobs.items() if entry.kind in _OURS]
+    if helpers:
+        slurm.cancel(helpers)
+    for ledger in found.ledgers:
+        Ledger(ledger.folder).close()
+
+
+def changes(task: Task, left: Left) -> tuple[str, ...]:
+    """What the workflow says otherwise than when the task was submitted: `code`, `params`, `resources`, …"""
+    first = left.entries[0]
+    # A job that waits reads the workflow when it starts: only what was settled at its submission is out of date.
+    settled = task.content if left.is_running else {"input": task.content.get("input", "")}
+    changed = [name for name, digest in settled.items() if digest and first.content.get(name, digest) != digest]
+    for attempt in task.attempts:
+        entry = next((one for one in left.entries if one.attempt == attempt.number), None)
+        asked = sbatch_options(task.label, attempt.resources, attempt.threads).arguments
+        before = [] if entry is None else [one for one in entry.options if not one.startswith(SET_BY_PLANNER)]
+        if entry is not None and set(asked) != set(before):
+            changed.append("resources")
+            break
+    return tuple(changed)
+
+
+def cancel_tasks(found: Found, tasks: Iterable[str], slurm: Slurm) -> Found:
+    """Cancel tasks and all that wait for them, directly or not; what is left without them.
+
+    Raises:
+        SlurmError: they do not leave the queue.
+    """
+    gone = set(tasks)
+    for one in found.left:  # in the order of submission: each after what it waits for
+        if any(edge.on in gone for edge in one.edges):
+            gone.add(one.task)
+    _cancel_and_wait([job.job_id for one in found.left if one.task in gone for job in one.jobs.values()], slurm)
+    return replace(found, left=tuple(one for one in found.left if one.task not in gone))
+
+
+def cancel_found(found: Found, slurm: Slurm) -> str:
+    """Cancel all that earlier runs have in the queue, closing jobs included, and close their ledgers; says what it did.
+
+    Raises:
+        SlurmError: it does not leave the queue.
+    """
+    runs = ", ".join(sorted({Path(entry.folder).name for entry in found.jobs.values()}))
+    _cancel_and_wait(found.jobs, slurm)
+    for ledger in found.ledgers:
+        record = Ledger(ledger.folder)
+        record.cancelled(job_id for job_id in found.jobs if job_id in {entry.job_id for entry in ledger.entries})
+        record.close()
+    if not found.jobs:
+        return "No job of an earlier run in this folder is in the queue."
+    return f"Cancelled the {len(found.jobs)} Slurm jobs of run {runs}."
+
+
+def _cancel_and_wait(job_ids: Collection[str], slurm: Slurm) -> None:
+    """Until they have left their nodes, so that what comes next finds their files at rest."""
+    if job_ids:
+        slurm.cancel(job_ids)
+    waited = 0.0
+    while left := [one.job_id for one in slurm.queue() if one.job_id in job_ids and not one.state.is_final]:
+        if waited >= _LEAVING:
+            raise SlurmError(f"Cancelled jobs have not left the queue after {waited:.0f} s: {' '.join(left)}")
+        time.sleep(_PAUSE)
+        waited += _PAUSE
+
+
+def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
+    """Take up a run as one of its own jobs: all of its tasks, whatever has become of them.
+
+    Returns:
+        What has become of them.
+
+    Raises:
+        LedgerError: the run's ledger cannot be read.
+        SlurmError: Slurm could not be asked.
+    """
+    ledger = read_ledger(Path(live.policy.folder))
+    queue, names = {record.job_id: record for record in slurm.queue()}, slurm.names()
+    here = [entry for entry in _in_queue([ledger], queue, names) if entry.kind in _OURS]
+    helpers = {Ref(entry.task, entry.attempt): entry.job_id for entry in here}
+    waiting = [
+        ref
+        for ref, job_id in helpers.items()
+        if ref.task == Kind.CLOSING.value and queue[job_id].state is JobState.WAITING
+    ]
+    live.adopt(all_of_run(ledger, names), own=True)
+    live.go_on(helpers, submitted=len(ledger.entries), closing=waiting[-1] if waiting else None)
+    events = live.observe()
+    while not live.was_answered:  # without an answer everything would look lost
+        clock.sleep(_RETRY)
+        events = live.observe()
+    return events

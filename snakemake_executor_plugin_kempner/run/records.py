@@ -1,0 +1,53 @@
+"""What the steps write down about their jobs: `ended/<job id>.json` in the folder of the run that submitted them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..slurm.parse import Record
+from ..slurm.states import JobState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """A job by its own account."""
+
+    job_id: str
+    start: float
+    """Seconds since 1970."""
+    end: float | None = None
+    exit_code: int | None = None
+    """None while it runs, or when it was killed before it could say."""
+    node: str = ""
+    peak_memory_mb: int | None = None
+
+    def as_record(self) -> Record | None:
+        """The end as Slurm would tell it; None when it is not known."""
+        if self.exit_code is None:
+            return None
+        state, word = (JobState.FAILED, "FAILED") if self.exit_code else (JobState.SUCCEEDED, "COMPLETED")
+        return Record(job_id=self.job_id, state=state, word=word, exit_code=self.exit_code, node=self.node)
+
+
+def step_record(folder: Path, job_id: str) -> StepRecord | None:
+    """The record of a job; None when it has not started, or left no record that can be read."""
+    try:
+        written = json.loads((folder / "ended" / f"{job_id}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(written, dict):
+        return None
+
+    def number(name: str) -> Any:
+        value = written.get(name)
+        return value if isinstance(value, (int, float)) else None
+
+    return StepRecord(
+        job_id=job_id,
+        start=number("start") or 0.0,
+        end=number("end"),
+        exit_code=number("exit_code"),
+        node=str(written.get("node", "")),
+        peak_memory_mb=number("peak_memory_mb"),
+    )

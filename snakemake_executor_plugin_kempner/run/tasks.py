@@ -1,0 +1,89 @@
+"""The tasks of a run that have been submitted or decided, and what is asked about them as a whole. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from ..plan.dependency import DependencyType, Ref
+from ..plan.model import Task
+from ..slurm.parse import Record
+from ..slurm.states import JobState
+from .adopt import Left
+from .outcome import Job, Outcome, RuleJobs, TaskEnded
+
+
+@dataclass(kw_only=True)
+class TaskState:
+    """A task and its jobs."""
+
+    task: Task
+    jobs: dict[int, Job] = field(default_factory=dict)
+    """By number of the attempt."""
+    records: dict[int, Record] = field(default_factory=dict)
+    """Ends of attempts."""
+    ended: TaskEnded | None = None
+    complete: bool = True
+    """All attempts have been submitted."""
+
+    @classmethod
+    def of(cls, left: Left) -> Self:
+        """A task that an earlier process has submitted."""
+        task = Task(key=left.task, name=left.label, wildcards={}, attempts=(), edges=left.edges)
+        state = cls(task=task, jobs=dict(left.jobs), records=dict(left.records), complete=left.complete)
+        for attempt, record in left.records.items():
+            if record.state is JobState.SUCCEEDED:
+                job = left.jobs[attempt]
+                state.ended = TaskEnded(
+                    task=left.task, label=left.label, outcome=Outcome.SUCCEEDED, job=job, record=record
+                )
+        return state
+
+    @property
+    def open_attempts(self) -> list[int]:
+        return [number for number in self.jobs if number not in self.records]
+
+    @property
+    def rule(self) -> str:
+        return self.task.name.partition("[")[0]  # an adopted task is known by its label alone
+
+
+class Tasks(dict[str, TaskState]):
+    """By key, in the order of planning: each after what it waits for."""
+
+    def standing(self) -> dict[str, tuple[Ref, ...]]:
+        """Tasks that have not ended: their attempts that have not."""
+        return {
+            key: tuple(Ref(key, number) for number in state.open_attempts)
+            for key, state in self.items()
+            if state.ended is None
+        }
+
+    def fallen(self, task: str) -> tuple[str, ...]:
+        """Labels of the tasks that cannot run because this one has failed, directly or not."""
+        gone, labels = {task}, []
+        for key, state in self.items():
+            needs = (edge.on for edge in state.task.edges if edge.type is DependencyType.AFTEROK)
+            if key not in gone and any(on in gone for on in needs):
+                gone.add(key)
+                labels.append(state.task.label)
+        return tuple(labels)
+
+    def by_rule(self) -> tuple[RuleJobs, ...]:
+        """Everything that has not ended, by rule."""
+        found: dict[str, list[TaskState]] = {}
+        for state in self.values():
+            if state.ended is None:
+                found.setdefault(state.rule, []).append(state)
+        return tuple(
+            RuleJobs(
+                rule=rule,
+                tasks=len(states),
+                job_ids=tuple(state.jobs[number].job_id for state in states for number in state.open_attempts),
+                waits_for=tuple(dict.fromkeys(word for state in states for word in self._waits_for(state))),
+            )
+            for rule, states in found.items()
+        )
+
+    def _waits_for(self, state: TaskState) -> list[str]:
+        open_edges = [edge for edge in state.task.edges if edge.on in self and self[edge.on].ended is None]
+        types = ["" if edge.type is DependencyType.AFTEROK else f" ({edge.type})" for edge in open_edges]
+        return [f"{self[edge.on].rule}{type_}" for edge, type_ in zip(open_edges, types, strict=True)]
