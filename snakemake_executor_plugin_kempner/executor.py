@@ -16,13 +16,13 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from .adapt.command import JobCommand
 from .adapt.dag import Reading, Scope, job_label, read_dag, task_key
+from .adapt.policy import policy_of
 from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
 from .beginning import begin_run, check_that_it_can_leave, go_on_with_run, settle_changes
 from .errors import KempnerError, SlurmError
 from .invocation import Continued, Leaving, started
 from .plan.model import Policy
-from .plan.resources import extra_options
 from .report import (
     attempt_message,
     deferred_summary,
@@ -133,17 +133,7 @@ class Executor(RemoteExecutor):
         runs = Path(".snakemake/kempner").absolute()
         folder = self.continued.folder if self.continued else runs / uuid.uuid4().hex[:8]
         make_folders(folder, ())
-        policy = Policy(
-            run=folder.name,
-            folder=str(folder),
-            workdir=str(self.workflow.workdir_init),
-            python=self.get_python_executable(),
-            kill_on_invalid_dep=not self.executor_settings.no_kill_on_invalid_dep,
-            keep_going=self._keep_going,
-            precommand=self.workflow.spawned_job_args_factory.precommand(common_settings),
-            detached=self._detached,
-            closing_options=extra_options("--kempner-closing-options", self.executor_settings.closing_options),
-        )
+        policy = policy_of(self.workflow, self.executor_settings, folder, self.get_python_executable())
         if self._detached and not self.continued:
             check_that_it_can_leave()
         self._slurm = SlurmCommands(extra_environment=self.envvars())
@@ -166,18 +156,6 @@ class Executor(RemoteExecutor):
         self._live = live
         leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
         return live
-
-    def _settle_changes(self, found: Found, policy: Policy, ready: Sequence[Any]) -> Found:
-        """Show what has changed since it was submitted; with `--kempner-replace-changed`, cancel it."""
-        left = {one.task: one for one in found.left if not one.has_succeeded}
-        if not left:
-            return found
-        reading = self._read(policy, ready, known=lambda key: key not in left, in_flight=left.__contains__)
-        changed = {task.key: words for task in reading.tasks if (words := changes(task, left[task.key]))}
-        replace = self.executor_settings.replace_changed
-        for key, words in changed.items():
-            self.logger.warning(changed_message(left[key], words, is_replaced=replace))
-        return cancel_tasks(found, changed, self._slurm) if replace and changed else found
 
     def _settle_changes(self, found: Found, policy: Policy, ready: Sequence[Any]) -> Found:
         """Show what has changed since it was submitted; with `--kempner-replace-changed`, cancel it."""

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "run": {"errors", "plan", "slurm"},
     "report": {"errors", "plan", "slurm", "run"},
     "step": {"errors", "plan", "slurm", "run"},
-    "adapt": {"errors", "plan"},
+    "adapt": {"errors", "plan", "settings"},
     "settings": set(),
     "executor": {"errors", "plan", "slurm", "run", "report", "adapt", "settings", "invocation", "beginning"},
     "beginning": {"errors", "plan", "slurm", "run", "report", "invocation"},
