@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from test_dependency_types import assert_nothing_is_left, moments, ran, states, submitted, with_behaviour
-from test_submission import SMALL, Head, of_rule, queued
+from behaviour import assert_nothing_is_left, moments, ran, states, submitted, with_behaviour
+from head import SMALL, Head, of_rule, queued
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 

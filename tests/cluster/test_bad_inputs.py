@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from comparison import Outcome, run_snakemake
-from test_submission import (
+from head import (
     SMALL,
     UNTIL_GO,
     Head,

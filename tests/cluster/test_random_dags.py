@@ -8,8 +8,8 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
-from test_dependency_types import assert_nothing_is_left, moments, with_behaviour
-from test_submission import Head
+from behaviour import assert_nothing_is_left, moments, with_behaviour
+from head import Head
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 

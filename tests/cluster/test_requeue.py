@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from test_dependency_types import assert_nothing_is_left, moments, states, submitted, with_behaviour
-from test_submission import Head
+from behaviour import assert_nothing_is_left, moments, states, submitted, with_behaviour
+from head import Head
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from comparison import run_snakemake
-from test_submission import (
+from head import (
     UNTIL_GO,
     Head,
     all_over,
