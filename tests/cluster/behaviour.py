@@ -12,12 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from head import written
+from head import LEAVES_WITHIN, written
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
-
-LEAVES_WITHIN = 30
-"""Seconds within which the last job of a run is out of the queue."""
 
 BEHAVE = """\
 #!/bin/bash
@@ -28,11 +25,11 @@ case $how in
     succeeds) code=0 ;;
     fails) code=1 ;;
     fails:*)
-        for _ in {1..1200}; do [ -e "${how#fails:}" ] && break; sleep 0.1; done
+        for _ in {1..3000}; do [ -e "${how#fails:}" ] && break; sleep 0.1; done
         code=1 ;;
     hangs) exec sleep 600 ;;
     waits:*)
-        for _ in {1..1200}; do [ -e "${how#waits:}" ] && break; sleep 0.1; done
+        for _ in {1..3000}; do [ -e "${how#waits:}" ] && break; sleep 0.1; done
         [ -e "${how#waits:}" ]; code=$? ;;
 esac
 echo "$name ended $(date +%s.%N)" >> times

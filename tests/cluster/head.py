@@ -19,6 +19,8 @@ from comparison import SECONDS_PER_RUN, Outcome, run_snakemake
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxError
 
 PATIENCE = 120
+LEAVES_WITHIN = 60
+"""Seconds within which the last job of a run is out of the queue; a busy machine takes many of them."""
 SMALL = (Node(name="n1", cpus=8, memory_mb=16_000),)
 OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"})
 HELPERS = frozenset({"gate", "guard", "closing"})
@@ -101,7 +103,11 @@ class Head:
     def kill(self) -> None:
         self._may_be_gone = True
         self.signal(signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
+
+    def until_queued(self) -> None:
+        """Everything that can be queued has been, the guard too, and the record of it is complete."""
+        self.until(lambda: "Queued" in self.said)
 
     def end(self) -> int:
         """The exit code, once it ends by itself."""
@@ -116,7 +122,7 @@ class Head:
         deadline = time.monotonic() + timeout
         while not is_so():
             if time.monotonic() > deadline or not (self.lives or self._may_be_gone or is_so()):
-                queue = "\n".join(map(str, queued(self._slurm, self._folder, helpers=True)))
+                queue = _shown(self._slurm, self._folder)
                 raise AssertionError(f"it never came true. The queue:\n{queue}\nThe head said:\n{self.said}")
             time.sleep(0.2)
 
@@ -185,6 +191,31 @@ def all_over(slurm: Sandbox, folder: Path) -> bool:
     return all(one.is_over for one in queued(slurm, folder, helpers=True))
 
 
+def ended(slurm: Sandbox, folder: Path, *, within: float = LEAVES_WITHIN) -> list[Queued]:
+    """The tasks of this folder, once the last of its jobs has ended.
+
+    A head leaves when it knows what it has to know. Slurm takes what waited for a failed task out of the queue seconds
+    later, and the guard may still be at work.
+    """
+    deadline = time.monotonic() + within
+    while not all_over(slurm, folder):
+        assert time.monotonic() < deadline, f"still in the queue after {within} s:\n{_shown(slurm, folder)}"
+        time.sleep(0.3)
+    return queued(slurm, folder)
+
+
+def ends(slurm: Sandbox, folder: Path) -> dict[str, str]:
+    """State by rule, once the last job of this folder has ended, for workflows in which each rule has one job."""
+    return {one.rule: one.state for one in ended(slurm, folder)}
+
+
+def _shown(slurm: Sandbox, folder: Path) -> str:
+    try:
+        return "\n".join(map(str, queued(slurm, folder, helpers=True)))
+    except SandboxError as error:  # the controller of a private Slurm may be down
+        return str(error)
+
+
 def cancel_all(slurm: Sandbox, folder: Path) -> None:
     """Leave nothing of a test in the queue."""
     try:
@@ -197,6 +228,13 @@ def cancel_all(slurm: Sandbox, folder: Path) -> None:
 
 def go(folder: Path) -> None:
     (folder / "go").touch()
+
+
+def start_again(slurm: Sandbox, head: Head, job_id: str) -> None:
+    """Start a job that was put back into the queue: Slurm would keep it for two minutes, its owner may ask for less."""
+    head.until(lambda: slurm.run("squeue", "-h", "-o", "%T", "-j", job_id).strip() == "PENDING")
+    time.sleep(1.1)  # slurmd refuses a start within the second in which it has ended the first run, and the job fails
+    slurm.run("scontrol", "update", f"JobId={job_id}", "StartTime=now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +262,13 @@ def accounted(slurm: Sandbox, job_ids: list[str]) -> Mapping[str, Times]:
 @contextmanager
 def bystander(slurm: Sandbox, folder: Path, *, name: str) -> Iterator[str]:
     """A running job of the same user that has nothing to do with the run."""
+    deadline = time.monotonic() + PATIENCE
     words = ("sbatch", "--parsable", "-D", str(folder), "-o", "/dev/null", "-J", name, "--mem=50")
     job_id = slurm.run(*words, stdin="#!/bin/bash\nsleep 600\n").strip()
     try:
+        while slurm.run("squeue", "-h", "-o", "%T", "-j", job_id).strip() != "RUNNING":
+            assert time.monotonic() < deadline, "the bystander never started"
+            time.sleep(0.2)
         yield job_id
     finally:
         slurm.run("scancel", job_id)
