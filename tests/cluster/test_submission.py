@@ -6,20 +6,21 @@ import shutil
 import signal
 import stat
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from comparison import differences, snapshot
 from head import (
+    PATIENCE,
     SMALL,
     UNTIL_GO,
     Head,
     accounted,
-    all_over,
     assert_settled,
     bystander,
+    ended,
+    ends,
     go,
     of_rule,
     queued,
@@ -65,8 +66,9 @@ def test_the_whole_diamond_is_in_the_queue_before_its_first_task_has_ended(
 ) -> None:
     slurm, folder = slurm_with_accounting, written(tmp_path / "run", DIAMOND)
     with Head(slurm, folder) as head:
-        head.until(lambda: len(queued(slurm, folder)) == 5)
+        head.until_queued()
         jobs = queued(slurm, folder)
+        assert len(jobs) == 5
         go(folder)
         assert head.end() == 0, head.said
 
@@ -117,7 +119,7 @@ def test_ctrl_c_cancels_exactly_the_jobs_of_this_run(slurm: Sandbox, tmp_path: P
         head.until(lambda: states(slurm, folder).get("source") == "RUNNING" and "jobid" in head.said)
         head.signal(signal.SIGINT)
         code = head.end()
-        head.until(lambda: all_over(slurm, folder))
+        ended(slurm, folder)
         left = {one.state for one in queued(slurm, folder, helpers=True)}
         (its,) = [one.state for one in queued(slurm, tmp_path) if one.job_id == other]
         said = head.said
@@ -131,12 +133,11 @@ def test_when_the_head_is_killed_the_jobs_finish_without_it(slurm: Sandbox, tmp_
     """With kill -9 or by the end of the login node: nothing of ours is needed any more."""
     folder = written(tmp_path / "run", DIAMOND)
     with Head(slurm, folder) as head:
-        head.until(lambda: len(queued(slurm, folder)) == 5)
+        head.until_queued()
         head.kill()
         go(folder)
-        head.until(lambda: all_over(slurm, folder))
-        ends = {one.state for one in queued(slurm, folder)}
-    assert ends == {"COMPLETED"}
+        jobs = ended(slurm, folder, within=PATIENCE)
+    assert [one.state for one in jobs] == ["COMPLETED"] * 5
     assert (folder / "sink.txt").read_text() == DIAMOND_MAKES
     assert_settled(slurm, folder)
 
@@ -192,8 +193,12 @@ def test_after_a_failure_what_has_not_started_is_cancelled_and_what_runs_finishe
         assert states(slurm, folder)["running"] == "RUNNING"
         go(folder)
         assert head.end() == 1, head.said
-        ends = states(slurm, folder)
-    assert ends == {"bad": "FAILED", "after_bad": "CANCELLED", "running": "COMPLETED", "after_running": "CANCELLED"}
+        assert ends(slurm, folder) == {
+            "bad": "FAILED",
+            "after_bad": "CANCELLED",
+            "running": "COMPLETED",
+            "after_running": "CANCELLED",
+        }
     assert (folder / "running.txt").read_text() == "ran\n"
     assert "exit code 1" in head.said
     assert "no such gene" in head.said
@@ -205,8 +210,12 @@ def test_with_keep_going_what_does_not_depend_on_the_failure_is_finished(slurm: 
         head.until(lambda: states(slurm, folder).get("after_bad") == "CANCELLED" and "bad failed" in head.said)
         go(folder)
         assert head.end() == 1, head.said
-        ends = states(slurm, folder)
-    assert ends == {"bad": "FAILED", "after_bad": "CANCELLED", "running": "COMPLETED", "after_running": "COMPLETED"}
+        assert ends(slurm, folder) == {
+            "bad": "FAILED",
+            "after_bad": "CANCELLED",
+            "running": "COMPLETED",
+            "after_running": "COMPLETED",
+        }
     assert (folder / "after_running.txt").read_text() == "ran\n"
 
 
@@ -236,8 +245,7 @@ def test_a_task_that_fails_twice_is_tried_three_times_each_in_its_own_job(slurm:
     )
     outcome = run(slurm, folder)
     assert outcome.exit_code == 0, outcome.output
-    jobs = queued(slurm, folder)
-    attempts = of_rule(jobs, "stubborn")
+    attempts = of_rule(ended(slurm, folder), "stubborn")
     expected = [(one.job_id, memory) for one, memory in zip(attempts, ("600", "1200", "1800"), strict=True)]
     assert [tuple(line.split()) for line in (folder / "tries").read_text().splitlines()] == expected
     assert [one.memory for one in attempts] == ["600M", "1200M", "1800M"]
@@ -364,7 +372,7 @@ def test_ends_that_the_controller_has_forgotten_are_still_known(
 ) -> None:
     """A head that was asleep for longer than MinJobAge finds none of its jobs in the queue."""
     slurm = private_slurm(accounting=accounting, nodes=SMALL, min_job_age=2)
-    bad = """
+    bad = f"""
     rule all:
         default_target: True
         input:
@@ -375,7 +383,7 @@ def test_ends_that_the_controller_has_forgotten_are_still_known(
         output:
             "bad.txt",
         shell:
-            "exit 3"
+            "{UNTIL_GO}; exit 3"
 
     rule after_bad:
         input:
@@ -383,14 +391,14 @@ def test_ends_that_the_controller_has_forgotten_are_still_known(
         output:
             "after_bad.txt",
         shell:
-            "touch {output}"
+            "touch {{output}}"
     """
     folder = written(tmp_path / "run", CHAIN + textwrap.dedent(bad))
     with Head(slurm, folder, "--keep-going") as head:
-        head.until(lambda: len(queued(slurm, folder)) == 4)
+        head.until_queued()
         head.signal(signal.SIGSTOP)
         go(folder)
-        head.until(lambda: not queued(slurm, folder, helpers=True), timeout=150)
+        head.until(lambda: not queued(slurm, folder, helpers=True), timeout=240)
         head.signal(signal.SIGCONT)
         assert head.end() == 1, head.said
     assert (folder / "runs.txt").read_text() == "first\nsecond\n"
@@ -410,10 +418,10 @@ def test_a_controller_that_is_away_while_jobs_run_is_waited_for(
         head.until(lambda: states(slurm, folder).get("first") == "RUNNING" and "jobid" in head.said)
         slurm.stop_controller()
         go(folder)
-        time.sleep(20)
+        head.until((folder / "runs.txt").exists)
+        head.until(lambda: "Slurm could not be asked (2 times in a row)" in head.said)
         slurm.start_controller()
         assert head.end() == 0, head.said
-    assert "Slurm could not be asked" in head.said
     assert (folder / "runs.txt").read_text() == "first\nsecond\n"
 
 
@@ -440,7 +448,7 @@ def test_a_submission_that_times_out_is_made_exactly_once(slurm: Sandbox, tmp_pa
     path = os.pathsep.join((str(wrapper.parent), slurm.environment["PATH"]))
     with Head(slurm, folder, PATH=path) as head:
         assert head.end() == 0, head.said
-        jobs = queued(slurm, folder)
+        jobs = ended(slurm, folder)
     assert [(one.rule, one.state) for one in jobs] == [("first", "COMPLETED"), ("second", "COMPLETED")]
     assert "Slurm is busy, asking again" in head.said
     assert (folder / "runs.txt").read_text() == "first\nsecond\n"
