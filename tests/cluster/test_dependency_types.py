@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from behaviour import Submitted, assert_nothing_is_left, moments, ran, submitted, with_behaviour
@@ -123,18 +124,23 @@ def _fate(folder: Path, said: str, kind: str, how: str) -> str:
 def assert_order(slurm: Sandbox, folder: Path, how: Iterable[str]) -> None:
     """`after` waits for the start of what it names, the others for its end; singletons never overlap."""
     starts, ends = moments(folder, "started"), moments(folder, "ended")
-    lines = slurm.run("squeue", "--me", "-h", "-t", "all", "-o", "%A %S").splitlines()
-    job_starts = dict(line.split() for line in lines)  # a command starts later: Snakemake in the job takes its time
-    jobs = submitted(folder)
+    jobs = job_starts(slurm, folder)
     for one in how:
         (end,) = ends.get(f"up-{one}", [0.0])
         if up := jobs.get(f"up[how={one}]"):
-            start = job_starts[up.job_id]
-            assert start == "N/A" or start <= job_starts[jobs[f"after[how={one}]"].job_id]
+            assert up <= jobs[f"after[how={one}]"]
         late = {kind: starts[f"{kind}-{one}"][0] for kind in TYPES[1:] if f"{kind}-{one}" in starts}
         assert all(moment >= end for moment in late.values()), (one, end, late)
         first, second = sorted((starts[f"alone_{one}-{n}"][0], f"alone_{one}-{n}") for n in (1, 2))
         assert ends.get(first[1], [0.0])[0] <= second[0], f"{first} and {second} overlap"
+
+
+def job_starts(slurm: Sandbox, folder: Path) -> dict[str, datetime]:
+    """When jobs have started, by name; a command starts later: Snakemake in the job takes its time."""
+    lines = slurm.run("squeue", "--me", "-h", "-t", "all", "-o", "%A %S").splitlines()
+    words = dict(line.split() for line in lines)
+    starts = {name: words[one.job_id] for name, one in submitted(folder).items()}
+    return {name: datetime.fromisoformat(start) for name, start in starts.items() if start != "N/A"}
 
 
 def test_dependants_of_what_succeeds_is_done_or_is_not_asked_for(slurm: Sandbox, tmp_path: Path) -> None:
@@ -158,6 +164,7 @@ def test_dependants_of_what_fails_is_cancelled_or_never_runs(slurm: Sandbox, tmp
     how = ("fails", "cancelled", "skipped")
     folder = with_behaviour(tmp_path / "run", BY_TYPE)
     with Head(slurm, folder, "--keep-going", "--config", f"how={','.join(how)}") as head:
+        head.until_queued()
         for name, label in (("up-cancelled", "up[how=cancelled]"), ("alone_cancelled-1", "alone_cancelled[n=1]")):
             head.until(lambda name=name: name in ran(folder))
             slurm.run("scancel", submitted(folder)[label].job_id)
@@ -199,11 +206,17 @@ def test_dependants_of_what_meets_its_time_limit_and_its_next_attempt(slurm: San
         assert head.end() == 1, head.said
         assert found(folder, head.said, how) == expected(how)
         assert "stopped at its time limit of 1 min" in head.said
-        starts = moments(folder, "started")
-        late = ("afternotok-timeouts", "afterany-timeouts", "slow-2")
-        assert all(starts[one][0] - starts["up-timeouts"][0] > 50 for one in late)
-        first, second = sorted(starts[f"alone_timeouts-{n}"][0] for n in (1, 2))
-        assert first < second
+        jobs = job_starts(slurm, folder)
+        limit = timedelta(seconds=59)  # Slurm cuts off parts of a second
+        waits = {
+            "afternotok[how=timeouts]": "up[how=timeouts]",
+            "afterany[how=timeouts]": "up[how=timeouts]",
+            "slow#2": "slow",
+        }
+        if jobs["alone_timeouts[n=1]"] < jobs["alone_timeouts[n=2]"]:  # the other one hangs for nobody
+            waits["alone_timeouts[n=2]"] = "alone_timeouts[n=1]"
+        assert all(jobs[late] - jobs[early] >= limit for late, early in waits.items()), jobs
+        assert_order(slurm, folder, how)
         assert {"slow-1", "slow-2", "after_slow"} <= ran(folder)
         assert [submitted(folder)[one].options["--time"] for one in ("slow", "slow#2")] == ["1", "2"]
         assert_nothing_is_left(slurm, folder)
@@ -219,7 +232,7 @@ def _dedented(text: str) -> str:
 def queued_on_hold(slurm: Sandbox, folder: Path, *more: str) -> dict[str, Submitted]:
     """What a run has in the queue, for workflows whose rules ask to be held there; then the run is cancelled."""
     with Head(slurm, folder, *more) as head:
-        head.until(lambda: "Queued" in head.said)
+        head.until_queued()
         return submitted(folder)
 
 
@@ -250,7 +263,7 @@ def test_a_delay_after_a_start_reaches_slurm(slurm: Sandbox, tmp_path: Path) -> 
         """,
     )
     with Head(slurm, folder) as head:
-        head.until(lambda: "Queued" in head.said)
+        head.until_queued()
         jobs = submitted(folder)
         shown = slurm.run("squeue", "-h", "-o", "%E", "-j", jobs["monitor"].job_id)
     assert jobs["monitor"].dependency == "after:train+1"
