@@ -18,7 +18,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeAlias
 
-SECONDS_PER_RUN = 180
+SECONDS_PER_RUN = 300
 LONGEST_TEXT_SHOWN = 4000
 WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 

@@ -21,6 +21,8 @@ from snakemake_executor_plugin_kempner.sandbox import MissingPrograms, Sandbox, 
 HERE = Path(__file__).parent
 SHARED = SandboxOptions(max_array_size=10_001, max_job_count=20_000)
 
+pytest.register_assert_rewrite("behaviour", "head")
+
 
 class StartSlurm(Protocol):
     """Starts a sandbox that ends with the test; options are those of `SandboxOptions`, by name."""

@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from test_dependency_types import assert_nothing_is_left, moments, ran, states, submitted, with_behaviour
-from test_submission import SMALL, Head, of_rule, queued
+from behaviour import assert_nothing_is_left, moments, ran, states, submitted, with_behaviour
+from head import LEAVES_WITHIN, SMALL, Head, of_rule, queued
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
@@ -19,12 +19,7 @@ HEADS = pytest.mark.parametrize("dies", [False, True], ids=["head lives", "head 
 SITES = pytest.mark.parametrize("site", [(), ("--kempner-no-kill-on-invalid-dep",)], ids=["kills", "does not kill"])
 
 
-def queued_by(head: Head) -> None:
-    """Everything has reached the queue."""
-    head.until(lambda: "Queued" in head.said)
-
-
-def end_of(head: Head, slurm: Sandbox, folder: Path, *, within: float = 60) -> None:
+def end_of(head: Head, slurm: Sandbox, folder: Path, *, within: float = LEAVES_WITHIN) -> None:
     """Wait for the head if it still lives, and until the last job has left the queue."""
     if head.lives:
         head.end()
@@ -106,7 +101,7 @@ def test_without_a_head_each_attempt_runs_once_with_its_own_memory_until_one_suc
 ) -> None:
     folder = with_behaviour(tmp_path / "run", STUBBORN)
     with Head(slurm, folder, *site) as head:
-        queued_by(head)
+        head.until_queued()
         head.kill()
         attempts = of_rule(queued(slurm, folder), "stubborn")
         assert [one.memory for one in attempts] == ["600M", "1200M", "1800M"]
@@ -177,7 +172,7 @@ def test_what_never_ran_because_its_input_failed_is_not_tried_again(
 ) -> None:
     folder = with_behaviour(tmp_path / "run", INPUT_FAILS)
     with Head(slurm, folder, "--keep-going", *site) as head:
-        queued_by(head)
+        head.until_queued()
         if dies:
             head.kill()
         (folder / "fail").touch()
@@ -260,7 +255,7 @@ def test_a_head_that_looks_late_names_the_attempt_that_a_person_cancelled(slurm:
         head.until(lambda: "Queued" in head.said and "train-1" in ran(folder))
         head.signal(signal.SIGSTOP)
         slurm.run("scancel", submitted(folder)["train"].job_id)
-        assert_nothing_is_left(slurm, folder, within=60)
+        assert_nothing_is_left(slurm, folder)
         head.signal(signal.SIGCONT)
         assert head.end() == 1, head.said
         said = head.said
@@ -298,7 +293,7 @@ def test_cancelling_an_attempt_that_waits_leaves_the_one_that_runs_alone(
             head.until(lambda: has_noted_the_end_of(folder, "train#2"))
         (folder / "go").touch()
         code = 0 if dies else head.end()
-        assert_nothing_is_left(slurm, folder, within=60)
+        assert_nothing_is_left(slurm, folder)
         ends = states(slurm, folder)
     assert ends["train"] == "COMPLETED"
     assert (folder / "train.txt").exists()
@@ -340,9 +335,10 @@ def test_a_job_that_is_killed_for_its_memory_is_tried_again_with_more(
             resources:
                 nth=lambda wildcards, attempt: attempt,
                 mem_mb=lambda wildcards, attempt: 500 if attempt == 1 else 2000,
+                seconds=lambda wildcards, attempt: 60 if attempt == 1 else 3,
             shell:
                 "./behave big-{{resources.nth}}"
-                " && {sys.executable} -c 'import time; held = b\\"x\\" * (700 << 20); time.sleep(6)'"
+                " && {sys.executable} -c 'import time; held = b\\"x\\" * (700 << 20); time.sleep({{resources.seconds}})'"
                 " && touch {{output}}"
         """,
     )
@@ -362,7 +358,7 @@ def test_a_job_whose_node_fails_is_tried_again_on_another(
     private_slurm: StartSlurm, tmp_path: Path, *, dies: bool
 ) -> None:
     nodes = tuple(Node(name=name, cpus=8, memory_mb=16_000) for name in ("n1", "n2"))
-    slurm = private_slurm(nodes=nodes, slurmd_timeout=5)
+    slurm = private_slurm(nodes=nodes, slurmd_timeout=10)
     folder = with_behaviour(
         tmp_path / "run",
         """
@@ -393,7 +389,7 @@ def test_a_job_whose_node_fails_is_tried_again_on_another(
             head.kill()
         first = submitted(folder)["train"].job_id
         slurm.stop_node(slurm.run("squeue", "-h", "-j", first, "-o", "%N").strip())
-        end_of(head, slurm, folder, within=90)
+        end_of(head, slurm, folder, within=150)
         ends = states(slurm, folder)
         said = head.said
     assert without_gates(ends) == {"train": "NODE_FAIL", "train#2": "COMPLETED", "after": "COMPLETED"}, said
@@ -478,10 +474,10 @@ def test_without_a_head_a_job_that_meets_its_time_limit_is_tried_again_as_often_
     """Everything that has to wait for Slurm's shortest limit in one run."""
     folder = with_behaviour(tmp_path / "run", TIMES_OUT)
     with Head(slurm, folder, "--keep-going") as head:
-        queued_by(head)
+        head.until_queued()
         head.kill()
         assert [submitted(folder)[one].options["--time"] for one in ("slow", "slow#2")] == ["1", "2"]
-        end_of(head, slurm, folder, within=180)
+        end_of(head, slurm, folder, within=240)
         ends = states(slurm, folder)
     assert without_gates(ends) == {
         "slow": "TIMEOUT",

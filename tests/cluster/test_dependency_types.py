@@ -1,140 +1,14 @@
-"""What each declared dependency does with each end of the task it names, on a real Slurm.
+"""What each declared dependency does with each end of the task it names, on a real Slurm."""
 
-The rules' commands are a script, `behave`, that notes in the file `times` when it starts and ends: what has run, how
-often and in which order is read from there, not from what the head says of it.
-"""
-
-import json
 import re
-import stat
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from test_submission import Head, queued, run, written
+from behaviour import Submitted, assert_nothing_is_left, moments, ran, submitted, with_behaviour
+from head import Head, queued, run, written
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
-
-LEAVES_WITHIN = 30
-"""Seconds within which the last job of a run is out of the queue."""
-
-BEHAVE = """\
-#!/bin/bash
-# behave NAME [HOW]: note the start, behave as told, note the end.
-name=$1 how=${2:-succeeds}
-echo "$name started $(date +%s.%N)" >> times
-case $how in
-    succeeds) code=0 ;;
-    fails) code=1 ;;
-    fails:*)
-        for _ in {1..1200}; do [ -e "${how#fails:}" ] && break; sleep 0.1; done
-        code=1 ;;
-    hangs) exec sleep 600 ;;
-    waits:*)
-        for _ in {1..1200}; do [ -e "${how#waits:}" ] && break; sleep 0.1; done
-        [ -e "${how#waits:}" ]; code=$? ;;
-esac
-echo "$name ended $(date +%s.%N)" >> times
-exit $code
-"""
-
-
-def with_behaviour(folder: Path, snakefile: str) -> Path:
-    """A folder with this Snakefile and the script `behave`."""
-    written(folder, snakefile)
-    script = folder / "behave"
-    script.write_text(BEHAVE)
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    return folder
-
-
-# --- what a run has submitted, and what of it has run ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Submitted:
-    """A submission as the ledger has it."""
-
-    name: str
-    """`train[seed=1]`; from the second attempt on `train[seed=1]#2`, of a gate `train[seed=1]#gate`."""
-    job_id: str
-    dependency: str
-    """Of sbatch, with names in place of job ids."""
-    options: Mapping[str, str]
-
-
-def submitted(folder: Path) -> dict[str, Submitted]:
-    """Everything that the runs in a folder have submitted, by name, except guards."""
-    entries = [
-        json.loads(line)
-        for ledger in sorted((folder / ".snakemake" / "kempner").glob("*/ledger.jsonl"))
-        for line in ledger.read_text().splitlines()
-    ]
-    intents = {entry["intent"]: entry for entry in entries if "intent" in entry}
-    answers = [(entry["job_id"], intents[entry["submitted"]]) for entry in entries if "submitted" in entry]
-    names = {job_id: _name(intent) for job_id, intent in answers}
-    found = {}
-    for job_id, intent in answers:
-        options = dict(option.partition("=")[::2] for option in intent["options"])
-        dependency = re.sub(r"(?<=:)\d+", lambda match: names[match[0]], options.get("--dependency", ""))
-        if intent["kind"] != "guard":
-            found[names[job_id]] = Submitted(name=names[job_id], job_id=job_id, dependency=dependency, options=options)
-    return found
-
-
-def _name(intent: Mapping[str, str | int]) -> str:
-    if intent["kind"] == "gate":
-        return f"{intent['label']}#gate"
-    return f"{intent['label']}#{intent['attempt']}" if int(intent["attempt"]) > 1 else str(intent["label"])
-
-
-def moments(folder: Path, what: str) -> dict[str, list[float]]:
-    """When the commands `started` or `ended`, by name, once for each time that they did."""
-    path = folder / "times"
-    lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
-    found: dict[str, list[float]] = {}
-    for name, moment, seconds in lines:
-        if moment == what:
-            found.setdefault(name, []).append(float(seconds))
-    return found
-
-
-def ran(folder: Path) -> set[str]:
-    """Names of the commands that have started; each has started once."""
-    starts = moments(folder, "started")
-    assert all(len(times) == 1 for times in starts.values()), f"something has run more than once: {starts}"
-    return set(starts)
-
-
-def states(slurm: Sandbox, folder: Path) -> dict[str, str]:
-    """Slurm's word for each submission that it still remembers, by name."""
-    lines = slurm.run("squeue", "--me", "-h", "-t", "all", "-o", "%A %T").splitlines()
-    words = dict(line.split() for line in lines)
-    return {name: words[one.job_id] for name, one in submitted(folder).items() if one.job_id in words}
-
-
-def left(slurm: Sandbox, folder: Path) -> list[str]:
-    """Jobs of the folder's runs that are in the queue: waiting, running, or just leaving it."""
-    lines = slurm.run("squeue", "--me", "-h", "-o", "%A %j %T %r %E|%Z").splitlines()
-    return [line.rpartition("|")[0] for line in lines if line.rpartition("|")[2] == str(folder)]
-
-
-def assert_nothing_is_left(slurm: Sandbox, folder: Path, *, within: float = LEAVES_WITHIN) -> None:
-    """Every job of the folder's runs leaves the queue, whoever has to see to it."""
-    deadline = time.monotonic() + within
-    while jobs := left(slurm, folder):
-        shown = "\n".join(jobs)
-        assert time.monotonic() < deadline, f"still in the queue after {within} s:\n{shown}\n{_notes(folder)}"
-        time.sleep(0.3)
-
-
-def _notes(folder: Path) -> str:
-    logs = sorted((folder / ".snakemake" / "kempner").glob("*/logs/guards/*.log"))
-    guards = "".join(log.read_text() for log in logs) or "nothing\n"
-    times = folder / "times"
-    return f"The guards said:\n{guards}Started and ended:\n{times.read_text() if times.exists() else 'nothing'}"
-
 
 # --- five types, six ends -------------------------------------------------------------------------------------------
 
@@ -250,18 +124,23 @@ def _fate(folder: Path, said: str, kind: str, how: str) -> str:
 def assert_order(slurm: Sandbox, folder: Path, how: Iterable[str]) -> None:
     """`after` waits for the start of what it names, the others for its end; singletons never overlap."""
     starts, ends = moments(folder, "started"), moments(folder, "ended")
-    lines = slurm.run("squeue", "--me", "-h", "-t", "all", "-o", "%A %S").splitlines()
-    job_starts = dict(line.split() for line in lines)  # a command starts later: Snakemake in the job takes its time
-    jobs = submitted(folder)
+    jobs = job_starts(slurm, folder)
     for one in how:
         (end,) = ends.get(f"up-{one}", [0.0])
         if up := jobs.get(f"up[how={one}]"):
-            start = job_starts[up.job_id]
-            assert start == "N/A" or start <= job_starts[jobs[f"after[how={one}]"].job_id]
+            assert up <= jobs[f"after[how={one}]"]
         late = {kind: starts[f"{kind}-{one}"][0] for kind in TYPES[1:] if f"{kind}-{one}" in starts}
         assert all(moment >= end for moment in late.values()), (one, end, late)
         first, second = sorted((starts[f"alone_{one}-{n}"][0], f"alone_{one}-{n}") for n in (1, 2))
         assert ends.get(first[1], [0.0])[0] <= second[0], f"{first} and {second} overlap"
+
+
+def job_starts(slurm: Sandbox, folder: Path) -> dict[str, datetime]:
+    """When jobs have started, by name; a command starts later: Snakemake in the job takes its time."""
+    lines = slurm.run("squeue", "--me", "-h", "-t", "all", "-o", "%A %S").splitlines()
+    words = dict(line.split() for line in lines)
+    starts = {name: words[one.job_id] for name, one in submitted(folder).items()}
+    return {name: datetime.fromisoformat(start) for name, start in starts.items() if start != "N/A"}
 
 
 def test_dependants_of_what_succeeds_is_done_or_is_not_asked_for(slurm: Sandbox, tmp_path: Path) -> None:
@@ -285,6 +164,7 @@ def test_dependants_of_what_fails_is_cancelled_or_never_runs(slurm: Sandbox, tmp
     how = ("fails", "cancelled", "skipped")
     folder = with_behaviour(tmp_path / "run", BY_TYPE)
     with Head(slurm, folder, "--keep-going", "--config", f"how={','.join(how)}") as head:
+        head.until_queued()
         for name, label in (("up-cancelled", "up[how=cancelled]"), ("alone_cancelled-1", "alone_cancelled[n=1]")):
             head.until(lambda name=name: name in ran(folder))
             slurm.run("scancel", submitted(folder)[label].job_id)
@@ -326,11 +206,17 @@ def test_dependants_of_what_meets_its_time_limit_and_its_next_attempt(slurm: San
         assert head.end() == 1, head.said
         assert found(folder, head.said, how) == expected(how)
         assert "stopped at its time limit of 1 min" in head.said
-        starts = moments(folder, "started")
-        late = ("afternotok-timeouts", "afterany-timeouts", "slow-2")
-        assert all(starts[one][0] - starts["up-timeouts"][0] > 50 for one in late)
-        first, second = sorted(starts[f"alone_timeouts-{n}"][0] for n in (1, 2))
-        assert first < second
+        jobs = job_starts(slurm, folder)
+        limit = timedelta(seconds=59)  # Slurm cuts off parts of a second
+        waits = {
+            "afternotok[how=timeouts]": "up[how=timeouts]",
+            "afterany[how=timeouts]": "up[how=timeouts]",
+            "slow#2": "slow",
+        }
+        if jobs["alone_timeouts[n=1]"] < jobs["alone_timeouts[n=2]"]:  # the other one hangs for nobody
+            waits["alone_timeouts[n=2]"] = "alone_timeouts[n=1]"
+        assert all(jobs[late] - jobs[early] >= limit for late, early in waits.items()), jobs
+        assert_order(slurm, folder, how)
         assert {"slow-1", "slow-2", "after_slow"} <= ran(folder)
         assert [submitted(folder)[one].options["--time"] for one in ("slow", "slow#2")] == ["1", "2"]
         assert_nothing_is_left(slurm, folder)
@@ -346,7 +232,7 @@ def _dedented(text: str) -> str:
 def queued_on_hold(slurm: Sandbox, folder: Path, *more: str) -> dict[str, Submitted]:
     """What a run has in the queue, for workflows whose rules ask to be held there; then the run is cancelled."""
     with Head(slurm, folder, *more) as head:
-        head.until(lambda: "Queued" in head.said)
+        head.until_queued()
         return submitted(folder)
 
 
@@ -377,7 +263,7 @@ def test_a_delay_after_a_start_reaches_slurm(slurm: Sandbox, tmp_path: Path) -> 
         """,
     )
     with Head(slurm, folder) as head:
-        head.until(lambda: "Queued" in head.said)
+        head.until_queued()
         jobs = submitted(folder)
         shown = slurm.run("squeue", "-h", "-o", "%E", "-j", jobs["monitor"].job_id)
     assert jobs["monitor"].dependency == "after:train+1"

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from test_dependency_types import assert_nothing_is_left, ran, states, submitted, with_behaviour
-from test_submission import Head
+from behaviour import assert_nothing_is_left, ran, states, submitted, with_behaviour
+from head import Head
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 

@@ -19,7 +19,7 @@ from comparison import Outcome, Tree, differences, fresh_copy, run_snakemake, sn
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 ALWAYS_VARYING = ("benchmarks/*",)
 TAIL = 6000
-SECONDS_TO_LEAVE_THE_QUEUE = 15
+SECONDS_TO_LEAVE_THE_QUEUE = 60
 
 GATHERED = "".join(f"split/{item}.txt\n{item}\n" for item in ("1-of-2", "2-of-2"))
 

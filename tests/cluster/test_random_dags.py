@@ -8,8 +8,8 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
-from test_dependency_types import assert_nothing_is_left, moments, with_behaviour
-from test_submission import Head
+from behaviour import assert_nothing_is_left, moments, with_behaviour
+from head import Head
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -163,12 +163,12 @@ def test_what_runs_and_how_often_is_what_the_rules_say(slurm: Sandbox, tmp_path:
     site = ("--kempner-no-kill-on-invalid-dep",) if seed % 5 == 4 else ()
     with Head(slurm, folder, "--keep-going", *site) as head:
         if seed % 4 == 3:
-            head.until(lambda: "Queued" in head.said)
+            head.until_queued()
             head.kill()
         else:
             all_well = Fate.BAD not in fates(tasks)[0].values()
             assert head.end() == (0 if all_well else 1), head.said
-        assert_nothing_is_left(slurm, folder, within=60)
+        assert_nothing_is_left(slurm, folder)
     assert_as_expected(folder, tasks)
 
 

@@ -5,199 +5,31 @@ import re
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
-from comparison import SECONDS_PER_RUN, Outcome, differences, run_snakemake, snapshot
+from comparison import differences, snapshot
+from head import (
+    PATIENCE,
+    SMALL,
+    UNTIL_GO,
+    Head,
+    accounted,
+    assert_settled,
+    bystander,
+    ended,
+    ends,
+    go,
+    of_rule,
+    queued,
+    run,
+    states,
+    written,
+)
 
-from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxError
-
-PATIENCE = 120
-SMALL = (Node(name="n1", cpus=8, memory_mb=16_000),)
-OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"})
-HELPERS = frozenset({"gate", "guard", "closing"})
-"""First words of the names of jobs that are not tasks of the workflow."""
-UNTIL_GO = "until [ -e go ]; do sleep 0.2; done"
-"""Shell: hold a task back until the test has seen enough and makes the file `go`."""
-
-
-# --- a workflow, the head that runs it, and its jobs in the queue ---------------------------------------------------
-
-
-def written(folder: Path, snakefile: str) -> Path:
-    """A folder with this Snakefile."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "Snakefile").write_text(textwrap.dedent(snakefile))
-    return folder
-
-
-def arguments(*more: str, jobs: int = 20) -> tuple[str, ...]:
-    return (
-        "--executor",
-        "kempner",
-        "--jobs",
-        str(jobs),
-        "--latency-wait",
-        "10",
-        "--scheduler",
-        "greedy",
-        "--nocolor",
-        *more,
-    )
-
-
-def run(slurm: Sandbox, folder: Path, *more: str, **extra: str) -> Outcome:
-    """Run a workflow to its end; `extra` are environment variables."""
-    return run_snakemake(folder, arguments(*more), {**slurm.environment, **extra})
-
-
-def assert_settled(slurm: Sandbox, folder: Path, *more: str) -> None:
-    again = run(slurm, folder, "--dry-run", *more)
-    assert "Nothing to be done" in again.output, again.output
-
-
-def _hear_ctrl_c() -> None:
-    """A shell that starts something in the background lets it ignore SIGINT, and so what that starts in turn."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-class Head:
-    """A head process that a test watches and mistreats; at the end neither it nor a job of it is left."""
-
-    def __init__(self, slurm: Sandbox, folder: Path, *more: str, jobs: int = 20, **extra: str) -> None:
-        self._slurm, self._folder = slurm, folder
-        self._may_be_gone = False
-        self._log = folder.parent / f"{folder.name}.head-{time.monotonic_ns()}.log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", *arguments(*more, jobs=jobs)],
-                cwd=folder,
-                env={**slurm.environment, **extra},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - the test has no threads
-            )
-
-    @property
-    def said(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    @property
-    def lives(self) -> bool:
-        return self._process.poll() is None
-
-    def signal(self, number: int) -> None:
-        """Signal the head and all it has started, as a terminal does."""
-        os.killpg(self._process.pid, number)
-
-    def kill(self) -> None:
-        self._may_be_gone = True
-        self.signal(signal.SIGKILL)
-        self._process.wait(10)
-
-    def end(self) -> int:
-        """The exit code, once it ends by itself."""
-        self._may_be_gone = True
-        try:
-            return self._process.wait(SECONDS_PER_RUN)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"the head does not end. It said:\n{self.said}") from None
-
-    def until(self, is_so: Callable[[], object], *, timeout: float = PATIENCE) -> None:
-        """Wait for something to come true; when it does not, show what the head and the queue say."""
-        deadline = time.monotonic() + timeout
-        while not is_so():
-            if time.monotonic() > deadline or not (self.lives or self._may_be_gone or is_so()):
-                queue = "\n".join(map(str, queued(self._slurm, self._folder, helpers=True)))
-                raise AssertionError(f"it never came true. The queue:\n{queue}\nThe head said:\n{self.said}")
-            time.sleep(0.2)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.lives:
-            self.kill()
-        cancel_all(self._slurm, self._folder)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Queued:
-    """A job as squeue shows it."""
-
-    job_id: str
-    rule: str
-    state: str
-    memory: str
-    """As squeue writes it: `1200M`."""
-    waits_for: frozenset[tuple[str, str]]
-    """Type and job id of each dependency that is still open."""
-
-    @property
-    def is_over(self) -> bool:
-        return self.state in OVER
-
-
-def queued(slurm: Sandbox, folder: Path, *, helpers: bool = False) -> list[Queued]:
-    """The tasks of this folder, also those that have ended, in the order of submission; on demand all of its jobs."""
-    lines = slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%A|%j|%T|%m|%E|%Z").splitlines()
-    rows = (line.split("|", 5) for line in lines)
-    found = [
-        Queued(
-            job_id=job_id,
-            rule=name.rsplit(".", 2)[0],
-            state=state,
-            memory=memory,
-            waits_for=frozenset(re.findall(r"(after\w*):(\d+)", dependency)),
-        )
-        for job_id, name, state, memory, dependency, workdir in rows
-        if workdir == str(folder)
-    ]
-    return sorted(
-        (one for one in found if helpers or one.rule not in HELPERS),
-        key=lambda one: int(one.job_id),
-    )
-
-
-def of_rule(jobs: list[Queued], rule: str) -> list[Queued]:
-    return [one for one in jobs if one.rule == rule]
-
-
-def states(slurm: Sandbox, folder: Path) -> dict[str, str]:
-    """State by rule, for workflows in which each rule has one job."""
-    return {one.rule: one.state for one in queued(slurm, folder)}
-
-
-def all_over(slurm: Sandbox, folder: Path) -> bool:
-    return all(one.is_over for one in queued(slurm, folder, helpers=True))
-
-
-def cancel_all(slurm: Sandbox, folder: Path) -> None:
-    """Leave nothing of a test in the queue."""
-    try:
-        left = [one.job_id for one in queued(slurm, folder, helpers=True) if not one.is_over]
-        if left:
-            slurm.run("scancel", *left)
-    except SandboxError:  # the controller of a private Slurm may be down
-        return
-
-
-def go(folder: Path) -> None:
-    (folder / "go").touch()
-
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 # --- everything at once ---------------------------------------------------------------------------------------------
 
@@ -234,8 +66,9 @@ def test_the_whole_diamond_is_in_the_queue_before_its_first_task_has_ended(
 ) -> None:
     slurm, folder = slurm_with_accounting, written(tmp_path / "run", DIAMOND)
     with Head(slurm, folder) as head:
-        head.until(lambda: len(queued(slurm, folder)) == 5)
+        head.until_queued()
         jobs = queued(slurm, folder)
+        assert len(jobs) == 5
         go(folder)
         assert head.end() == 0, head.said
 
@@ -251,28 +84,6 @@ def test_the_whole_diamond_is_in_the_queue_before_its_first_task_has_ended(
     assert max(one.submit for one in times.values()) <= times[source.job_id].end
     assert all(times[source.job_id].end <= times[one.job_id].start for one in work)
     assert all(times[one.job_id].end <= times[sink.job_id].start for one in work)
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """When accounting says that a job was submitted, started and ended: texts that sort."""
-
-    submit: str
-    start: str
-    end: str
-
-
-def accounted(slurm: Sandbox, job_ids: list[str]) -> Mapping[str, Times]:
-    """Accounting lags behind the controller: ask until each job has its end."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        words = ("sacct", "-X", "-n", "-P", "-o", "JobID,Submit,Start,End", "-j", ",".join(job_ids))
-        rows = (line.split("|") for line in slurm.run(*words).splitlines())
-        found = {job_id: Times(*times) for job_id, *times in rows}
-        if found.keys() == set(job_ids) and all(one.end != "Unknown" for one in found.values()):
-            return found
-        assert time.monotonic() < deadline, f"accounting never knew the ends: {found}"
-        time.sleep(0.5)
 
 
 def test_one_job_at_a_time_still_queues_all_and_finishes(slurm: Sandbox, tmp_path: Path) -> None:
@@ -308,7 +119,7 @@ def test_ctrl_c_cancels_exactly_the_jobs_of_this_run(slurm: Sandbox, tmp_path: P
         head.until(lambda: states(slurm, folder).get("source") == "RUNNING" and "jobid" in head.said)
         head.signal(signal.SIGINT)
         code = head.end()
-        head.until(lambda: all_over(slurm, folder))
+        ended(slurm, folder)
         left = {one.state for one in queued(slurm, folder, helpers=True)}
         (its,) = [one.state for one in queued(slurm, tmp_path) if one.job_id == other]
         said = head.said
@@ -318,27 +129,15 @@ def test_ctrl_c_cancels_exactly_the_jobs_of_this_run(slurm: Sandbox, tmp_path: P
     assert re.search(r"Cancelled the \d+ Slurm jobs of this run", said), said
 
 
-@contextmanager
-def bystander(slurm: Sandbox, folder: Path, *, name: str) -> Iterator[str]:
-    """A running job of the same user that has nothing to do with the run."""
-    words = ("sbatch", "--parsable", "-D", str(folder), "-o", "/dev/null", "-J", name, "--mem=50")
-    job_id = slurm.run(*words, stdin="#!/bin/bash\nsleep 600\n").strip()
-    try:
-        yield job_id
-    finally:
-        slurm.run("scancel", job_id)
-
-
 def test_when_the_head_is_killed_the_jobs_finish_without_it(slurm: Sandbox, tmp_path: Path) -> None:
     """With kill -9 or by the end of the login node: nothing of ours is needed any more."""
     folder = written(tmp_path / "run", DIAMOND)
     with Head(slurm, folder) as head:
-        head.until(lambda: len(queued(slurm, folder)) == 5)
+        head.until_queued()
         head.kill()
         go(folder)
-        head.until(lambda: all_over(slurm, folder))
-        ends = {one.state for one in queued(slurm, folder)}
-    assert ends == {"COMPLETED"}
+        jobs = ended(slurm, folder, within=PATIENCE)
+    assert [one.state for one in jobs] == ["COMPLETED"] * 5
     assert (folder / "sink.txt").read_text() == DIAMOND_MAKES
     assert_settled(slurm, folder)
 
@@ -394,8 +193,12 @@ def test_after_a_failure_what_has_not_started_is_cancelled_and_what_runs_finishe
         assert states(slurm, folder)["running"] == "RUNNING"
         go(folder)
         assert head.end() == 1, head.said
-        ends = states(slurm, folder)
-    assert ends == {"bad": "FAILED", "after_bad": "CANCELLED", "running": "COMPLETED", "after_running": "CANCELLED"}
+        assert ends(slurm, folder) == {
+            "bad": "FAILED",
+            "after_bad": "CANCELLED",
+            "running": "COMPLETED",
+            "after_running": "CANCELLED",
+        }
     assert (folder / "running.txt").read_text() == "ran\n"
     assert "exit code 1" in head.said
     assert "no such gene" in head.said
@@ -407,8 +210,12 @@ def test_with_keep_going_what_does_not_depend_on_the_failure_is_finished(slurm: 
         head.until(lambda: states(slurm, folder).get("after_bad") == "CANCELLED" and "bad failed" in head.said)
         go(folder)
         assert head.end() == 1, head.said
-        ends = states(slurm, folder)
-    assert ends == {"bad": "FAILED", "after_bad": "CANCELLED", "running": "COMPLETED", "after_running": "COMPLETED"}
+        assert ends(slurm, folder) == {
+            "bad": "FAILED",
+            "after_bad": "CANCELLED",
+            "running": "COMPLETED",
+            "after_running": "COMPLETED",
+        }
     assert (folder / "after_running.txt").read_text() == "ran\n"
 
 
@@ -438,8 +245,7 @@ def test_a_task_that_fails_twice_is_tried_three_times_each_in_its_own_job(slurm:
     )
     outcome = run(slurm, folder)
     assert outcome.exit_code == 0, outcome.output
-    jobs = queued(slurm, folder)
-    attempts = of_rule(jobs, "stubborn")
+    attempts = of_rule(ended(slurm, folder), "stubborn")
     expected = [(one.job_id, memory) for one, memory in zip(attempts, ("600", "1200", "1800"), strict=True)]
     assert [tuple(line.split()) for line in (folder / "tries").read_text().splitlines()] == expected
     assert [one.memory for one in attempts] == ["600M", "1200M", "1800M"]
@@ -566,7 +372,7 @@ def test_ends_that_the_controller_has_forgotten_are_still_known(
 ) -> None:
     """A head that was asleep for longer than MinJobAge finds none of its jobs in the queue."""
     slurm = private_slurm(accounting=accounting, nodes=SMALL, min_job_age=2)
-    bad = """
+    bad = f"""
     rule all:
         default_target: True
         input:
@@ -577,7 +383,7 @@ def test_ends_that_the_controller_has_forgotten_are_still_known(
         output:
             "bad.txt",
         shell:
-            "exit 3"
+            "{UNTIL_GO}; exit 3"
 
     rule after_bad:
         input:
@@ -585,14 +391,14 @@ def test_ends_that_the_controller_has_forgotten_are_still_known(
         output:
             "after_bad.txt",
         shell:
-            "touch {output}"
+            "touch {{output}}"
     """
     folder = written(tmp_path / "run", CHAIN + textwrap.dedent(bad))
     with Head(slurm, folder, "--keep-going") as head:
-        head.until(lambda: len(queued(slurm, folder)) == 4)
+        head.until_queued()
         head.signal(signal.SIGSTOP)
         go(folder)
-        head.until(lambda: not queued(slurm, folder, helpers=True), timeout=150)
+        head.until(lambda: not queued(slurm, folder, helpers=True), timeout=240)
         head.signal(signal.SIGCONT)
         assert head.end() == 1, head.said
     assert (folder / "runs.txt").read_text() == "first\nsecond\n"
@@ -612,10 +418,10 @@ def test_a_controller_that_is_away_while_jobs_run_is_waited_for(
         head.until(lambda: states(slurm, folder).get("first") == "RUNNING" and "jobid" in head.said)
         slurm.stop_controller()
         go(folder)
-        time.sleep(20)
+        head.until((folder / "runs.txt").exists)
+        head.until(lambda: "Slurm could not be asked (2 times in a row)" in head.said)
         slurm.start_controller()
         assert head.end() == 0, head.said
-    assert "Slurm could not be asked" in head.said
     assert (folder / "runs.txt").read_text() == "first\nsecond\n"
 
 
@@ -642,7 +448,7 @@ def test_a_submission_that_times_out_is_made_exactly_once(slurm: Sandbox, tmp_pa
     path = os.pathsep.join((str(wrapper.parent), slurm.environment["PATH"]))
     with Head(slurm, folder, PATH=path) as head:
         assert head.end() == 0, head.said
-        jobs = queued(slurm, folder)
+        jobs = ended(slurm, folder)
     assert [(one.rule, one.state) for one in jobs] == [("first", "COMPLETED"), ("second", "COMPLETED")]
     assert "Slurm is busy, asking again" in head.said
     assert (folder / "runs.txt").read_text() == "first\nsecond\n"

@@ -8,21 +8,23 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from comparison import run_snakemake
-from test_submission import (
+from comparison import SECONDS_PER_RUN, run_snakemake
+from head import (
+    PATIENCE,
     UNTIL_GO,
     Head,
-    all_over,
     arguments,
     assert_settled,
+    ended,
+    ends,
     go,
     of_rule,
     queued,
     run,
+    start_again,
     states,
     written,
 )
@@ -65,10 +67,10 @@ def test_the_head_leaves_the_times_of_outputs_alone(slurm: Sandbox, tmp_path: Pa
     """It notices the ends of all three at once, long after; touching the first now would make the second look old."""
     folder = written(tmp_path / "run", CHAIN)
     with Head(slurm, folder) as head:
-        head.until(lambda: len(queued(slurm, folder)) == 3)
+        head.until_queued()
         head.signal(signal.SIGSTOP)
         go(folder)
-        head.until(lambda: all_over(slurm, folder))
+        ended(slurm, folder, within=PATIENCE)
         before = _times(folder)
         head.signal(signal.SIGCONT)
         assert head.end() == 0, head.said
@@ -85,10 +87,10 @@ def test_a_head_that_dies_between_two_post_processings_repeats_no_work(slurm: Sa
     """Killed right after it has seen to the second task, when all three have run; a limit on its rate makes the gap."""
     folder = written(tmp_path / "run", CHAIN)
     with Head(slurm, folder, "--max-jobs-per-timespan", "1/5s") as head:
-        head.until(lambda: len(queued(slurm, folder)) == 3)
+        head.until_queued()
         head.signal(signal.SIGSTOP)
         go(folder)
-        head.until(lambda: all_over(slurm, folder))
+        ended(slurm, folder, within=PATIENCE)
         head.signal(signal.SIGCONT)
         head.until(lambda: "2 of 3 steps" in head.said)
         head.kill()
@@ -101,10 +103,10 @@ def test_a_run_that_the_head_did_not_see_the_end_of_is_remembered(slurm: Sandbox
     """Tasks start and end without a head, nothing of them is repeated, and a change of their code is still noticed."""
     folder = written(tmp_path / "run", CHAIN)
     with Head(slurm, folder) as head:
-        head.until(lambda: len(queued(slurm, folder)) == 3)
+        head.until_queued()
         head.kill()
         go(folder)
-        head.until(lambda: all_over(slurm, folder))
+        ended(slurm, folder, within=PATIENCE)
     assert_settled(slurm, folder)
     written(folder, CHAIN.replace("cp {input} {output}", "cat {input} > {output}", 1))  # of the third rule
     changed = run(slurm, folder, "--dry-run")
@@ -149,7 +151,7 @@ def test_a_job_whose_input_never_appears_fails_in_slurm_too(slurm: Sandbox, tmp_
     go(folder)
     outcome = run(slurm, folder, "--latency-wait", "1")
     assert outcome.exit_code == 1, outcome.output
-    assert states(slurm, folder) == {"first": "COMPLETED", "reader": "FAILED", "after": "CANCELLED"}
+    assert ends(slurm, folder) == {"first": "COMPLETED", "reader": "FAILED", "after": "CANCELLED"}
     assert "source.txt" in outcome.output
     assert not (folder / "after.started").exists()
 
@@ -176,7 +178,7 @@ def test_a_job_that_has_not_made_its_output_fails_in_slurm_too(slurm: Sandbox, t
     )
     outcome = run(slurm, folder, "--latency-wait", "1")
     assert outcome.exit_code == 1, outcome.output
-    assert states(slurm, folder) == {"forgetful": "FAILED", "after": "CANCELLED"}
+    assert ends(slurm, folder) == {"forgetful": "FAILED", "after": "CANCELLED"}
     assert "made.txt" in outcome.output
     assert not (folder / "after.started").exists()
 
@@ -223,7 +225,7 @@ rule all:
     folder = written(tmp_path / "run", rule.replace("COMMAND", command.format(said=said)))
     outcome = run(slurm, folder, "--group-components", "pair=2")
     assert outcome.exit_code == 1, outcome.output
-    jobs = queued(slurm, folder)
+    jobs = ended(slurm, folder)
     assert [one.state for one in jobs] == ["FAILED", "FAILED"]
     assert (folder / "tries").read_text().split() == [one.job_id for one in jobs]
 
@@ -245,16 +247,15 @@ def test_the_resources_of_later_attempts_do_not_leak_into_the_first(slurm: Sandb
         """,
     )
     with Head(slurm, folder) as head:
-        head.until(lambda: len(queued(slurm, folder)) == 3)
+        head.until_queued()
         first, second, third = queued(slurm, folder)
         go(folder)
         assert head.end() == 0, head.said
-        head.until(lambda: all_over(slurm, folder))
-        ends = [one.state for one in queued(slurm, folder)]
+        jobs = ended(slurm, folder)
     assert [one.memory for one in (first, second, third)] == ["600M", "1200M", "1800M"]
     assert second.waits_for == {("afternotok", first.job_id)}
     assert third.waits_for == {("afternotok", first.job_id), ("afternotok", second.job_id)}
-    assert ends == ["COMPLETED", "CANCELLED", "CANCELLED"]
+    assert [one.state for one in jobs] == ["COMPLETED", "CANCELLED", "CANCELLED"]
     assert (folder / "tries").read_text() == "600 10\n"
     assert "mem_mb=600" in head.said  # what Snakemake itself says of the rule
 
@@ -291,7 +292,7 @@ def test_jobs_need_no_temporary_folder_of_the_head(slurm: Sandbox, tmp_path: Pat
         for left in (scratch, cache, *(folder / ".snakemake").glob("tmp*")):
             shutil.rmtree(left)
         go(folder)
-        head.until(lambda: all_over(slurm, folder))
+        ended(slurm, folder, within=PATIENCE)
     assert (folder / "scripted.txt").read_text() == "first\n"
 
 
@@ -487,29 +488,13 @@ def test_a_requeued_job_finds_only_what_it_has_not_declared_as_output(slurm: San
         (folder / "started").unlink()
         slurm.run("scontrol", "requeue", job.job_id)
         head.until(lambda: queued(slurm, folder)[0].state == "PENDING" and "was requeued" in head.said)
-        # Slurm takes a late word of the first run's end for that of the second.
-        head.until(lambda: not _processes_of(slurm, job.job_id))
-        time.sleep(1)
-        slurm.run("scontrol", "update", f"JobId={job.job_id}", "StartTime=now")
+        start_again(slurm, head, job.job_id)
         head.until((folder / "started").exists)
         go(folder)
         assert head.end() == 0, head.said
-        assert [one.state for one in queued(slurm, folder)] == ["COMPLETED"]
+        assert [one.state for one in ended(slurm, folder)] == ["COMPLETED"]
     assert (folder / "found").read_text() == "kept:\nundeclared\n"
     assert (folder / "model" / "declared").exists()
-
-
-def _processes_of(slurm: Sandbox, job_id: str) -> list[str]:
-    """The sandbox's nodes are this machine, so a job's processes can be seen."""
-    marks = {f"SLURM_CONF={slurm.conf}", f"SLURM_JOB_ID={job_id}"}
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if marks <= set(environ.read_text(errors="replace").split("\0")):
-                found.append(environ.parent.name)
-        except OSError:  # it has ended
-            continue
-    return found
 
 
 # --- a second head --------------------------------------------------------------------------------------------------
@@ -603,6 +588,7 @@ def test_below_a_checkpoint_nothing_is_queued_before_it_has_ended(slurm: Sandbox
     )
     with Head(slurm, folder) as head:
         head.until(lambda: "is Slurm job" in head.said and states(slurm, folder).get("apart") == "COMPLETED")
+        head.until(lambda: states(slurm, folder).get("split") == "RUNNING")
         assert states(slurm, folder) == {"split": "RUNNING", "apart": "COMPLETED"}
         assert "checkpoint split decides what follows" in head.said
         go(folder)
@@ -737,7 +723,7 @@ def test_a_head_inside_a_job_passes_on_the_site_and_not_its_own_job(slurm: Sandb
     options = ("--cpus-per-task=4", "--mem=3000", "--partition=kempner", "--gres=gpu:2", "--job-name=outer")
     words = ("sbatch", "--wait", "-D", str(folder), "-o", str(folder / "outer.log"), *options)
     try:
-        slurm.run(*words, stdin=f"#!/bin/bash\nexport {exports}\nexec {inner}\n", timeout=120)
+        slurm.run(*words, stdin=f"#!/bin/bash\nexport {exports}\nexec {inner}\n", timeout=SECONDS_PER_RUN)
     except SandboxError as error:  # the job's log says more than its exit code
         raise AssertionError((folder / "outer.log").read_text()) from error
     assert (folder / "small.txt").read_text() == "2 600 1 shared\n"
@@ -756,9 +742,9 @@ import sys, time
 events = []
 sys.addaudithook(lambda name, _: events.append(name))
 before = set(sys.modules)
-start = time.perf_counter()
+start = time.process_time()
 import snakemake_executor_plugin_kempner
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 started = [name for name in events if name in {"subprocess.Popen", "os.exec", "os.fork", "os.posix_spawn", "os.system"}]
 print(seconds, *started, *(name for name in set(sys.modules) - before if not name.startswith("snakemake_executor")))
 """
@@ -844,12 +830,11 @@ def test_with_one_job_at_a_time_the_failure_of_another_is_noticed_at_once(slurm:
     """Snakemake has handed over `slow` alone, and would hear of `bad` only when that has ended."""
     folder = written(tmp_path / "run", SLOW_AND_BAD)
     with Head(slurm, folder, "--keep-going", jobs=1) as head:
-        head.until(lambda: "bad failed" in head.said)
-        assert "no luck" in head.said
-        assert states(slurm, folder)["slow"] == "RUNNING"
+        head.until(lambda: "bad failed" in head.said and "no luck" in head.said)
+        head.until(lambda: states(slurm, folder)["slow"] == "RUNNING")
         go(folder)
         assert head.end() == 1, head.said
-        assert states(slurm, folder) == {"slow": "COMPLETED", "bad": "FAILED", "after_slow": "COMPLETED"}
+        assert ends(slurm, folder) == {"slow": "COMPLETED", "bad": "FAILED", "after_slow": "COMPLETED"}
 
 
 def test_with_one_job_at_a_time_the_failure_of_another_stops_what_has_not_started(
@@ -859,10 +844,10 @@ def test_with_one_job_at_a_time_the_failure_of_another_stops_what_has_not_starte
     folder = written(tmp_path / "run", SLOW_AND_BAD)
     with Head(slurm, folder, jobs=1) as head:
         head.until(lambda: "bad failed" in head.said)
-        head.until(lambda: states(slurm, folder)["after_slow"] == "CANCELLED", timeout=20)
+        head.until(lambda: states(slurm, folder)["after_slow"] == "CANCELLED")
         go(folder)
         assert head.end() == 1, head.said
-        assert states(slurm, folder)["slow"] == "COMPLETED"
+        assert ends(slurm, folder)["slow"] == "COMPLETED"
 
 
 # --- files that the job has seen to ---------------------------------------------------------------------------------
@@ -931,7 +916,7 @@ def test_a_file_whose_update_fails_keeps_its_old_content(slurm: Sandbox, tmp_pat
     go(folder)
     outcome = run(slurm, folder, "--forceall")
     assert outcome.exit_code == 1, outcome.output
-    assert [one.state for one in queued(slurm, folder)] == ["FAILED", "FAILED"]
+    assert [one.state for one in ended(slurm, folder)] == ["FAILED", "FAILED"]
     assert (folder / "journal.txt").read_text() == "old\n"
 
 
