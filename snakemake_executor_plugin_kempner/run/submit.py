@@ -4,6 +4,7 @@ import logging
 import time
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
@@ -18,7 +19,8 @@ MEMORY = 240.0
 """Seconds for which the controller surely remembers a job that has ended (MinJobAge is 300 by default). After that,
 not to be found does not mean never submitted, and a name in a dependency may be unknown, which 22.05 takes as met."""
 SETTLE = 40.0
-"""Seconds in which a request that got no answer is carried out, if it is at all."""
+"""Seconds in which a controller that answers has carried out what it was sent before, if it does at all. One that was
+frozen answers a question about its queue before it comes to the request that lay there longer."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -36,6 +38,20 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+@dataclass
+class _Doubt:
+    """Whether a request without an answer may still be carried out."""
+
+    lost_at: float | None = None
+    answers_since: float | None = None
+    """Since when every question about it was answered; None when the last one was not."""
+
+    def ends_in(self, now: float) -> float:
+        if self.lost_at is None:
+            return 0.0
+        return SETTLE if self.answers_since is None else self.answers_since + SETTLE - now
 
 
 class Submitter:
@@ -74,8 +90,9 @@ class Submitter:
             for current in plan.submissions:
                 ids[current.ref] = self._submit_one(current, job_id)
         except BaseException as error:
-            refused = isinstance(error, (SlurmRefused, SlurmMissing)) and not self._answer_lost
-            self._withdraw(ids, None if refused else current)
+            # Looked up also when it was refused: a wrapper of sbatch may fail although the job was taken.
+            nothing_sent = isinstance(error, SlurmMissing) and not self._answer_lost
+            self._withdraw(ids, None if nothing_sent else current)
             if isinstance(error, SlurmRefused) and current is not None:
                 raise SlurmError(_refusal(current, error)) from error
             raise
@@ -133,30 +150,49 @@ class Submitter:
         by its name for a while before the request is made again.
         """
         started, pause = self._clock.now(), _FIRST_PAUSE
-        lost_at: float | None = None
+        doubt = _Doubt()
         while True:
-            sending = False
             try:
-                found = self._slurm.find(submission.job_name) if lost_at is not None else ()
-                if found:
-                    self._drop_doubles(submission.job_name, found[0])
-                    return found[0]
-                since = SETTLE if lost_at is None else self._clock.now() - lost_at
-                if lost_at is not None and since > MEMORY:
-                    raise SlurmError(self._unknown(submission, lost_at))
-                if since >= SETTLE:
+                if doubt.lost_at is not None and (found := self._look_up(submission, doubt)):
+                    return found
+                left = doubt.ends_in(self._clock.now())
+                if left <= 0:
                     self._check_parents(submission, job_id)
-                    sending = True
-                    return self._slurm.submit(options, submission.script)
+                    return self._send(submission, options, doubt)
+                pause = max(_FIRST_PAUSE, min(pause, left))
                 self._logger.warning(f"{submission.label} is looked for in the queue, again in {pause:.0f} s")
             except SlurmUnreachable as error:
-                if sending and error.in_doubt:
-                    lost_at, self._answer_lost = self._clock.now(), True
+                doubt.answers_since = None
                 if self._clock.now() - started > PATIENCE:
                     raise SlurmUnreachable(f"{error}\n{self._unknown(submission, started)}") from error
                 self._logger.warning(f"Slurm is busy, asking again in {pause:.0f} s ({error})")
             self._clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _look_up(self, submission: Submission, doubt: _Doubt) -> str | None:
+        found = self._slurm.find(submission.job_name)
+        if found:
+            self._drop_doubles(submission.job_name, found[0])
+            return found[0]
+        now = self._clock.now()
+        if doubt.lost_at is not None and now - doubt.lost_at > MEMORY:
+            raise SlurmError(self._unknown(submission, doubt.lost_at))
+        doubt.answers_since = now if doubt.answers_since is None else doubt.answers_since
+        return None
+
+    def _send(self, submission: Submission, options: Sequence[str], doubt: _Doubt) -> str:
+        try:
+            return self._slurm.submit(options, submission.script)
+        except SlurmUnreachable as error:
+            if error.in_doubt:
+                doubt.lost_at, self._answer_lost = self._clock.now(), True
+            raise
+        except SlurmRefused as error:
+            if error.answer or doubt.lost_at is not None:
+                raise
+            # Without a word it says nothing about the job either; the second time it is taken for a refusal.
+            doubt.lost_at, self._answer_lost = self._clock.now(), True
+            raise SlurmUnreachable(f"sbatch ended with exit code {error.code} and without a word") from error
 
     def _unknown(self, submission: Submission, since: float) -> str:
         return (

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
@@ -19,7 +20,7 @@ class Slurm(Protocol):
         """Submit a script and return its job id.
 
         Raises:
-            SlurmRefused: waiting will not help.
+            SlurmRefused: waiting will not help. With an empty answer it is not known what became of the job.
             SlurmUnreachable: no answer; the job may or may not be in the queue.
         """
 
@@ -75,6 +76,11 @@ def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _signal(code: int) -> int:
+    """What killed a program, or, as shells tell it, the program that a site's wrapper has called; 0 for none."""
+    return -code if code < 0 else code - 128 if 128 < code <= 128 + signal.SIGRTMAX else 0
+
+
 class SlurmCommands:
     """Slurm through its commands: sbatch, squeue, sacct, scancel, scontrol.
 
@@ -89,7 +95,11 @@ class SlurmCommands:
         self._has_accounting = True
 
     def submit(self, options: Sequence[str], script: str) -> str:
-        return parse_job_id(self._call(["sbatch", "--parsable", *options], script))
+        argv = ["sbatch", "--parsable", *options]
+        answer = self._call(argv, script)
+        if not answer.strip():
+            raise SlurmRefused(argv, 0, "")
+        return parse_job_id(answer)
 
     def find(self, job_name: str) -> tuple[str, ...]:
         return tuple(sorted({job_id for job_id, names in self.names().items() if job_name in names}))
@@ -172,5 +182,7 @@ class SlurmCommands:
             if _BUSY.search(done.stderr):
                 in_doubt = not _NOT_TAKEN.search(done.stderr)
                 raise SlurmUnreachable(f"{argv[0]}: {done.stderr.strip()}", in_doubt=in_doubt)
+            if number := _signal(done.returncode):
+                raise SlurmUnreachable(f"{argv[0]} was killed by signal {number}")
             raise SlurmRefused(argv, done.returncode, done.stderr or done.stdout)
         return done.stdout

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import fakes
 import pytest
 from builders import POLICY, a_plan, a_task, chain, retry_with_gate
-from fakes import FakeClock, FakeSlurm, Trouble, by_rule, failed, takes
+from fakes import Call, FakeClock, FakeSlurm, Trouble, by_rule, failed, takes
 
 from snakemake_executor_plugin_kempner.errors import (
     LedgerError,
@@ -77,6 +78,24 @@ def test_a_later_plan_waits_for_jobs_of_an_earlier_one(desk: Desk) -> None:
     assert desk.slurm.named("report")[0].option("dependency") == "afterok:1?afterok:2"
 
 
+class EndsBadly(FakeSlurm):
+    """Some calls of sbatch end with an exit code, whatever became of the job."""
+
+    def __init__(self, first: int, number: int, *, carried_out: bool, answer: str = "") -> None:
+        super().__init__()
+        self._bad, self._carried_out, self._answer = range(first, first + number), carried_out, answer
+
+    def submit(self, options: Sequence[str], script: str) -> str:
+        is_bad = len(self.asked("submit")) in self._bad
+        if is_bad and not self._carried_out:
+            self.calls.append(Call("submit", (), self.clock.now()))
+        else:
+            job_id = super().submit(options, script)
+        if is_bad:
+            raise SlurmRefused(["sbatch"], 1, self._answer)
+        return job_id
+
+
 # --- refusal --------------------------------------------------------------------------------------------------------
 
 
@@ -124,6 +143,15 @@ def test_a_submit_limit_is_a_refusal_that_leaves_nothing(tmp_path: Path) -> None
     desk = Desk(tmp_path, FakeSlurm(max_submitted=2))
     with pytest.raises(SlurmError, match="job submit limit"):
         desk.submit()
+    assert not desk.slurm.left
+
+
+def test_a_job_that_was_taken_although_its_sbatch_failed_is_withdrawn_too(desk: Desk) -> None:
+    """A site's wrapper printed the job's id and then failed at something of its own."""
+    desk.slurm = desk.submitter._slurm = EndsBadly(1, 1, carried_out=True, answer="2")
+    with pytest.raises(SlurmError, match="Slurm refused the job of align: 2"):
+        desk.submit()
+    assert len(desk.slurm.jobs) == 2
     assert not desk.slurm.left
 
 
@@ -216,6 +244,37 @@ def test_a_lost_answer_is_not_sent_again_when_the_job_may_have_been_forgotten(de
         desk.submit(a_task("fetch"))
     desk.slurm.run_dry()
     assert not desk.slurm.doubles
+
+
+def test_what_a_frozen_controller_carries_out_after_it_answers_again_is_not_sent_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was silent for a minute; when it answers, it has not come yet to what it was sent before."""
+    monkeypatch.setattr(fakes, "LATE", 65.0)
+    desk.slurm.trouble("submit", Trouble.LATE)
+    desk.slurm.trouble("find", *[Trouble.UNREACHABLE] * 5)
+    desk.submit(a_task("fetch"))
+    desk.slurm.run_dry()
+    assert len(desk.slurm.jobs) == 1
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_sbatch_that_ends_without_a_word_is_taken_for_a_lost_answer(
+    desk: Desk, place: int, *, carried_out: bool
+) -> None:
+    desk.slurm = desk.submitter._slurm = EndsBadly(place, 1, carried_out=carried_out)
+    ids = desk.submit()
+    assert set(ids.values()) == set(desk.slurm.jobs)
+    assert len(ids) == 3
+
+
+def test_an_sbatch_that_never_says_a_word_refuses(desk: Desk) -> None:
+    desk.slurm = desk.submitter._slurm = EndsBadly(1, 9, carried_out=False)
+    with pytest.raises(SlurmError, match="Slurm refused the job of align: no message"):
+        desk.submit()
+    assert len(desk.slurm.asked("submit")) == 3
+    assert not desk.slurm.left
 
 
 def test_a_refusal_after_a_lost_answer_leaves_nothing(desk: Desk) -> None:

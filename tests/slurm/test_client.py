@@ -198,6 +198,21 @@ def test_a_command_that_hangs_is_unreachable_after_the_timeout(stubs: Stubs) -> 
         stubs.slurm(timeout=0.2).submit([], "")
 
 
+@pytest.mark.parametrize("ends", ["kill -9 $$", "exit 137"], ids=["itself", "in a wrapper"])
+def test_a_command_that_is_killed_may_have_done_its_work(stubs: Stubs, ends: str) -> None:
+    stubs.answer("sbatch", script=ends)
+    with pytest.raises(SlurmUnreachable, match="sbatch was killed by signal 9") as caught:
+        stubs.slurm().submit([], "")
+    assert caught.value.in_doubt
+
+
+def test_an_sbatch_that_says_nothing_has_not_said_that_it_succeeded(stubs: Stubs) -> None:
+    stubs.answer("sbatch", "\n")
+    with pytest.raises(SlurmRefused) as caught:
+        stubs.slurm().submit([], "")
+    assert caught.value.answer == ""
+
+
 def test_a_program_that_cannot_be_started_is_an_error(stubs: Stubs) -> None:
     (stubs.folder / "sbatch").write_bytes(b"\x7fELF no program at all")
     (stubs.folder / "sbatch").chmod(0o755)
