@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from test_submission import HELPERS, SMALL, UNTIL_GO, Head, assert_settled, go, queued, run, written
+from head import HELPERS, SMALL, UNTIL_GO, Head, assert_settled, go, queued, run, written
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
