@@ -5,6 +5,7 @@ not be planned before. The closing job comes when everything has ended: it runs 
 up, and ends as the run has ended, so that mail about it is mail about the run.
 """
 
+import logging
 import os
 import sys
 import time
@@ -12,15 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from .beginning import go_on_with_run
 from .errors import FolderInUse, KempnerError, SlurmUnreachable
 from .invocation import Continued, Leaving
-from .plan.model import Kind
+from .plan.model import Kind, Policy
+from .report import failure_message
 from .run.claim import Claim, this_process
+from .run.guard import is_stopped
 from .run.ledger import Entry, Ledger, Record, read_ledger
 from .run.opening import entries_in_queue
+from .run.outcome import Outcome, TaskEnded
 from .run.records import step_record
 from .run.submit import SystemClock
 from .slurm.client import SlurmCommands
+from .slurm.parse import Usage
 
 _PATIENCE = 1800.0
 """Seconds for which another job of the run, or a controller that does not answer, is waited for."""
@@ -92,11 +98,12 @@ class _Job:
 
         from snakemake import cli  # noqa: PLC0415 - slow, and not needed before
 
-        from .adapt.closing import goes_on  # noqa: PLC0415
+        from .adapt.closing import End, goes_on  # noqa: PLC0415
         from .executor import Executor  # noqa: PLC0415
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
-        goes_on(succeeded=self._succeeded(ledger), run_hook=self._run_hook if self._is_closing else None)
+        end = End(succeeded=self._succeeded(ledger), failures=self._failures, run_hook=self._run_hook)
+        goes_on(end if self._is_closing else None)
         try:
             cli.main(list(command[1:]))
         except Leaving:
@@ -111,6 +118,19 @@ class _Job:
             return
         Ledger(self._folder).hook(name)
         run()
+
+    def _failures(self) -> list[str]:
+        """What has failed by Slurm's word, whatever the files look like: what fell with it is named there."""
+        policy = Policy(run=self._folder.name, folder=str(self._folder), workdir="", python="")
+        live, events = go_on_with_run(policy, self._slurm, logging.getLogger(__name__))
+        causes = (Outcome.FAILED, Outcome.CANCELLED, Outcome.LOST)
+        ends = [one for one in events if isinstance(one, TaskEnded) and one.outcome in causes]
+        if is_stopped(self._folder):  # then what waited was cancelled, by us
+            ends = [one for one in ends if one.outcome is not Outcome.CANCELLED or (one.record and one.record.node)]
+        return [
+            failure_message(one, self._slurm.usage(one.job.job_id) if one.job else Usage(), live.fallen(one.task))
+            for one in ends
+        ]
 
     def _succeeded(self, ledger: Record) -> Callable[[str], bool]:
         jobs: dict[str, list[Entry]] = {}

@@ -93,6 +93,7 @@ class Executor(RemoteExecutor):
             self.workflow.scheduler.executor_error_callback(WorkflowError(str(error)))
 
     def _take(self, jobs: list[Any]) -> None:
+        is_first = self._live is None
         live = self._live or self._start(jobs)
         for job in jobs:
             key = task_key(job)
@@ -104,7 +105,7 @@ class Executor(RemoteExecutor):
                 jobs.remove(job)
                 withdraw(self.workflow.scheduler, job)
         self._waiting += jobs
-        if any(not live.knows(task_key(job)) for job in jobs):
+        if is_first or any(not live.knows(task_key(job)) for job in jobs):
             self._plan_or_report(live, self._waiting)
         if self._detached and (live.open_tasks or not self._reports_end):
             self._leave(live)
@@ -192,7 +193,7 @@ class Executor(RemoteExecutor):
         if self._found is not None:
             if self._found.left:
                 self.logger.info(self._found.line(to_submit=len(plan.tasks)))
-            close_earlier(self._found, self._slurm)
+            close_earlier(self._found, live.policy.run, self._slurm)
             self._found = None
         if plan.submissions:
             self.logger.info(f"{plan_summary(plan)} (run {live.policy.run}).")
@@ -215,6 +216,9 @@ class Executor(RemoteExecutor):
         submitted, ended = live.job(key), live.ended(key)
         info = SubmittedJobInfo(job, external_jobid=submitted.job_id if submitted else None)
         self._handed_over[key] = info
+        deciding = ended.job if ended and ended.job else submitted
+        if deciding and job.attempt != deciding.submission.ref.attempt:
+            job.attempt = deciding.submission.ref.attempt  # what Snakemake records is what that attempt ran with
         if submitted:
             self.run_job_pre(job)
             self.logger.info(f"{job_label(job)} is Slurm job {submitted.job_id} (log: {short_path(submitted.log)}).")

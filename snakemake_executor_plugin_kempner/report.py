@@ -64,7 +64,7 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
     with console.capture() as capture:
         console.print(table)
     lines = [line.rstrip() for line in capture.get().splitlines()]
-    again = shlex.join([os.path.basename(command[0]), *command[1:]])
+    again = command_line(command)
     folder = os.path.relpath(policy.folder)
     return "\n".join([
         *lines, "",
@@ -73,6 +73,14 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
         "  watch:    squeue --me",
         f"  cancel:   {again} --kempner-cancel",
     ])  # fmt: skip
+
+
+def command_line(command: Sequence[str]) -> str:
+    """A command as a person would type it."""
+    if not command:
+        return "the same command"
+    program = os.path.basename(command[0])
+    return shlex.join(["snakemake" if program == "__main__.py" else program, *command[1:]])
 
 
 def short_path(path: Path) -> str:
@@ -133,7 +141,7 @@ def _fallen(labels: Sequence[str]) -> str:
 def failures_summary(labels: Sequence[str], command: Sequence[str]) -> str:
     """The last lines of a run in which something failed."""
     once = list(dict.fromkeys(labels))
-    again = shlex.join([os.path.basename(command[0]), *command[1:]]) if command else "the same command"
+    again = command_line(command)
     return (
         f"Failed: {', '.join(once[:_FALLEN])}{' and more' if len(once) > _FALLEN else ''}.\n"
         f"What has succeeded is kept. To go on when the cause is mended: {again}"

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "settings": set(),
     "executor": {"errors", "plan", "slurm", "run", "report", "adapt", "settings", "invocation", "beginning"},
     "beginning": {"errors", "plan", "slurm", "run", "report", "invocation"},
-    "closing": {"errors", "plan", "slurm", "run", "adapt", "executor", "invocation"},
+    "closing": {"errors", "plan", "slurm", "run", "report", "adapt", "executor", "invocation", "beginning"},
     "invocation": set(),
     "sandbox": {"errors"},
     "__init__": {"executor", "settings"},

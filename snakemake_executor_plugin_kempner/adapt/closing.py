@@ -1,26 +1,37 @@
 """Snakemake as a job that goes on with a run has to run it: the same command line, but no hook twice and nothing forced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
 from snakemake.io import is_flagged
+from snakemake.logging import logger
 
 from .dag import task_key
 
-RunHook = Callable[[str, Callable[[], None]], None]
-"""Gets the name of a hook of the workflow and what runs it."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """What the closing job knows of its run, and does at its end."""
+
+    succeeded: Callable[[str], bool]
+    """Whether the task of a key has succeeded."""
+    failures: Callable[[], Sequence[str]]
+    """What has failed, a message for each task."""
+    run_hook: Callable[[str, Callable[[], None]], None]
+    """Gets the name of a hook of the workflow and what runs it."""
 
 
-def goes_on(*, succeeded: Callable[[str], bool], run_hook: RunHook | None) -> None:
+def goes_on(end: End | None) -> None:
     """Adjust Snakemake, in this process, before its command line is read.
 
     Args:
-        succeeded: whether the task of a key has succeeded in this run.
-        run_hook: runs a hook or not; None for a process that does not report the end of the run.
+        end: None for a process that does not report the end of the run.
     """
     _mend_arguments()
-    _mend_hooks(succeeded, run_hook)
+    _mend_hooks(end)
 
 
 def _mend_arguments() -> None:
@@ -41,28 +52,34 @@ def _mend_arguments() -> None:
     cli.parse_args = parse_args
 
 
-def _mend_hooks(succeeded: Callable[[str], bool], run_hook: RunHook | None) -> None:
+def _mend_hooks(end: End | None) -> None:
     from snakemake.workflow import Workflow  # noqa: PLC0415
 
     execute = Workflow.execute
 
     def execute_once_more(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # `onstart` has run when the run began.
-        self._onstart = _nothing
         hooks = {"onsuccess": self._onsuccess, "onerror": self._onerror}
-        reached: set[str] = set()
-
-        def at_end(name: str, log: Any) -> None:
-            reached.add(name)
-            if run_hook is not None:
-                self.async_run(_remove_temporary(self.dag, succeeded))
-                run_hook(name, partial(hooks[name], log))
-
-        self._onsuccess, self._onerror = partial(at_end, "onsuccess"), partial(at_end, "onerror")
-        result = execute(self, *args, **kwargs)
-        if not reached and not self.execution_settings.no_hooks:  # nothing was left to be done: Snakemake runs no hook
-            at_end("onsuccess", self.logger_manager.get_logfile())
-        return result
+        self._onstart = self._onsuccess = self._onerror = _nothing  # `onstart` has run when the run began
+        failed: Exception | None = None
+        try:
+            execute(self, *args, **kwargs)
+        except WorkflowError as error:  # not what leaves: that is no exception
+            failed = error
+        if end is None:
+            if failed is not None:
+                raise failed
+            return
+        if failed is None and (failures := end.failures()):
+            # Snakemake finds nothing to be done where a failed task has left or kept its outputs.
+            for failure in failures:
+                logger.error(failure)
+            failed = WorkflowError("At least one job did not complete successfully.")
+        self.async_run(_remove_temporary(self.dag, end.succeeded))
+        if not self.execution_settings.no_hooks:
+            name = "onerror" if failed is not None else "onsuccess"
+            end.run_hook(name, partial(hooks[name], self.logger_manager.get_logfile()))
+        if failed is not None:
+            raise failed
 
     Workflow.execute = execute_once_more
 

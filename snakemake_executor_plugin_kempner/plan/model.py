@@ -117,7 +117,7 @@ class Submission:
     why: str = ""
     """Why it waits for what it waits for."""
     attempts: int = 1
-    """How many attempts the task has in this plan."""
+    """Number of the task's last attempt."""
     edges: tuple[Edge, ...] = ()
     """Of the task."""
     spared: bool = False

@@ -148,7 +148,7 @@ class _Planner:
             log=log,
             waits_for=waits_for,
             why=_why(task, earlier),
-            attempts=len(task.attempts),
+            attempts=task.attempts[-1].number,
             edges=task.edges,
             spared=task.may_follow_failure,
             content=task.content,

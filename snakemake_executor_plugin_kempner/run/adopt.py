@@ -56,21 +56,34 @@ def left_in_queue(
         ended: ends that the new process has not seen.
     """
     found: dict[str, Left] = {}
+    known: dict[str, list[Entry]] = {}
     for ledger in ledgers:
         doomed = cut_off(ledger.entries, queue)
-        for task, entries in _by_task(ledger, names).items():
+        for task, later in _by_task(ledger, names).items():
+            entries = known[task] = _merged(known.get(task, []), later)
             ours = [entry for entry in entries if entry.job_name in names.get(entry.job_id, ())]
             seen = {entry.attempt: queue[entry.job_id] for entry in ours if entry.job_id in queue}
             late = {entry.attempt: record for entry in entries if (record := ended(entry)) is not None}
-            well = any(record.state is JobState.SUCCEEDED for record in late.values())
-            alive = any(_may_run(record) and record.job_id not in doomed for record in seen.values())
-            if well:
-                found[task] = _left(entries, late)
-            elif alive:
+            left = _left(entries, {})
+            found.pop(task, None)
+            if any(record.state is JobState.SUCCEEDED for record in late.values()):
+                found[task] = replace(left, records=late)
+            elif any(_may_run(record) and record.job_id not in doomed for record in seen.values()):
                 over = {attempt: record for attempt, record in seen.items() if not _may_run(record)}
                 running = any(record.state is JobState.RUNNING for record in seen.values())
                 found[task] = replace(_left(ours, over), is_running=running)
+            elif not left.complete and seen and all(record.state is JobState.FAILED for record in seen.values()):
+                found[task] = replace(
+                    _left(ours, seen), is_running=False
+                )  # the next attempt was not submitted any more
     return tuple(found.values())
+
+
+def _merged(earlier: list[Entry], later: list[Entry]) -> list[Entry]:
+    """Attempts of a task by two ledgers. When the later one has adopted some, the earlier one completes them."""
+    adopted = {entry.job_name for entry in earlier} & {entry.job_name for entry in later}
+    both = {entry.attempt: entry for entry in (*(earlier if adopted else ()), *later)}
+    return [both[attempt] for attempt in sorted(both)]
 
 
 def all_of_run(ledger: LedgerRecord, names: Names) -> tuple[Left, ...]:
@@ -86,7 +99,7 @@ def _by_task(ledger: LedgerRecord, names: Names) -> dict[str, list[Entry]]:
         known = replace(entry, job_id=entry.job_id or ids.get(entry.job_name, ""))
         if known.job_id:
             found.setdefault(entry.task, {})[entry.attempt] = known  # the last one counts
-    return {task: list(attempts.values()) for task, attempts in found.items()}
+    return {task: [attempts[number] for number in sorted(attempts)] for task, attempts in found.items()}
 
 
 def _may_run(record: Record) -> bool:
@@ -105,7 +118,7 @@ def _left(entries: list[Entry], records: Mapping[int, Record]) -> Left:
         },
         records=records,
         edges=first.edges,
-        complete=len(entries) == first.attempts,
+        complete=entries[-1].attempt >= entries[-1].attempts,
     )
 
 

@@ -18,8 +18,10 @@ from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record
 from ..slurm.states import NEVER_REASONS, JobState
 from .cutoff import cut_off
-from .ledger import Entry, read_ledger
+from .ledger import Entry, latest_ledger
 
+_LOOK_ON = frozenset({Kind.GUARD.value, Kind.CLOSING.value})
+"""Jobs that wait for the others, and that no other waits for."""
 _ROUNDS = 60
 _PAUSE = 1.0
 
@@ -33,7 +35,8 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
         own_job_id: the guard's own job.
         pause: seconds between two looks while cancelled jobs pull others after them.
     """
-    ledger = read_ledger(folder)
+    ledger = latest_ledger(folder)
+    folder = ledger.folder
     entries = [entry for entry in ledger.entries if entry.job_id not in ("", own_job_id)]
     keep_going, kills = bool(ledger.header.get("keep_going")), bool(ledger.header.get("kill_on_invalid_dep"))
     seen: dict[str, Record] = {}
@@ -64,7 +67,7 @@ def _left(entries: Sequence[Entry], seen: Mapping[str, Record]) -> dict[str, Rec
     return {
         entry.job_id: record
         for entry in entries
-        if entry.kind != Kind.GUARD.value and (record := seen.get(entry.job_id)) and not record.state.is_final
+        if entry.kind not in _LOOK_ON and (record := seen.get(entry.job_id)) and not record.state.is_final
     }
 
 
@@ -85,7 +88,9 @@ def stop(folder: Path, slurm: Slurm, own_job_id: str) -> None:
 
     On a full cluster a guard may have to wait for a place, and what is to be stopped would take it first.
     """
-    entries = [entry for entry in read_ledger(folder).entries if entry.job_id not in ("", own_job_id)]
+    ledger = latest_ledger(folder)
+    folder = ledger.folder
+    entries = [entry for entry in ledger.entries if entry.job_id not in ("", own_job_id)]
     doomed = _not_started(entries, {record.job_id: record for record in slurm.queue()})
     mark_stopped(folder)
     if doomed:

@@ -73,8 +73,9 @@ class Ledger:
         """A hook of the workflow is about to run. Written before, so that it never runs twice."""
         self._write({"hook": name})
 
-    def close(self) -> None:
-        self._note({"closed": True})
+    def close(self, by: str = "") -> None:
+        """Nothing of the run is left to look after, or the run of that name does it."""
+        self._note({"closed": True, "by": by})
 
     def _mend(self) -> None:
         """A torn last line, of a process that was killed while it wrote, must not swallow the next one."""
@@ -123,7 +124,7 @@ class Entry:
     label: str
     attempt: int
     attempts: int
-    """How many the task has in this plan."""
+    """Number of the task's last one."""
     edges: tuple[Edge, ...]
     spared: bool
     options: tuple[str, ...]
@@ -135,6 +136,8 @@ class Entry:
     """Of the run that submitted it; its records lie there."""
     content: Mapping[str, str]
     """Digests of what the task runs on."""
+    time: float
+    """Of the intent, in seconds since 1970."""
 
     @property
     def dependency(self) -> str:
@@ -154,6 +157,8 @@ class Record:
     """The run ended with nothing left in the queue, or another run has taken over what was left."""
     folder: Path
     """Of the run."""
+    taken_over_by: str = ""
+    """Name of the run that looks after what was left."""
     hooks: frozenset[str] = frozenset()
     """Hooks that have been run."""
     noted: frozenset[str] = frozenset()
@@ -202,6 +207,7 @@ def read_ledger(folder: Path) -> Record:
                 job_name=entry["intent"],
                 job_id=ids.get(entry["intent"], ""),
                 folder=entry.get("folder", str(folder)),
+                time=entry.get("time", 0.0),
                 content=entry.get("content", {}),
             )
             for entry in entries
@@ -209,18 +215,36 @@ def read_ledger(folder: Path) -> Record:
         ),
         closed=any("closed" in entry for entry in entries),
         folder=folder,
+        taken_over_by=next((entry["by"] for entry in reversed(entries) if entry.get("by")), ""),
         hooks=frozenset(entry["hook"] for entry in entries if "hook" in entry),
         noted=frozenset(entry["ended"] for entry in entries if "ended" in entry),
     )
 
 
+def latest_ledger(folder: Path) -> Record:
+    """The ledger of the run in the folder, or of the one that looks after it now.
+
+    Raises:
+        LedgerError: as `read_ledger`.
+    """
+    record = read_ledger(folder)
+    while record.taken_over_by:
+        record = read_ledger(record.folder.parent / record.taken_over_by)
+    return record
+
+
 def open_ledgers(folder: Path) -> tuple[Record, ...]:
     """The ledgers of earlier runs below the folder that were not closed, oldest first.
+
+    One without a whole line is passed over: its head was killed before it could submit anything.
 
     Raises:
         LedgerError: one has a version that this package does not know; its jobs may be in the queue.
     """
-    paths = sorted(folder.glob("*/ledger.jsonl"), key=lambda path: path.stat().st_mtime)
+    paths = sorted(
+        (path for path in folder.glob("*/ledger.jsonl") if b"\n" in path.read_bytes()),
+        key=lambda path: path.stat().st_mtime,
+    )
     return tuple(record for path in paths if not (record := read_ledger(path.parent)).closed)
 
 

@@ -18,7 +18,7 @@ from .ledger import Record as LedgerRecord
 from .live import LiveRun
 from .outcome import TaskEvent
 from .records import step_record
-from .submit import Clock
+from .submit import SETTLE, Clock
 
 _OURS = frozenset({Kind.CONTINUATION.value, Kind.CLOSING.value})
 """Kinds of jobs that look after a run."""
@@ -80,6 +80,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
     ledgers = tuple(one for one in ledgers if one.run not in foreign)
     if not ledgers:
         return Found(ledgers=(), left=())
+    _wait_for_unanswered(ledgers, slurm, warn)
     queue, names = {record.job_id: record for record in slurm.queue()}, slurm.names()
 
     def ended(entry: Entry) -> Record | None:
@@ -92,6 +93,21 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         finished=len({entry.task for one in ledgers for entry in one.of_kind(Kind.TASK) if _ended_unseen(one, entry)}),
         jobs={entry.job_id: entry for entry in _in_queue(ledgers, queue, names)},
     )
+
+
+def _wait_for_unanswered(ledgers: Iterable[LedgerRecord], slurm: Slurm, warn: Callable[[str], None]) -> None:
+    """A head that died while it submitted may have left a request that is carried out a little later."""
+    unanswered = [ledger.entries[-1] for ledger in ledgers if ledger.entries and not ledger.entries[-1].job_id]
+    told = False
+    for entry in unanswered:
+        # Bounded by this process's clock too: the other one's may be wrong.
+        for _ in range(int(SETTLE)):
+            if time.time() - entry.time >= SETTLE or slurm.find(entry.job_name):
+                break
+            if not told:
+                warn(f"The head before died while it submitted {entry.label}; waiting whether Slurm still takes it.")
+                told = True
+            time.sleep(_PAUSE)
 
 
 def _ended_unseen(ledger: LedgerRecord, entry: Entry) -> bool:
@@ -118,8 +134,8 @@ def entries_in_queue(ledger: LedgerRecord, slurm: Slurm) -> tuple[Entry, ...]:
     return tuple(_in_queue([ledger], {record.job_id: record for record in slurm.queue()}, slurm.names()))
 
 
-def close_earlier(found: Found, slurm: Slurm) -> None:
-    """This process looks after what is left from now on: nobody else goes on with it, and later ones ask here.
+def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
+    """The run of that name looks after what is left from now on: nobody else goes on with it, and later ones ask there.
 
     Raises:
         SlurmError: closing jobs of earlier runs could not be cancelled.
@@ -128,7 +144,7 @@ def close_earlier(found: Found, slurm: Slurm) -> None:
     if helpers:
         slurm.cancel(helpers)
     for ledger in found.ledgers:
-        Ledger(ledger.folder).close()
+        Ledger(ledger.folder).close(by=run)
 
 
 def changes(task: Task, left: Left) -> tuple[str, ...]:

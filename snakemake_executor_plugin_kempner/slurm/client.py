@@ -5,12 +5,15 @@ import re
 import signal
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
+from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
 from .parse import SACCT_FORMAT, SQUEUE_FORMAT, Record, Usage, parse_job_id, parse_sacct, parse_squeue, parse_usage
 
 _IDS_PER_CALL = 500
+_PIPE = 4096
+"""Characters that a pipe surely takes at once."""
 
 
 class Slurm(Protocol):
@@ -96,7 +99,13 @@ class SlurmCommands:
 
     def submit(self, options: Sequence[str], script: str) -> str:
         argv = ["sbatch", "--parsable", *options]
-        answer = self._call(argv, script)
+        if len(script) < _PIPE:
+            answer = self._call(argv, script)
+        else:  # if this process dies while it writes into the pipe, sbatch must not take half a script for a whole one
+            with NamedTemporaryFile("w", suffix=".sh", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(script)
+                file.flush()
+                answer = self._call([*argv, file.name])
         if not answer.strip():
             raise SlurmRefused(argv, 0, "")
         return parse_job_id(answer)

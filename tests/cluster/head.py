@@ -23,7 +23,7 @@ LEAVES_WITHIN = 60
 """Seconds within which the last job of a run is out of the queue; a busy machine takes many of them."""
 SMALL = (Node(name="n1", cpus=8, memory_mb=16_000),)
 OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"})
-HELPERS = frozenset({"gate", "guard", "closing"})
+HELPERS = frozenset({"gate", "guard", "continuation", "closing"})
 """First words of the names of jobs that are not tasks of the workflow."""
 UNTIL_GO = "until [ -e go ]; do sleep 0.2; done"
 """Shell: hold a task back until the test has seen enough and makes the file `go`."""
@@ -57,6 +57,32 @@ def arguments(*more: str, jobs: int = 20) -> tuple[str, ...]:
 def run(slurm: Sandbox, folder: Path, *more: str, **extra: str) -> Outcome:
     """Run a workflow to its end; `extra` are environment variables."""
     return run_snakemake(folder, arguments(*more), {**slurm.environment, **extra})
+
+
+def run_detached(slurm: Sandbox, folder: Path, *more: str, **extra: str) -> Outcome:
+    """Let a head queue everything and leave, and wait for the end: the closing job's, and all that was said."""
+    return closed(slurm, folder, run(slurm, folder, "--kempner-detach", *more, **extra))
+
+
+def closed(slurm: Sandbox, folder: Path, left: Outcome) -> Outcome:
+    """The end of a run whose head has left; what the head said itself where it did not leave anything behind."""
+    found = re.search(r"Run (\w+) is in Slurm's hands", left.output)
+    if found is None:
+        return left
+    deadline = time.monotonic() + SECONDS_PER_RUN
+    while True:
+        rows = (
+            line.split("|") for line in slurm.run("squeue", "--me", "-h", "-t", "all", "-o", "%A|%k|%T").splitlines()
+        )
+        jobs = {name: state for _, name, state in rows if f".{found[1]}." in name}
+        if jobs and OVER.issuperset(jobs.values()):
+            break
+        assert time.monotonic() < deadline, f"still in the queue: {jobs}. The head said:\n{left.output}"
+        time.sleep(0.3)
+    ends = {int(name.rsplit(".", 1)[1]): state for name, state in jobs.items() if name.startswith("closing.")}
+    (log,) = folder.rglob(f".snakemake/kempner/{found[1]}/closing.log")
+    said = log.read_text(errors="replace")
+    return Outcome(exit_code=0 if ends[max(ends)] == "COMPLETED" else 1, output=f"{left.output}\n{said}")
 
 
 def assert_settled(slurm: Sandbox, folder: Path, *more: str) -> None:

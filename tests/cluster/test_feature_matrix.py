@@ -10,11 +10,15 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
 import pytest
 from comparison import Outcome, Tree, differences, fresh_copy, run_snakemake, snapshot
+from head import closed
+
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 ALWAYS_VARYING = ("benchmarks/*",)
@@ -76,11 +80,14 @@ class Executor:
     environment: Mapping[str, str]
     waiting: Callable[[], str] = str
     """Lists what waits in the queue, a line for each submission, ending with its folder."""
+    end: Callable[[Path, Outcome], Outcome] = lambda _folder, outcome: outcome
+    """How the run ended whose head, called in the folder, has ended so."""
 
     def run(self, case: Case, folder: Path, *args: str) -> Outcome:
         """Call Snakemake in a folder."""
         common = ("--latency-wait", "10", "--scheduler", "greedy", "--nocolor")
-        return run_snakemake(folder, (*self.args, *common, *case.args, *args), {**self.environment, **case.environment})
+        head = run_snakemake(folder, (*self.args, *common, *case.args, *args), {**self.environment, **case.environment})
+        return self.end(folder, head)
 
 
 CASES = (
@@ -337,6 +344,10 @@ CASES = (
 )
 
 
+NEED_A_HEAD = frozenset({"storage", "from_queue", "localrules"})
+"""Features that a run cannot have whose head has left; local rules are jobs then, and the workflow shows it."""
+
+
 @pytest.fixture
 def executor(request: pytest.FixtureRequest) -> Executor:
     """Give the executor under test: `kempner`, unless the environment names another."""
@@ -354,6 +365,21 @@ def executor(request: pytest.FixtureRequest) -> Executor:
 
 @pytest.mark.parametrize("case", CASES, ids=attrgetter("name"))
 def test_a_feature_gives_what_it_gives_locally(case: Case, executor: Executor, tmp_path: Path) -> None:
+    _compare(case, executor, tmp_path)
+
+
+DETACHABLE = [case for case in CASES if case.name not in NEED_A_HEAD]
+
+
+@pytest.mark.parametrize("case", DETACHABLE, ids=attrgetter("name"))
+def test_a_feature_needs_no_head(case: Case, slurm: Sandbox, tmp_path: Path) -> None:
+    """The head leaves when all is queued; the end is that of the closing job."""
+    args = ("--executor", "kempner", "--jobs", "20", "--kempner-detach")
+    executor = Executor(name="detached", args=args, environment=slurm.environment, end=partial(closed, slurm))
+    _compare(case, executor, tmp_path)
+
+
+def _compare(case: Case, executor: Executor, tmp_path: Path) -> None:
     for module in case.needs:
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{case.name} needs {module}, which is not installed")
