@@ -19,7 +19,7 @@ from snakemake_executor_plugin_kempner.slurm.states import JobState
 
 KILL = "--kill-on-invalid-dep=yes"
 UNKNOWN_ID = "4000000"
-LONG = "sleep 120"
+LONG = "sleep 600"
 
 PARENTS = {
     "succeeds": "sleep 1; exit 0",
@@ -317,6 +317,8 @@ class SlurmContract(ABC):
     # --- accounting -------------------------------------------------------------------------------------------------
 
     def test_accounting_agrees_with_the_queue_or_is_empty(self, scene: Scene) -> None:
+        """Later than the queue, perhaps: it may still hold for running what has ended, but names no other end."""
         ended = {job_id: one for job_id, one in scene.records.items() if one.state.is_final and job_id in scene.mine}
+        scene.world.wait(lambda: all(record.state.is_final for record in scene.slurm.accounting(list(ended))))
         for record in scene.slurm.accounting(list(ended)):
             assert record.state is ended[record.job_id].state
