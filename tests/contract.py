@@ -95,14 +95,16 @@ class Scene:
         return self.ids[key]
 
     def _submit_parents(self) -> None:
+        """They start together when all is submitted: a job that is submitted behind an end may get another reason."""
+        self.submit("start", LONG)
         for parent, script in PARENTS.items():
-            options: list[str] = []
+            options = [f"--dependency=afterany:{self.ids['start']}"]
             if parent == "is cancelled while it waits":
                 options = ["--hold"]
             if parent == "is taken out with its parent":
                 options = [KILL, f"--dependency=afterok:{self.ids['fails']}"]
             self.submit(parent, script, *options)
-        self.submit("also succeeds", "exit 0")
+        self.submit("also succeeds", "exit 0", f"--dependency=afterany:{self.ids['start']}")
         self.submit("runs on", LONG)
 
     def _submit_children(self) -> None:
@@ -130,6 +132,7 @@ class Scene:
         self.submit("cancelled because it waits", "exit 0", "--hold")
 
     def _play(self) -> None:
+        self.slurm.cancel([self.ids["start"]])
         long = [
             self.ids[key]
             for key in ("is cancelled while it runs", "runs on", "first of the name", "spared because it runs")
