@@ -19,7 +19,7 @@ from snakemake_executor_plugin_kempner.slurm.states import JobState
 
 KILL = "--kill-on-invalid-dep=yes"
 UNKNOWN_ID = "4000000"
-LONG = "sleep 120"
+LONG = "sleep 600"
 
 PARENTS = {
     "succeeds": "sleep 1; exit 0",
@@ -95,14 +95,16 @@ class Scene:
         return self.ids[key]
 
     def _submit_parents(self) -> None:
+        """They start together when all is submitted: a job that is submitted behind an end may get another reason."""
+        self.submit("start", LONG)
         for parent, script in PARENTS.items():
-            options: list[str] = []
+            options = [f"--dependency=afterany:{self.ids['start']}"]
             if parent == "is cancelled while it waits":
                 options = ["--hold"]
             if parent == "is taken out with its parent":
                 options = [KILL, f"--dependency=afterok:{self.ids['fails']}"]
             self.submit(parent, script, *options)
-        self.submit("also succeeds", "exit 0")
+        self.submit("also succeeds", "exit 0", f"--dependency=afterany:{self.ids['start']}")
         self.submit("runs on", LONG)
 
     def _submit_children(self) -> None:
@@ -130,6 +132,7 @@ class Scene:
         self.submit("cancelled because it waits", "exit 0", "--hold")
 
     def _play(self) -> None:
+        self.slurm.cancel([self.ids["start"]])
         long = [
             self.ids[key]
             for key in ("is cancelled while it runs", "runs on", "first of the name", "spared because it runs")
@@ -317,6 +320,8 @@ class SlurmContract(ABC):
     # --- accounting -------------------------------------------------------------------------------------------------
 
     def test_accounting_agrees_with_the_queue_or_is_empty(self, scene: Scene) -> None:
+        """Later than the queue, perhaps: it may still hold for running what has ended, but names no other end."""
         ended = {job_id: one for job_id, one in scene.records.items() if one.state.is_final and job_id in scene.mine}
+        scene.world.wait(lambda: all(record.state.is_final for record in scene.slurm.accounting(list(ended))))
         for record in scene.slurm.accounting(list(ended)):
             assert record.state is ended[record.job_id].state
