@@ -23,6 +23,8 @@ _LIMITS = {
 """What a job of ours asks for."""
 _SPARED = frozenset({Kind.GATE, Kind.GUARD, Kind.CLOSING})
 """What stays in the queue when the run stops for a failure."""
+_LOOK_AFTER = frozenset({Kind.CONTINUATION.value, Kind.CLOSING.value})
+"""References of jobs that look after the run; they alone are nothing to look after."""
 _MAIL = ("--mail-type", "--mail-user")
 
 
@@ -224,7 +226,7 @@ class _Planner:
             reached = (AnyOf(waits_for_any), "what cannot be planned yet can be")
             ends.append(self._add_ours(Kind.CONTINUATION, number, reached))
         condition = AllOf(tuple(Term(type=DependencyType.AFTERANY, on=ref) for ref in ends))
-        if not ends or (self.policy.closing is not None and not self.submissions):
+        if all(ref.task in _LOOK_AFTER for ref in ends) or (self.policy.closing is not None and not self.submissions):
             return None
         if self.policy.closing is not None:
             return condition

@@ -1,0 +1,34 @@
+"""The example workflow ends with the same files whether somebody watches it or not."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from comparison import differences, fresh_copy, run_snakemake, snapshot
+from head import closed
+
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
+
+EXAMPLE = Path(__file__).parents[2] / "example_workflow"
+
+needs_its_libraries = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("sklearn", "matplotlib")),
+    reason="the example computes and draws with scikit-learn and matplotlib",
+)
+
+
+@needs_its_libraries
+def test_nobody_has_to_stay_for_the_example(slurm: Sandbox, tmp_path: Path) -> None:
+    watched = fresh_copy(EXAMPLE, tmp_path / "watched")
+    detached = fresh_copy(EXAMPLE, tmp_path / "detached")
+    head = run_snakemake(detached, ["--kempner-detach", "--nocolor"], slurm.environment)
+    assert head.exit_code == 0, head.output
+
+    outcome = run_snakemake(watched, ["--nocolor"], slurm.environment)
+    assert outcome.exit_code == 0, outcome.output
+    end = closed(slurm, detached, head)
+    assert end.exit_code == 0, end.output
+
+    assert "Nothing to be done" in run_snakemake(detached, ["--dry-run", "--nocolor"], slurm.environment).output
+    assert (detached / "results" / "summary.md").read_text().strip()
+    assert differences(snapshot(watched), snapshot(detached)) == []
