@@ -302,20 +302,19 @@ def test_a_job_whose_head_died_before_it_was_recorded_is_adopted(slurm: Sandbox,
     with killed_at(call, slurm, folder):
         assert len(queued(slurm, folder)) == call
         with Head(slurm, folder, "--rerun-incomplete") as head:
-            head.until(lambda: "is Slurm job" in head.said)
+            head.until(lambda: "Goes on with run" in head.said)
             go(folder)
             assert head.end() == 0, head.said
         assert_each_ran_once(slurm, folder, 2, 3)
 
 
-@gap
 def test_what_was_not_submitted_before_the_head_died_is_in_the_queue_before_the_first_task_has_ended(
     slurm: Sandbox, tmp_path: Path
 ) -> None:
     """Also when all that Snakemake hands over at first is in the queue already."""
     folder = written(tmp_path / "run", chains(2, 3, UNTIL_GO))
     with killed_at(2, slurm, folder), Head(slurm, folder, "--rerun-incomplete") as head:
-        head.until(lambda: "is Slurm job" in head.said)
+        head.until(lambda: "Goes on with run" in head.said)
         head.until(lambda: len(queued(slurm, folder)) == 6, timeout=20)
 
 
@@ -341,7 +340,7 @@ STUBBORN = f"""
 def test_a_retry_whose_head_died_before_it_was_recorded_is_adopted(slurm: Sandbox, tmp_path: Path, call: int) -> None:
     folder = written(tmp_path / "run", STUBBORN)
     with killed_at(call, slurm, folder), Head(slurm, folder, "--rerun-incomplete") as head:
-        head.until(lambda: "is Slurm job" in head.said)
+        head.until(lambda: "Goes on with run" in head.said)
         go(folder)
         assert head.end() == 0, head.said
         ends = Counter((one.rule, one.state) for one in queued(slurm, folder))
