@@ -18,7 +18,6 @@ from head import HELPERS, SMALL, UNTIL_GO, Head, assert_settled, go, queued, run
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 StartSlurm = Callable[..., Sandbox]
-gap = pytest.mark.xfail(reason="not yet", strict=True, raises=AssertionError)
 Trouble = Callable[[Sandbox], AbstractContextManager[None]]
 FROZEN = 60
 """Seconds; longer than the executor looks for a request without an answer before it makes it again."""
@@ -229,7 +228,7 @@ def test_accounting_that_goes_away_while_tasks_run(private_slurm: StartSlurm, tm
     assert "non-zero exit status 3" in head.said
 
 
-@gap
+@pytest.mark.xfail(reason="a query that fails hides what the jobs wrote down", strict=True, raises=AssertionError)
 def test_ends_that_the_controller_has_forgotten_are_known_while_accounting_is_away(
     private_slurm: StartSlurm, tmp_path: Path
 ) -> None:
@@ -302,20 +301,19 @@ def test_a_job_whose_head_died_before_it_was_recorded_is_adopted(slurm: Sandbox,
     with killed_at(call, slurm, folder):
         assert len(queued(slurm, folder)) == call
         with Head(slurm, folder, "--rerun-incomplete") as head:
-            head.until(lambda: "Found tasks of an earlier run in the queue and goes on with them" in head.said)
+            head.until(lambda: "Goes on with run" in head.said)
             go(folder)
             assert head.end() == 0, head.said
         assert_each_ran_once(slurm, folder, 2, 3)
 
 
-@gap
 def test_what_was_not_submitted_before_the_head_died_is_in_the_queue_before_the_first_task_has_ended(
     slurm: Sandbox, tmp_path: Path
 ) -> None:
     """Also when all that Snakemake hands over at first is in the queue already."""
     folder = written(tmp_path / "run", chains(2, 3, UNTIL_GO))
     with killed_at(2, slurm, folder), Head(slurm, folder, "--rerun-incomplete") as head:
-        head.until(lambda: "goes on with them" in head.said)
+        head.until(lambda: "Goes on with run" in head.said)
         head.until(lambda: len(queued(slurm, folder)) == 6, timeout=20)
 
 
@@ -341,7 +339,7 @@ STUBBORN = f"""
 def test_a_retry_whose_head_died_before_it_was_recorded_is_adopted(slurm: Sandbox, tmp_path: Path, call: int) -> None:
     folder = written(tmp_path / "run", STUBBORN)
     with killed_at(call, slurm, folder), Head(slurm, folder, "--rerun-incomplete") as head:
-        head.until(lambda: "Found tasks of an earlier run in the queue and goes on with them" in head.said)
+        head.until(lambda: "Goes on with run" in head.said)
         go(folder)
         assert head.end() == 0, head.said
         ends = Counter((one.rule, one.state) for one in queued(slurm, folder))
