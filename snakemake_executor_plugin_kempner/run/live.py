@@ -14,6 +14,7 @@ from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .adopt import Left
 from .ledger import Ledger, make_folders
+from .look import look
 from .outcome import (
     OUTCOMES,
     AttemptFailed,
@@ -27,7 +28,6 @@ from .outcome import (
     TaskStuck,
     decided_by,
 )
-from .records import step_record
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
 from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
@@ -248,39 +248,30 @@ class LiveRun:
         if not self._followed:
             return ()
         try:
-            seen = self._look()
+            found = look(self._slurm, self._followed, self._folder_of)
         except SlurmError as error:
-            self._failed_queries += 1
-            if self._failed_queries & (self._failed_queries - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
-                self._logger.warning(f"Slurm could not be asked ({self._failed_queries} times in a row): {error}")
+            self._query_failed(error)
             return ()
-        self._failed_queries = 0
-        self._followed, events = step(self._followed, seen, self._clock.now())
+        if found.failure is None:
+            self._failed_queries = 0
+        else:
+            self._query_failed(found.failure)
+        self._doomed |= found.never
+        self._followed, events = step(self._followed, found.seen, self._clock.now())
         if events:
             self._last_change = self._clock.now()
         for event in events:
             self._note(event)
         return tuple(task_event for event in events for task_event in self._meaning(event))
 
-    def _look(self) -> dict[str, Record]:
-        seen = {record.job_id: record for record in self._slurm.queue() if record.job_id in self._followed}
-        never = [job_id for job_id, record in seen.items() if record.never and record.state is JobState.WAITING]
-        if never:  # sites without --kill-on-invalid-dep
-            self._slurm.cancel(never, pending_only=True)
-            self._doomed |= set(never)
-        vanished = self._followed.keys() - seen.keys()
-        if vanished:
-            seen |= {record.job_id: record for record in self._slurm.accounting(vanished)}
-            seen |= {record.job_id: record for record in self._own_records(vanished - seen.keys())}
-        return seen
+    def _query_failed(self, error: SlurmError) -> None:
+        self._failed_queries += 1
+        if self._failed_queries & (self._failed_queries - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
+            self._logger.warning(f"Slurm could not be asked ({self._failed_queries} times in a row): {error}")
 
-    def _own_records(self, job_ids: Collection[str]) -> Iterator[Record]:
-        """What the steps wrote down: the last source, where the controller has forgotten and nobody keeps accounts."""
-        for job_id in job_ids:
-            job = self._job_of(self._followed[job_id].ref)
-            written = step_record(Path(job.folder if job else self.policy.folder), job_id)
-            if written is not None and (record := written.as_record()) is not None:
-                yield record
+    def _folder_of(self, ref: Ref) -> Path:
+        job = self._job_of(ref)
+        return Path(job.folder if job else self.policy.folder)
 
     def _job_of(self, ref: Ref) -> Job | None:
         state = self._tasks.get(ref.task)

@@ -230,5 +230,5 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
     events = live.observe()
     while not live.was_answered:  # without an answer everything would look lost
         clock.sleep(_RETRY)
-        events = live.observe()
+        events += live.observe()
     return events

@@ -208,6 +208,7 @@ class Submitter:
 
     def _withdraw(self, ids: Mapping[Ref, str], in_doubt: Submission | None) -> None:
         ours = list(ids.values())
+        doubt = f"; whether {in_doubt.label} is there: squeue --me --name={in_doubt.job_name}" if in_doubt else ""
         try:
             if in_doubt is not None and in_doubt.ref not in ids:
                 ours += self._slurm.find(in_doubt.job_name)  # its answer may have been lost
@@ -215,7 +216,7 @@ class Submitter:
                 self._slurm.cancel(ours)
                 self._ledger.cancelled(ours)
         except SlurmError as error:
-            message = f"Jobs of this run may be left in the queue ({error}): scancel {' '.join(ours)}"
+            message = f"Jobs of this run may be left in the queue ({error}): scancel {' '.join(ours)}{doubt}"
             raise SlurmError(message) from error
 
 

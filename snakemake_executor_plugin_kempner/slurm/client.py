@@ -12,6 +12,8 @@ from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
 from .parse import SACCT_FORMAT, SQUEUE_FORMAT, Record, Usage, parse_job_id, parse_sacct, parse_squeue, parse_usage
 
 _IDS_PER_CALL = 500
+_SHORT = 10.0
+"""Seconds for a question whose answer only adorns a message."""
 _PIPE = 4096
 """Characters that a pipe surely takes at once."""
 
@@ -156,7 +158,7 @@ class SlurmCommands:
             return Usage()
         argv = ["sacct", "--noheader", "--parsable2", "--format=Elapsed,MaxRSS", f"--jobs={job_id}"]
         try:
-            return parse_usage(self._call(argv))
+            return parse_usage(self._call(argv, timeout=_SHORT))
         except SlurmError:
             return Usage()
 
@@ -169,19 +171,19 @@ class SlurmCommands:
         for start in range(0, len(ids), _IDS_PER_CALL):
             self._call(["scancel", "--quiet", *state, *ids[start : start + _IDS_PER_CALL]])
 
-    def _call(self, argv: Sequence[str], stdin: str = "") -> str:
+    def _call(self, argv: Sequence[str], stdin: str = "", timeout: float | None = None) -> str:
         conf = self._environment.get("SLURM_CONF")
         if conf and not os.path.exists(conf):  # Slurm itself would wait a minute for the file
             raise SlurmMissing(f"SLURM_CONF names {conf}, which does not exist")
         try:
             done = subprocess.run(
                 list(argv), input=stdin, capture_output=True, text=True, errors="replace",
-                env=self._environment, timeout=self._timeout, check=False,
+                env=self._environment, timeout=timeout or self._timeout, check=False,
             )  # fmt: skip
         except FileNotFoundError:
             raise SlurmMissing(f"the program {argv[0]!r} was not found") from None
         except subprocess.TimeoutExpired:
-            raise SlurmUnreachable(f"{argv[0]} did not answer within {self._timeout:.0f} s") from None
+            raise SlurmUnreachable(f"{argv[0]} did not answer within {timeout or self._timeout:.0f} s") from None
         except OSError as error:
             raise SlurmError(f"{argv[0]} could not be started: {error}") from error
         # scancel answers 0 on errors, so what it printed counts too.

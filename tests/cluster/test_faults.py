@@ -228,7 +228,6 @@ def test_accounting_that_goes_away_while_tasks_run(private_slurm: StartSlurm, tm
     assert "non-zero exit status 3" in head.said
 
 
-@pytest.mark.xfail(reason="a query that fails hides what the jobs wrote down", strict=True, raises=AssertionError)
 def test_ends_that_the_controller_has_forgotten_are_known_while_accounting_is_away(
     private_slurm: StartSlurm, tmp_path: Path
 ) -> None:

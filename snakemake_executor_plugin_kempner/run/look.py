@@ -1,0 +1,59 @@
+"""One look at all jobs of a run: the controller, then accounting, then what the jobs themselves have written down."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import SlurmError
+from ..plan.dependency import Ref
+from ..slurm.client import Slurm
+from ..slurm.parse import Record
+from ..slurm.states import JobState
+from .records import step_record
+from .watch import Followed
+
+FolderOf = Callable[[Ref], Path]
+"""The folder of the run that made a submission."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What was seen."""
+
+    seen: Mapping[str, Record]
+    """By job id; a job that no source knows is absent."""
+    never: frozenset[str] = frozenset()
+    """Jobs that could never start and were cancelled for it, on sites where Slurm does not do that."""
+    failure: SlurmError | None = field(default=None, compare=False)
+    """Accounting did not answer. A job whose end nobody could tell is as it was."""
+
+
+def look(slurm: Slurm, followed: Mapping[str, Followed], folder_of: FolderOf) -> Seen:
+    """One query for all jobs, and more for those that have vanished from the controller.
+
+    Raises:
+        SlurmError: the controller did not answer, so nothing was seen.
+    """
+    seen = {record.job_id: record for record in slurm.queue() if record.job_id in followed}
+    never = frozenset(job_id for job_id, record in seen.items() if record.never and record.state is JobState.WAITING)
+    if never:
+        slurm.cancel(never, pending_only=True)
+    vanished = followed.keys() - seen.keys()
+    failure: SlurmError | None = None
+    try:
+        seen |= {record.job_id: record for record in (slurm.accounting(vanished) if vanished else ())}
+    except SlurmError as error:
+        failure = error
+    unknown = vanished - seen.keys()
+    seen |= {record.job_id: record for record in _own_records(unknown, followed, folder_of)}
+    if failure is not None:
+        left = [followed[job_id] for job_id in unknown - seen.keys()]
+        seen |= {one.job_id: Record(job_id=one.job_id, state=one.state, word=one.state.value) for one in left}
+    return Seen(seen=seen, never=never, failure=failure)
+
+
+def _own_records(job_ids: Collection[str], followed: Mapping[str, Followed], folder_of: FolderOf) -> Iterator[Record]:
+    for job_id in job_ids:
+        written = step_record(folder_of(followed[job_id].ref), job_id)
+        if written is not None and (record := written.as_record()) is not None:
+            yield record
