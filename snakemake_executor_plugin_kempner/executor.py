@@ -37,7 +37,7 @@ from .run.claim import Claim, claim_folder, this_head
 from .run.guard import is_stopped
 from .run.ledger import make_folders
 from .run.live import LiveRun
-from .run.opening import Found, cancel_found, close_earlier, look_back
+from .run.opening import Found, close_earlier, look_back
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .settings import common_settings
 from .slurm.client import SlurmCommands
@@ -148,10 +148,6 @@ class Executor(RemoteExecutor):
         else:
             self._claim = claim_folder(runs, this_head(policy.run), self._slurm.runs, self.logger.info)
             found = look_back(runs, os.getcwd(), self._slurm, started().time, self.logger.warning)
-            if self.executor_settings.cancel:
-                self.logger.info(cancel_found(found, self._slurm))
-                self._leaving = True
-                raise _LeaveError
             self._found = self._settle_changes(found, policy, ready)
             live = begin_run(policy, self._found, self._slurm, self.logger)
         self._live = live

@@ -65,3 +65,9 @@ class ExecutorSettings(ExecutorSettingsBase):
             "'--mail-type=END,FAIL --partition=shared'. Its end is the end of the run: COMPLETED or FAILED.",
         },
     )
+
+    def __post_init__(self) -> None:
+        if self.cancel:
+            from .cancelling import cancel_instead_of_running  # noqa: PLC0415 - the settings alone cost nothing
+
+            cancel_instead_of_running()

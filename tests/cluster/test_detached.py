@@ -742,6 +742,8 @@ def test_cancelling_takes_exactly_the_jobs_of_the_run_and_the_same_command_compl
             *("held", "tried", "joined", "decide"),
             *("gate", "guard", "continuation", "closing"),
         }
+        run(slurm, folder, "--dry-run", "--kempner-cancel", "--rerun-incomplete")
+        assert not any(one.is_over for one in queued(slurm, folder, helpers=True))
         cancelled = run(slurm, folder, DETACHED, "--kempner-cancel")
         assert cancelled.exit_code == 0, cancelled.output
         assert f"Cancelled the {len(mine)} Slurm jobs" in cancelled.output, cancelled.output

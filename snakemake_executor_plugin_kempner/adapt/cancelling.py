@@ -1,0 +1,29 @@
+"""Snakemake reads the workflow, which may say where its working directory is, and then does something else."""
+
+from collections.abc import Callable
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.workflow import Workflow
+
+from ..errors import KempnerError
+
+
+def instead_of_running(action: Callable[[Callable[[str], None], Callable[[str], None]], None]) -> None:
+    """Let Snakemake, in this process, do this in place of running a workflow.
+
+    Args:
+        action: gets what prints a message, and what prints a warning.
+    """
+    run = Workflow.execute
+
+    def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("executor_settings") is None:  # a dry run, which is another executor's
+            return run(self, *args, **kwargs)
+        try:
+            return action(logger.info, logger.warning)
+        except KempnerError as error:
+            raise WorkflowError(str(error)) from None
+
+    Workflow.execute = execute
