@@ -9,10 +9,10 @@ from pathlib import Path
 from .errors import Fault, PlanError
 from .invocation import started
 from .plan.model import Policy, Task
-from .report import changed_message
+from .report import changed_message, unplanned_message
 from .run.ledger import Ledger
 from .run.live import LiveRun
-from .run.opening import Found, cancel_tasks, changes, go_on
+from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on
 from .run.outcome import TaskEvent
 from .run.submit import SystemClock
 from .slurm.client import Slurm
@@ -46,6 +46,23 @@ def settle_changes(found: Found, tasks: Sequence[Task], slurm: Slurm | None, war
     for key, words in changed.items():
         warn(changed_message(left[key], words, is_replaced=slurm is not None))
     return cancel_tasks(found, changed, slurm) if slurm is not None and changed else found
+
+
+def take_over(found: Found, run: str, slurm: Slurm, warn: Callable[[str], None]) -> None:
+    """Let the run of that name look after what is left, and say what earlier ones would have submitted later.
+
+    Raises:
+        SlurmError: closing jobs of earlier runs could not be cancelled.
+    """
+    for ledger in found.unplanned:
+        if _wish(command := ledger.header.get("command", ())) != _wish(started().command):
+            warn(unplanned_message(ledger.run, command))
+    close_earlier(found, run, slurm)
+
+
+def _wish(command: Sequence[str]) -> set[str]:
+    """What a command asks for, without what says how it is gone about."""
+    return {word for word in command[1:] if not word.startswith(("--kempner-", "--rerun-incomplete"))}
 
 
 def begin_run(policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger) -> LiveRun:

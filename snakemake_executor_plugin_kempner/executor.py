@@ -19,7 +19,7 @@ from .adapt.dag import Reading, Scope, job_label, read_dag, task_key
 from .adapt.policy import policy_of
 from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
-from .beginning import begin_run, check_that_it_can_leave, go_on_with_run, settle_changes
+from .beginning import begin_run, check_that_it_can_leave, go_on_with_run, settle_changes, take_over
 from .errors import KempnerError, SlurmError
 from .invocation import Continued, Leaving, started
 from .plan.model import Policy
@@ -37,7 +37,7 @@ from .run.claim import Claim, claim_folder, this_head
 from .run.guard import is_stopped
 from .run.ledger import make_folders
 from .run.live import LiveRun
-from .run.opening import Found, close_earlier, look_back
+from .run.opening import Found, look_back
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .settings import common_settings
 from .slurm.client import SlurmCommands
@@ -189,7 +189,7 @@ class Executor(RemoteExecutor):
         if self._found is not None:
             if self._found.left:
                 self.logger.info(self._found.line(to_submit=len(plan.tasks)))
-            close_earlier(self._found, live.policy.run, self._slurm)
+            take_over(self._found, live.policy.run, self._slurm, self.logger.warning)
             self._found = None
         if plan.submissions:
             self.logger.info(f"{plan_summary(plan)} (run {live.policy.run}).")

@@ -48,6 +48,14 @@ def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> s
     return f"{what}. It goes on as it is; --kempner-replace-changed submits it anew."
 
 
+def unplanned_message(run: str, command: Sequence[str]) -> str:
+    """An earlier run would have gone on past a checkpoint, for another command than this one."""
+    return (
+        f"Run {run} still had tasks to submit, which wait for a result, for: {command_line(command)}\n"
+        "What it has in the queue goes on as part of this run; for the rest, give that command again."
+    )
+
+
 def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence[str]) -> str:
     """What a detached head says before it leaves: a table of what is in the queue, and where to look for the end."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here

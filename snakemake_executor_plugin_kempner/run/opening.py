@@ -47,6 +47,12 @@ class Found:
         left = {entry.folder for one in self.left for entry in one.entries}
         return ", ".join(dict.fromkeys(Path(folder).name for folder in sorted(left)))
 
+    @property
+    def unplanned(self) -> tuple[LedgerRecord, ...]:
+        """Runs one of whose jobs waits for a checkpoint, or the like, to submit more."""
+        waiting = {job_id for job_id, entry in self.jobs.items() if entry.kind == Kind.CONTINUATION.value}
+        return tuple(one for one in self.ledgers if any(entry.job_id in waiting for entry in one.entries))
+
     def line(self, to_submit: int) -> str:
         """`Goes on with run 3f2a: 41 finished meanwhile, 7 running, 12 queued, 3 to submit.`"""
         waiting = [one for one in self.left if not one.has_succeeded]

@@ -17,6 +17,7 @@ from head import (
     LEAVES_WITHIN,
     OVER,
     PATIENCE,
+    SMALL,
     Head,
     all_over,
     arguments,
@@ -500,6 +501,8 @@ def test_two_checkpoints_local_rules_and_sizes_of_inputs_need_no_head(slurm: San
                 "begun.txt",
             output:
                 "left.names",
+            resources:
+                mem_mb=lambda wildcards, input: 500 + int(10 * input.size_mb),
             shell:
                 "./behave left waits:go && echo a > {output}"
 
@@ -515,7 +518,7 @@ def test_two_checkpoints_local_rules_and_sizes_of_inputs_need_no_head(slurm: San
             output:
                 "begun.txt",
             shell:
-                "./behave begin && touch {output}"
+                "./behave begin && head -c 10000000 /dev/zero > {output}"
         """,
     )
     left = left_behind(slurm, folder)
@@ -529,7 +532,109 @@ def test_two_checkpoints_local_rules_and_sizes_of_inputs_need_no_head(slurm: San
         *(f"{rule}-{side}" for rule in ("weigh", "between") for side in sides),
     }
     assert {one.memory for one in of_rule(queued(slurm, folder), "weigh")} == {"595M"}
+    assert [one.memory for one in of_rule(queued(slurm, folder), "left_side")] == ["595M"]
     assert (folder / "left.txt").read_text() == (folder / "right.txt").read_text() == "595\n"
+
+
+LONG = """
+rule all:
+    input:
+        "gathered.txt",
+        "sized.txt",
+
+rule gather:
+    input:
+        lambda wildcards: checkpoints.decide.get().output[0],
+        "unsteady.txt",
+    output:
+        "gathered.txt",
+    shell:
+        "./behave gather && touch {output}"
+
+checkpoint decide:
+    input:
+        "unsteady.txt",
+    output:
+        "decided.txt",
+    shell:
+        "./behave decide waits:go && touch {output}"
+
+rule sized:
+    input:
+        "unsteady.txt",
+    output:
+        "sized.txt",
+    retries: 1
+    shell:
+        "./behave sized && touch {output}"
+
+rule unsteady:
+    output:
+        "unsteady.txt",
+    retries: 2
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+    shell:
+        "./behave try-{resources.nth} && touch {output} && test {resources.nth} = 2"
+"""
+
+
+@pytest.mark.parametrize("accounting", [False, True], ids=["no accounting", "accounting"])
+def test_a_run_may_take_so_long_that_slurm_has_forgotten_how_it_began(
+    private_slurm: Callable[..., Sandbox], tmp_path: Path, *, accounting: bool
+) -> None:
+    slurm = private_slurm(nodes=SMALL, min_job_age=2, accounting=accounting)
+    folder = with_hooks(tmp_path / "run", LONG)
+    left_behind(slurm, folder)
+    until(lambda: "sized" in moments(folder, "ended"))
+    until(lambda: not of_rule(queued(slurm, folder, helpers=True), "sized"))
+    until(lambda: not of_rule(queued(slurm, folder, helpers=True), "unsteady"))
+    (folder / "go").touch()
+    until(lambda: {"onsuccess", "onerror"} & moments(folder, "ended").keys(), shown=lambda: closing_log(folder))
+    until(lambda: "4 of 4" in closing_log(folder), within=10, shown=lambda: closing_log(folder))
+    assert list(once(folder)) == ["onstart", "try-1", "try-2", "sized", "decide", "gather", "onsuccess"]
+
+
+def test_the_closing_job_goes_on_where_the_continuation_was_cancelled(slurm: Sandbox, folder: Path) -> None:
+    with_hooks(folder, LONG)
+    left = left_behind(slurm, folder)
+    slurm.run("scancel", job_of(slurm, folder, "continuation"))
+    (folder / "go").touch()
+    outcome = closed(slurm, folder, left)
+    assert outcome.exit_code == 0, outcome.output
+    until(lambda: "onsuccess" in moments(folder, "ended"))
+    assert ran(folder) == {"onstart", "try-1", "try-2", "sized", "decide", "gather", "onsuccess"}
+
+
+@pytest.mark.parametrize("keep_going", [False, True], ids=["stops", "keeps going"])
+def test_a_checkpoint_that_fails_ends_the_run(slurm: Sandbox, folder: Path, *, keep_going: bool) -> None:
+    with_hooks(folder, LONG.replace("decide waits:go", "decide fails:go").replace("sized &&", "sized waits:go-2 &&"))
+    left = left_behind(slurm, folder, *(["--keep-going"] if keep_going else []))
+    until(lambda: {"decide", "sized"} <= moments(folder, "started").keys())
+    (folder / "go").touch()
+    until(lambda: "decide" in moments(folder, "ended"))
+    (folder / "go-2").touch()
+    outcome = closed(slurm, folder, left)
+    assert outcome.exit_code == 1, outcome.output
+    assert ran(folder) == {"onstart", "try-1", "try-2", "sized", "decide", "onerror"}
+    assert "decide failed" in closing_log(folder)
+
+
+def test_a_command_that_asks_for_less_says_what_will_not_follow_by_itself(slurm: Sandbox, folder: Path) -> None:
+    """What follows on a checkpoint of the run before is nobody's then, until the first command is given again."""
+    with_hooks(folder, LONG)
+    left_behind(slurm, folder, "gathered.txt")
+    until(lambda: "decide" in moments(folder, "started"))
+    left = left_behind(slurm, folder, "sized.txt")
+    assert "still had tasks to submit" in left.output
+    assert "snakemake --executor kempner" in left.output
+    again = left_behind(slurm, folder, "gathered.txt", "sized.txt")
+    assert "still had tasks to submit" not in again.output
+    (folder / "go").touch()
+    outcome = closed(slurm, folder, again)
+    assert outcome.exit_code == 0, outcome.output
+    assert (folder / "gathered.txt").exists()
+    assert all(len(times) == 1 for name, times in moments(folder, "started").items() if name != "onstart")
 
 
 def test_an_input_from_a_queue_is_refused_before_anything_is_submitted(slurm: Sandbox, folder: Path) -> None:
