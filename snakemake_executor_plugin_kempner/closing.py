@@ -20,7 +20,7 @@ from .plan.model import Kind, Policy
 from .report import failure_message
 from .run.claim import Claim, this_process
 from .run.guard import is_stopped
-from .run.ledger import Entry, Ledger, Record, read_ledger
+from .run.ledger import Entry, Ledger, Record, read_ledger, taken_over
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
 from .run.records import step_record
@@ -102,7 +102,7 @@ class _Job:
         from .executor import Executor  # noqa: PLC0415
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
-        end = End(succeeded=self._succeeded(ledger), failures=self._failures, run_hook=self._run_hook)
+        end = End(succeeded=self._succeeded(*taken_over(ledger)), failures=self._failures, run_hook=self._run_hook)
         goes_on(end if self._is_closing else None)
         try:
             cli.main(list(command[1:]))
@@ -132,9 +132,9 @@ class _Job:
             for one in ends
         ]
 
-    def _succeeded(self, ledger: Record) -> Callable[[str], bool]:
+    def _succeeded(self, *ledgers: Record) -> Callable[[str], bool]:
         jobs: dict[str, list[Entry]] = {}
-        for entry in ledger.of_kind(Kind.TASK):
+        for entry in (entry for ledger in ledgers for entry in ledger.of_kind(Kind.TASK)):
             jobs.setdefault(entry.task, []).append(entry)
         return lambda key: any(map(_has_succeeded, jobs.get(key, ())))
 

@@ -170,6 +170,14 @@ class Claim:
             aside.unlink(missing_ok=True)
 
 
+def claimed_by(folder: Path) -> str:
+    """Name of the run whose process holds the claim below a folder, or has died with it; empty when nobody does."""
+    try:
+        return str(json.loads((folder / "claim.json").read_text(encoding="utf-8"))["run"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+
+
 def claim_folder(folder: Path, owner: Owner, job_runs: Callable[[str], bool], say: Callable[[str], None]) -> Claim:
     """The claim of a head. Jobs of an earlier run are waited for, another head is not.
 

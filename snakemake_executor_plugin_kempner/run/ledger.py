@@ -233,6 +233,20 @@ def latest_ledger(folder: Path) -> Record:
     return record
 
 
+def taken_over(record: Record) -> tuple[Record, ...]:
+    """The ledger of a run and those that it has taken over, directly or not.
+
+    Raises:
+        LedgerError: as `read_ledger`.
+    """
+    paths = [path for path in record.folder.parent.glob("*/ledger.jsonl") if b"\n" in path.read_bytes()]
+    heirs = {one.run: one for one in map(read_ledger, (path.parent for path in paths)) if one.taken_over_by}
+    found = {record.run: record}
+    while more := {name: one for name, one in heirs.items() if name not in found and one.taken_over_by in found}:
+        found |= more
+    return tuple(found.values())
+
+
 def open_ledgers(folder: Path) -> tuple[Record, ...]:
     """The ledgers of earlier runs below the folder that were not closed, oldest first.
 

@@ -15,9 +15,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 
-from ..errors import KempnerError, SlurmError
+from ..errors import KempnerError, LedgerError, SlurmError
 from ..plan.step import StepSpec
+from ..run.claim import claimed_by
 from ..run.guard import stop
+from ..run.ledger import read_ledger
 from ..slurm.client import SlurmCommands
 from ..slurm.states import JobState
 
@@ -79,8 +81,20 @@ def _leave_mark(path: str) -> None:
         print(f"kempner: success cannot be marked in {path}: {error.strerror}", file=sys.stderr)
 
 
+def _may_have_more_readers(folder: Path) -> bool:
+    """Whether another command has taken this run over, or is about to, and may have added tasks."""
+    if claimed_by(folder.parent) not in ("", folder.name):
+        return True
+    try:
+        return bool(read_ledger(folder).taken_over_by)
+    except LedgerError:
+        return True
+
+
 def _remove_temporary(spec: StepSpec) -> None:
-    """Remove temporary inputs that every task which reads them has read."""
+    """Remove temporary inputs that every task which reads them has read, unless the closing job had better do it."""
+    if not spec.temp_inputs or _may_have_more_readers(Path(spec.mark).parent.parent):
+        return
     for path, marks in spec.temp_inputs:
         if all(os.path.exists(mark) for mark in marks):
             whole = os.path.join(spec.folder, path)
