@@ -117,7 +117,7 @@ class Executor(RemoteExecutor):
 
     def _leave(self, live: LiveRun) -> None:
         if self.continued is None:
-            self.logger.info(detached_message(live.overview(), live.policy, started().command))
+            self.logger.info(detached_message(live.overview(), live.policy, started().command, started().folder))
         self._leaving = True
         raise _LeaveError
 

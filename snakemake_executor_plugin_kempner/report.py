@@ -56,8 +56,15 @@ def unplanned_message(run: str, command: Sequence[str]) -> str:
     )
 
 
-def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence[str]) -> str:
-    """What a detached head says before it leaves: a table of what is in the queue, and where to look for the end."""
+def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence[str], seen_from: str) -> str:
+    """What a detached head says before it leaves: a table of what is in the queue, and where to look for the end.
+
+    Args:
+        rows: of the table.
+        policy: of the run.
+        command: that began it.
+        seen_from: where that command was given.
+    """
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -73,7 +80,7 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
         console.print(table)
     lines = [line.rstrip() for line in capture.get().splitlines()]
     again = command_line(command)
-    folder = os.path.relpath(policy.folder)
+    folder = os.path.relpath(policy.folder, seen_from)
     return "\n".join([
         *lines, "",
         f"Run {policy.run} is in Slurm's hands; nothing of it needs this terminal or this machine.",
