@@ -72,6 +72,7 @@ class Executor(RemoteExecutor):
         self._stopping = False
         self._notices: set[str] = set()
         self._failures: list[str] = []
+        self._failed: Sequence[TaskEnded] = ()
         self._keep_going = self.workflow.execution_settings.keep_going
         self._found: Found | None = None
         self._detached = self.executor_settings.detach
@@ -105,10 +106,12 @@ class Executor(RemoteExecutor):
                 jobs.remove(job)
                 withdraw(self.workflow.scheduler, job)
         self._waiting += jobs
-        if is_first or any(not live.knows(task_key(job)) for job in jobs):
+        if not self._stopping and (is_first or any(not live.knows(task_key(job)) for job in jobs)):
             self._plan_or_report(live, self._waiting)
         if self._detached and (live.open_tasks or not self._reports_end):
             self._leave(live)
+        if self._stopping and not self._waiting and not self._handed_over:  # Snakemake would not hear of any failure
+            raise KempnerError("\n".join(map(self._failure, self._failed)))
         self._connect_planned(live)
 
     @property
@@ -141,6 +144,7 @@ class Executor(RemoteExecutor):
         self._command = JobCommand(self.workflow, common_settings, folder)
         if self.continued:
             live, events = go_on_with_run(policy, self._slurm, self.logger)
+            self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome is Outcome.FAILED]
             for event in events if self._reports_end else ():
                 if isinstance(event, AttemptFailed):
                     self._attempt_failed(event)
