@@ -7,7 +7,7 @@ Slurm starts it at the first failure of a run. It takes out of the queue what ca
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,10 +40,12 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
     entries = [entry for entry in ledger.entries if entry.job_id not in ("", own_job_id)]
     keep_going, kills = bool(ledger.header.get("keep_going")), bool(ledger.header.get("kill_on_invalid_dep"))
     seen: dict[str, Record] = {}
+    has_failed = False
     for _ in range(_ROUNDS):
         seen = {record.job_id: record for record in slurm.queue()}
         doomed = cut_off(entries, seen)
-        if not keep_going and _failed(entries, seen):
+        has_failed = _failed(entries, seen, ledger.cancelled)
+        if not keep_going and has_failed:
             mark_stopped(folder)
             doomed |= _not_started(entries, seen)
         if doomed:
@@ -52,7 +54,7 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
         elif kills or not _undecided(entries, seen):
             break
         time.sleep(pause)  # what waited for a job that has ended can be told only after Slurm has looked again
-    if not kills:
+    if not (kills and has_failed):  # else what woke it up was cancelled by us, and a failure may still come
         # By what was seen when the loop was left: a job that has ended since would not wake the next guard up.
         _stand_guard_again(folder, ledger.entries, seen, slurm)
 
@@ -108,13 +110,14 @@ def is_stopped(folder: Path) -> bool:
     return (folder / "stopped").exists()
 
 
-def _failed(entries: list[Entry], seen: Mapping[str, Record]) -> bool:
+def _failed(entries: list[Entry], seen: Mapping[str, Record], cancelled: Collection[str]) -> bool:
     """Whether a task has failed for good: its last attempt has ended badly, and was not merely cut off.
 
-    The last one alone is asked: it starts only when all before it have failed, and those may be forgotten by now.
+    The last one alone is asked: it starts only when all before it have failed, and those may be forgotten by now. What
+    a head has cancelled, it had a reason to.
     """
     last = {entry.task: entry for entry in entries if entry.kind == Kind.TASK.value}
-    records = (seen.get(entry.job_id) for entry in last.values())
+    records = (seen.get(entry.job_id) for entry in last.values() if entry.job_id not in cancelled)
     return any(
         record is not None and record.state in (JobState.FAILED, JobState.CANCELLED) and not record.never
         for record in records

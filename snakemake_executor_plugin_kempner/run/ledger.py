@@ -163,6 +163,8 @@ class Record:
     """Hooks that have been run."""
     noted: frozenset[str] = frozenset()
     """Ids of jobs whose end a head has seen."""
+    cancelled: frozenset[str] = frozenset()
+    """Ids of jobs that a head has cancelled, or was about to."""
 
     @property
     def run(self) -> str:
@@ -218,6 +220,7 @@ def read_ledger(folder: Path) -> Record:
         taken_over_by=next((entry["by"] for entry in reversed(entries) if entry.get("by")), ""),
         hooks=frozenset(entry["hook"] for entry in entries if "hook" in entry),
         noted=frozenset(entry["ended"] for entry in entries if "ended" in entry),
+        cancelled=frozenset(job_id for entry in entries for job_id in entry.get("cancelled", ())),
     )
 
 

@@ -179,7 +179,10 @@ def cancel_tasks(found: Found, tasks: Iterable[str], slurm: Slurm) -> Found:
     for one in found.left:  # in the order of submission: each after what it waits for
         if any(edge.on in gone for edge in one.edges):
             gone.add(one.task)
-    _cancel_and_wait([job.job_id for one in found.left if one.task in gone for job in one.jobs.values()], slurm)
+    jobs = {job.job_id for one in found.left if one.task in gone for job in one.jobs.values()}
+    for ledger in found.ledgers:  # before: their guards wake up, and are not to take this for a failure
+        Ledger(ledger.folder).cancelled(jobs & {entry.job_id for entry in ledger.entries})
+    _cancel_and_wait(jobs, slurm)
     return replace(found, left=tuple(one for one in found.left if one.task not in gone))
 
 
