@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import textwrap
 import time
@@ -981,6 +982,16 @@ def test_cancelling_takes_exactly_the_jobs_of_the_run_and_the_same_command_compl
         assert ran(folder) == {"held", "tried", "joined", "decide", "part"}
 
 
+def test_nothing_is_cancelled_under_a_head_that_lives(slurm: Sandbox, folder: Path) -> None:
+    with_behaviour(folder, HELD)
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        outcome = run(slurm, folder, "--kempner-cancel")
+        assert outcome.exit_code == 1, outcome.output
+        assert "looks after the runs in this folder already" in outcome.output
+        assert not any(one.is_over for one in queued(slurm, folder, helpers=True))
+
+
 # --- going on with it -----------------------------------------------------------------------------------------------
 
 ADOPTED = """
@@ -1042,6 +1053,15 @@ rule all:
     input:
         "after.txt",
         "queued.txt",
+        "waiting.txt",
+
+rule waiting:
+    input:
+        "held.txt",
+    output:
+        "waiting.txt",
+    shell:
+        "./behave waiting && touch {output}"
 
 rule after:
     input:
@@ -1092,7 +1112,7 @@ def test_what_has_changed_since_it_was_queued_is_shown_and_replaced_on_demand(sl
     left = left_behind(slurm, folder, "--rerun-incomplete", "--kempner-replace-changed")
     assert left.output.count("it is cancelled and submitted anew") == 2
     now = {one.rule: one for one in queued(slurm, folder)}
-    assert now["held"].job_id == before["held"]
+    assert [now[rule].job_id for rule in ("held", "waiting")] == [before[rule] for rule in ("held", "waiting")]
     assert all(now[rule].job_id != before[rule] for rule in ("running", "after", "queued"))
     gone = [
         one for one in queued(slurm, folder) if one.job_id in {before[rule] for rule in ("running", "after", "queued")}
@@ -1162,6 +1182,28 @@ def test_without_a_closing_job_the_tasks_end_well_and_no_hook_says_so(slurm: San
     assert outcome.exit_code == 0, outcome.output
     assert "Nothing to be done" in outcome.output
     assert ran(folder) == {"onstart", "first", "second", "done"}
+
+
+def test_a_head_that_dies_before_all_is_queued_leaves_the_rest_to_the_next(slurm: Sandbox, folder: Path) -> None:
+    """There is no closing job then."""
+    with_hooks(folder, HELD)
+    wrapper = folder.parent / "bin/sbatch"
+    wrapper.parent.mkdir()
+    real = shutil.which("sbatch", path=slurm.environment["PATH"])
+    wrapper.write_text(
+        f'#!/bin/bash\n{real} "$@" && echo >> {folder}/calls\n[ $(wc -l < {folder}/calls) != 2 ] || kill -9 $PPID\n'
+    )
+    wrapper.chmod(0o755)
+    path = f"{wrapper.parent}{os.pathsep}{slurm.environment['PATH']}"
+    with Head(slurm, folder, DETACHED, PATH=path) as head:
+        assert head.end() == -signal.SIGKILL, head.said
+        assert {one.rule for one in queued(slurm, folder, helpers=True)} == {"first", "second"}
+        left = left_behind(slurm, folder, "--nolock", "--rerun-incomplete")
+        (folder / "go").touch()
+        outcome = closed(slurm, folder, left)
+    assert outcome.exit_code == 0, outcome.output
+    starts = {name: len(times) for name, times in moments(folder, "started").items()}
+    assert starts == {"onstart": 2, "first": 1, "second": 1, "third-1": 1, "third-2": 1, "onsuccess": 1}
 
 
 # --- a record that cannot be kept -----------------------------------------------------------------------------------
