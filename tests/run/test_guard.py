@@ -54,6 +54,18 @@ def test_what_was_declared_to_follow_a_failure_is_spared(tmp_path: Path) -> None
     assert play.runs([tell, clean, late]) == {"tell": ["COMPLETED"], "clean": ["COMPLETED"], "late": []}
 
 
+def test_what_a_head_cancels_is_no_failure_and_the_guard_stands_again(tmp_path: Path) -> None:
+    ends = {"replaced": takes(600), "short": takes(20), "bad": failed(1, seconds=60), "long": takes(100)}
+    play = Play(tmp_path, ends, keep_going=False, max_running=9)
+    waiting, late = a_task("waiting", "short"), a_task("late", "long")
+    play.submit(a_task("replaced"), a_task("short"), a_task("bad"), a_task("long"), waiting, late)
+    replaced = play.live.job("replaced")
+    assert replaced is not None
+    play.live.cancel([replaced.job_id])
+    play.run_headless()
+    assert play.runs([waiting, late]) == {"waiting": ["COMPLETED"], "late": []}
+
+
 def test_where_slurm_does_not_remove_jobs_the_guard_sweeps_a_chain(tmp_path: Path) -> None:
     play = Play(tmp_path, {"fetch": failed(1)}, kill=False, keep_going=True)
     play.submit(*chain())

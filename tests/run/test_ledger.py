@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.errors import LedgerError
-from snakemake_executor_plugin_kempner.run.ledger import VERSION, Ledger, make_folders, open_ledgers, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import (
+    VERSION,
+    Ledger,
+    make_folders,
+    open_ledgers,
+    read_ledger,
+    taken_over,
+)
 
 WHAT = {
     "kind": "task", "task": "k1", "label": "align[s=a]", "attempt": 1, "attempts": 1, "edges": [],
@@ -49,6 +56,14 @@ def test_an_intent_without_an_answer_is_kept_without_an_id(tmp_path: Path) -> No
         ("align.run1.1", "7"),
         ("plot.run1.2", ""),
     ]
+
+
+def test_a_run_knows_those_it_has_taken_over_directly_or_not(tmp_path: Path) -> None:
+    for name, heir in (("first", "second"), ("second", "third"), ("third", ""), ("other", "")):
+        (tmp_path / name).mkdir()
+        filled(tmp_path / name).close(by=heir)
+    assert {one.run for one in taken_over(read_ledger(tmp_path / "third"))} == {"first", "second", "third"}
+    assert {one.run for one in taken_over(read_ledger(tmp_path / "other"))} == {"other"}
 
 
 def test_a_run_is_open_until_it_is_closed(tmp_path: Path) -> None:

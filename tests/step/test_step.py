@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
-from snakemake_executor_plugin_kempner.step.__main__ import _wait_for
+from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders
+from snakemake_executor_plugin_kempner.step.__main__ import _remove_temporary, _wait_for
 
 SNAKEFILE = """
 rule good:
@@ -299,3 +300,29 @@ def test_files_that_do_not_come_are_all_named_after_the_wait(tmp_path: Path) -> 
 
 def spec_in(folder: Path) -> StepSpec:
     return StepSpec(task="t", attempt=1, folder=str(folder), records=str(folder), targets=(), arguments=())
+
+
+@pytest.mark.parametrize(
+    ("claim", "heir", "goes"), [("", "", True), ("run1", "", True), ("run2", "", False), ("", "run2", False)]
+)
+def test_a_temporary_file_goes_unless_another_command_may_have_more_readers(
+    tmp_path: Path, claim: str, heir: str, *, goes: bool
+) -> None:
+    run, made = tmp_path / "runs/run1", tmp_path / "made.tmp"
+    make_folders(run, ())
+    ledger = Ledger(run, run="run1")
+    if heir:
+        ledger.close(by=heir)
+    if claim:
+        (run.parent / "claim.json").write_text(json.dumps({"run": claim}))
+    made.touch()
+    mark = str(run / "succeeded/k1")
+    Path(mark).parent.mkdir()
+    Path(mark).touch()
+    _remove_temporary(
+        StepSpec(
+            task="read", attempt=1, folder=str(tmp_path), records=str(run / "ended"), targets=(), arguments=(),
+            mark=mark, temp_inputs=(("made.tmp", (mark,)),),
+        )
+    )  # fmt: skip
+    assert made.exists() is not goes
