@@ -103,7 +103,7 @@ class _Job:
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
         end = End(succeeded=self._succeeded(ledger), failures=self._failures, run_hook=self._run_hook)
-        goes_on(end if self._is_closing else None)
+        goes_on(self._folder, end if self._is_closing else None)
         try:
             cli.main(list(command[1:]))
         except Leaving:
