@@ -23,7 +23,7 @@ from .run.guard import is_stopped
 from .run.ledger import Entry, Ledger, Record, read_ledger
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
-from .run.records import step_record
+from .run.records import step_record, usage_of
 from .run.submit import SystemClock
 from .slurm.client import SlurmCommands
 from .slurm.parse import Usage
@@ -128,7 +128,7 @@ class _Job:
         if is_stopped(self._folder):  # then what waited was cancelled, by us
             ends = [one for one in ends if one.outcome is not Outcome.CANCELLED or (one.record and one.record.node)]
         return [
-            failure_message(one, self._slurm.usage(one.job.job_id) if one.job else Usage(), live.fallen(one.task))
+            failure_message(one, usage_of(one.job, self._slurm) if one.job else Usage(), live.fallen(one.task))
             for one in ends
         ]
 

@@ -39,6 +39,7 @@ from .run.ledger import make_folders
 from .run.live import LiveRun
 from .run.opening import Found, cancel_found, close_earlier, look_back
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
+from .run.records import usage_of
 from .settings import common_settings
 from .slurm.client import SlurmCommands
 from .slurm.parse import Usage
@@ -105,7 +106,7 @@ class Executor(RemoteExecutor):
                 jobs.remove(job)
                 withdraw(self.workflow.scheduler, job)
         self._waiting += jobs
-        if is_first or any(not live.knows(task_key(job)) for job in jobs):
+        if not self._stopping and (is_first or any(not live.knows(task_key(job)) for job in jobs)):
             self._plan_or_report(live, self._waiting)
         if self._detached and (live.open_tasks or not self._reports_end):
             self._leave(live)
@@ -287,7 +288,7 @@ class Executor(RemoteExecutor):
         if info is None:
             self.logger.error(attempt_message(event, Usage()))
             return
-        message = attempt_message(event, self._slurm.usage(event.job.job_id))
+        message = attempt_message(event, usage_of(event.job, self._slurm))
         self.print_job_error(info, msg=message, aux_logs=[str(event.job.log)])
         info.job.attempt = event.next.submission.ref.attempt
         info.external_jobid = event.next.job_id
@@ -319,7 +320,7 @@ class Executor(RemoteExecutor):
 
     def _failure(self, event: TaskEnded) -> str:
         """Cause first, then what fell with it."""
-        usage = self._slurm.usage(event.job.job_id) if event.job else Usage()
+        usage = usage_of(event.job, self._slurm) if event.job else Usage()
         fallen = self._live.fallen(event.task) if self._live else ()
         self._failures.append(event.label)
         return failure_message(event, usage, fallen)
