@@ -108,13 +108,9 @@ class Executor(RemoteExecutor):
         self._waiting += jobs
         if not self._stopping and (is_first or any(not live.knows(task_key(job)) for job in jobs)):
             self._plan_or_report(live, self._waiting)
-        if self._detached and (live.open_tasks or not self._reports_end):
+        if self._detached and (live.open_tasks or (self.continued and not self.continued.is_closing)):
             self._leave(live)
         self._connect_planned(live)
-
-    @property
-    def _reports_end(self) -> bool:
-        return self.continued is None or self.continued.is_closing
 
     def _leave(self, live: LiveRun) -> None:
         if self.continued is None:
@@ -142,7 +138,7 @@ class Executor(RemoteExecutor):
         self._command = JobCommand(self.workflow, common_settings, folder)
         if self.continued:
             live, events = go_on_with_run(policy, self._slurm, self.logger)
-            for event in events if self._reports_end else ():
+            for event in events if self.continued.is_closing else ():
                 if isinstance(event, AttemptFailed):
                     self._attempt_failed(event)
             self._stopping = is_stopped(folder)

@@ -255,7 +255,6 @@ def test_the_variables_of_a_surrounding_job_do_not_reach_the_next_one() -> None:
         "HOME": "/home/me",
         "MY_SLURM_NOTE": "kept",
         "SBATCH_ACCOUNT": "lab",
-        "CUDA_VISIBLE_DEVICES": "0",
     }
     assert submission_environment({**inside, **site, **own}) == {**site, **own}
 
