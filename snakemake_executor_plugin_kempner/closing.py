@@ -23,7 +23,7 @@ from .run.guard import is_stopped
 from .run.ledger import Entry, Ledger, Record, read_ledger, taken_over
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
-from .run.records import step_record
+from .run.records import step_record, usage_of
 from .run.submit import SystemClock
 from .slurm.client import SlurmCommands
 from .slurm.parse import Usage
@@ -103,7 +103,7 @@ class _Job:
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
         end = End(succeeded=self._succeeded(*taken_over(ledger)), failures=self._failures, run_hook=self._run_hook)
-        goes_on(end if self._is_closing else None)
+        goes_on(self._folder, end if self._is_closing else None)
         try:
             cli.main(list(command[1:]))
         except Leaving:
@@ -128,7 +128,7 @@ class _Job:
         if is_stopped(self._folder):  # then what waited was cancelled, by us
             ends = [one for one in ends if one.outcome is not Outcome.CANCELLED or (one.record and one.record.node)]
         return [
-            failure_message(one, self._slurm.usage(one.job.job_id) if one.job else Usage(), live.fallen(one.task))
+            failure_message(one, usage_of(one.job, self._slurm) if one.job else Usage(), live.fallen(one.task))
             for one in ends
         ]
 

@@ -39,6 +39,7 @@ from .run.ledger import make_folders
 from .run.live import LiveRun
 from .run.opening import Found, look_back
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
+from .run.records import usage_of
 from .settings import common_settings
 from .slurm.client import SlurmCommands
 from .slurm.parse import Usage
@@ -108,15 +109,11 @@ class Executor(RemoteExecutor):
         self._waiting += jobs
         if not self._stopping and (is_first or any(not live.knows(task_key(job)) for job in jobs)):
             self._plan_or_report(live, self._waiting)
-        if self._detached and (live.open_tasks or not self._reports_end):
+        if self._detached and (live.open_tasks or (self.continued and not self.continued.is_closing)):
             self._leave(live)
         if self._stopping and not self._waiting and not self._handed_over:  # Snakemake would not hear of any failure
             raise KempnerError("\n".join(map(self._failure, self._failed)))
         self._connect_planned(live)
-
-    @property
-    def _reports_end(self) -> bool:
-        return self.continued is None or self.continued.is_closing
 
     def _leave(self, live: LiveRun) -> None:
         if self.continued is None:
@@ -145,7 +142,7 @@ class Executor(RemoteExecutor):
         if self.continued:
             live, events = go_on_with_run(policy, self._slurm, self.logger)
             self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome is Outcome.FAILED]
-            for event in events if self._reports_end else ():
+            for event in events if self.continued.is_closing else ():
                 if isinstance(event, AttemptFailed):
                     self._attempt_failed(event)
             self._stopping = is_stopped(folder)
@@ -287,7 +284,7 @@ class Executor(RemoteExecutor):
         if info is None:
             self.logger.error(attempt_message(event, Usage()))
             return
-        message = attempt_message(event, self._slurm.usage(event.job.job_id))
+        message = attempt_message(event, usage_of(event.job, self._slurm))
         self.print_job_error(info, msg=message, aux_logs=[str(event.job.log)])
         info.job.attempt = event.next.submission.ref.attempt
         info.external_jobid = event.next.job_id
@@ -319,7 +316,7 @@ class Executor(RemoteExecutor):
 
     def _failure(self, event: TaskEnded) -> str:
         """Cause first, then what fell with it."""
-        usage = self._slurm.usage(event.job.job_id) if event.job else Usage()
+        usage = usage_of(event.job, self._slurm) if event.job else Usage()
         fallen = self._live.fallen(event.task) if self._live else ()
         self._failures.append(event.label)
         return failure_message(event, usage, fallen)

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
 from snakemake.io import is_flagged
 from snakemake.logging import logger
 
+from .command import SOURCES
 from .dag import task_key
 
 
@@ -24,18 +26,22 @@ class End:
     """Gets the name of a hook of the workflow and what runs it."""
 
 
-def goes_on(end: End | None) -> None:
+def goes_on(folder: Path, end: End | None) -> None:
     """Adjust Snakemake, in this process, before its command line is read.
 
     Args:
+        folder: of the run.
         end: None for a process that does not report the end of the run.
     """
-    _mend_arguments()
+    _mend_arguments(folder / SOURCES)
     _mend_hooks(end)
 
 
-def _mend_arguments() -> None:
-    """What was forced when the run began is done or in the queue; forced again, it would run twice."""
+def _mend_arguments(sources: Path) -> None:
+    """What was forced when the run began is done or in the queue; forced again, it would run twice.
+
+    The workflow is that of the beginning, as for all jobs of the run, whatever was edited since.
+    """
     from snakemake import cli  # noqa: PLC0415 - this module is imported where there is no command line too
 
     parse = cli.parse_args
@@ -46,7 +52,8 @@ def _mend_arguments() -> None:
         arguments.forcerun = set()
         arguments.rerun_incomplete = True  # what runs now is adopted
         arguments.nolock = True  # the claim is held; a lock would outlive a job that is killed
-        arguments.dryrun = False
+        if sources.exists():
+            arguments.runtime_source_cache_path = sources
         return parser, arguments
 
     cli.parse_args = parse_args

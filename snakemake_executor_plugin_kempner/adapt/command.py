@@ -15,6 +15,9 @@ from ..errors import LedgerError
 _DROPPED = ("--runtime-source-cache-path", "--scheduler")
 """Arguments whose value is the head's own: a folder that is deleted when it ends, a solver that one job does not need."""
 
+SOURCES = "sources"
+"""Folder, below that of a run, with the workflow as it was when the run began."""
+
 
 class JobCommand:
     """Builds the arguments of each job's Snakemake; what is the same for all jobs is built once.
@@ -73,10 +76,13 @@ class JobCommand:
         cache = Path(self._workflow.sourcecache.runtime_cache_path)
         if SharedFSUsage.SOURCE_CACHE not in usage or not cache.is_dir() or not any(cache.iterdir()):
             return None
+        kept = folder / SOURCES
+        if kept.exists():  # a job of the run reads the workflow from there itself
+            return kept
         try:
-            return Path(shutil.copytree(cache, folder / "sources", dirs_exist_ok=True))
+            return Path(shutil.copytree(cache, kept))
         except (OSError, shutil.Error) as error:
-            raise LedgerError(f"The workflow's sources cannot be copied to {folder / 'sources'}: {error}") from error
+            raise LedgerError(f"The workflow's sources cannot be copied to {kept}: {error}") from error
 
     def arguments(self, job: Any, threads: int, attempt: int, unneeded_temp: Sequence[str]) -> tuple[str, ...]:
         """Arguments for one attempt of a job or group job, without its targets."""

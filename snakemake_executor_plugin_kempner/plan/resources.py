@@ -68,7 +68,7 @@ def _minutes(value: Value) -> str:
 ROWS = (
     Row("--partition", ("slurm_partition", "partition"), _word),
     Row("--account", ("slurm_account", "account"), _word),
-    Row("--clusters", ("clusters", "cluster"), _word),
+    Row("--clusters", ("clusters", "cluster", "slurm_cluster"), _word),
     Row("--qos", ("slurm_qos", "qos"), _word),
     Row("--time", ("runtime", "time", "walltime"), _minutes),
     Row("--constraint", ("constraint",), _word),
@@ -78,6 +78,7 @@ ROWS = (
     Row("--nodes", ("nodes",), _positive),
     Row("--ntasks", ("tasks", "ntasks"), _positive),
     Row("--ntasks-per-node", ("tasks_per_node", "ntasks_per_node"), _positive),
+    Row("--ntasks-per-gpu", ("tasks_per_gpu", "ntasks_per_gpu"), _positive),
     Row("--cpus-per-gpu", ("cpus_per_gpu",), _positive),
 )
 GPU_NAMES = ("gpu", "gpus", "nvidia_gpu")

@@ -156,9 +156,7 @@ def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
 def changes(task: Task, left: Left) -> tuple[str, ...]:
     """What the workflow says otherwise than when the task was submitted: `code`, `params`, `resources`, …"""
     first = left.entries[0]
-    # A job that waits reads the workflow when it starts: only what was settled at its submission is out of date.
-    settled = task.content if left.is_running else {"input": task.content.get("input", "")}
-    changed = [name for name, digest in settled.items() if digest and first.content.get(name, digest) != digest]
+    changed = [name for name, digest in task.content.items() if first.content.get(name, digest) != digest]
     for attempt in task.attempts:
         entry = next((one for one in left.entries if one.attempt == attempt.number), None)
         asked = sbatch_options(task.label, attempt.resources, attempt.threads).arguments

@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ..slurm.parse import Record
+from ..slurm.client import Slurm
+from ..slurm.parse import Record, Usage
 from ..slurm.states import JobState
+from .outcome import Job
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +31,18 @@ class StepRecord:
             return None
         state, word = (JobState.FAILED, "FAILED") if self.exit_code else (JobState.SUCCEEDED, "COMPLETED")
         return Record(job_id=self.job_id, state=state, word=word, exit_code=self.exit_code, node=self.node)
+
+
+def usage_of(job: Job, slurm: Slurm) -> Usage:
+    """Time and memory of a job: by accounting, or by its own account where nobody keeps one."""
+    usage = slurm.usage(job.job_id)
+    written = step_record(Path(job.folder), job.job_id)
+    if written is None:
+        return usage
+    elapsed = str(timedelta(seconds=round(written.end - written.start))) if written.end else ""
+    return Usage(
+        elapsed=usage.elapsed or elapsed, peak_memory_mb=usage.peak_memory_mb or written.peak_memory_mb or None
+    )
 
 
 def step_record(folder: Path, job_id: str) -> StepRecord | None:

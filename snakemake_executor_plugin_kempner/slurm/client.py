@@ -41,6 +41,9 @@ class Slurm(Protocol):
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         """What accounting knows of the jobs; empty on a cluster without accounting."""
 
+    def usage(self, job_id: str) -> Usage:
+        """What accounting knows of a job's time and memory; empty without accounting. For messages only."""
+
     def depend(self, job_id: str, dependency: str) -> None:
         """Give a waiting job another dependency in place of the one it has.
 
@@ -72,12 +75,17 @@ _NO_CONFIGURATION = re.compile(r"Could not establish a configuration source|Unab
 _SITE_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT"})
 
 
+_DEVICES = frozenset({"CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"})
+"""What Slurm sets in a job for the devices that it got (man gres.conf)."""
+
+
 def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without the variables of a surrounding Slurm job."""
+    of_job = _DEVICES if "SLURM_JOB_ID" in environment else frozenset()
     return {
         name: value
         for name, value in environment.items()
-        if not name.startswith(("SLURM_", "SLURMD_")) or name in _SITE_VARIABLES
+        if name not in of_job and (not name.startswith(("SLURM_", "SLURMD_")) or name in _SITE_VARIABLES)
     }
 
 

@@ -12,6 +12,7 @@ TABLE = {
     "threads": ({}, 8, "--cpus-per-task=8"),
     "no threads at all are one CPU": ({}, 0, "--cpus-per-task=1"),
     "cpus_per_task goes before threads": ({"cpus_per_task": 4}, 2, "--cpus-per-task=4"),
+    "tasks for each GPU": ({"gpu": 2, "tasks_per_gpu": 1}, 1, "--ntasks-per-gpu=1 --gres=gpu:2 --cpus-per-task=1"),
     "cpus_per_gpu takes the place of cpus_per_task": ({"gpu": 2, "cpus_per_gpu": 6}, 8, "--cpus-per-gpu=6 --gres=gpu:2"),
     # where
     "partition": ({"slurm_partition": "kempner"}, 1, "--partition=kempner --cpus-per-task=1"),

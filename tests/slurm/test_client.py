@@ -255,9 +255,14 @@ def test_the_variables_of_a_surrounding_job_do_not_reach_the_next_one() -> None:
         "HOME": "/home/me",
         "MY_SLURM_NOTE": "kept",
         "SBATCH_ACCOUNT": "lab",
-        "CUDA_VISIBLE_DEVICES": "0",
     }
     assert submission_environment({**inside, **site, **own}) == {**site, **own}
+
+
+def test_devices_of_a_surrounding_job_are_not_passed_on() -> None:
+    devices = {"CUDA_VISIBLE_DEVICES": "3"}
+    assert submission_environment({**devices, "SLURM_JOB_ID": "1"}) == {}
+    assert submission_environment(devices) == devices  # outside of a job it is the user's own wish
 
 
 def test_a_job_gets_this_processs_environment_and_what_is_given_beside(
