@@ -131,6 +131,7 @@ class World:
 
     def _run(self, head: Mortal, run: str) -> None:
         """As `executor.py` does it."""
+        self.clock.sleep(0.01)  # no two heads begin at the same moment
         since = self.clock.now()
         self._dawdle()
         tasks = left_over(self.story.ordered, self.slurm)  # Snakemake looks at the files
