@@ -143,6 +143,10 @@ def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
     helpers = [job_id for job_id, entry in found.jobs.items() if entry.kind in _OURS]
     if helpers:
         slurm.cancel(helpers)
+    kept = {job.job_id for one in found.left if not one.has_succeeded for job in one.jobs.values()}
+    over = [job_id for job_id, entry in found.jobs.items() if entry.kind == Kind.TASK.value and job_id not in kept]
+    if over:  # what can no longer start, where Slurm does not remove it; its task is submitted anew
+        slurm.cancel(over, pending_only=True)
     for ledger in found.ledgers:
         Ledger(ledger.folder).close(by=run)
 
