@@ -642,7 +642,9 @@ def _record(job: FakeJob, word: str | None = None, reason: str | None = None) ->
 
 
 def _refused(command: str, why: str) -> SlurmRefused:
-    program = {"submit": "sbatch", "cancel": "scancel", "accounting": "sacct", "depend": "scontrol"}.get(command, "squeue")
+    program = {"submit": "sbatch", "cancel": "scancel", "accounting": "sacct", "depend": "scontrol"}.get(
+        command, "squeue"
+    )
     text = f"Batch job submission failed: {why}" if command == "submit" else why
     return SlurmRefused([program], 1, f"{program}: error: {text}")
 

@@ -180,7 +180,7 @@ class LiveRun:
 
     def knows(self, task: str) -> bool:
         """Whether nothing has to be submitted for the task any more."""
-        return task in self._tasks and self._tasks[task].complete
+        return task in self._tasks and self._tasks[task].is_settled
 
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended

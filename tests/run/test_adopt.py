@@ -147,3 +147,14 @@ def test_a_task_of_which_only_the_first_attempt_was_submitted_gets_the_others(tm
     play.submit(*tasks)
     play.watch()
     assert play.ended() == {"train": Outcome.SUCCEEDED, "report": Outcome.SUCCEEDED}
+
+
+def test_a_task_that_has_succeeded_needs_no_further_attempt_though_not_all_were_submitted(tmp_path: Path) -> None:
+    """It succeeded after the new process had looked at the files."""
+    play = Play(tmp_path / "run1", {"train": takes(5)})
+    submit_and_die(play, (a_task("train", attempts=3),), 2, accepted=False)
+    since = play.clock.now()
+    play.slurm.advance(20)
+    play.resume(since=since)
+    play.submit(a_task("train", attempts=3))
+    assert [job.word for job in play.slurm.jobs.values()] == ["COMPLETED", "CANCELLED"]
