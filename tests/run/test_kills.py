@@ -234,17 +234,20 @@ def check_attempts(world: World) -> None:
 
 def check_order(world: World) -> None:
     """Nothing has started before what it waits for."""
-    words = {
-        DependencyType.AFTEROK: {"COMPLETED"},
-        DependencyType.AFTERNOTOK: {"FAILED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "PREEMPTED", "DEADLINE"},
-        DependencyType.AFTER: {"RUNNING"},
-    }
+    changes = [(task_of(change.job), change.word) for change in world.slurm.changes]
     for task in world.story.tasks:
         for job in jobs_of(world.slurm, task.key):
-            before = world.slurm.changes[: _place(world.slurm, job, "RUNNING")]
+            before = changes[: _place(world.slurm, job, "RUNNING")]
             for one in task.edges:
-                if one.type in words:
-                    assert any(task_of(change.job) == one.on and change.word in words[one.type] for change in before)
+                words = {word for on, word in before if on == one.on}
+                match one.type:
+                    case DependencyType.AFTEROK:
+                        assert "COMPLETED" in words
+                    case DependencyType.AFTERNOTOK:
+                        assert (one.on, "COMPLETED") not in changes
+                        assert words != {"PENDING", "RUNNING"}
+                    case _ if words:  # not submitted at all when it cannot run
+                        assert words != {"PENDING"}
 
 
 # --- the lives ------------------------------------------------------------------------------------------------------
@@ -319,7 +322,8 @@ def play(world: World, at: Sequence[int]) -> None:
         die_and_go_on(world, at)
         check(world)
     except BaseException as error:
-        error.add_note(f"killed at the places {list(at)}")
+        changes = (f"{one.time:g} {one.job.name} {one.word} {one.job.option('dependency')}" for one in world.slurm.changes)
+        error.add_note("\n".join([f"killed at the places {list(at)}", *changes]))
         raise
 
 
