@@ -322,7 +322,9 @@ def play(world: World, at: Sequence[int]) -> None:
         die_and_go_on(world, at)
         check(world)
     except BaseException as error:
-        changes = (f"{one.time:g} {one.job.name} {one.word} {one.job.option('dependency')}" for one in world.slurm.changes)
+        changes = (
+            f"{one.time:g} {one.job.name} {one.word} {one.job.option('dependency')}" for one in world.slurm.changes
+        )
         error.add_note("\n".join([f"killed at the places {list(at)}", *changes]))
         raise
 
