@@ -181,7 +181,8 @@ def read_ledger(folder: Path) -> Record:
     path = folder / "ledger.jsonl"
     try:
         # Not splitlines(): a label may hold characters that it takes for the end of a line.
-        lines = path.read_text(encoding="utf-8").split("\n")
+        # A line may be torn in the middle of a character.
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError as error:
         raise LedgerError(f"The record of the run cannot be read from {path}: {error.strerror}") from error
     entries = [entry for line in lines if (entry := _parsed(line)) is not None]
