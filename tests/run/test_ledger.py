@@ -239,8 +239,6 @@ def long_ledger(folder: Path) -> bytes:
     ledger.intend("plöt.run1.2", **{**WHAT, "label": "plöt[s=ü]"})
     ledger.submitted("plöt.run1.2", "8")
     ledger.ended("7", state="COMPLETED", exit_code=0)
-    ledger.hook("onsuccess")
-    ledger.cancelled(["8"])
     ledger.close(by="run2")
     return ledger.path.read_bytes()
 
