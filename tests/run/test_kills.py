@@ -246,8 +246,10 @@ def check_order(world: World) -> None:
                     case DependencyType.AFTERNOTOK:
                         assert (one.on, "COMPLETED") not in changes
                         assert words != {"PENDING", "RUNNING"}
-                    case _ if words:  # not submitted at all when it cannot run
-                        assert words != {"PENDING"}
+                    case DependencyType.AFTERANY if jobs_of(world.slurm, one.on):
+                        assert words > {"PENDING", "RUNNING"}
+                    case DependencyType.AFTER if jobs_of(world.slurm, one.on):
+                        assert "RUNNING" in words
 
 
 # --- the lives ------------------------------------------------------------------------------------------------------
