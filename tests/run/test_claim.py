@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -300,30 +299,54 @@ def test_of_two_threads_that_take_over_a_dead_claim_one_gets_it(tmp_path: Path) 
         assert names(folder) == {"claim.json"}
 
 
-def _take(folder: str, number: int, begin: Any, results: Any) -> None:
-    owner = this_process("head", f"run{number}")
-    begin.wait()
-    try:
-        Claim(Path(folder), owner, lambda _job: True, FakeClock()).take()
-    except FolderInUse:
-        results.put(None)
-    else:
-        results.put(number)
-    begin.wait()  # the owner lives until all have tried
+TAKE = """
+import sys
+from pathlib import Path
+from snakemake_executor_plugin_kempner.errors import FolderInUse
+from snakemake_executor_plugin_kempner.run.claim import Claim, this_process
+from snakemake_executor_plugin_kempner.run.submit import SystemClock
+
+claim = Claim(Path(sys.argv[1]), this_process("head", sys.argv[2]), lambda job: True, SystemClock())
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    claim.take()
+    print("took", flush=True)
+except FolderInUse:
+    print("left", flush=True)
+sys.stdin.readline()
+"""
 
 
 def test_of_two_processes_that_take_over_a_dead_claim_one_gets_it(tmp_path: Path) -> None:
     held_by(tmp_path, DEAD)
-    context = multiprocessing.get_context("fork")
-    begin, results = context.Barrier(2), context.Queue()
-    processes = [context.Process(target=_take, args=(str(tmp_path), one, begin, results)) for one in range(2)]
-    for process in processes:
-        process.start()
-    won = [one for one in (results.get(timeout=30) for _ in processes) if one is not None]
-    for process in processes:
-        process.join(30)
-    assert len(won) == 1
-    assert owner_in(tmp_path).run == f"run{won[0]}"
+    argv = [sys.executable, "-c", TAKE, str(tmp_path)]
+    both = {
+        run: subprocess.Popen([*argv, run], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for run in ("run1", "run2")
+    }
+    try:
+        said = {run: [tell(process, "")] for run, process in both.items()}
+        for process in both.values():
+            tell(process, "go")
+        for run, process in both.items():
+            said[run].append(tell(process, ""))
+    finally:
+        for process in both.values():
+            process.communicate(timeout=30)
+    assert sorted(words[1] for words in said.values()) == ["left", "took"]
+    assert said[owner_in(tmp_path).run] == ["ready", "took"]
+
+
+def tell(process: "subprocess.Popen[str]", word: str) -> str:
+    """Say a word to a process, or hear its next one."""
+    assert process.stdin
+    assert process.stdout
+    if not word:
+        return process.stdout.readline().strip()
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+    return ""
 
 
 def test_a_claim_that_was_taken_while_its_dead_owner_was_looked_at_is_put_back(tmp_path: Path) -> None:
