@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .errors import Fault, PlanError
 from .invocation import started
-from .plan.model import Policy, Task
+from .plan.model import Kind, Policy, Task
 from .report import changed_message, unplanned_message
 from .run.ledger import Ledger
 from .run.live import LiveRun
@@ -83,6 +83,7 @@ def begin_run(policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger
     )
     live = LiveRun(policy, slurm, ledger, SystemClock(), logger)
     live.adopt(found.left)
+    live.look_after(entry for entry in found.jobs.values() if entry.kind == Kind.GATE.value)
     return live
 
 

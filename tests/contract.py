@@ -60,6 +60,15 @@ EXPRESSIONS = {
 """Each with --kill-on-invalid-dep=yes."""
 
 
+DEPENDS = {
+    "put off": "afterany:{succeeds}:{runs on}",
+    "put forward": "afterany:{succeeds}:{fails}",
+    "waits for all of two that run": "afterany:{runs on}:{spared because it runs}",
+    "waits for what fails": "afterok:{fails}",
+}
+"""What waiting jobs are to wait for instead of what they were submitted with."""
+
+
 class NamingSlurm(Slurm, Protocol):
     """What a run that starts asks besides, to find what an earlier one has left."""
 
@@ -130,8 +139,14 @@ class Scene:
         self.submit("to be cancelled when it will never run", "exit 0", f"--dependency=afterok:{self.ids['fails']}")
         self.submit("spared because it runs", LONG)
         self.submit("cancelled because it waits", "exit 0", "--hold")
+        self.submit("put off", "exit 0", f"--dependency=afterany:{self.ids['runs on']}")
+        self.submit("put forward", "exit 0", f"--dependency=afterok:{self.ids['runs on']}:{self.ids['start']}")
+        self.submit("waits for all of two that run", "exit 0", f"--dependency=afterany:{self.ids['runs on']}")
+        self.submit("waits for what fails", "exit 0", f"--dependency=afterany:{self.ids['runs on']}", KILL)
 
     def _play(self) -> None:
+        for key, text in DEPENDS.items():
+            self.slurm.depend(self.ids[key], text.format_map({str(name): one for name, one in self.ids.items()}))
         self.slurm.cancel([self.ids["start"]])
         long = [
             self.ids[key]
@@ -156,7 +171,7 @@ class Scene:
     def _unsettled(self, seen: dict[str, Record]) -> Collection[object]:
         """What has not come to the state in which it stays; whether that is the right one is for the tests to say."""
         stays = {"runs on", "first of the name", "second of the name", "spared because it runs"}
-        stays |= {"grandchild", "grandchild of one to be cancelled"}
+        stays |= {"put off", "waits for all of two that run", "grandchild", "grandchild of one to be cancelled"}
         stays |= {what for what, (_, fate) in EXPRESSIONS.items() if fate == "waits"}
         return [key for key, one in self.ids.items() if key not in stays and not _is_settled(seen[one])]
 
@@ -316,6 +331,31 @@ class SlurmContract(ABC):
     def test_cancelling_what_has_ended_or_was_never_there_is_no_error(self, scene: Scene) -> None:
         scene.slurm.cancel([scene.ids["succeeds"], UNKNOWN_ID])
         assert scene.fate("succeeds") == RUNS
+
+    # --- another dependency -------------------------------------------------------------------------------------------
+
+    def test_a_job_that_is_to_depend_on_something_else_waits_for_that_as_a_whole(self, scene: Scene) -> None:
+        assert scene.fate("put off") == "waits"
+        assert scene.fate("waits for all of two that run") == "waits"
+        assert scene.fate("put forward") == RUNS  # what it was submitted with can never hold
+
+    def test_a_dependency_that_was_given_later_can_take_a_job_out_of_the_queue(self, scene: Scene) -> None:
+        assert scene.fate("waits for what fails") == REMOVED
+
+    @pytest.mark.parametrize("key", ["runs on", "succeeds", "is cancelled while it waits"])
+    def test_a_job_that_runs_or_has_ended_cannot_be_made_to_depend(self, scene: Scene, key: str) -> None:
+        with pytest.raises(SlurmRefused):
+            scene.slurm.depend(scene.ids[key], f"afterany:{scene.ids['spared because it runs']}")
+
+    @pytest.mark.parametrize("text", ["afterwards:1", "afterok:align"])
+    def test_a_dependency_without_a_meaning_is_refused_and_the_old_one_holds(self, scene: Scene, text: str) -> None:
+        with pytest.raises(SlurmRefused):
+            scene.slurm.depend(scene.ids["put off"], text)
+        assert {record.job_id: record for record in scene.slurm.queue()}[scene.ids["put off"]].reason == "Dependency"
+
+    def test_a_job_that_slurm_does_not_know_cannot_be_made_to_depend(self, scene: Scene) -> None:
+        with pytest.raises(SlurmRefused):
+            scene.slurm.depend(UNKNOWN_ID, f"afterany:{scene.ids['runs on']}")
 
     # --- accounting -------------------------------------------------------------------------------------------------
 

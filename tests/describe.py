@@ -24,6 +24,8 @@ def _what(submission: Submission) -> str:
         return f"gate of {submission.label}"
     if submission.kind is Kind.GUARD:
         return "guard of the run"
+    if submission.kind is not Kind.TASK:
+        return f"{submission.kind.value} of the run"
     return f"{submission.label}, attempt {submission.ref.attempt}"
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
-from snakemake_executor_plugin_kempner.errors import SlurmRefused, SlurmUnreachable
+from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmRefused, SlurmUnreachable
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 from snakemake_executor_plugin_kempner.slurm.states import job_state
 
@@ -259,7 +259,7 @@ class Call:
 
     command: str
     about: tuple[str, ...] = ()
-    """Unique name of `submit` and `find`, job ids of `accounting` and `cancel`."""
+    """Unique name of `submit` and `find`, job ids of `accounting` and `cancel`, both arguments of `depend`."""
     time: float = 0.0
 
 
@@ -320,6 +320,8 @@ class FakeSlurm:
         """Jobs that are missing in the answers of `queue`."""
         self.forgotten: set[str] = set()
         """Jobs that the controller has purged, whatever their age."""
+        self.witness: Callable[[Change], None] = lambda _change: None
+        """Is told of everything that happens, when it happens."""
         self._troubles: defaultdict[str, deque[Trouble | BaseException | None]] = defaultdict(deque)
         self._late: list[_Late] = []
         self._time = self.clock.now()
@@ -394,6 +396,15 @@ class FakeSlurm:
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         return self._do("accounting", tuple(sorted(job_ids)), lambda: tuple(self._accounts(job_ids)))
 
+    def runs(self, job_id: str) -> bool:
+        try:
+            return any(record.job_id == job_id and not record.state.is_final for record in self.queue())
+        except SlurmError:
+            return True
+
+    def depend(self, job_id: str, dependency: str) -> None:
+        self._do("depend", (job_id, dependency), lambda: self._depend(job_id, dependency))
+
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
         self._do("cancel", tuple(sorted(job_ids)), lambda: self._cancel(job_ids, pending_only=pending_only))
 
@@ -456,6 +467,16 @@ class FakeSlurm:
                     raise _refused("submit", "Job dependency problem")
                 condition.verdict = Verdict.MET
         return conditions, any_of
+
+    def _depend(self, job_id: str, dependency: str) -> None:
+        job = next((one for one in self._known() if one.job_id == job_id), None)
+        if job is None:
+            raise _refused("depend", "Invalid job id specified")
+        if not job.is_pending:
+            raise _refused("depend", "Job is no longer pending execution")
+        job.conditions, job.any_of = self._conditions(dependency)
+        job.reason = "Dependency" if job.verdict is not Verdict.MET else "None"
+        self._restless = True
 
     def _known(self) -> list[FakeJob]:
         return [
@@ -595,6 +616,7 @@ class FakeSlurm:
     def _changed(self, job: FakeJob, word: str) -> None:
         job.word = word
         self.changes.append(Change(self._time, job, word))
+        self.witness(self.changes[-1])
         self._restless = True
 
 
@@ -620,7 +642,9 @@ def _record(job: FakeJob, word: str | None = None, reason: str | None = None) ->
 
 
 def _refused(command: str, why: str) -> SlurmRefused:
-    program = {"submit": "sbatch", "cancel": "scancel", "accounting": "sacct"}.get(command, "squeue")
+    program = {"submit": "sbatch", "cancel": "scancel", "accounting": "sacct", "depend": "scontrol"}.get(
+        command, "squeue"
+    )
     text = f"Batch job submission failed: {why}" if command == "submit" else why
     return SlurmRefused([program], 1, f"{program}: error: {text}")
 

@@ -1,22 +1,72 @@
 """A run on the fake scheduler: submitted, followed to its end, and looked at from both sides."""
 
+import json
 import logging
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from builders import POLICY
-from fakes import End, Ends, FakeClock, FakeJob, FakeSlurm, by_rule
+from fakes import Change, End, Ends, FakeClock, FakeJob, FakeSlurm, by_rule
 
-from snakemake_executor_plugin_kempner.plan.model import Task
-from snakemake_executor_plugin_kempner.run.adopt import left_in_queue
+from snakemake_executor_plugin_kempner import beginning
+from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
+from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
+from snakemake_executor_plugin_kempner.run import ledger, opening
 from snakemake_executor_plugin_kempner.run.guard import guard
-from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders, open_ledgers
-from snakemake_executor_plugin_kempner.run.live import LiveRun, Outcome, TaskEnded, TaskEvent
+from snakemake_executor_plugin_kempner.run.ledger import make_folders
+from snakemake_executor_plugin_kempner.run.live import Outcome, TaskEnded, TaskEvent
+from snakemake_executor_plugin_kempner.run.opening import Found, close_earlier, look_back
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 
 LOGGER = logging.getLogger("playing")
+
+
+@contextmanager
+def told_by(clock: FakeClock) -> Iterator[None]:
+    """The clock is everybody's, also of those who look at the time of day."""
+    time = SimpleNamespace(time=clock.now, sleep=clock.sleep)
+    with (
+        patch.object(opening, "time", time),
+        patch.object(ledger, "time", time),
+        patch.object(beginning, "SystemClock", lambda: clock),
+    ):
+        yield
+
+
+def leave_record(change: Change) -> None:
+    """What the step writes down about its job, in the folder of the run: at its start, and when it ends by itself."""
+    job, folder = change.job, (change.job.option("output") or "").partition("/logs/")[0]
+    if ".attempt" not in (job.option("output") or "") or not job.runs or change.word == "PENDING":
+        return
+    record: dict[str, Any] = {"job_id": job.job_id, "start": job.started, "node": job.node}
+    if change.word == "COMPLETED" or (change.word == "FAILED" and job.end.exit_code):
+        record |= {"end": change.time, "exit_code": job.end.exit_code}
+    (Path(folder) / "ended" / f"{job.job_id}.json").write_text(json.dumps(record))
+
+
+def left_over(tasks: Sequence[Task], slurm: FakeSlurm) -> list[Task]:
+    """What is left to be done, as Snakemake finds it: a task that has succeeded is not part of the next run."""
+    done = {task_of(job) for job in slurm.jobs.values() if job.word == "COMPLETED"}
+    return [_without(task, done) for task in tasks if task.key not in done]
+
+
+def task_of(job: FakeJob) -> str:
+    """Key of the task, as the job's script names it."""
+    return "".join(job.script.splitlines()[1:2]).removeprefix("# ").partition(" · attempt ")[0]
+
+
+def _without(task: Task, done: Collection[str]) -> Task:
+    over = [edge for edge in task.edges if edge.on in done]
+    edges = tuple(edge for edge in task.edges if edge.on not in done)
+    if any(edge.type is DependencyType.AFTERNOTOK for edge in over):
+        return replace(task, edges=edges, attempts=(), not_needed="what it was to follow has succeeded")
+    return replace(task, edges=edges)
 
 
 class Play:
@@ -27,6 +77,8 @@ class Play:
         ends: by rule, or a function.
         kill: --kill-on-invalid-dep.
         keep_going: as Snakemake's flag.
+        detached: nobody is going to watch.
+        keeps_records: jobs write down how they end.
         slurm_options: of FakeSlurm.
     """
 
@@ -37,34 +89,47 @@ class Play:
         *,
         kill: bool = True,
         keep_going: bool = True,
+        detached: bool = False,
+        keeps_records: bool = True,
         **slurm_options: Any,
     ) -> None:
         self.clock = FakeClock()
         function = by_rule(ends or {}) if ends is None or isinstance(ends, dict) else ends
         self.slurm = FakeSlurm(self.clock, ends=function, **slurm_options)
-        self.policy = replace(POLICY, folder=str(folder), kill_on_invalid_dep=kill, keep_going=keep_going)
+        if keeps_records:
+            self.slurm.witness = leave_record
+        self.policy = replace(
+            POLICY, folder=str(folder), kill_on_invalid_dep=kill, keep_going=keep_going, detached=detached
+        )
         self._guarded: set[str] = set()
-        self._begin()
+        self._begin(Found(ledgers=(), left=()))
 
-    def _begin(self) -> None:
-        self.folder = Path(self.policy.folder)
+    def _begin(self, found: Found) -> None:
+        self.folder, self._found = Path(self.policy.folder), found
         make_folders(self.folder, ())
-        header = {"keep_going": self.policy.keep_going, "kill_on_invalid_dep": self.policy.kill_on_invalid_dep}
-        self.live = LiveRun(self.policy, self.slurm, Ledger(self.folder, **header), self.clock, LOGGER)
+        with told_by(self.clock):
+            self.live = beginning.begin_run(self.policy, found, self.slurm, LOGGER)
         self.events: list[TaskEvent] = []
 
-    def resume(self) -> None:
-        """Forget everything, as a head that died, and start the next run beside the first one, in the same queue."""
-        earlier = open_ledgers(self.folder.parent)
-        number = len(list(self.folder.parent.iterdir())) + 1
-        folder = str(self.folder.parent / f"run{number}")
-        self.policy = replace(self.policy, run=f"run{number}", folder=folder)
-        self._begin()
-        queue = {record.job_id: record for record in self.slurm.queue()}
-        self.live.adopt(left_in_queue(earlier, queue, self.slurm.names()))
+    def resume(self, *, since: float | None = None) -> None:
+        """Forget everything, as a head that died, and start the next run beside the first one, in the same queue.
 
-    def submit(self, *tasks: Task) -> None:
-        self.live.submit(tasks)
+        Args:
+            since: when the new head began to look at files; now, if it is not said.
+        """
+        runs = self.folder.parent
+        run = f"run{len(list(runs.iterdir())) + 1}"
+        since = self.clock.now() if since is None else since
+        with told_by(self.clock):
+            found = look_back(runs, os.getcwd(), self.slurm, since, LOGGER.warning)
+        self.policy = replace(self.policy, run=run, folder=str(runs / run))
+        self._begin(found)
+
+    def submit(self, *tasks: Task, deferred: Sequence[Deferred] = ()) -> None:
+        with told_by(self.clock):
+            self.live.submit(tasks, deferred)
+            close_earlier(self._found, self.policy.run, self.slurm)
+        self._found = Found(ledgers=(), left=())
 
     # --- with a head ------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Random workflows and what happens to them."""
 
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Any
 
 from builders import a_task
@@ -28,7 +29,9 @@ class Story:
     @property
     def ordered(self) -> tuple[Task, ...]:
         """Each task after those that it waits for."""
-        return tuple(sorted(self.tasks, key=lambda task: int(task.key[1:])))
+        by_key = {task.key: task for task in self.tasks}
+        order = TopologicalSorter({task.key: [one.on for one in task.edges] for task in self.tasks}).static_order()
+        return tuple(by_key[key] for key in order)
 
     def __str__(self) -> str:
         return "\n".join(

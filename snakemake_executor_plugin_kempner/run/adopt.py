@@ -4,7 +4,7 @@ A head that died has left jobs behind. The next run takes them over instead of s
 A job that goes on with its own run takes over everything, also what has ended: that is how it learns of failures.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..plan.dependency import Ref
@@ -91,14 +91,19 @@ def all_of_run(ledger: LedgerRecord, names: Names) -> tuple[Left, ...]:
     return tuple(_left(entries, {}) for entries in _by_task(ledger, names).values())
 
 
-def _by_task(ledger: LedgerRecord, names: Names) -> dict[str, list[Entry]]:
-    """Submissions of each task, with the job ids of those whose answer was lost; without those never carried out."""
+def carried_out(entries: Iterable[Entry], names: Names) -> Iterator[Entry]:
+    """Submissions with the job ids of those whose answer was lost; without those never carried out."""
     ids = {name: job_id for job_id, both in names.items() for name in both if name}
-    found: dict[str, dict[int, Entry]] = {}
-    for entry in ledger.of_kind(Kind.TASK):
-        known = replace(entry, job_id=entry.job_id or ids.get(entry.job_name, ""))
+    for entry in entries:
+        known = entry if entry.job_id else replace(entry, job_id=ids.get(entry.job_name, ""))
         if known.job_id:
-            found.setdefault(entry.task, {})[entry.attempt] = known  # the last one counts
+            yield known
+
+
+def _by_task(ledger: LedgerRecord, names: Names) -> dict[str, list[Entry]]:
+    found: dict[str, dict[int, Entry]] = {}
+    for entry in carried_out(ledger.of_kind(Kind.TASK), names):
+        found.setdefault(entry.task, {})[entry.attempt] = entry  # the last one counts
     return {task: [attempts[number] for number in sorted(attempts)] for task, attempts in found.items()}
 
 

@@ -16,13 +16,16 @@ def cut_off(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:
     gone = {job_id for job_id, record in seen.items() if record.state in (JobState.FAILED, JobState.CANCELLED)}
     well = {job_id for job_id, record in seen.items() if record.state is JobState.SUCCEEDED}
     doomed: set[str] = set()
-    for entry in entries:  # in the order of submission: each after what it waits for
-        record = seen.get(entry.job_id)
-        if record is None or record.state is not JobState.WAITING:
-            continue
-        if record.never or _cannot_hold(entry.dependency, gone, well):
-            doomed.add(entry.job_id)
-            gone.add(entry.job_id)
+    waiting = [entry for entry in entries if (one := seen.get(entry.job_id)) and one.state is JobState.WAITING]
+    found = True
+    while found:  # once, as a rule: they are in the order of submission, but for what was taken over from earlier runs
+        found = False
+        for entry in waiting:
+            hopeless = seen[entry.job_id].never or _cannot_hold(entry.dependency, gone, well)
+            if hopeless and entry.job_id not in doomed:
+                doomed.add(entry.job_id)
+                gone.add(entry.job_id)
+                found = True
     return doomed
 
 

@@ -183,7 +183,8 @@ def read_ledger(folder: Path) -> Record:
     path = folder / "ledger.jsonl"
     try:
         # Not splitlines(): a label may hold characters that it takes for the end of a line.
-        lines = path.read_text(encoding="utf-8").split("\n")
+        # A line may be torn in the middle of a character.
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError as error:
         raise LedgerError(f"The record of the run cannot be read from {path}: {error.strerror}") from error
     entries = [entry for line in lines if (entry := _parsed(line)) is not None]
@@ -258,11 +259,10 @@ def open_ledgers(folder: Path) -> tuple[Record, ...]:
     Raises:
         LedgerError: one has a version that this package does not know; its jobs may be in the queue.
     """
-    paths = sorted(
-        (path for path in folder.glob("*/ledger.jsonl") if b"\n" in path.read_bytes()),
-        key=lambda path: path.stat().st_mtime,
-    )
-    return tuple(record for path in paths if not (record := read_ledger(path.parent)).closed)
+    paths = [path for path in folder.glob("*/ledger.jsonl") if b"\n" in path.read_bytes()]
+    # By the first line: a file is written to again when another run takes over, perhaps by one that dies doing so.
+    found = sorted((read_ledger(path.parent) for path in paths), key=lambda record: float(record.header.get("time", 0)))
+    return tuple(record for record in found if not record.closed)
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from ..slurm.client import Slurm
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .adopt import Left
-from .ledger import Ledger, make_folders
+from .ledger import Entry, Ledger, make_folders
 from .look import look
 from .outcome import (
     OUTCOMES,
@@ -164,6 +164,13 @@ class LiveRun:
                 if job.submission.spared:
                     self._spared.add(job.job_id)
 
+    def look_after(self, gates: Iterable[Entry]) -> None:
+        """Follow gates of earlier runs: where Slurm does not remove what can never start, nobody else does."""
+        for entry in gates:
+            self._ledger.adopted(entry)
+            self._followed[entry.job_id] = Followed(ref=Ref(entry.task, entry.attempt), job_id=entry.job_id)
+            self._spared.add(entry.job_id)
+
     def go_on(self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None) -> None:
         """Go on with a run that has no head.
 
@@ -180,7 +187,7 @@ class LiveRun:
 
     def knows(self, task: str) -> bool:
         """Whether nothing has to be submitted for the task any more."""
-        return task in self._tasks and self._tasks[task].complete
+        return task in self._tasks and self._tasks[task].is_settled
 
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended

@@ -12,7 +12,7 @@ from ..plan.resources import SET_BY_PLANNER, sbatch_options
 from ..slurm.client import Slurm
 from ..slurm.parse import Record
 from ..slurm.states import JobState
-from .adopt import Left, Names, all_of_run, left_in_queue
+from .adopt import Left, Names, all_of_run, carried_out, left_in_queue
 from .ledger import Entry, Ledger, open_ledgers, read_ledger
 from .ledger import Record as LedgerRecord
 from .live import LiveRun
@@ -125,7 +125,7 @@ def _ended_unseen(ledger: LedgerRecord, entry: Entry) -> bool:
 
 def _in_queue(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names: Names) -> Iterator[Entry]:
     for ledger in ledgers:
-        for entry in ledger.entries:
+        for entry in carried_out(ledger.entries, names):
             record = queue.get(entry.job_id)
             if record and not record.state.is_final and entry.job_name in names.get(entry.job_id, ()):
                 yield entry
@@ -149,6 +149,10 @@ def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
     helpers = [job_id for job_id, entry in found.jobs.items() if entry.kind in _OURS]
     if helpers:
         slurm.cancel(helpers)
+    kept = {job.job_id for one in found.left if not one.has_succeeded for job in one.jobs.values()}
+    over = [job_id for job_id, entry in found.jobs.items() if entry.kind == Kind.TASK.value and job_id not in kept]
+    if over:  # what can no longer start, where Slurm does not remove it; its task is submitted anew
+        slurm.cancel(over, pending_only=True)
     for ledger in found.ledgers:
         Ledger(ledger.folder).close(by=run)
 
@@ -193,8 +197,8 @@ def cancel_found(found: Found, slurm: Slurm) -> str:
     runs = ", ".join(sorted({Path(entry.folder).name for entry in found.jobs.values()}))
     _cancel_and_wait(found.jobs, slurm)
     for ledger in found.ledgers:
-        record = Ledger(ledger.folder)
-        record.cancelled(job_id for job_id in found.jobs if job_id in {entry.job_id for entry in ledger.entries})
+        record, known = Ledger(ledger.folder), {entry.job_name for entry in ledger.entries}
+        record.cancelled(job_id for job_id, entry in found.jobs.items() if entry.job_name in known)
         record.close()
     if not found.jobs:
         return "No job of an earlier run in this folder is in the queue."

@@ -38,6 +38,11 @@ class TaskState:
         return state
 
     @property
+    def is_settled(self) -> bool:
+        """All has been submitted that it needs."""
+        return self.complete or (self.ended is not None and self.ended.outcome is Outcome.SUCCEEDED)
+
+    @property
     def open_attempts(self) -> list[int]:
         return [number for number in self.jobs if number not in self.records]
 

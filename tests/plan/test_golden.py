@@ -1,13 +1,15 @@
 """Whole plans and scripts, as text that a person reads."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from builders import POLICY, a_plan, a_step, a_task, chain, diamond, edge, retry_with_gate
 from describe import describe
 
-from snakemake_executor_plugin_kempner.plan.jobscript import gate_script, task_script
-from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.plan.jobscript import continuation_script, gate_script, task_script
+from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
+from snakemake_executor_plugin_kempner.plan.planner import make_plan
 
 Golden = Callable[[str, str], None]
 
@@ -30,6 +32,19 @@ def test_golden_plan(name: str, golden: Golden) -> None:
     golden(f"plan_{name}", describe(a_plan(*PLANS[name])))
 
 
+def test_golden_plan_of_a_detached_run(golden: Golden) -> None:
+    """A retried task, two that decide together over what follows, and mail."""
+    train = {"gpu": 1, "slurm_partition": "kempner", "slurm_extra": "--mail-type=ALL --mail-user=me@lab.edu"}
+    tasks = (
+        a_task("train", attempts=2, resources=train),
+        a_task("split"),
+        a_task("report", "train"),
+    )
+    policy = replace(POLICY, detached=True, closing_options=("--time=10",))
+    deferred = (Deferred("a checkpoint", frozenset({"split"})), Deferred("its input", frozenset({"split", "train"})))
+    golden("plan_detached", describe(make_plan(tasks, policy, deferred)))
+
+
 def test_golden_scripts(golden: Golden) -> None:
     step = a_step(
         wait_for=("raw/a.txt",),
@@ -38,3 +53,4 @@ def test_golden_scripts(golden: Golden) -> None:
     )
     golden("script_of_a_task", task_script(POLICY, step))
     golden("script_of_a_gate", gate_script("one attempt of train has succeeded"))
+    golden("script_of_a_closing_job", continuation_script(POLICY.python, POLICY.folder, "closing"))

@@ -7,7 +7,8 @@ from builders import POLICY, a_plan, a_task, chain, diamond, edge, retry_with_ga
 
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, Expression, Ref, render
-from snakemake_executor_plugin_kempner.plan.model import Kind, Plan, Policy, Submission, Task
+from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Policy, Submission, Task
+from snakemake_executor_plugin_kempner.plan.planner import make_plan
 
 ALONE = replace(POLICY, keep_going=True)
 """Without a guard."""
@@ -290,3 +291,138 @@ def test_a_folder_of_a_rule_that_may_be_requeued_is_warned_of(resources: dict[st
     notices = [one for one in a_plan(task).notices if "runs/a" in one]
     assert len(notices) == warned
     assert all("Rule train may be requeued" in one and "KEMPNER_CHECKPOINT_DIR" in one for one in notices)
+
+
+# --- runs that nobody watches ---------------------------------------------------------------------------------------
+
+DETACHED = replace(ALONE, detached=True)
+
+
+def awaits(*keys: str) -> Deferred:
+    return Deferred("it cannot be planned yet", frozenset(keys))
+
+
+def detached(*tasks: Task, deferred: tuple[Deferred, ...] = (), **policy: object) -> Plan:
+    return make_plan(tasks, replace(DETACHED, **policy), deferred)
+
+
+def test_a_closing_job_waits_for_the_end_of_every_job_however_it_ends() -> None:
+    plan = detached(*chain())
+    assert plan.submissions[-1].kind is Kind.CLOSING
+    assert waits(plan)["closing.1"] == "afterany:fetch.1:align.1:plot.1"
+    assert plan.closing_waits_for is None
+
+
+def test_a_closing_job_waits_for_all_attempts_and_for_no_job_of_ours() -> None:
+    plan = detached(*retry_with_gate(), keep_going=False)
+    kinds = [one.kind for one in plan.submissions]
+    assert kinds[-2:] == [Kind.GUARD, Kind.CLOSING]
+    assert Kind.GATE in kinds
+    assert sorted(waits(plan)["closing.1"].removeprefix("afterany:").split(":")) == [
+        "fetch.1",
+        "report.1",
+        "train.1",
+        "train.2",
+        "train.3",
+    ]
+
+
+def test_a_closing_job_waits_for_what_earlier_plans_have_left() -> None:
+    plan = detached(a_task("align"), standing={"fetch": (Ref("fetch", 2), Ref("fetch", 3))})
+    assert waits(plan)["closing.1"] == "afterany:fetch.2:fetch.3:align.1"
+
+
+def test_a_run_that_is_watched_has_no_closing_job() -> None:
+    plan = make_plan(chain(), ALONE, [awaits("fetch")])
+    assert {one.kind for one in plan.submissions} == {Kind.TASK}
+    assert plan.closing_waits_for is None
+
+
+def test_a_run_without_tasks_has_no_closing_job() -> None:
+    assert detached().submissions == ()
+    assert detached(deferred=(awaits(),)).submissions == ()
+
+
+def test_a_closing_job_is_spared_when_the_run_stops_and_a_continuation_is_not() -> None:
+    plan = detached(*chain(), deferred=(awaits("fetch"),))
+    assert {one.kind: one.spared for one in plan.submissions} == {
+        Kind.TASK: False,
+        Kind.CONTINUATION: False,
+        Kind.CLOSING: True,
+    }
+
+
+CONTINUATIONS = {
+    "one task": ((awaits("fetch"),), "afterok:fetch.1"),
+    "a task with retries": ((awaits("train"),), "afterok:train.1?afterok:train.2"),
+    "one of two tasks": ((awaits("fetch"), awaits("plot")), "afterok:fetch.1?afterok:plot.1"),
+    "the same task twice": ((awaits("fetch"), awaits("fetch")), "afterok:fetch.1"),
+    "two tasks together": ((awaits("plot", "fetch"),), "afterok:fetch+plot.gate"),
+    "two tasks together, or a third": (
+        (awaits("fetch", "plot"), awaits("train")),
+        "afterok:fetch+plot.gate?afterok:train.1?afterok:train.2",
+    ),
+    "nothing but the head": ((awaits(),), None),
+}
+
+
+@pytest.mark.parametrize("what", CONTINUATIONS)
+def test_a_continuation_waits_for_what_decides_over_something(what: str) -> None:
+    deferred, expected = CONTINUATIONS[what]
+    tasks = (a_task("fetch"), a_task("plot"), a_task("train", attempts=2))
+    plan = detached(*tasks, deferred=deferred)
+    assert waits(plan).get("continuation.1") == expected
+    assert [one.kind for one in plan.submissions].count(Kind.CONTINUATION) == (expected is not None)
+    ends = {"fetch.1", "plot.1", "train.1", "train.2", *(["continuation.1"] if expected else [])}
+    assert set(waits(plan)["closing.1"].removeprefix("afterany:").split(":")) == ends
+
+
+def test_a_set_of_tasks_has_one_gate_in_which_a_task_with_retries_has_its_own() -> None:
+    deferred = (awaits("fetch", "train"), awaits("train", "fetch"))
+    plan = detached(a_task("fetch"), a_task("train", attempts=2), deferred=deferred)
+    assert waits(plan)["fetch+train.gate"] == "afterok:fetch.1:train.gate"
+    assert waits(plan)["train.gate"] == "afterok:train.1?afterok:train.2"
+    assert [one.kind for one in plan.submissions].count(Kind.GATE) == 2
+
+
+def test_a_continuation_may_wait_for_a_task_of_an_earlier_plan() -> None:
+    plan = detached(a_task("align"), deferred=(awaits("split"),), standing={"split": (Ref("split", 2),)})
+    assert waits(plan)["continuation.1"] == "afterok:split.2"
+    assert waits(plan)["closing.1"] == "afterany:split.2:align.1:continuation.1"
+
+
+def test_a_closing_job_that_still_waits_is_put_off_and_no_second_one_is_queued() -> None:
+    policy = {"closing": Ref("closing", 1), "first_number": 5, "standing": {"fetch": (Ref("fetch", 1),)}}
+    plan = detached(a_task("align", "fetch"), deferred=(awaits("align"),), **policy)
+    assert [one.kind for one in plan.submissions] == [Kind.TASK, Kind.CONTINUATION]
+    assert _text(plan.closing_waits_for) == "afterany:fetch.1:align.1:continuation.5"
+    assert detached(**policy).closing_waits_for is None  # nothing new
+
+
+def test_names_of_jobs_of_ours_are_numbered_on_in_later_plans() -> None:
+    plan = detached(a_task("align"), deferred=(awaits("align"),), first_number=5)
+    assert [one.job_name for one in plan.submissions] == ["align.run1.5", "continuation.run1.6", "closing.run1.7"]
+    assert {one.ref.attempt for one in plan.submissions[1:]} == {5}
+
+
+def test_who_wants_mail_about_a_task_gets_it_at_the_end_of_the_run() -> None:
+    mail = {"slurm_extra": "--mail-type=ALL --mail-user=me@lab.edu"}
+    plan = detached(a_task("fetch"), a_task("train", resources=mail))
+    options = plan.submissions[-1].options
+    assert [one for one in options if "mail" in one] == ["--mail-type=END,FAIL", "--mail-user=me@lab.edu"]
+    assert not any("mail" in one for one in detached(*chain()).submissions[-1].options)
+
+
+def test_options_for_the_closing_job_come_last_so_that_they_count() -> None:
+    plan = detached(*chain(), deferred=(awaits("fetch"),), closing_options=("--time=5", "--mail-type=ALL"))
+    assert plan.submissions[-1].options[-2:] == ("--time=5", "--mail-type=ALL")
+    assert not any("--time=5" in one.options for one in plan.submissions[:-1])
+
+
+def test_jobs_that_look_after_the_run_ask_for_no_device() -> None:
+    train = a_task("train", resources={"slurm_partition": "gpu", "gpu": 1})
+    fetch = a_task("fetch", resources={"slurm_partition": "shared"})
+    for one in detached(train, fetch, deferred=(awaits("fetch"),)).submissions[-2:]:
+        assert {"--partition=shared", "--time=60", "--mem=2000M"} <= set(one.options)
+        assert not any(option.startswith("--gres") for option in one.options)
+        assert one.log == f"/flow/.snakemake/kempner/run1/{one.kind.value}.log"

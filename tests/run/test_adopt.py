@@ -2,18 +2,12 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from builders import a_task, chain, edge
-from fakes import OK, FakeJob, Trouble, failed, takes
-from hypothesis import given
-from hypothesis import strategies as st
-from playing import Play
-from strategies import Story, stories
-from test_laws import check_order, law, playing
+from fakes import OK, Trouble, failed, takes
+from playing import Play, left_over
 
 from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.run.outcome import Outcome
@@ -34,16 +28,6 @@ def submit_and_die(play: Play, tasks: Sequence[Task], number: int, *, accepted: 
         play.submit(*tasks)
     for command in ("submit", "find", "cancel"):
         play.slurm.forgive(command)
-
-
-def left_over(tasks: Sequence[Task], play: Play) -> list[Task]:
-    """What is left to be done, as Snakemake finds it: a task that has succeeded is not part of the next run."""
-    done = {task.key for task in tasks if play.places(task.name, "COMPLETED")}
-    return [
-        replace(task, edges=tuple(one for one in task.edges if one.on not in done))
-        for task in tasks
-        if task.key not in done
-    ]
 
 
 # --- by example -----------------------------------------------------------------------------------------------------
@@ -92,7 +76,7 @@ def test_an_intent_that_never_reached_slurm_is_submitted(tmp_path: Path) -> None
     play = Play(tmp_path / "run1")
     submit_and_die(play, chain(), 1, accepted=False)
     play.resume()
-    play.submit(*left_over(chain(), play))
+    play.submit(*left_over(chain(), play.slurm))
     play.watch()
     assert {name: len(play.slurm.named(name)) for name in ("fetch", "align", "plot")} == {
         "fetch": 1,
@@ -165,32 +149,12 @@ def test_a_task_of_which_only_the_first_attempt_was_submitted_gets_the_others(tm
     assert play.ended() == {"train": Outcome.SUCCEEDED, "report": Outcome.SUCCEEDED}
 
 
-# --- laws -----------------------------------------------------------------------------------------------------------
-
-
-def overlap(one: FakeJob, other: FakeJob) -> bool:
-    assert one.ended is not None
-    assert other.started is not None
-    return other.started < one.ended
-
-
-@law
-@given(story=stories(), data=st.data())
-def test_wherever_the_head_dies_the_next_run_repeats_nothing(story: Story, data: st.DataObject) -> None:
-    number = data.draw(st.integers(0, 12), label="dies at sbatch number")
-    with playing(story, inside="run1") as play:
-        submit_and_die(play, story.ordered, number, accepted=data.draw(st.booleans(), label="accepted"))
-        for _ in range(data.draw(st.integers(0, 8), label="seconds between")):
-            play.slurm.tick()
-        play.resume()
-        play.submit(*left_over(story.ordered, play))
-        play.watch()
-        play.slurm.run_dry()
-        assert not play.slurm.left
-        check_order(story, play)
-        for task in story.tasks:
-            jobs = [job for job in play.slurm.named(task.name) if job.runs]
-            assert all(job.word != "COMPLETED" for job in jobs[:-1])
-            assert not any(
-                overlap(one, other) for one, other in pairwise(sorted(jobs, key=lambda job: job.started or 0))
-            )
+def test_a_task_that_has_succeeded_needs_no_further_attempt_though_not_all_were_submitted(tmp_path: Path) -> None:
+    """It succeeded after the new process had looked at the files."""
+    play = Play(tmp_path / "run1", {"train": takes(5)})
+    submit_and_die(play, (a_task("train", attempts=3),), 2, accepted=False)
+    since = play.clock.now()
+    play.slurm.advance(20)
+    play.resume(since=since)
+    play.submit(a_task("train", attempts=3))
+    assert [job.word for job in play.slurm.jobs.values()] == ["COMPLETED", "CANCELLED"]

@@ -23,7 +23,7 @@ from strategies import DECLARED, Story, stories
 
 from snakemake_executor_plugin_kempner.errors import SlurmError
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.model import Kind
+from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.run.live import AttemptFailed, Outcome, TaskEnded, TaskStarted
 
@@ -348,6 +348,37 @@ def test_a_run_without_a_head_leaves_nothing_in_the_queue(story: Story, max_runn
         play.run_headless()
         assert not play.slurm.left
         check_order(story, play)
+
+
+@law
+@given(
+    story=stories(DECLARED),
+    kill=st.booleans(),
+    keep_going=st.booleans(),
+    max_running=st.none() | st.integers(1, 3),
+    data=st.data(),
+)
+def test_a_closing_job_starts_when_every_task_has_ended_whatever_fails(
+    story: Story, kill: bool, keep_going: bool, max_running: int | None, data: st.DataObject
+) -> None:
+    keys = st.frozensets(st.sampled_from([task.key for task in story.tasks]), min_size=1, max_size=3)
+    deferred = [Deferred("a checkpoint", one) for one in data.draw(st.lists(keys, max_size=3), label="awaited")]
+    with playing(story, detached=True, kill=kill, keep_going=keep_going, max_running=max_running) as play:
+        play.submit(*story.ordered, deferred=deferred)
+        play.run_headless()
+        (closing,) = play.slurm.named("closing")
+        assert closing.word == "COMPLETED"
+        assert closing.started is not None
+        for job in play.slurm.jobs.values():
+            assert job.ended is not None
+            if job.rule not in ("closing", "guard", "gate"):
+                assert job.ended <= closing.started, job.name
+        succeeded = {key for key, words in play.runs(story.tasks).items() if "COMPLETED" in words}
+        continued = [job for job in play.slurm.named("continuation") if job.word == "COMPLETED"]
+        reached = any(one.awaits <= succeeded for one in deferred)
+        assert not continued or reached
+        if reached and keep_going:
+            assert len(continued) == 1
 
 
 @law

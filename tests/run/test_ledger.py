@@ -2,6 +2,8 @@
 
 import json
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from snakemake_executor_plugin_kempner.errors import LedgerError
 from snakemake_executor_plugin_kempner.run.ledger import (
     VERSION,
     Ledger,
+    latest_ledger,
     make_folders,
     open_ledgers,
     read_ledger,
@@ -145,3 +148,142 @@ def test_a_character_that_python_takes_for_a_line_end_does_not_tear_a_line(tmp_p
 def test_the_name_of_a_file_that_is_no_text_can_be_recorded(tmp_path: Path) -> None:
     """Python reads the byte 0xFF in a file's name as the lone surrogate U+DCFF, which UTF-8 cannot write."""
     Ledger(tmp_path).intend("a", **{**WHAT, "label": "align[s=\udcff]"})
+
+
+# --- runs that take over from each other ----------------------------------------------------------------------------
+
+
+def test_what_was_adopted_is_read_back_as_it_was(tmp_path: Path) -> None:
+    for name in ("run1", "run2"):
+        (tmp_path / name).mkdir()
+    edges = [("k0", "afterany", True)]
+    first = Ledger(tmp_path / "run1", run="run1")
+    first.intend("align.run1.1", **{**WHAT, "edges": edges, "content": {"code": "abc"}, "spared": True})
+    first.submitted("align.run1.1", "7")
+    (entry,) = read_ledger(tmp_path / "run1").entries
+    second = Ledger(tmp_path / "run2", run="run2")
+    second.adopted(entry)
+    (adopted,) = read_ledger(tmp_path / "run2").entries
+    assert replace(adopted, time=entry.time) == entry
+    assert adopted.folder == str(tmp_path / "run1")
+
+
+def test_a_run_that_was_taken_over_leads_to_the_one_that_looks_after_it_now(tmp_path: Path) -> None:
+    ledgers = {}
+    for name in ("run1", "run2", "run3"):
+        (tmp_path / name).mkdir()
+        ledgers[name] = Ledger(tmp_path / name, run=name)
+    assert latest_ledger(tmp_path / "run1").run == "run1"
+    ledgers["run1"].close(by="run2")
+    assert read_ledger(tmp_path / "run1").taken_over_by == "run2"
+    assert latest_ledger(tmp_path / "run1").run == "run2"
+    ledgers["run2"].close(by="run3")
+    assert latest_ledger(tmp_path / "run1").run == "run3"
+    ledgers["run3"].close()
+    assert latest_ledger(tmp_path / "run1").run == "run3"
+    assert read_ledger(tmp_path / "run3").closed
+
+
+def test_a_run_whose_successor_is_gone_says_so(tmp_path: Path) -> None:
+    (tmp_path / "run1").mkdir()
+    Ledger(tmp_path / "run1", run="run1").close(by="run2")
+    with pytest.raises(LedgerError, match=r"run2/ledger.jsonl"):
+        latest_ledger(tmp_path / "run1")
+
+
+def test_open_runs_come_in_the_order_in_which_they_began_whatever_was_written_last(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        filled(tmp_path / name)
+        time.sleep(0.002)
+    os.utime(tmp_path / "b/ledger.jsonl")
+    assert [record.run for record in open_ledgers(tmp_path)] == ["b", "a"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"version": 1, "ru'])
+def test_a_ledger_without_a_whole_line_is_passed_over(tmp_path: Path, text: str) -> None:
+    for name in ("torn", "whole"):
+        (tmp_path / name).mkdir()
+    filled(tmp_path / "whole")
+    (tmp_path / "torn/ledger.jsonl").write_text(text)
+    assert [record.run for record in open_ledgers(tmp_path)] == ["whole"]
+
+
+def test_an_unknown_version_among_earlier_runs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run1").mkdir()
+    (tmp_path / "run1/ledger.jsonl").write_text('{"version": 99}\n')
+    with pytest.raises(LedgerError, match="has version 99"):
+        open_ledgers(tmp_path)
+
+
+# --- hooks, ends ----------------------------------------------------------------------------------------------------
+
+
+def test_a_hook_is_known_to_have_been_run_before_it_runs(tmp_path: Path) -> None:
+    ledger = filled(tmp_path)
+    assert read_ledger(tmp_path).hooks == frozenset()
+    ledger.hook("onsuccess")
+    ledger.hook("onsuccess")
+    assert read_ledger(tmp_path).hooks == {"onsuccess"}
+
+
+def test_a_hook_that_cannot_be_recorded_is_an_error_so_that_it_does_not_run_twice(tmp_path: Path) -> None:
+    ledger = filled(tmp_path)
+    ledger.path.unlink()
+    ledger.path.symlink_to("/dev/full")
+    with pytest.raises(LedgerError):
+        ledger.hook("onerror")
+
+
+def test_ends_that_a_head_has_seen_are_known(tmp_path: Path) -> None:
+    filled(tmp_path).ended("7", state="FAILED", exit_code=3)
+    assert read_ledger(tmp_path).noted == {"7"}
+
+
+# --- killed at any byte ---------------------------------------------------------------------------------------------
+
+
+def long_ledger(folder: Path) -> bytes:
+    ledger = filled(folder, keep_going=True)
+    ledger.intend("plöt.run1.2", **{**WHAT, "label": "plöt[s=ü]"})
+    ledger.submitted("plöt.run1.2", "8")
+    ledger.ended("7", state="COMPLETED", exit_code=0)
+    ledger.close(by="run2")
+    return ledger.path.read_bytes()
+
+
+def test_cut_off_at_any_byte_it_can_be_read_up_to_its_last_whole_line(tmp_path: Path) -> None:
+    whole = long_ledger(tmp_path)
+    path = tmp_path / "ledger.jsonl"
+    first = whole.index(b"\n")
+    for length in range(first, len(whole)):
+        path.write_bytes(whole[:length])
+        record = read_ledger(tmp_path)
+        # A line whose end of line alone is missing counts.
+        lines = [
+            json.loads(line) for line in f"{whole[:length].decode(errors='ignore')}\n".split("\n") if is_json(line)
+        ]
+        assert len(record.entries) == sum("intent" in line for line in lines)
+        assert sum(bool(entry.job_id) for entry in record.entries) == sum("submitted" in line for line in lines)
+        assert record.closed == any("closed" in line for line in lines)
+
+
+def test_cut_off_at_any_byte_it_can_be_continued(tmp_path: Path) -> None:
+    """What comes next is not swallowed by the half line before it."""
+    whole = long_ledger(tmp_path)
+    path = tmp_path / "ledger.jsonl"
+    for length in range(whole.index(b"\n"), len(whole)):
+        path.write_bytes(whole[:length])
+        ledger = Ledger(tmp_path)
+        ledger.intend("late.run1.9", **WHAT)
+        ledger.submitted("late.run1.9", "99")
+        last = read_ledger(tmp_path).entries[-1]
+        assert (last.job_name, last.job_id) == ("late.run1.9", "99")
+
+
+def is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

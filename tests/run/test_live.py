@@ -230,7 +230,7 @@ def test_what_the_controller_has_forgotten_is_asked_of_accounting(tmp_path: Path
 
 @pytest.mark.parametrize(("code", "outcome"), [(0, SUCCEEDED), (3, FAILED)])
 def test_without_accounting_the_jobs_own_record_counts(tmp_path: Path, code: int, outcome: Outcome) -> None:
-    play = Play(tmp_path)
+    play = Play(tmp_path, keeps_records=False)
     play.submit(a_task("train"))
     (tmp_path / "ended/1.json").write_text(json.dumps({"exit_code": code, "node": "n1"}))
     play.slurm.forgotten = {"1"}
@@ -240,7 +240,7 @@ def test_without_accounting_the_jobs_own_record_counts(tmp_path: Path, code: int
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"start": 1}', '{"exit_code": "0"}', "\xff"])
 def test_a_record_that_says_nothing_of_the_end_is_no_success(tmp_path: Path, text: str) -> None:
-    play = Play(tmp_path)
+    play = Play(tmp_path, keeps_records=False)
     play.submit(a_task("train"))
     (tmp_path / "ended/1.json").write_bytes(text.encode("latin-1"))
     play.slurm.forgotten = {"1"}

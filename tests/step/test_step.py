@@ -5,6 +5,7 @@ All of them are started at once and waited for once: a Snakemake needs a second 
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders
-from snakemake_executor_plugin_kempner.step.__main__ import _remove_temporary, _wait_for
+from snakemake_executor_plugin_kempner.step.__main__ import _leave_mark, _remove_temporary, _wait_for
 
 SNAKEFILE = """
 rule good:
@@ -119,8 +120,15 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Starte
 
     name = "a, b=c\td"
     started = {
-        "good": start(folder("good"), "good", {"name": name}, outputs=(f"good/{name}.txt",), config={"note": NOTE}),
-        "bad": start(folder("bad"), "bad"),
+        "good": start(
+            here := folder("good"),
+            "good",
+            {"name": name},
+            outputs=(f"good/{name}.txt",),
+            config={"note": NOTE},
+            **marked(here),
+        ),
+        "bad": start(here := folder("bad"), "bad", **marked(here)),
         "forgetful": start(folder("forgetful"), "unset", outputs=("good.txt", "never.txt", "nowhere/")),
         "without input": start(folder("without input"), "unset", wait_for=("absent.txt", "gone.txt")),
         "slow": start(folder("slow"), "slow"),
@@ -134,6 +142,15 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Starte
     yield started
     for step in started.values():
         step.process.kill()
+
+
+def marked(folder: Path) -> dict[str, Any]:
+    """The task marks its success, and is the last but for itself that reads a temporary file."""
+    folder.mkdir(exist_ok=True)
+    (folder / "others.done").touch()
+    (folder / "temporary.txt").touch()
+    mark = str(folder / "succeeded/task")
+    return {"mark": mark, "temp_inputs": (("temporary.txt", (mark, str(folder / "others.done"))),)}
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -227,6 +244,20 @@ def test_the_recorded_exit_code_is_that_of_the_job(steps: dict[str, Started], wh
     assert not list((steps[which].folder / "records").glob("*.new"))
 
 
+def test_the_last_reader_of_a_temporary_file_removes_it_and_marks_its_success(steps: dict[str, Started]) -> None:
+    step = steps["good"]
+    assert step.code == 0, step.output
+    assert step.read("succeeded/task") == "4242"
+    assert not step.has("temporary.txt")
+    assert "Removing temporary output temporary.txt." in step.output
+
+
+def test_a_reader_that_fails_marks_nothing_and_removes_nothing(steps: dict[str, Started]) -> None:
+    assert steps["bad"].code == 1
+    assert not steps["bad"].has("succeeded")
+    assert steps["bad"].has("temporary.txt")
+
+
 # --- without Snakemake ----------------------------------------------------------------------------------------------
 
 
@@ -283,6 +314,129 @@ def test_a_spec_of_another_version_ends_the_job_with_a_message(tmp_path: Path) -
     done = run_step('{"version": 99}', tmp_path)
     assert done.returncode != 0
     assert "job and plugin do not match" in done.stderr
+
+
+# --- marks of success and temporary inputs --------------------------------------------------------------------------
+
+
+def test_a_job_that_is_requeued_after_its_success_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its inputs may be gone by now: it was their last reader."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    (tmp_path / "mark").write_text("7")
+    spec = replace(spec_in(tmp_path), mark=str(tmp_path / "mark"), wait_for=("absent",), latency_wait=0)
+    done = run_step(spec.to_json(), tmp_path)
+    assert done.returncode == 0
+    assert "t had succeeded before Slurm put this job back into the queue" in done.stderr
+    assert json.loads((tmp_path / "7.json").read_text())["exit_code"] == 0
+
+
+@pytest.mark.parametrize("text", ["8", "", None], ids=["another job", "nobody", "no mark"])
+def test_the_mark_of_another_job_does_not_keep_a_job_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    if text is not None:
+        (tmp_path / "mark").write_text(text)
+    spec = replace(spec_in(tmp_path), mark=str(tmp_path / "mark"), wait_for=("absent",), latency_wait=0)
+    done = run_step(spec.to_json(), tmp_path)
+    assert done.returncode == 1
+    assert "input is not visible" in done.stderr
+
+
+def with_temporary(folder: Path, *paths: str, marks: int = 2) -> StepSpec:
+    """A task whose temporary inputs are read by as many tasks."""
+    names = tuple(str(folder / f"marks/{number}") for number in range(marks))
+    return replace(spec_in(folder), mark=names[0], temp_inputs=tuple((path, names) for path in paths))
+
+
+def test_a_temporary_file_goes_with_its_last_reader_and_not_before(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    spec = with_temporary(tmp_path, "a.txt", marks=3)
+    for _, names in spec.temp_inputs:
+        for mark in names:
+            assert (tmp_path / "a.txt").exists()
+            _leave_mark(mark)
+            _remove_temporary(spec)
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_each_temporary_input_waits_for_its_own_readers(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).touch()
+    mark, other = str(tmp_path / "marks/mine"), str(tmp_path / "marks/other")
+    _leave_mark(mark)
+    _remove_temporary(replace(spec_in(tmp_path), temp_inputs=(("a", (mark,)), ("b", (mark, other)))))
+    assert [name for name in "ab" if (tmp_path / name).exists()] == ["b"]
+
+
+def test_a_temporary_folder_goes_with_all_it_contains(tmp_path: Path) -> None:
+    (tmp_path / "parts/deep").mkdir(parents=True)
+    (tmp_path / "parts/deep/file").touch()
+    spec = with_temporary(tmp_path, "parts", marks=1)
+    _leave_mark(spec.mark)
+    _remove_temporary(spec)
+    assert not (tmp_path / "parts").exists()
+
+
+def test_of_a_link_to_a_folder_the_link_alone_goes(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/kept").touch()
+    (tmp_path / "link").symlink_to("data")
+    spec = with_temporary(tmp_path, "link", marks=1)
+    _leave_mark(spec.mark)
+    _remove_temporary(spec)
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "data/kept").exists()
+
+
+def test_a_temporary_file_that_is_gone_already_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "b").touch()
+    spec = with_temporary(tmp_path, "a", "b", marks=1)
+    _leave_mark(spec.mark)
+    _remove_temporary(spec)
+    assert not (tmp_path / "b").exists()
+    assert "cannot be removed" not in capsys.readouterr().err
+
+
+def test_a_temporary_folder_that_another_reader_is_removing_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a").mkdir()
+    monkeypatch.setattr(shutil, "rmtree", _gone)
+    spec = with_temporary(tmp_path, "a", marks=1)
+    _leave_mark(spec.mark)
+    _remove_temporary(spec)
+    assert capsys.readouterr().err == ""
+
+
+def _gone(path: str) -> None:
+    raise FileNotFoundError(path)
+
+
+def test_a_mark_that_cannot_be_left_is_said_and_the_temporary_file_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "marks").write_text("a file where a folder should be")
+    (tmp_path / "a").touch()
+    spec = with_temporary(tmp_path, "a")
+    _leave_mark(spec.mark)
+    _remove_temporary(spec)
+    assert "success cannot be marked in" in capsys.readouterr().err
+    assert (tmp_path / "a").exists()
+
+
+def test_a_temporary_file_that_cannot_be_removed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(1, "Operation not permitted", path)
+
+    (tmp_path / "a").touch()
+    spec = with_temporary(tmp_path, "a", marks=1)
+    _leave_mark(spec.mark)
+    monkeypatch.setattr(os, "remove", refuse)
+    _remove_temporary(spec)
+    assert "temporary a cannot be removed: Operation not permitted" in capsys.readouterr().err
 
 
 def test_files_that_exist_are_not_waited_for(tmp_path: Path) -> None:
