@@ -149,7 +149,7 @@ def marked(folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     (folder / "others.done").touch()
     (folder / "temporary.txt").touch()
-    mark = str(folder / "succeeded/task")
+    mark = str(of_a_run(folder) / "succeeded/task")
     return {"mark": mark, "temp_inputs": (("temporary.txt", (mark, str(folder / "others.done"))),)}
 
 
@@ -247,14 +247,14 @@ def test_the_recorded_exit_code_is_that_of_the_job(steps: dict[str, Started], wh
 def test_the_last_reader_of_a_temporary_file_removes_it_and_marks_its_success(steps: dict[str, Started]) -> None:
     step = steps["good"]
     assert step.code == 0, step.output
-    assert step.read("succeeded/task") == "4242"
+    assert step.read("run1/succeeded/task") == "4242"
     assert not step.has("temporary.txt")
     assert "Removing temporary output temporary.txt." in step.output
 
 
 def test_a_reader_that_fails_marks_nothing_and_removes_nothing(steps: dict[str, Started]) -> None:
     assert steps["bad"].code == 1
-    assert not steps["bad"].has("succeeded")
+    assert not steps["bad"].has("run1/succeeded")
     assert steps["bad"].has("temporary.txt")
 
 
@@ -343,9 +343,17 @@ def test_the_mark_of_another_job_does_not_keep_a_job_from_running(
     assert "input is not visible" in done.stderr
 
 
+def of_a_run(folder: Path) -> Path:
+    """The folder of a run that has a ledger."""
+    run = folder / "run1"
+    run.mkdir(exist_ok=True)
+    Ledger(run, run="run1")
+    return run
+
+
 def with_temporary(folder: Path, *paths: str, marks: int = 2) -> StepSpec:
     """A task whose temporary inputs are read by as many tasks."""
-    names = tuple(str(folder / f"marks/{number}") for number in range(marks))
+    names = tuple(str(of_a_run(folder) / f"marks/{number}") for number in range(marks))
     return replace(spec_in(folder), mark=names[0], temp_inputs=tuple((path, names) for path in paths))
 
 
@@ -363,9 +371,9 @@ def test_a_temporary_file_goes_with_its_last_reader_and_not_before(tmp_path: Pat
 def test_each_temporary_input_waits_for_its_own_readers(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).touch()
-    mark, other = str(tmp_path / "marks/mine"), str(tmp_path / "marks/other")
+    mark, other = (str(of_a_run(tmp_path) / f"marks/{name}") for name in ("mine", "other"))
     _leave_mark(mark)
-    _remove_temporary(replace(spec_in(tmp_path), temp_inputs=(("a", (mark,)), ("b", (mark, other)))))
+    _remove_temporary(replace(spec_in(tmp_path), mark=mark, temp_inputs=(("a", (mark,)), ("b", (mark, other)))))
     assert [name for name in "ab" if (tmp_path / name).exists()] == ["b"]
 
 
@@ -416,9 +424,9 @@ def _gone(path: str) -> None:
 def test_a_mark_that_cannot_be_left_is_said_and_the_temporary_file_stays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "marks").write_text("a file where a folder should be")
     (tmp_path / "a").touch()
     spec = with_temporary(tmp_path, "a")
+    (tmp_path / "run1/marks").write_text("a file where a folder should be")
     _leave_mark(spec.mark)
     _remove_temporary(spec)
     assert "success cannot be marked in" in capsys.readouterr().err
