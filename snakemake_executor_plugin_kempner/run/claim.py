@@ -156,6 +156,9 @@ class Claim:
 
     def _put_aside(self, dead: Owner) -> None:
         """Remove the claim of an owner that is gone; when somebody else has taken it meanwhile, put theirs back."""
+        held = self._read()
+        if held is None or held[0] != dead:
+            return
         aside = self._folder / f"claim.{uuid.uuid4().hex}"
         try:
             os.rename(self._path, aside)
