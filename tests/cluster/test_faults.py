@@ -253,8 +253,6 @@ TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on sen
 ENDS_BADLY = {
     "times out": f'echo "{TIMED_OUT}" >&2; exit 1',
     "is killed": "kill -9 $$",
-    "is killed in a wrapper": "exit 137",
-    "says nothing and fails": "exit 1",
     "says nothing and succeeds": "exit 0",
     "hangs": "exec sleep 600",
 }
@@ -293,7 +291,7 @@ def impatient(folder: Path, *, seconds: int) -> str:
 # --- the head dies between the request and its record ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", [1, 2, 4, 6])
+@pytest.mark.parametrize("call", [1, 4])
 def test_a_job_whose_head_died_before_it_was_recorded_is_adopted(slurm: Sandbox, tmp_path: Path, call: int) -> None:
     """The same command finds it by its name and queues only what is missing."""
     folder = written(tmp_path / "run", chains(2, 3, UNTIL_GO))
@@ -334,7 +332,7 @@ STUBBORN = f"""
 """
 
 
-@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("call", [2])
 def test_a_retry_whose_head_died_before_it_was_recorded_is_adopted(slurm: Sandbox, tmp_path: Path, call: int) -> None:
     folder = written(tmp_path / "run", STUBBORN)
     with killed_at(call, slurm, folder), Head(slurm, folder, "--rerun-incomplete") as head:
