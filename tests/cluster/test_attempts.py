@@ -324,6 +324,8 @@ def test_a_job_that_is_killed_for_its_memory_is_tried_again_with_more(
                 "big.txt",
             output:
                 "after.txt",
+            resources:
+                mem_mb=1000,
             shell:
                 "./behave after && touch {{output}}"
 
