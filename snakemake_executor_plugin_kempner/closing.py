@@ -16,6 +16,7 @@ from typing import TypeVar
 from .beginning import go_on_with_run
 from .errors import FolderInUse, KempnerError, SlurmUnreachable
 from .invocation import Continued, Leaving
+from .plan.dependency import array_of
 from .plan.model import Kind, Policy
 from .report import failure_message
 from .run.claim import Claim, this_process
@@ -141,7 +142,7 @@ class _Job:
     def _come_again(self, ledger: Record, tasks: list[Entry]) -> None:
         """Tasks are in the queue that this job was not made to wait for: let another one do so."""
         own = ledger.of_kind(Kind.CLOSING)[-1]
-        ids = ":".join(one.job_id for one in tasks)
+        ids = ":".join(dict.fromkeys(array_of(one.job_id) for one in tasks))
         name = f"{Kind.CLOSING.value}.{ledger.run}.{len(ledger.entries) + 1}"
         options = [one for one in own.options if not one.startswith(("--job-name", "--comment", "--dependency"))]
         options += [f"--job-name={name}", f"--comment={name}", f"--dependency=afterany:{ids}"]

@@ -192,7 +192,7 @@ class Executor(RemoteExecutor):
                 self.logger.info(self._found.line(to_submit=len(plan.tasks)))
             take_over(self._found, live.policy.run, self._slurm, self.logger.warning)
             self._found = None
-        if plan.submissions:
+        if plan.calls:
             self.logger.info(f"{plan_summary(plan)} (run {live.policy.run}).")
             for line in deferred_summary(one.why for one in reading.deferred):
                 self.logger.info(line)

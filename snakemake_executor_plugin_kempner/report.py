@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from .plan import model
 from .plan.model import Kind, Plan, Policy
 from .plan.resources import SET_BY_PLANNER
 from .run.adopt import Left
@@ -22,12 +23,13 @@ _TAIL_BYTES = 20_000
 
 def plan_summary(plan: Plan) -> str:
     """`Queued 5 tasks as 9 Slurm jobs, 2 retries, 1 gate and 1 guard among them`."""
-    kinds = Counter(one.kind for one in plan.submissions)
-    tasks = len({one.ref.task for one in plan.submissions if one.kind is Kind.TASK})
+    submissions = plan.submissions
+    kinds = Counter(one.kind for one in submissions)
+    tasks = len(plan.tasks)
     helpers = (Kind.GATE, Kind.GUARD, Kind.CONTINUATION, Kind.CLOSING)
     names = {Kind.CLOSING: "closing job"}
     numbers = {"retry": kinds[Kind.TASK] - tasks, **{names.get(kind, kind.value): kinds[kind] for kind in helpers}}
-    text = f"Queued {_count(tasks, 'task')} as {_count(len(plan.submissions), 'Slurm job')}"
+    text = f"Queued {_count(tasks, 'task')} as {_count(len(submissions), 'Slurm job')}"
     extra = _listed([_count(number, noun) for noun, number in numbers.items() if number])
     return f"{text}, {extra} among them" if extra else text
 
@@ -107,15 +109,17 @@ def short_path(path: Path) -> str:
 
 
 def ranges(job_ids: Iterable[str]) -> str:
-    """`101-108, 110`."""
-    numbers = sorted(int(job_id) for job_id in job_ids if job_id.isdigit())
-    groups: list[list[int]] = []
-    for number in numbers:
-        if groups and number == groups[-1][-1] + 1:
-            groups[-1].append(number)
-        else:
-            groups.append([number])
-    return ", ".join(str(one[0]) if len(one) == 1 else f"{one[0]}-{one[-1]}" for one in groups)
+    """`101-108, 110, 111_[0-99]`."""
+    alone: list[int] = []
+    arrays: dict[int, list[int]] = {}
+    for job_id in job_ids:
+        base, _, index = job_id.partition("_")
+        if index:
+            arrays.setdefault(int(base), []).append(int(index))
+        elif base.isdigit():
+            alone.append(int(base))
+    jobs = model.ranges(sorted(alone)).split(",") if alone else []
+    return ", ".join([*jobs, *(f"{base}_[{model.ranges(sorted(of))}]" for base, of in sorted(arrays.items()))])
 
 
 def _count(number: int, noun: str) -> str:

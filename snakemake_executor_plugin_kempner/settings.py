@@ -50,6 +50,14 @@ class ExecutorSettings(ExecutorSettingsBase):
             "and leave.",
         },
     )
+    array_from: int = field(
+        default=5,
+        metadata={
+            "help": "From how many tasks of one rule on, with equal options, they become a Slurm job array; 0 for never. "
+            "A rule's resource slurm_array says it for the rule alone.",
+            "type": int,
+        },
+    )
     replace_changed: bool = field(
         default=False,
         metadata={

@@ -66,6 +66,14 @@ def diamond(width: int = 3) -> tuple[Task, ...]:
     return (a_task("split"), *middle, a_task("merge", *(one.key for one in middle)))
 
 
+def sweep(width: int) -> tuple[Task, ...]:
+    """`width` trainings on the same data, an evaluation of each, and a report on all."""
+    settings = [{"lr": str(number)} for number in range(1, width + 1)]
+    trainings = [a_task("train", "fetch", wildcards=one, resources={"gpu": 1}) for one in settings]
+    evaluations = [a_task("evaluate", train.key, wildcards=train.wildcards) for train in trainings]
+    return (a_task("fetch"), *trainings, *evaluations, a_task("report", *(one.key for one in evaluations)))
+
+
 def retry_with_gate() -> tuple[Task, ...]:
     """A task with three attempts before one that needs another task as well."""
     more = [{"mem_mb": 1000 * number, "runtime": 60 * number} for number in (1, 2, 3)]

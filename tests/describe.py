@@ -1,55 +1,62 @@
 """A plan as text that a person can check, for golden files."""
 
 from snakemake_executor_plugin_kempner.plan.dependency import AnyOf, Ref, Term
-from snakemake_executor_plugin_kempner.plan.model import Kind, Plan, Submission
+from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Plan
 
 
 def describe(plan: Plan) -> str:
-    """Each submission with what it waits for, why, and its own options; what all have in common comes first."""
-    common = [one for one in _options(plan.submissions[0]) if all(one in _options(s) for s in plan.submissions)]
+    """Each call of sbatch with what it waits for, why, and its own options; what all have in common comes first."""
+    common = [one for one in plan.calls[0].first.options if all(one in call.first.options for call in plan.calls)]
     lines = ["every job: " + " ".join(common)]
-    for number, submission in enumerate(plan.submissions, start=1):
-        lines += ["", f"{number}. {submission.job_name}: {_what(submission)}"]
-        lines += [f"   {name}: {text}" for name, text in _details(plan, submission, common) if text]
+    for number, call in enumerate(plan.calls, start=1):
+        lines += ["", f"{number}. {call.job_name}: {_what(call)}"]
+        lines += [f"   {name}: {text}" for name, text in _details(plan, call, common) if text]
     lines += [f"\nnotice: {notice}" for notice in plan.notices]
     return "\n".join(lines) + "\n"
 
 
-def _options(submission: Submission) -> list[str]:
-    return [option for option in submission.options if not option.startswith("--output=")]
-
-
-def _what(submission: Submission) -> str:
-    if submission.kind is Kind.GATE:
-        return f"gate of {submission.label}"
-    if submission.kind is Kind.GUARD:
+def _what(call: Call) -> str:
+    first = call.first
+    if first.kind is Kind.GATE:
+        return f"gate of {first.label}"
+    if first.kind is Kind.GUARD:
         return "guard of the run"
-    if submission.kind is not Kind.TASK:
-        return f"{submission.kind.value} of the run"
-    return f"{submission.label}, attempt {submission.ref.attempt}"
+    if first.kind is not Kind.TASK:
+        return f"{first.kind.value} of the run"
+    if call.is_array:
+        return f"array of {len(call.submissions)} tasks of {first.rule}, attempt {first.ref.attempt}"
+    return f"{first.label}, attempt {first.ref.attempt}"
 
 
-def _details(plan: Plan, submission: Submission, common: list[str]) -> list[tuple[str, str]]:
+def _details(plan: Plan, call: Call, common: list[str]) -> list[tuple[str, str]]:
+    array = [option for option in call.options if option.startswith("--array")]
+    elements = zip(call.indices, call.submissions, strict=False)
     return [
-        ("shown as", submission.shown_name),
-        ("waits for", _waits_for(plan, submission)),
-        ("why", submission.why),
-        ("options", " ".join(option for option in _options(submission) if option not in common)),
-        ("log", submission.log),
+        *(("element", f"{index} {one.label}") for index, one in elements),
+        ("shown as", call.first.shown_name),
+        ("waits for", _waits_for(plan, call)),
+        ("why", call.first.why),
+        ("options", " ".join([*array, *(option for option in call.first.options if option not in common)])),
+        ("log", call.first.log),
     ]
 
 
-def _waits_for(plan: Plan, submission: Submission) -> str:
-    expression = submission.waits_for
+def _waits_for(plan: Plan, call: Call) -> str:
+    expression = call.waits_for
     if expression is None:
         return "nothing"
-    numbers = {one.ref: number for number, one in enumerate(plan.submissions, start=1)}
+    names = {
+        one.ref: (str(number), f"[{call.indices[place]}]" if call.is_array else "")
+        for number, call in enumerate(plan.calls, start=1)
+        for place, one in enumerate(call.submissions)
+    }
     several = "" if len(expression.terms) == 1 else "any of " if isinstance(expression, AnyOf) else "all of "
-    return several + ", ".join(_term(term, numbers) for term in expression.terms)
+    return several + ", ".join(_term(term, names) for term in expression.terms)
 
 
-def _term(term: Term, numbers: dict[Ref, int]) -> str:
+def _term(term: Term, names: dict[Ref, tuple[str, str]]) -> str:
     if term.on is None:
         return str(term.type)
     delay = f" + {term.minutes} min" if term.minutes else ""
-    return f"{term.type} {numbers.get(term.on, term.on)}{delay}"
+    number, element = names.get(term.on, (str(term.on), ""))
+    return f"{term.type} {number}{'' if term.whole else element}{delay}"

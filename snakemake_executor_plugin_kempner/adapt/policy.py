@@ -23,5 +23,6 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
         keep_going=workflow.execution_settings.keep_going,
         precommand=workflow.spawned_job_args_factory.precommand(common_settings),
         detached=settings.detach,
+        array_from=settings.array_from,
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
     )

@@ -42,7 +42,9 @@ def point_at(text: str, start: int, end: int, what: str) -> str:
     return f"{what}\n      {text}\n      {' ' * start}{'^' * max(1, end - start)}"
 
 
-_TYPES = ", ".join(DependencyType)
+_TYPES = [kind for kind in DependencyType if kind is not DependencyType.AFTERCORR]
+"""What a rule may declare. Tasks correspond by their wildcards, not by their place in an array."""
+_SHOWN = ", ".join(_TYPES)
 _RULE = re.compile(r"\s*([A-Za-z_]\w*)(?:\+(\w*))?\s*")
 
 
@@ -68,9 +70,9 @@ def _item(text: str, start: int, item: str) -> Iterator[Declared]:
     indent = len(word) - len(word.lstrip())
     begin, end = start + indent, start + len(word.rstrip())
     try:
-        kind = DependencyType(word.strip())
-    except ValueError:
-        what = f"unknown type {word.strip()!r}; there are {_TYPES}" if word.strip() else f"a type is missing: {_TYPES}"
+        kind = next(kind for kind in _TYPES if kind == word.strip())
+    except StopIteration:
+        what = f"unknown type {word.strip()!r}; there are {_SHOWN}" if word.strip() else f"a type is missing: {_SHOWN}"
         raise DeclarationError(text, begin, end, what) from None
     if kind is DependencyType.SINGLETON:
         if rules:

@@ -4,6 +4,7 @@ Slurm takes one separator per expression and silently turns a mix of `,` and `?`
 so a mix has no spelling here. Source: `man sbatch`, option --dependency.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,8 @@ class DependencyType(StrEnum):
     """The other job has started, or was cancelled before it could."""
     AFTEROK = "afterok"
     """The other job ended with exit code 0."""
+    AFTERCORR = "aftercorr"
+    """The element of the other array with the same index ended with exit code 0."""
     AFTERNOTOK = "afternotok"
     """The other job ended in any other way: exit code, signal, time limit, node failure, cancelled."""
     AFTERANY = "afterany"
@@ -43,12 +46,24 @@ class Term:
     """None for `singleton`, which names no job."""
     minutes: int | None = None
     """Delay after the start; only for `after`."""
+    whole: bool = False
+    """It is about the whole array of which `on` is an element."""
+
+    def job_id(self, job_id: Callable[[Ref], str]) -> str:
+        """Id of the job, element or array; empty for `singleton`."""
+        found = job_id(self.on) if self.on is not None else ""
+        return array_of(found) if self.whole else found
 
     def render(self, job_id: Callable[[Ref], str]) -> str:
         if self.on is None:
             return str(self.type)
         delay = f"+{self.minutes}" if self.minutes else ""
-        return f"{self.type}:{job_id(self.on)}{delay}"
+        return f"{self.type}:{self.job_id(job_id)}{delay}"
+
+
+def array_of(job_id: str) -> str:
+    """Id of the array of which `123_4` is an element: `123`. Any other id is its own."""
+    return job_id.partition("_")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +118,13 @@ def parse(text: str) -> tuple[bool, tuple[tuple[DependencyType, str], ...]]:
         word, *ids = part.split(":")
         terms += ((DependencyType(word), job_id.partition("+")[0]) for job_id in ids or [""])
     return separator == AllOf.separator, tuple(terms)
+
+
+def for_element(dependency: str, index: int) -> str:
+    """What the element of an array waits for, whose array was submitted with this text."""
+    words = re.split(r"([,?])", dependency)
+    return "".join(_corresponding(word, index) if word.startswith(DependencyType.AFTERCORR) else word for word in words)
+
+
+def _corresponding(word: str, index: int) -> str:
+    return ":".join([DependencyType.AFTEROK, *(f"{array}_{index}" for array in word.split(":")[1:])])

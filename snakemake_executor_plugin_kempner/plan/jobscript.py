@@ -1,8 +1,14 @@
 """The text of a job script. A person who opens it sees which task it is and what will run."""
 
+import json
 import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
-from .model import Policy
+from .dependency import Ref
+from .manifest import manifest, split
+from .model import Call, Policy, Submission
 from .step import StepSpec
 
 _END = "END-OF-STEP"
@@ -12,24 +18,48 @@ def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def task_script(policy: Policy, step: StepSpec) -> str:
+def call_script(call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> tuple[str, bytes | None]:
+    """The script of a call, and the manifest of an array.
+
+    Args:
+        call: what is submitted.
+        policy: of the run.
+        job_id: ids of what was submitted before.
+    """
+    if call.first.step is None:
+        return call.first.script, None
+    specs = [spec.to_dict() for one in call.submissions if (spec := _spec(one, job_id))]
+    if not call.is_array:
+        return _task_script(f"{call.first.label} · attempt {call.first.ref.attempt}", policy, specs[0]), None
+    common, own = split(specs)
+    what = f"{len(specs)} tasks of {call.first.rule} · attempt {call.first.ref.attempt}"
+    return (
+        _task_script(what, policy, common, manifest_path(call, policy)),
+        manifest(dict(zip(call.indices, own, strict=True))),
+    )
+
+
+def manifest_path(call: Call, policy: Policy) -> str:
+    """Where the manifest of an array lies."""
+    return f"{policy.folder}/arrays/{call.job_name}"
+
+
+def _spec(submission: Submission, job_id: Callable[[Ref], str]) -> StepSpec | None:
+    earlier = tuple(map(job_id, submission.earlier))
+    return submission.step and (replace(submission.step, earlier_attempts=earlier) if earlier else submission.step)
+
+
+def _task_script(what: str, policy: Policy, spec: Mapping[str, Any], *arguments: str) -> str:
     """The script of an attempt: the step reads what to do from its standard input, as JSON.
 
     JSON keeps every newline and quote of a wildcard inside one line of text, so no value can end the
     here-document, and a long list of files does not meet the kernel's limit for arguments.
     """
-    lines = [
-        "#!/bin/bash",
-        f"# {_one_line(step.task)} · attempt {step.attempt}",
-    ]
+    lines = ["#!/bin/bash", f"# {_one_line(what)}"]
     if policy.precommand:
         lines.append(f"{policy.precommand} || exit $?")
-    lines += [
-        f"exec {shlex.quote(policy.python)} -m snakemake_executor_plugin_kempner.step <<'{_END}'",
-        step.to_json(),
-        _END,
-        "",
-    ]
+    command = shlex.join([policy.python, "-m", "snakemake_executor_plugin_kempner.step", *arguments])
+    lines += [f"exec {command} <<'{_END}'", json.dumps(spec, indent=1), _END, ""]
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """The values of planning: task, attempt, submission, plan, policy."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -98,53 +98,115 @@ class Kind(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """One sbatch call, complete but for the job ids it waits for."""
+    """One Slurm job, complete but for the job ids it waits for: an attempt of a task, or a job of ours."""
 
     ref: Ref
     kind: Kind
     label: str
     """Whose submission this is, for people."""
+    rule: str = ""
+    """Rule of the task, or name of the group."""
     job_name: str
     """Unique among the user's jobs; a lost answer of sbatch is found again by it."""
     shown_name: str = ""
     """Name in the queue where it is not the unique one: `singleton` goes by the name that jobs have in common."""
     options: tuple[str, ...]
-    """Options of sbatch except --job-name, --comment and --dependency."""
-    script: str
+    """Options of sbatch except those that `Call.options` adds."""
+    step: StepSpec | None = None
+    """What the job does; None for a job of ours, which has a script."""
+    script: str = ""
     log: str
-    """Path of the job's log; `%j` in the file's name stands for the job id."""
+    """Path of the job's log; `%j` or `%A_%a` in the file's name stands for the job id."""
     waits_for: Expression | None = None
     why: str = ""
     """Why it waits for what it waits for."""
+    earlier: tuple[Ref, ...] = ()
+    """Attempts of the task before this one."""
     attempts: int = 1
     """Number of the task's last attempt."""
     edges: tuple[Edge, ...] = ()
     """Of the task."""
     spared: bool = False
     """Declared to follow a failure, so it stays in the queue when the run stops for one."""
-
     content: Mapping[str, str] = field(default_factory=dict)
     """Of the task."""
+    array_from: int = 0
+    """From how many of its kind on it becomes an element of a job array; 0 for never."""
 
     def log_path(self, job_id: str) -> str:
         folder, slash, name = self.log.rpartition("/")
-        return folder + slash + name.replace("%j", job_id)
+        return folder + slash + name.replace("%A_%a", job_id).replace("%j", job_id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One call of sbatch: a submission alone, or several as the elements of a job array."""
+
+    submissions: tuple[Submission, ...]
+    waits_for: Expression | None = None
+    """For an array, what all of its elements wait for, and element by element (`aftercorr`)."""
+    indices: tuple[int, ...] = ()
+    """Of the elements of an array; empty for a submission alone."""
+    throttle: int = 0
+    """How many elements may run at once; 0 for any number."""
+
+    @property
+    def first(self) -> Submission:
+        return self.submissions[0]
+
+    @property
+    def job_name(self) -> str:
+        return self.first.job_name
+
+    @property
+    def is_array(self) -> bool:
+        return bool(self.indices)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options of sbatch, except for names and dependency."""
+        # In a file name pattern Slurm reads % as the start of a replacement; %% is the character itself.
+        folder, _, name = self.first.log.rpartition("/")
+        output = f"--output={folder.replace('%', '%%')}/{name}"
+        throttle = f"%{self.throttle}" if self.throttle else ""
+        array = (f"--array={ranges(self.indices)}{throttle}",) if self.is_array else ()
+        return (output, *array, *self.first.options)
+
+    def job_ids(self, answer: str) -> tuple[str, ...]:
+        """Ids of the submissions, when sbatch has answered with that one."""
+        return tuple(f"{answer}_{index}" for index in self.indices) or (answer,)
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Ascending numbers as Slurm writes them: `0-5,9`."""
+    groups: list[list[int]] = []
+    for number in numbers:
+        if groups and number == groups[-1][-1] + 1:
+            groups[-1][1:] = [number]
+        else:
+            groups.append([number])
+    return ",".join("-".join(map(str, group)) for group in groups)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Submissions in an order in which every dependency comes first."""
+    """Calls of sbatch in an order in which every dependency comes first."""
 
-    submissions: tuple[Submission, ...]
+    calls: tuple[Call, ...]
+    policy: "Policy"
     notices: tuple[str, ...] = ()
     """What was decided for the user and is worth saying once."""
     closing_waits_for: Expression | None = None
     """What the closing job of an earlier plan of the run has to wait for from now on."""
 
     @property
+    def submissions(self) -> tuple[Submission, ...]:
+        return tuple(one for call in self.calls for one in call.submissions)
+
+    @property
     def tasks(self) -> frozenset[str]:
         """Keys of the tasks that it submits."""
-        return frozenset(one.ref.task for one in self.submissions if one.kind is Kind.TASK)
+        return frozenset(one.ref.task for call in self.calls for one in call.submissions if one.kind is Kind.TASK)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,6 +237,10 @@ class Policy:
     """The closing job of an earlier plan, when it still waits in the queue."""
     closing_options: tuple[str, ...] = ()
     """More options of sbatch for the closing job."""
+    array_from: int = 5
+    """From how many tasks of a rule on they become a job array; 0 for never."""
+    largest_array: int = 1000
+    """Elements that an array may have; Slurm's MaxArraySize is one more than the largest index."""
 
     @property
     def needs_guard(self) -> bool:

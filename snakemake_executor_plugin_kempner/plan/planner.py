@@ -7,8 +7,9 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import count
 
 from ..errors import Fault, PlanError
+from .arrays import in_calls
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
-from .jobscript import continuation_script, gate_script, guard_script, task_script
+from .jobscript import continuation_script, gate_script, guard_script
 from .model import Attempt, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
 
@@ -52,7 +53,8 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
         planner.add_guard(ordered)
     closing_waits_for = planner.add_closing(deferred) if policy.detached else None
     return Plan(
-        submissions=tuple(planner.submissions),
+        calls=in_calls(planner.submissions, policy.largest_array),
+        policy=policy,
         notices=_notices(tasks, options),
         closing_waits_for=closing_waits_for,
     )
@@ -113,6 +115,9 @@ class _Planner:
         self._gates: dict[str, Ref] = {}
         self._labels: dict[str, str] = {}
         self._gate_place = self._cheapest_place()
+        kill = ("--kill-on-invalid-dep=yes",) if self.policy.kill_on_invalid_dep else ()
+        self._common_options = (f"--chdir={self.policy.workdir}", "--open-mode=append", "--export=ALL", *kill)
+        self._known_options: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def add(self, task: Task) -> None:
         """Queue every attempt of a task, each behind the failure of all attempts before it.
@@ -122,39 +127,45 @@ class _Planner:
         named, not the last alone: when the first succeeds, the second is cancelled, which is "not ok" again.
         """
         refs = list(self.policy.standing.get(task.key, ()))  # of an earlier head, which died before the next ones
-        names: list[str] = []
         for attempt in task.attempts:
             ref = Ref(task.key, attempt.number)
-            is_end = attempt is task.attempts[-1] and not self.policy.keep_going
-            stops = self.policy.folder if is_end else ""
-            step = replace(attempt.step, earlier_attempts=tuple(names), stops=stops)
-            submission = self._submission(task, replace(attempt, step=step), ref, refs)
-            self.submissions.append(submission)
+            self.submissions.append(self._submission(task, attempt, ref, refs))
             refs.append(ref)
-            names.append(submission.job_name)
         self._attempts[task.key] = tuple(refs)
         self._labels[task.key] = task.label
 
     def _submission(self, task: Task, attempt: Attempt, ref: Ref, earlier: Sequence[Ref]) -> Submission:
         waits_for = self._waits_for(task, earlier)
         name, number = _job_name(task.name), next(self._numbers)
-        log = f"{self.policy.folder}/logs/{name}/{_file_name(task)}.attempt{attempt.number}.%j.log"
+        options = self.options[task.key, attempt.number]
+        is_end = attempt is task.attempts[-1] and not self.policy.keep_going
+        array_from = self.policy.array_from if options.array_from is None else options.array_from
         return Submission(
             ref=ref,
             kind=Kind.TASK,
             label=task.label,
+            rule=task.name,
             job_name=f"{name}.{self.policy.run}.{number}",
             shown_name=name if task.singleton else "",
-            options=(*self._common_options(log), *self.options[task.key, attempt.number].arguments),
-            script=task_script(self.policy, attempt.step),
-            log=log,
+            options=self._options(options.arguments),
+            step=replace(attempt.step, stops=self.policy.folder) if is_end else attempt.step,
+            log=f"{self.policy.folder}/logs/{name}/{_file_name(task)}.attempt{attempt.number}.%j.log",
             waits_for=waits_for,
             why=_why(task, earlier),
+            earlier=tuple(earlier),
             attempts=task.attempts[-1].number,
             edges=task.edges,
             spared=task.may_follow_failure,
             content=task.content,
+            # Singletons take turns by their name, which elements of an array have in common.
+            array_from=0 if task.singleton else array_from,
         )
+
+    def _options(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        """With what all jobs have in common; one value for all that ask for the same."""
+        if arguments not in self._known_options:
+            self._known_options[arguments] = (*self._common_options, *arguments)
+        return self._known_options[arguments]
 
     def _waits_for(self, task: Task, earlier: Sequence[Ref]) -> Expression | None:
         edges = task.edges
@@ -264,7 +275,7 @@ class _Planner:
                 kind=kind,
                 label=label,
                 job_name=f"{kind.value}.{self.policy.run}.{number}",
-                options=(*self._common_options(log), *self._gate_place, *_LIMITS[kind], *more),
+                options=self._options((*self._gate_place, *_LIMITS[kind], *more)),
                 script=script,
                 log=log,
                 waits_for=condition[0],
@@ -289,13 +300,6 @@ class _Planner:
             for option in self.options.values()
         ]
         return next((place for place in places if not any(a.startswith("--gres") for a in place)), (*places, ())[0])
-
-    def _common_options(self, log: str) -> tuple[str, ...]:
-        kill = ("--kill-on-invalid-dep=yes",) if self.policy.kill_on_invalid_dep else ()
-        # In a file name pattern Slurm reads % as the start of a replacement; %% is the character itself.
-        folder, _, name = log.rpartition("/")
-        pattern = f"{folder.replace('%', '%%')}/{name}"
-        return (f"--chdir={self.policy.workdir}", f"--output={pattern}", "--open-mode=append", "--export=ALL", *kill)
 
 
 def _sets(deferred: Iterable[Deferred]) -> Iterable[tuple[str, ...]]:

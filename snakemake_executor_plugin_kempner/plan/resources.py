@@ -55,6 +55,12 @@ def _positive(value: Value) -> str:
     return str(number)
 
 
+def _number(value: Value) -> str:
+    if isinstance(value, bool) or not str(value).isdecimal():
+        raise BadValueError("takes a number of tasks from which on they become a job array, or 0 for never")
+    return str(value)
+
+
 def _minutes(value: Value) -> str:
     # Snakemake turns `runtime="2h"` into minutes; a text in Slurm's own format (D-HH:MM:SS) passes as it is.
     if isinstance(value, str) and re.fullmatch(r"(\d+-)?\d+(:\d+){1,2}|\d+-\d+", value.strip()):
@@ -89,9 +95,12 @@ PER_CPU_NAMES = ("mem_mb_per_cpu", "mem_per_cpu")
 PLACEMENT = ("--partition", "--account", "--clusters", "--qos", "--constraint", "--reservation", "--gres")
 """Options that say where a job may run; a gate takes them over from a task."""
 
+ARRAY = "slurm_array"
+"""From how many of its tasks on a rule becomes a job array; 0 for never."""
+
 RELEVANT = frozenset({
     *(name for row in ROWS for name in row.names), *GPU_NAMES, *GRES_NAMES, *MODEL_NAMES, *PER_CPU_NAMES,
-    "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue",
+    "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue", ARRAY,
 })  # fmt: skip
 """Resources that reach sbatch. Others are the workflow's own (`load`, `io`, a licence) and pass by."""
 
@@ -111,6 +120,8 @@ class Options:
 
     arguments: tuple[str, ...]
     faults: tuple[Fault, ...] = ()
+    array_from: int | None = None
+    """From how many of its tasks on the rule becomes a job array; None where it does not say."""
     raised_memory: int | None = None
     """MB the rule asked for, where it was less than the job's own Snakemake needs."""
 
@@ -149,7 +160,13 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
     if resources.get("requeue"):
         arguments.append("--requeue")
     arguments += _extra(resources.get("slurm_extra"), where, faults)
-    return Options(arguments=tuple(arguments), faults=tuple(faults), raised_memory=raised)
+    array = take(ARRAY, _number, resources[ARRAY]) if ARRAY in resources else None
+    return Options(
+        arguments=tuple(arguments),
+        faults=tuple(faults),
+        array_from=int(array) if array else None,
+        raised_memory=raised,
+    )
 
 
 Take = Callable[[str, Callable[[Value], str], Value], str | None]
@@ -211,6 +228,7 @@ def _megabytes(value: Value) -> str:
 
 SET_BY_PLANNER = (
     "--chdir", "--output", "--open-mode", "--export", "--kill-on-invalid-dep", "--job-name", "--comment", "--dependency",
+    "--array",
 )  # fmt: skip
 """Options of a submission that do not come from the task's resources."""
 

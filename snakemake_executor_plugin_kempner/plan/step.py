@@ -1,6 +1,5 @@
 """What the step inside a Slurm job has to do, as a value with a JSON form. Imported inside every job: keep it light."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -31,7 +30,7 @@ class StepSpec:
     outputs: tuple[str, ...] = ()
     """Files and folders that must exist before the job may end with exit code 0."""
     earlier_attempts: tuple[str, ...] = ()
-    """Names of the jobs of earlier attempts: when a person cancelled one of them, there is no further attempt."""
+    """Ids of the jobs of earlier attempts: when a person cancelled one of them, there is no further attempt."""
     stops: str = ""
     """Folder of the run, when its failure is the end of the run: the last attempt, without --keep-going."""
     checkpoints: str = ""
@@ -40,17 +39,19 @@ class StepSpec:
     """File that says that the task has succeeded, in a run that nobody watches; empty otherwise."""
     temp_inputs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Each temporary input, with the marks of all tasks that read it: with the last one it may go."""
+    log_name: str = ""
+    """A second name for the log of an array's element, the one it would have alone; `%j` stands for the job id."""
     latency_wait: int = 5
     """Seconds to wait for a file that another node has written."""
     version: int = field(default=VERSION)
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
     @classmethod
-    def from_json(cls, text: str) -> "StepSpec":
+    def from_dict(cls, known: Mapping[str, Any]) -> "StepSpec":
         """Raises ValueError for a version that this package does not know."""
-        data: dict[str, Any] = json.loads(text)
+        data = dict(known)
         if data.get("version") != VERSION:
             raise ValueError(f"step version {data.get('version')!r} is not {VERSION}: job and plugin do not match")
         data["targets"] = tuple((rule, dict(wildcards)) for rule, wildcards in data["targets"])

@@ -93,9 +93,10 @@ def all_of_run(ledger: LedgerRecord, names: Names) -> tuple[Left, ...]:
 
 def carried_out(entries: Iterable[Entry], names: Names) -> Iterator[Entry]:
     """Submissions with the job ids of those whose answer was lost; without those never carried out."""
-    ids = {name: job_id for job_id, both in names.items() for name in both if name}
+    ids = {(name, job_id.partition("_")[2]): job_id for job_id, both in names.items() for name in both if name}
     for entry in entries:
-        known = entry if entry.job_id else replace(entry, job_id=ids.get(entry.job_name, ""))
+        index = "" if entry.index is None else str(entry.index)
+        known = entry if entry.job_id else replace(entry, job_id=ids.get((entry.job_name, index), ""))
         if known.job_id:
             yield known
 

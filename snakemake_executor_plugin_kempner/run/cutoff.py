@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from ..plan.dependency import DependencyType, parse
+from ..plan.dependency import DependencyType, array_of, parse
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .ledger import Entry
@@ -14,6 +14,7 @@ def cut_off(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:
     Slurm says so of one link at a time, some seconds after it has noticed the one before.
     """
     gone = {job_id for job_id, record in seen.items() if record.state in (JobState.FAILED, JobState.CANCELLED)}
+    gone |= {array_of(job_id) for job_id in gone}  # an array is not all right any more when one element is not
     well = {job_id for job_id, record in seen.items() if record.state is JobState.SUCCEEDED}
     doomed: set[str] = set()
     waiting = [entry for entry in entries if (one := seen.get(entry.job_id)) and one.state is JobState.WAITING]
@@ -24,7 +25,7 @@ def cut_off(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:
             hopeless = seen[entry.job_id].never or _cannot_hold(entry.dependency, gone, well)
             if hopeless and entry.job_id not in doomed:
                 doomed.add(entry.job_id)
-                gone.add(entry.job_id)
+                gone |= {entry.job_id, array_of(entry.job_id)}
                 found = True
     return doomed
 

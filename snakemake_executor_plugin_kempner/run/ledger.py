@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LedgerError
-from ..plan.dependency import DependencyType
+from ..plan.dependency import DependencyType, for_element
 from ..plan.model import Edge, Kind
 
 VERSION = 1
@@ -40,6 +40,7 @@ class Ledger:
             self._mend()
 
     def intend(self, job_name: str, **what: Any) -> None:
+        """A call of sbatch is about to be made; `array` has for each element what differs, its index included."""
         self._write({"intent": job_name, **what})
 
     def submitted(self, job_name: str, job_id: str) -> None:
@@ -49,6 +50,8 @@ class Ledger:
         """A submission of an earlier run is part of this one from now on."""
         self.intend(
             entry.job_name,
+            job_id=entry.job_id,
+            index=entry.index,
             kind=entry.kind,
             task=entry.task,
             label=entry.label,
@@ -61,7 +64,6 @@ class Ledger:
             content=dict(entry.content),
             folder=entry.folder,
         )
-        self.submitted(entry.job_name, entry.job_id)
 
     def ended(self, job_id: str, **how: Any) -> None:
         self._note({"ended": job_id, **how})
@@ -130,6 +132,9 @@ class Entry:
     options: tuple[str, ...]
     log: str
     job_name: str
+    """Of the array, for an element of one."""
+    index: int | None
+    """Of an element in its array."""
     job_id: str
     """Empty when the head died between the intent and the answer: the job may be in the queue under its name."""
     folder: str
@@ -141,9 +146,9 @@ class Entry:
 
     @property
     def dependency(self) -> str:
-        """What it was submitted with, as text for sbatch; empty when it waits for nothing."""
-        found = (one.partition("=")[2] for one in self.options if one.startswith("--dependency="))
-        return next(found, "")
+        """What it waits for, as text for sbatch; empty when it waits for nothing."""
+        found = next((one.partition("=")[2] for one in self.options if one.startswith("--dependency=")), "")
+        return found if self.index is None else for_element(found, self.index)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,13 +213,15 @@ def read_ledger(folder: Path) -> Record:
                 options=tuple(entry["options"]),
                 log=entry["log"],
                 job_name=entry["intent"],
-                job_id=ids.get(entry["intent"], ""),
+                index=entry.get("index"),
+                job_id=entry.get("job_id") or _element_id(ids.get(entry["intent"], ""), entry.get("index")),
                 folder=entry.get("folder", str(folder)),
                 time=entry.get("time", 0.0),
                 content=entry.get("content", {}),
             )
-            for entry in entries
-            if "intent" in entry
+            for call in entries
+            if "intent" in call
+            for entry in ({**call, **element} for element in call.get("array", ({},)))
         ),
         closed=any("closed" in entry for entry in entries),
         folder=folder,
@@ -223,6 +230,10 @@ def read_ledger(folder: Path) -> Record:
         noted=frozenset(entry["ended"] for entry in entries if "ended" in entry),
         cancelled=frozenset(job_id for entry in entries for job_id in entry.get("cancelled", ())),
     )
+
+
+def _element_id(array: str, index: int | None) -> str:
+    return array if index is None or not array else f"{array}_{index}"
 
 
 def latest_ledger(folder: Path) -> Record:
@@ -279,9 +290,21 @@ def make_folders(run_folder: Path, logs: Iterable[str]) -> None:
     Raises:
         LedgerError: a folder cannot be made.
     """
-    folders = {run_folder / "ended", *(Path(log).parent for log in logs)}
+    folders = {run_folder / "ended", run_folder / "arrays", *(Path(log).parent for log in logs)}
     for folder in sorted(folders):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LedgerError(f"The folder {folder} cannot be made: {error.strerror}") from error
+
+
+def write_manifest(path: Path, text: bytes) -> None:
+    """Write down which task each element of an array is, before the array is submitted.
+
+    Raises:
+        LedgerError: it cannot be written.
+    """
+    try:
+        path.write_bytes(text)
+    except OSError as error:
+        raise LedgerError(f"The manifest {path} cannot be written: {error.strerror}") from error

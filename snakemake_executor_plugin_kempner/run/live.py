@@ -83,14 +83,15 @@ class LiveRun:
         standing = {**self._tasks.standing(), **self._helpers}
         policy = replace(self.policy, standing=standing, first_number=self._count + 1, closing=self._closing)
         plan = make_plan(fresh, policy, self._open(deferred, {task.key for task in fresh}))
-        make_folders(Path(policy.folder), [one.log for one in plan.submissions])
+        submissions = plan.submissions
+        make_folders(Path(policy.folder), {one.log for one in submissions})
         ids = self._submitter.submit(plan, self._ids)
-        self._count += len(plan.submissions)
+        self._count += len(submissions)
         self._ids |= ids
         for task in fresh:
             before = self._tasks.get(task.key, TaskState(task=task))
             self._tasks[task.key] = TaskState(task=task, jobs=before.jobs, records=before.records)
-        for submission in plan.submissions:
+        for submission in submissions:
             job = Job(submission=submission, job_id=ids[submission.ref], folder=policy.folder)
             self._followed[job.job_id] = Followed(ref=submission.ref, job_id=job.job_id)
             if submission.spared:

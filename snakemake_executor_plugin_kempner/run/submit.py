@@ -5,13 +5,15 @@ import time
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
-from ..plan.dependency import Expression, Ref, render
-from ..plan.model import Plan, Submission
+from ..plan.dependency import Expression, Ref, array_of, render
+from ..plan.jobscript import call_script, manifest_path
+from ..plan.model import Call, Plan, Policy
 from ..slurm.client import Slurm
-from .ledger import Ledger
+from .ledger import Ledger, write_manifest
 
 PATIENCE = 900.0
 """Seconds for which a controller that does not answer is asked again."""
@@ -76,7 +78,7 @@ class Submitter:
             known: job ids of earlier plans.
 
         Returns:
-            The job id of each submission.
+            The job id of each submission; `123_4` for an element of an array.
 
         Raises:
             SlurmError: a submission failed; those before it have been cancelled.
@@ -84,15 +86,19 @@ class Submitter:
         """
         ids: dict[Ref, str] = {}
         job_id = ChainMap(ids, dict(known)).__getitem__
-        current: Submission | None = None
+        current: Call | None = None
+        taken: list[str] = []
         self._started, self._answer_lost = self._clock.now(), False
         try:
-            for current in plan.submissions:
-                ids[current.ref] = self._submit_one(current, job_id)
+            for current in plan.calls:
+                taken.append(self._submit_one(current, plan.policy, job_id))
+                refs = (one.ref for one in current.submissions)
+                ids.update(zip(refs, current.job_ids(taken[-1]), strict=True))
         except BaseException as error:
             # Looked up also when it was refused: a wrapper of sbatch may fail although the job was taken.
             nothing_sent = isinstance(error, SlurmMissing) and not self._answer_lost
-            self._withdraw(ids, None if nothing_sent else current)
+            in_doubt = None if nothing_sent or (current and current.first.ref in ids) else current
+            self._withdraw(taken, in_doubt)
             if isinstance(error, SlurmRefused) and current is not None:
                 raise SlurmError(_refusal(current, error)) from error
             raise
@@ -106,44 +112,35 @@ class Submitter:
         except SlurmError as error:
             self._logger.warning(f"Slurm job {job_id} could not be put off: {error}")
 
-    def _check_parents(self, submission: Submission, job_id: Callable[[Ref], str]) -> None:
+    def _check_parents(self, call: Call, job_id: Callable[[Ref], str]) -> None:
         """When submitting has taken so long that Slurm may have forgotten a parent, it must not be named."""
-        if submission.waits_for is None or self._clock.now() - self._started < MEMORY:
+        if call.waits_for is None or self._clock.now() - self._started < MEMORY:
             return
         states = {record.job_id: record.state for record in self._slurm.queue()}
-        for term in submission.waits_for.terms:
-            parent = job_id(term.on) if term.on else None
-            if parent is not None and (parent not in states or states[parent].is_final):
+        there = states.keys() - {one for one, state in states.items() if state.is_final}
+        there |= {array_of(one) for one in states} - {array_of(one) for one in states.keys() - there}
+        for parent in (term.job_id(job_id) for term in call.waits_for.terms if term.on):
+            if parent not in there:
                 minutes = (self._clock.now() - self._started) / 60
                 raise SlurmError(
-                    f"Slurm was so slow that Slurm job {parent} ended before {submission.label}, which waits for it, could "
+                    f"Slurm was so slow that Slurm job {parent} ended before {_whose(call)}, which waits for it, could "
                     f"be submitted ({minutes:.0f} minutes). What was still in the queue was withdrawn; run it again."
                 )
 
-    def _submit_one(self, submission: Submission, job_id: Callable[[Ref], str]) -> str:
-        names = [f"--job-name={submission.shown_name or submission.job_name}", f"--comment={submission.job_name}"]
-        options = [*names, *submission.options]
-        if submission.waits_for is not None:
-            options.append(f"--dependency={render(submission.waits_for, job_id)}")
-        self._ledger.intend(
-            submission.job_name,
-            kind=submission.kind.value,
-            task=submission.ref.task,
-            label=submission.label,
-            attempt=submission.ref.attempt,
-            options=options,
-            log=submission.log,
-            why=submission.why,
-            attempts=submission.attempts,
-            edges=[(edge.on, edge.type, edge.declared) for edge in submission.edges],
-            spared=submission.spared,
-            content=dict(submission.content),
-        )
-        found = self._patiently(submission, options, job_id)
-        self._ledger.submitted(submission.job_name, found)
+    def _submit_one(self, call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> str:
+        first = call.first
+        options = [f"--job-name={first.shown_name or first.job_name}", f"--comment={first.job_name}", *call.options]
+        if call.waits_for is not None:
+            options.append(f"--dependency={render(call.waits_for, job_id)}")
+        script, manifest = call_script(call, policy, job_id)
+        if manifest is not None:
+            write_manifest(Path(manifest_path(call, policy)), manifest)
+        self._ledger.intend(call.job_name, **_intent(call), options=options)
+        found = self._patiently(call, options, script, job_id)
+        self._ledger.submitted(call.job_name, found)
         return found
 
-    def _patiently(self, submission: Submission, options: Sequence[str], job_id: Callable[[Ref], str]) -> str:
+    def _patiently(self, call: Call, options: Sequence[str], script: str, job_id: Callable[[Ref], str]) -> str:
         """Ask a busy controller again, never submitting twice.
 
         A request without an answer may be carried out all the same, even half a minute later. So the job is looked up
@@ -153,36 +150,36 @@ class Submitter:
         doubt = _Doubt()
         while True:
             try:
-                if doubt.lost_at is not None and (found := self._look_up(submission, doubt)):
+                if doubt.lost_at is not None and (found := self._look_up(call, doubt)):
                     return found
                 left = doubt.ends_in(self._clock.now())
                 if left <= 0:
-                    self._check_parents(submission, job_id)
-                    return self._send(submission, options, doubt)
+                    self._check_parents(call, job_id)
+                    return self._send(options, script, doubt)
                 pause = max(_FIRST_PAUSE, min(pause, left))
-                self._logger.warning(f"{submission.label} is looked for in the queue, again in {pause:.0f} s")
+                self._logger.warning(f"{_whose(call)} is looked for in the queue, again in {pause:.0f} s")
             except SlurmUnreachable as error:
                 doubt.answers_since = None
                 if self._clock.now() - started > PATIENCE:
-                    raise SlurmUnreachable(f"{error}\n{self._unknown(submission, started)}") from error
+                    raise SlurmUnreachable(f"{error}\n{self._unknown(call, started)}") from error
                 self._logger.warning(f"Slurm is busy, asking again in {pause:.0f} s ({error})")
             self._clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _look_up(self, submission: Submission, doubt: _Doubt) -> str | None:
-        found = self._slurm.find(submission.job_name)
+    def _look_up(self, call: Call, doubt: _Doubt) -> str | None:
+        found = self._slurm.find(call.job_name)
         if found:
-            self._drop_doubles(submission.job_name, found[0])
+            self._drop_doubles(call.job_name, found[0])
             return found[0]
         now = self._clock.now()
         if doubt.lost_at is not None and now - doubt.lost_at > MEMORY:
-            raise SlurmError(self._unknown(submission, doubt.lost_at))
+            raise SlurmError(self._unknown(call, doubt.lost_at))
         doubt.answers_since = now if doubt.answers_since is None else doubt.answers_since
         return None
 
-    def _send(self, submission: Submission, options: Sequence[str], doubt: _Doubt) -> str:
+    def _send(self, options: Sequence[str], script: str, doubt: _Doubt) -> str:
         try:
-            return self._slurm.submit(options, submission.script)
+            return self._slurm.submit(options, script)
         except SlurmUnreachable as error:
             if error.in_doubt:
                 doubt.lost_at, self._answer_lost = self._clock.now(), True
@@ -194,10 +191,10 @@ class Submitter:
             doubt.lost_at, self._answer_lost = self._clock.now(), True
             raise SlurmUnreachable(f"sbatch ended with exit code {error.code} and without a word") from error
 
-    def _unknown(self, submission: Submission, since: float) -> str:
+    def _unknown(self, call: Call, since: float) -> str:
         return (
-            f"Slurm did not answer for {(self._clock.now() - since) / 60:.0f} minutes while {submission.label} was "
-            f"submitted. Whether it is in the queue: squeue --me --name={submission.job_name}"
+            f"Slurm did not answer for {(self._clock.now() - since) / 60:.0f} minutes while {_whose(call)} was "
+            f"submitted. Whether it is in the queue: squeue --me --name={call.job_name}"
         )
 
     def _drop_doubles(self, job_name: str, keep: str) -> None:
@@ -206,11 +203,10 @@ class Submitter:
         if doubles:
             self._slurm.cancel(doubles)
 
-    def _withdraw(self, ids: Mapping[Ref, str], in_doubt: Submission | None) -> None:
-        ours = list(ids.values())
-        doubt = f"; whether {in_doubt.label} is there: squeue --me --name={in_doubt.job_name}" if in_doubt else ""
+    def _withdraw(self, ours: list[str], in_doubt: Call | None) -> None:
+        doubt = f"; whether {_whose(in_doubt)} is there: squeue --me --name={in_doubt.job_name}" if in_doubt else ""
         try:
-            if in_doubt is not None and in_doubt.ref not in ids:
+            if in_doubt is not None:
                 ours += self._slurm.find(in_doubt.job_name)  # its answer may have been lost
             if ours:
                 self._slurm.cancel(ours)
@@ -218,6 +214,27 @@ class Submitter:
         except SlurmError as error:
             message = f"Jobs of this run may be left in the queue ({error}): scancel {' '.join(ours)}{doubt}"
             raise SlurmError(message) from error
+
+
+def _intent(call: Call) -> dict[str, Any]:
+    """What the ledger is told of a call: what its submissions have in common, and under `array` what differs."""
+    first = call.first
+    common = {
+        "kind": first.kind.value, "attempt": first.ref.attempt, "attempts": first.attempts, "log": first.log,
+        "why": first.why, "spared": first.spared,
+    }  # fmt: skip
+    own = [
+        {
+            "task": one.ref.task,
+            "label": one.label,
+            "edges": [(edge.on, edge.type, edge.declared) for edge in one.edges],
+            "content": dict(one.content),
+        }
+        for one in call.submissions
+    ]
+    if not call.is_array:
+        return {**common, **own[0]}
+    return {**common, "array": [{"index": index, **one} for index, one in zip(call.indices, own, strict=True)]}
 
 
 _REMEDIES = (
@@ -230,11 +247,16 @@ _REMEDIES = (
 )
 
 
-def _refusal(submission: Submission, error: SlurmRefused) -> str:
+def _whose(call: Call) -> str:
+    """For people: the label of the task, or how many of which rule."""
+    return f"{len(call.submissions)} tasks of rule {call.first.rule}" if call.is_array else call.first.label
+
+
+def _refusal(call: Call, error: SlurmRefused) -> str:
     """The refusal with its task, its options and what to do."""
     remedy = next((text for part, text in _REMEDIES if part in error.answer.lower()), None)
-    lines = [f"Slurm refused the job of {submission.label}: {error.answer or 'no message'}"]
-    options = [option for option in submission.options if not option.startswith(("--chdir", "--output", "--export"))]
+    lines = [f"Slurm refused the job of {_whose(call)}: {error.answer or 'no message'}"]
+    options = [option for option in call.options if not option.startswith(("--chdir", "--output", "--export"))]
     lines.append(f"  submitted with: sbatch {' '.join(options)}")
     if remedy:
         lines.append(f"  what to do: {remedy}")

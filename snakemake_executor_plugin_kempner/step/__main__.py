@@ -1,4 +1,6 @@
-"""`python -m snakemake_executor_plugin_kempner.step < spec`: run one attempt of one task and answer for its end.
+"""`python -m snakemake_executor_plugin_kempner.step [MANIFEST] < spec`: run one attempt of one task and answer for its end.
+
+The element of an array finds in the manifest what its spec has not in common with those of the others.
 
 A parent process and a child: the child becomes the job's Snakemake, the parent stays small, forwards signals,
 checks what the child has left behind and records the end, so that a child killed for its memory is recorded too.
@@ -12,15 +14,17 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 from ..errors import KempnerError, LedgerError, SlurmError
+from ..plan.manifest import read_line
 from ..plan.step import StepSpec
 from ..run.claim import claimed_by
 from ..run.guard import stop
 from ..run.ledger import read_ledger
-from ..slurm.client import SlurmCommands
+from ..slurm.client import SlurmCommands, own_job_id
 from ..slurm.states import JobState
 
 _POLL = 0.2
@@ -31,21 +35,39 @@ may its checkpoints go."""
 
 def main() -> int:
     """Exit code of the job: 0 only when Snakemake has succeeded and every declared output exists."""
-    spec = StepSpec.from_json(sys.stdin.read())
+    spec = _read_spec()
+    _name_log(spec)
     record = _Record(spec)
     record.write()
     code = _run(spec)
     record.write(exit_code=code)
     if code != 0 and spec.stops and not _signalled:
         try:
-            stop(Path(spec.stops), SlurmCommands(), os.environ.get("SLURM_JOB_ID", ""))
+            stop(Path(spec.stops), SlurmCommands(), own_job_id(os.environ))
         except KempnerError as error:  # the guard does the same, a little later
             print(f"kempner: the run could not be stopped: {error}", file=sys.stderr)
     return code
 
 
+def _read_spec() -> StepSpec:
+    known = json.load(sys.stdin)
+    if len(sys.argv) > 1:
+        with open(sys.argv[1], "rb") as file:
+            known |= read_line(file, int(os.environ["SLURM_ARRAY_TASK_ID"]))
+    return StepSpec.from_dict(known)
+
+
+def _name_log(spec: StepSpec) -> None:
+    """Let people find the log of an array's element by its wildcards too."""
+    if not spec.log_name:
+        return
+    name = spec.log_name.replace("%j", own_job_id(os.environ))
+    with suppress(OSError):  # it is there already, after a requeue, or the link only adorns
+        os.symlink(os.readlink("/proc/self/fd/1"), name)
+
+
 def _run(spec: StepSpec) -> int:
-    if spec.mark and _read(spec.mark) == os.environ.get("SLURM_JOB_ID"):
+    if spec.mark and _read(spec.mark) == own_job_id(os.environ):
         print(f"kempner: {spec.task} had succeeded before Slurm put this job back into the queue.", file=sys.stderr)
         return 0
     if spec.earlier_attempts and (cancelled := _cancelled_before(spec)):
@@ -76,7 +98,7 @@ def _leave_mark(path: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
-            file.write(os.environ.get("SLURM_JOB_ID", ""))
+            file.write(own_job_id(os.environ))
     except OSError as error:  # the closing job tidies up
         print(f"kempner: success cannot be marked in {path}: {error.strerror}", file=sys.stderr)
 
@@ -124,11 +146,10 @@ def _cancelled_before(spec: StepSpec) -> str:
     slurm = SlurmCommands()
     try:
         states = {record.job_id: record for record in slurm.queue()}
-        jobs = [job_id for name in spec.earlier_attempts for job_id in slurm.find(name)]
     except SlurmError as error:
         print(f"kempner: Slurm could not be asked about earlier attempts: {error}", file=sys.stderr)
         return ""
-    for job_id in jobs:
+    for job_id in spec.earlier_attempts:
         record = states.get(job_id)
         if record is not None and record.state is JobState.CANCELLED and not record.never:
             return f"Slurm job {job_id}"
@@ -168,6 +189,9 @@ def _become_snakemake(spec: StepSpec) -> None:
     code = 1
     try:
         _give_own_group(0)
+        # A program that finds itself in an array nobody asked for may behave like a part of one.
+        for name in [name for name in os.environ if name.startswith("SLURM_ARRAY_")]:
+            del os.environ[name]
         # The spec came by standard input; the rule finds there what a batch job has: nothing.
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
@@ -219,7 +243,7 @@ class _Record:
     """What is known of this job, in a file named after its id: rewritten as a whole, so it is never half a record."""
 
     def __init__(self, spec: StepSpec) -> None:
-        self._job_id = os.environ.get("SLURM_JOB_ID", str(os.getpid()))
+        self._job_id = own_job_id(os.environ) or str(os.getpid())
         self._path = f"{spec.records}/{self._job_id}.json"
         self._known = {
             "task": spec.task,

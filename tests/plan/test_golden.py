@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from builders import POLICY, a_plan, a_step, a_task, chain, diamond, edge, retry_with_gate
+from builders import POLICY, a_plan, a_step, a_task, chain, diamond, edge, retry_with_gate, sweep
 from describe import describe
+from test_jobscript import task_script
 
-from snakemake_executor_plugin_kempner.plan.jobscript import continuation_script, gate_script, task_script
+from snakemake_executor_plugin_kempner.plan.jobscript import call_script, continuation_script, gate_script
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 
@@ -16,6 +17,7 @@ Golden = Callable[[str, str], None]
 PLANS: dict[str, tuple[Task, ...]] = {
     "chain": chain(),
     "diamond": diamond(3),
+    "sweep": sweep(5),
     "retry_with_gate": retry_with_gate(),
     "retry_alone": (a_task("train", attempts=2), a_task("report", "train")),
     "handlers": (
@@ -52,5 +54,8 @@ def test_golden_scripts(golden: Golden) -> None:
         arguments=("--cores", "1", "--snakefile", "/flow/Snakefile"),
     )
     golden("script_of_a_task", task_script(POLICY, step))
+    sweep_of = make_plan(sweep(5), POLICY)
+    script, manifest = call_script(sweep_of.calls[1], POLICY, str)
+    golden("script_of_an_array", script + (manifest or b"").decode())
     golden("script_of_a_gate", gate_script("one attempt of train has succeeded"))
     golden("script_of_a_closing_job", continuation_script(POLICY.python, POLICY.folder, "closing"))

@@ -1,5 +1,6 @@
 """A job script carries its step unharmed, whatever the names in it, and a person sees what it runs."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,9 @@ from builders import POLICY, a_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_kempner.plan.jobscript import gate_script, task_script
+from snakemake_executor_plugin_kempner.plan.dependency import Ref
+from snakemake_executor_plugin_kempner.plan.jobscript import call_script, gate_script
+from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Policy, Submission
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 
 HOSTILE = [
@@ -44,6 +47,22 @@ def spec_with(value: str) -> StepSpec:
     )
 
 
+def task_script(policy: Policy, step: StepSpec) -> str:
+    """The script of a submission alone."""
+    one = Submission(
+        ref=Ref("align", step.attempt),
+        kind=Kind.TASK,
+        label=step.task,
+        job_name="align.run1.1",
+        options=(),
+        log="",
+        step=step,
+    )
+    script, manifest = call_script(Call(submissions=(one,)), policy, str)
+    assert manifest is None
+    return script
+
+
 def run(script: str, folder: Path, **files: str) -> "subprocess.CompletedProcess[str]":
     for name, text in files.items():
         (folder / name).write_text(text)
@@ -57,7 +76,7 @@ def test_the_step_arrives_unharmed_through_bash(value: str, tmp_path: Path) -> N
     done = run(task_script(policy, spec_with(value)), tmp_path, python='#!/bin/sh\ncat >received\necho "$*"\n')
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "-m snakemake_executor_plugin_kempner.step\n"
-    assert StepSpec.from_json((tmp_path / "received").read_text()) == spec_with(value)
+    assert StepSpec.from_dict(json.loads((tmp_path / "received").read_text())) == spec_with(value)
     assert {one.name for one in tmp_path.iterdir()} == {"python", "received"}
 
 

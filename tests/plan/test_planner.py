@@ -111,10 +111,10 @@ def test_tasks_share_the_gate_of_what_they_need() -> None:
     assert [one.kind for one in plan.submissions].count(Kind.GATE) == 1
 
 
-def test_each_attempt_has_its_own_resources_and_knows_the_names_of_those_before() -> None:
+def test_each_attempt_has_its_own_resources_and_knows_those_before() -> None:
     plan = a_plan(a_task("train", resources=[{"mem_mb": 1000}, {"mem_mb": 2000}], attempts=2), policy=ALONE)
     assert [next(o for o in one.options if "mem" in o) for one in plan.submissions] == ["--mem=1000M", "--mem=2000M"]
-    assert plan.submissions[0].job_name in plan.submissions[1].script
+    assert [one.earlier for one in plan.submissions] == [(), (Ref("train", 1),)]
 
 
 def test_a_gate_is_put_where_no_device_is_asked_for() -> None:
@@ -189,8 +189,9 @@ def test_two_tasks_whose_wildcards_look_alike_have_logs_of_their_own() -> None:
 
 def test_a_percent_sign_in_the_folder_is_no_replacement_of_slurm() -> None:
     plan = a_plan(a_task("fetch"), policy=replace(ALONE, folder="/flow/100%j"))
-    submission = plan.submissions[0]
-    assert any(option.startswith("--output=/flow/100%%j/logs/fetch/") for option in submission.options)
+    (call,) = plan.calls
+    submission = call.first
+    assert any(option.startswith("--output=/flow/100%%j/logs/fetch/") for option in call.options)
     assert submission.log_path("42").startswith("/flow/100%j/logs/fetch/")
     assert submission.log_path("42").endswith(".42.log")
 

@@ -32,22 +32,22 @@ specs = st.builds(
 @settings(max_examples=50)
 @given(specs)
 def test_a_spec_comes_back_from_its_json(spec: StepSpec) -> None:
-    assert StepSpec.from_json(spec.to_json()) == spec
+    assert StepSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
 @settings(max_examples=30)
 @given(specs)
 def test_its_json_is_plain_ascii_so_no_locale_can_spoil_it(spec: StepSpec) -> None:
-    assert spec.to_json().isascii()
+    assert json.dumps(spec.to_dict()).isascii()
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, None, "1"])
 def test_another_version_is_refused_by_name(version: object) -> None:
-    data = {**json.loads(a_step().to_json()), "version": version}
+    data = {**a_step().to_dict(), "version": version}
     with pytest.raises(ValueError, match="job and plugin do not match"):
-        StepSpec.from_json(json.dumps(data))
+        StepSpec.from_dict(data)
 
 
 def test_the_bytes_of_a_file_name_that_is_no_text_survive() -> None:
     spec = replace(a_step(), outputs=("data\udcff.txt",))
-    assert StepSpec.from_json(spec.to_json()) == spec
+    assert StepSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec

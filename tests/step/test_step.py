@@ -107,7 +107,7 @@ def start(folder: Path, rule: str, wildcards: dict[str, str] | None = None, **fi
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment,
     )  # fmt: skip
     assert process.stdin
-    process.stdin.write(spec.to_json())
+    process.stdin.write(json.dumps(spec.to_dict()))
     process.stdin.close()
     process.stdin = None
     return Started(folder=folder, process=process)
@@ -288,8 +288,8 @@ case "$*" in *%j*) echo "7|train.run1.1|train.run1.1"; echo "8|other|" ;; *) ech
 def test_an_attempt_after_one_that_somebody_cancelled_does_not_start(tmp_path: Path, queue: str, said: str) -> None:
     (tmp_path / "squeue").write_text(SQUEUE.replace("{queue}", queue))
     (tmp_path / "squeue").chmod(0o755)
-    spec = replace(spec_in(tmp_path), earlier_attempts=("train.run1.1",), wait_for=("absent",), latency_wait=0)
-    done = run_step(spec.to_json(), tmp_path)
+    spec = replace(spec_in(tmp_path), earlier_attempts=("7",), wait_for=("absent",), latency_wait=0)
+    done = run_step(json.dumps(spec.to_dict()), tmp_path)
     assert done.returncode == 1
     assert said in done.stderr
 
@@ -297,15 +297,15 @@ def test_an_attempt_after_one_that_somebody_cancelled_does_not_start(tmp_path: P
 def test_an_attempt_that_cannot_ask_about_the_ones_before_goes_on(tmp_path: Path) -> None:
     (tmp_path / "squeue").write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
     (tmp_path / "squeue").chmod(0o755)
-    spec = replace(spec_in(tmp_path), earlier_attempts=("train.run1.1",), wait_for=("absent",), latency_wait=0)
-    done = run_step(spec.to_json(), tmp_path)
+    spec = replace(spec_in(tmp_path), earlier_attempts=("7",), wait_for=("absent",), latency_wait=0)
+    done = run_step(json.dumps(spec.to_dict()), tmp_path)
     assert "Slurm could not be asked about earlier attempts" in done.stderr
     assert "input is not visible" in done.stderr
 
 
 def test_a_record_that_cannot_be_written_is_said_and_does_not_fail_the_job(tmp_path: Path) -> None:
     spec = replace(spec_in(tmp_path), records=str(tmp_path / "no/such/folder"), wait_for=("absent",), latency_wait=0)
-    done = run_step(spec.to_json(), tmp_path)
+    done = run_step(json.dumps(spec.to_dict()), tmp_path)
     assert "this job cannot be recorded in" in done.stderr
     assert "input is not visible" in done.stderr
 
@@ -324,7 +324,7 @@ def test_a_job_that_is_requeued_after_its_success_does_nothing(tmp_path: Path, m
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     (tmp_path / "mark").write_text("7")
     spec = replace(spec_in(tmp_path), mark=str(tmp_path / "mark"), wait_for=("absent",), latency_wait=0)
-    done = run_step(spec.to_json(), tmp_path)
+    done = run_step(json.dumps(spec.to_dict()), tmp_path)
     assert done.returncode == 0
     assert "t had succeeded before Slurm put this job back into the queue" in done.stderr
     assert json.loads((tmp_path / "7.json").read_text())["exit_code"] == 0
@@ -338,7 +338,7 @@ def test_the_mark_of_another_job_does_not_keep_a_job_from_running(
     if text is not None:
         (tmp_path / "mark").write_text(text)
     spec = replace(spec_in(tmp_path), mark=str(tmp_path / "mark"), wait_for=("absent",), latency_wait=0)
-    done = run_step(spec.to_json(), tmp_path)
+    done = run_step(json.dumps(spec.to_dict()), tmp_path)
     assert done.returncode == 1
     assert "input is not visible" in done.stderr
 

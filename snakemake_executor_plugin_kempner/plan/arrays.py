@@ -1,0 +1,201 @@
+"""Submissions → calls of sbatch: what is alike becomes a job array. Pure.
+
+Slurm makes all elements of an array wait for the same, or, with `aftercorr`, each for the element of another array with
+the same index. So an array holds submissions with equal options that wait for exactly the same, but for what
+corresponds. Whatever would make an element wait for more than it needs stays a submission alone.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
+from .model import Call, Kind, Submission
+
+_COMPRESSED = frozenset({DependencyType.AFTEROK, DependencyType.AFTERANY})
+"""Types for which waiting for an array is waiting for each of its elements."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a submission is an element."""
+
+    array: int
+    """Number of the call."""
+    index: int
+    size: int
+    """Of the array."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What a submission waits for, split into what all like it wait for and what corresponds."""
+
+    common: Expression | None
+    arrays: tuple[int, ...] = ()
+    """Arrays of which it waits for one element, the one with its own index."""
+    index: int = 0
+
+    @property
+    def key(self) -> object:
+        """The same for submissions that may be elements of one array."""
+        return type(self.common), frozenset(self.common.terms if self.common else ()), self.arrays
+
+
+def in_calls(submissions: Sequence[Submission], largest: int) -> tuple[Call, ...]:
+    """Calls of sbatch that submit all of the submissions, each after what it waits for.
+
+    Args:
+        submissions: in an order in which every dependency inside the sequence comes first.
+        largest: elements that an array may have.
+    """
+    calls = _Calls(largest)
+    for level in _levels(submissions):
+        alike: dict[object, list[Submission]] = {}
+        for one in level:
+            alike.setdefault(_likeness(one), []).append(one)
+        for group in alike.values():
+            calls.add(group)
+    return tuple(calls.made)
+
+
+def _levels(submissions: Iterable[Submission]) -> Iterable[list[Submission]]:
+    """By the length of the longest chain before them: what is alike can never wait for each other."""
+    depth: dict[Ref, int] = {}
+    levels: list[list[Submission]] = []
+    for one in submissions:
+        terms = one.waits_for.terms if one.waits_for else ()
+        depth[one.ref] = level = 1 + max((depth.get(term.on, -1) for term in terms if term.on), default=-1)
+        while len(levels) <= level:
+            levels.append([])
+        levels[level].append(one)
+    return levels
+
+
+def _likeness(one: Submission) -> object:
+    if one.kind is not Kind.TASK or not one.array_from:
+        return one.ref
+    return one.rule, one.ref.attempt, one.options, one.attempts, one.spared, one.array_from
+
+
+@dataclass
+class _Calls:
+    largest: int
+    made: list[Call] = field(default_factory=list)
+    places: dict[Ref, _Place] = field(default_factory=dict)
+
+    def add(self, alike: Sequence[Submission]) -> None:
+        """Add submissions of one level with equal options: as arrays where they wait for the same, else each alone."""
+        if len(alike) < max(2, alike[0].array_from):
+            self._alone(alike)
+            return
+        by_needs: dict[object, list[tuple[Submission, _Needs]]] = {}
+        for one, needs in zip(alike, self._needs(alike), strict=True):
+            by_needs.setdefault(needs.key, []).append((one, needs))
+        for members in by_needs.values():
+            for elements in self._arrays(members):
+                if len(elements) < max(2, alike[0].array_from):
+                    self._alone(elements.values())
+                else:
+                    self._array(elements, members[0][1])
+
+    def _arrays(self, members: Sequence[tuple[Submission, _Needs]]) -> Iterator[dict[int, Submission]]:
+        """The elements of each array by index: an index that is needed twice begins another array."""
+        if not members[0][1].arrays:
+            ordered = sorted((one for one, _ in members), key=_natural)
+            for start in range(0, len(ordered), self.largest):
+                yield dict(enumerate(ordered[start : start + self.largest]))
+            return
+        arrays: list[dict[int, Submission]] = []
+        seen: Counter[int] = Counter()
+        for one, needs in sorted(members, key=lambda member: _natural(member[0])):
+            index = needs.index
+            if seen[index] == len(arrays):
+                arrays.append({})
+            arrays[seen[index]][index] = one
+            seen[index] += 1
+        for elements in arrays:
+            yield dict(sorted(elements.items()))
+
+    def _needs(self, alike: Sequence[Submission]) -> Iterator[_Needs]:
+        corresponding = self._corresponding(alike)
+        for one in alike:
+            found: dict[int, int] = {}
+            common: list[Term] = []
+            for term in one.waits_for.terms if isinstance(one.waits_for, AllOf) else ():
+                place = self._place(term)
+                if place is not None and place.array in corresponding:
+                    found[place.array] = place.index
+                else:
+                    common.append(term)
+            if len(set(found.values())) == 1:
+                yield _Needs(all_of(common), tuple(sorted(found)), next(iter(found.values())))
+            else:  # nothing corresponds, or not with one index
+                yield _Needs(one.waits_for)
+
+    def _corresponding(self, alike: Sequence[Submission]) -> set[int]:
+        """Arrays of which nobody waits for two elements, and which it takes fewer arrays to follow than to name."""
+        times: dict[int, Counter[int]] = {}
+        twice: set[int] = set()
+        for one in alike:
+            own: set[int] = set()
+            for term in one.waits_for.terms if isinstance(one.waits_for, AllOf) else ():
+                if (place := self._place(term)) is not None:
+                    times.setdefault(place.array, Counter())[place.index] += 1
+                    if place.array in own:
+                        twice.add(place.array)
+                    own.add(place.array)
+        return {array for array, of in times.items() if array not in twice and max(of.values()) < len(of)}
+
+    def _place(self, term: Term) -> _Place | None:
+        return self.places.get(term.on) if term.type is DependencyType.AFTEROK and term.on else None
+
+    def _alone(self, submissions: Iterable[Submission]) -> None:
+        self.made += (Call(submissions=(one,), waits_for=self._short(one.waits_for)) for one in submissions)
+
+    def _array(self, elements: Mapping[int, Submission], needs: _Needs) -> None:
+        number = len(self.made)
+        for index, one in elements.items():
+            self.places[one.ref] = _Place(number, index, len(elements))
+        first = next(iter(elements.values()))
+        log = f"{first.log.rpartition('/')[0]}/array-{first.job_name.rpartition('.')[2]}.%A_%a.log"
+        corresponding = (
+            Term(type=DependencyType.AFTERCORR, on=self.made[array].first.ref, whole=True) for array in needs.arrays
+        )
+        common = self._short(needs.common)
+        waits_for = common if isinstance(common, AnyOf) else all_of([*(common.terms if common else ()), *corresponding])
+        self.made.append(
+            Call(
+                submissions=tuple(_element(one, log) for one in elements.values()),
+                waits_for=waits_for,
+                indices=tuple(elements),
+            )
+        )
+
+    def _short(self, expression: Expression | None) -> Expression | None:
+        """The expression with the name of an array in place of the names of all its elements."""
+        if not isinstance(expression, AllOf) or len(expression.terms) == 1:
+            return expression
+        named: Counter[tuple[DependencyType, int]] = Counter()
+        for term in expression.terms:
+            if term.on in self.places and term.type in _COMPRESSED:
+                named[term.type, self.places[term.on].array] += 1
+        return all_of(self._shortened(term, named) for term in expression.terms)
+
+    def _shortened(self, term: Term, named: Mapping[tuple[DependencyType, int], int]) -> Term:
+        place = self.places.get(term.on) if term.on else None
+        if place is None or named.get((term.type, place.array)) != place.size:
+            return term
+        return replace(term, on=self.made[place.array].first.ref, whole=True)
+
+
+def _element(one: Submission, log: str) -> Submission:
+    """An element writes to its array's log, which gets a second name: the one it would have alone."""
+    step = replace(one.step, log_name=one.log) if one.step else None
+    return replace(one, log=log, step=step)
+
+
+def _natural(one: Submission) -> list[object]:
+    """Order of people: `i=2` before `i=10`, so that elements of two rules with equal wildcards get equal indices."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", one.label)]

@@ -1,0 +1,258 @@
+"""Arrays never make a task wait for more, or for less, than it does alone."""
+
+from dataclasses import replace
+
+import pytest
+from builders import POLICY, a_plan, a_task, diamond, edge, sweep
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snakemake_executor_plugin_kempner.errors import PlanError
+from snakemake_executor_plugin_kempner.plan.dependency import DependencyType, Expression, Ref, Term, for_element
+from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Plan, Policy, Task, ranges
+from snakemake_executor_plugin_kempner.plan.planner import make_plan
+
+EAGER = replace(POLICY, array_from=2, keep_going=True)
+"""Two tasks are an array already, and there is no guard."""
+Meaning = tuple[type, frozenset[tuple[DependencyType, Ref | None, int | None]]] | None
+
+
+def meaning(expression: Expression | None) -> Meaning:
+    if expression is None:
+        return None
+    terms = frozenset((term.type, term.on, term.minutes) for term in expression.terms)
+    return type(expression), terms
+
+
+def meanings(plan: Plan) -> dict[Ref, Meaning]:
+    """What each submission waits for by the call that it is part of, as Slurm reads that."""
+    home = {one.ref: call for call in plan.calls for one in call.submissions}
+    found: dict[Ref, Meaning] = {}
+    for call in plan.calls:
+        for place, one in enumerate(call.submissions):
+            terms = [own for term in _terms(call) for own in _meant(term, home, call.indices[place : place + 1])]
+            found[one.ref] = (type(call.waits_for), frozenset(terms)) if call.waits_for else None
+    return found
+
+
+def _terms(call: Call) -> tuple[Term, ...]:
+    return call.waits_for.terms if call.waits_for else ()
+
+
+def _meant(
+    term: Term, home: dict[Ref, Call], index: tuple[int, ...]
+) -> list[tuple[DependencyType, Ref | None, int | None]]:
+    if not term.whole or term.on is None:
+        return [(term.type, term.on, term.minutes)]
+    array = home[term.on]
+    if term.type is not DependencyType.AFTERCORR:
+        return [(term.type, one.ref, term.minutes) for one in array.submissions]
+    partner = dict(zip(array.indices, array.submissions, strict=True))[index[0]]
+    return [(DependencyType.AFTEROK, partner.ref, None)]
+
+
+def shape(plan: Plan) -> dict[str, int]:
+    """Number of calls by rule."""
+    found: dict[str, int] = {}
+    for call in plan.calls:
+        found[call.first.rule] = found.get(call.first.rule, 0) + 1
+    return found
+
+
+def several(rule: str, after: list[list[str]], **options: object) -> list[Task]:
+    return [
+        a_task(rule, *keys, wildcards={"i": str(number)}, **options)  # type: ignore[arg-type]
+        for number, keys in enumerate(after)
+    ]
+
+
+def keys(rule: str, *numbers: int) -> list[str]:
+    return [f"{rule}[i={number}]" for number in numbers]
+
+
+# --- the law --------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> list[Task]:
+    """Rules with several tasks each, that follow each other in the ways that workflows have, and in any other."""
+    tasks: list[Task] = []
+    for layer in range(draw(st.integers(1, 4))):
+        width = draw(st.integers(1, 6))
+        pattern = draw(st.sampled_from(["element", "all", "one", "element and one", "window", "any", "pairs"]))
+        attempts = draw(st.sampled_from([1, 1, 1, 2]))
+        for number in range(width):
+            edges = _after(draw, pattern, number, tasks, layer)
+            kind = draw(st.sampled_from(["afterok"] * 5 + ["afterany", "after"])) if pattern == "any" else "afterok"
+            tasks.append(
+                a_task(
+                    f"r{layer}", *(edge(kind, key) for key in edges), wildcards={"i": str(number)}, attempts=attempts
+                )
+            )
+    return draw(st.permutations(tasks))
+
+
+def _after(draw: st.DrawFn, pattern: str, number: int, before: list[Task], layer: int) -> list[str]:
+    last = [task.key for task in before if task.name == f"r{layer - 1}"]
+    if not last:
+        return []
+    same = last[number % len(last)]
+    patterns = {
+        "element": [same],
+        "all": last,
+        "one": last[:1],
+        "element and one": [same, before[0].key],
+        "window": [same, last[(number + 1) % len(last)]],
+        "pairs": [last[number // 2 % len(last)]],
+    }
+    any_of_them = st.sets(st.sampled_from([task.key for task in before]), max_size=4)
+    return list(dict.fromkeys(patterns[pattern])) if pattern in patterns else sorted(draw(any_of_them))
+
+
+@given(layers(), st.sampled_from([2, 3, 5]), st.sampled_from([2, 4, 1000]))
+def test_each_task_waits_for_exactly_what_it_waits_for_alone(tasks: list[Task], array_from: int, largest: int) -> None:
+    plan = make_plan(tasks, replace(EAGER, array_from=array_from, largest_array=largest))
+    found = meanings(plan)
+    assert found == {one.ref: meaning(one.waits_for) for one in plan.submissions}
+    alone = make_plan(tasks, replace(EAGER, array_from=0))
+    assert found == {one.ref: meaning(one.waits_for) for one in alone.submissions}
+
+
+@given(layers(), st.sampled_from([2, 4, 1000]))
+def test_each_submission_is_made_once_after_all_that_it_waits_for(tasks: list[Task], largest: int) -> None:
+    plan = make_plan(tasks, replace(EAGER, largest_array=largest))
+    alone = make_plan(tasks, replace(EAGER, array_from=0))
+    assert sorted(one.ref for one in plan.submissions) == sorted(one.ref for one in alone.submissions)
+    known: set[Ref | None] = {None}
+    for call in plan.calls:
+        assert {term.on for term in _terms(call)} <= known
+        known |= {one.ref for one in call.submissions}
+
+
+@given(layers(), st.sampled_from([2, 4, 1000]))
+def test_the_elements_of_an_array_ask_for_the_same_and_have_indices_of_their_own(
+    tasks: list[Task], largest: int
+) -> None:
+    for call in make_plan(tasks, replace(EAGER, largest_array=largest)).calls:
+        assert len({(one.rule, one.options, one.ref.attempt, one.log) for one in call.submissions}) == 1
+        if call.is_array:
+            assert list(call.indices) == sorted(set(call.indices))
+            assert len(call.indices) == len(call.submissions) <= largest
+            assert call.indices[-1] < largest
+
+
+# --- named shapes ---------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_is_one_call_for_each_rule() -> None:
+    plan = make_plan(sweep(1000), EAGER)
+    assert shape(plan) == {"fetch": 1, "train": 1, "evaluate": 1, "report": 1}
+    expressions = [_terms(call) for call in plan.calls]
+    assert [[(term.type, term.whole) for term in terms] for terms in expressions] == [
+        [], [(DependencyType.AFTEROK, False)], [(DependencyType.AFTERCORR, True)], [(DependencyType.AFTEROK, True)],
+    ]  # fmt: skip
+
+
+def test_a_fan_in_from_a_part_of_an_array_names_the_part() -> None:
+    tasks = several("a", [[]] * 5)
+    (call,) = (call for call in make_plan([*tasks, a_task("end", *keys("a", 1, 3))], EAGER).calls if not call.is_array)
+    assert [(term.on, term.whole) for term in _terms(call)] == [
+        (Ref("a[i=1]", 1), False),
+        (Ref("a[i=3]", 1), False),
+    ]
+
+
+def test_elements_correspond_by_their_numbers_not_by_their_letters() -> None:
+    first, second = several("a", [[]] * 12), several("b", [keys("a", number) for number in range(12)])
+    plan = make_plan([*reversed(first), *second], EAGER)
+    for call in plan.calls:
+        assert [one.label for one in call.submissions] == keys(call.first.rule, *range(12))
+
+
+def test_two_evaluations_of_each_training_are_two_arrays() -> None:
+    trainings = several("train", [[]] * 4)
+    evaluations = [
+        a_task("evaluate", train.key, wildcards={**train.wildcards, "on": data})
+        for train in trainings
+        for data in ("x", "y")
+    ]
+    plan = make_plan([*trainings, *evaluations], EAGER)
+    assert shape(plan) == {"train": 1, "evaluate": 2}
+    assert [call.indices for call in plan.calls] == [(0, 1, 2, 3)] * 3
+
+
+def test_what_all_need_from_another_array_is_named_not_followed() -> None:
+    references = several("reference", [[]] * 2)
+    samples = several("sample", [[]] * 6)
+    maps = several("map", [[*keys("sample", number), *keys("reference", number % 2)] for number in range(6)])
+    plan = make_plan([*references, *samples, *maps], EAGER)
+    assert shape(plan) == {"reference": 1, "sample": 1, "map": 2}
+
+
+def test_a_sliding_window_stays_single() -> None:
+    tasks = [*several("a", [[]] * 6), *several("b", [keys("a", number, number + 1) for number in range(5)])]
+    assert shape(make_plan(tasks, EAGER)) == {"a": 1, "b": 5}
+
+
+def test_only_first_attempts_are_arrays_so_that_what_has_failed_alone_is_tried_again() -> None:
+    plan = make_plan(several("a", [[]] * 4, attempts=2), EAGER)
+    assert [len(call.submissions) for call in plan.calls] == [4, 1, 1, 1, 1]
+
+
+def test_tasks_that_ask_for_different_things_are_different_arrays() -> None:
+    small, large = several("a", [[]] * 3), several("b", [[]] * 3, resources={"mem_mb": 9000})
+    mixed = [*small, *(replace(task, name="a") for task in large)]
+    assert shape(make_plan(mixed, EAGER)) == {"a": 2}
+
+
+def test_a_rule_has_its_own_say_about_arrays() -> None:
+    never, early = ({"slurm_array": number} for number in (0, 2))
+    assert shape(a_plan(*several("a", [[]] * 9, resources=never), policy=replace(EAGER, array_from=5))) == {"a": 9}
+    assert shape(a_plan(*several("a", [[]] * 2, resources=early), policy=replace(EAGER, array_from=5))) == {"a": 1}
+    assert shape(a_plan(*several("a", [[]] * 4), policy=replace(EAGER, array_from=5))) == {"a": 4}
+
+
+@pytest.mark.parametrize("value", ["yes", -1, True, 1.5])
+def test_what_a_rule_says_about_arrays_is_a_number(value: object) -> None:
+    with pytest.raises(PlanError, match="slurm_array="):
+        a_plan(a_task("a", resources={"slurm_array": value}))  # type: ignore[dict-item]
+
+
+def test_singletons_take_turns_and_so_are_no_array() -> None:
+    tasks = [replace(task, singleton=True) for task in several("a", [[]] * 6)]
+    assert shape(make_plan(tasks, EAGER)) == {"a": 6}
+
+
+def test_a_large_sweep_is_as_many_arrays_as_slurm_wants() -> None:
+    plan = make_plan(sweep(25), replace(EAGER, largest_array=10))
+    assert [len(call.submissions) for call in plan.calls] == [1, 10, 10, 5, 10, 10, 5, 1]
+    (report,) = (call for call in plan.calls if call.first.rule == "report")
+    assert [term.whole for term in _terms(report)] == [True] * 3
+
+
+def test_the_guard_hears_of_the_first_failure_of_an_array_not_of_its_end() -> None:
+    plan = make_plan(diamond(6), replace(POLICY, array_from=2))
+    (guard,) = (call for call in plan.calls if call.first.kind is Kind.GUARD)
+    assert not any(term.whole for term in _terms(guard))
+
+
+def test_planning_arrays_is_linear() -> None:
+    plan = make_plan(sweep(5000), Policy(**{**_fields(EAGER), "largest_array": 10_000}))
+    assert len(plan.calls) == 4
+
+
+def _fields(policy: Policy) -> dict[str, object]:
+    return {name: getattr(policy, name) for name in policy.__dataclass_fields__}
+
+
+# --- texts ----------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_written_as_ranges() -> None:
+    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
+    assert ranges([]) == ""
+
+
+def test_what_corresponds_is_named_for_one_element() -> None:
+    assert for_element("afterok:7,aftercorr:8:9,afterany:10", 4) == "afterok:7,afterok:8_4:9_4,afterany:10"
+    assert for_element("afterok:7?afterok:8", 4) == "afterok:7?afterok:8"
