@@ -100,13 +100,13 @@ def render(expression: Expression, job_id: Callable[[Ref], str]) -> str:
         return AnyOf.separator.join(term.render(job_id) for term in expression.terms)
     parts: list[str] = []
     last: DependencyType | None = None
-    for term in expression.terms:
-        text = term.render(job_id)
-        if parts and term.type is last and term.on is not None:
-            parts[-1] += text.removeprefix(str(term.type))
+    texts = dict.fromkeys((term.type, term.render(job_id)) for term in expression.terms)  # each array once
+    for kind, text in texts:
+        if parts and kind is last and kind is not DependencyType.SINGLETON:
+            parts[-1] += text.removeprefix(kind)
         else:
             parts.append(text)
-        last = term.type
+        last = kind
     return AllOf.separator.join(parts)
 
 

@@ -10,7 +10,8 @@ from ..errors import Fault, PlanError
 from .arrays import in_calls
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from .jobscript import continuation_script, gate_script, guard_script
-from .model import Attempt, Deferred, Edge, Kind, Plan, Policy, Submission, Task
+from .lengths import in_pieces
+from .model import Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
 
 _NAME_LENGTH = 60
@@ -53,7 +54,7 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
         planner.add_guard(ordered)
     closing_waits_for = planner.add_closing(deferred) if policy.detached else None
     return Plan(
-        calls=in_calls(planner.submissions, policy.largest_array),
+        calls=tuple(planner.calls()),
         policy=policy,
         notices=_notices(tasks, options),
         closing_waits_for=closing_waits_for,
@@ -118,6 +119,15 @@ class _Planner:
         kill = ("--kill-on-invalid-dep=yes",) if self.policy.kill_on_invalid_dep else ()
         self._common_options = (f"--chdir={self.policy.workdir}", "--open-mode=append", "--export=ALL", *kill)
         self._known_options: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def calls(self) -> Iterator[Call]:
+        """What was added, as calls of sbatch."""
+        return in_pieces(in_calls(self.submissions, self.policy.largest_array), self._gate_for)
+
+    def _gate_for(self, expression: Expression, number: int) -> Submission:
+        words = f"{'one' if isinstance(expression, AnyOf) else 'each'} of {len(expression.terms)} conditions holds"
+        ref = Ref(f"{Kind.GATE.value} {self.policy.first_number}.{number}", 0)
+        return self._tiny(Kind.GATE, ref, words, gate_script(words), (expression, words))
 
     def add(self, task: Task) -> None:
         """Queue every attempt of a task, each behind the failure of all attempts before it.
@@ -236,7 +246,9 @@ class _Planner:
         if waits_for_any:
             reached = (AnyOf(waits_for_any), "what cannot be planned yet can be")
             ends.append(self._add_ours(Kind.CONTINUATION, number, reached))
-        condition = AllOf(tuple(Term(type=DependencyType.AFTERANY, on=ref) for ref in ends))
+        standing = {ref for refs in self.policy.standing.values() for ref in refs}
+        # Of an array of an earlier plan what has ended may be named again: that is shorter.
+        condition = AllOf(tuple(Term(type=DependencyType.AFTERANY, on=ref, whole=ref in standing) for ref in ends))
         if all(ref.task in _LOOK_AFTER for ref in ends) or (self.policy.closing is not None and not self.submissions):
             return None
         if self.policy.closing is not None:
@@ -261,7 +273,11 @@ class _Planner:
         return self._add_tiny(kind, Ref(kind.value, number), kind.value, script, condition)
 
     def _add_tiny(self, kind: Kind, ref: Ref, label: str, script: str, condition: tuple[Expression, str]) -> Ref:
-        """Add a job of ours that costs next to nothing; `condition` is what it waits for, and in words."""
+        self.submissions.append(self._tiny(kind, ref, label, script, condition))
+        return ref
+
+    def _tiny(self, kind: Kind, ref: Ref, label: str, script: str, condition: tuple[Expression, str]) -> Submission:
+        """A job of ours that costs next to nothing; `condition` is what it waits for, and in words."""
         number = next(self._numbers)
         log = f"{self.policy.folder}/logs/{kind.value}s/{number}.%j.log"
         more: tuple[str, ...] = ()
@@ -269,21 +285,18 @@ class _Planner:
             log = f"{self.policy.folder}/{kind.value}.log"  # people look for it: without a number in its name
         if kind is Kind.CLOSING:
             more = (*self._mail(), *self.policy.closing_options)
-        self.submissions.append(
-            Submission(
-                ref=ref,
-                kind=kind,
-                label=label,
-                job_name=f"{kind.value}.{self.policy.run}.{number}",
-                options=self._options((*self._gate_place, *_LIMITS[kind], *more)),
-                script=script,
-                log=log,
-                waits_for=condition[0],
-                why=f"{kind.value}: {condition[1]}",
-                spared=kind in _SPARED,
-            )
+        return Submission(
+            ref=ref,
+            kind=kind,
+            label=label,
+            job_name=f"{kind.value}.{self.policy.run}.{number}",
+            options=self._options((*self._gate_place, *_LIMITS[kind], *more)),
+            script=script,
+            log=log,
+            waits_for=condition[0],
+            why=f"{kind.value}: {condition[1]}",
+            spared=kind in _SPARED,
         )
-        return ref
 
     def _mail(self) -> tuple[str, ...]:
         """Who asks for mail about a task wants to hear of the end of the run as well."""
