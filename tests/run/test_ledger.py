@@ -168,6 +168,36 @@ def test_what_was_adopted_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert adopted.folder == str(tmp_path / "run1")
 
 
+def test_an_array_is_one_line_and_a_submission_for_each_element(tmp_path: Path) -> None:
+    own = [{"index": index, "task": f"k{index}", "label": f"align[s={index}]", "edges": []} for index in (0, 3)]
+    ledger = Ledger(tmp_path, run="run1")
+    ledger.intend("align.run1.1", **{**WHAT, "options": ["--array=0,3", "--dependency=aftercorr:5"], "array": own})
+    assert [one.job_id for one in read_ledger(tmp_path).entries] == ["", ""]
+    ledger.submitted("align.run1.1", "7")
+    entries = read_ledger(tmp_path).entries
+    assert [(one.job_id, one.task, one.label, one.index) for one in entries] == [
+        ("7_0", "k0", "align[s=0]", 0),
+        ("7_3", "k3", "align[s=3]", 3),
+    ]
+    assert {one.job_name for one in entries} == {"align.run1.1"}
+    assert [one.dependency for one in entries] == ["afterok:5_0", "afterok:5_3"]
+
+
+def test_elements_of_an_array_are_adopted_one_by_one(tmp_path: Path) -> None:
+    for name in ("run1", "run2"):
+        (tmp_path / name).mkdir()
+    first, second = Ledger(tmp_path / "run1", run="run1"), Ledger(tmp_path / "run2", run="run2")
+    own = [{"index": index, "task": f"k{index}", "label": f"align[s={index}]"} for index in range(3)]
+    first.intend("align.run1.1", **{**WHAT, "array": own})
+    first.submitted("align.run1.1", "7")
+    entries = read_ledger(tmp_path / "run1").entries[1:]
+    for entry in entries:
+        second.adopted(entry)
+    assert tuple(replace(one, time=0) for one in read_ledger(tmp_path / "run2").entries) == tuple(
+        replace(one, time=0) for one in entries
+    )
+
+
 def test_a_run_that_was_taken_over_leads_to_the_one_that_looks_after_it_now(tmp_path: Path) -> None:
     ledgers = {}
     for name in ("run1", "run2", "run3"):

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from snakemake_executor_plugin_kempner.plan.manifest import manifest, split
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders
 from snakemake_executor_plugin_kempner.step.__main__ import _leave_mark, _remove_temporary, _wait_for
@@ -261,9 +262,9 @@ def test_a_reader_that_fails_marks_nothing_and_removes_nothing(steps: dict[str, 
 # --- without Snakemake ----------------------------------------------------------------------------------------------
 
 
-def run_step(text: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+def run_step(text: str, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """With the folder first on PATH."""
-    argv: Sequence[str] = (sys.executable, "-m", "snakemake_executor_plugin_kempner.step")
+    argv: Sequence[str] = (sys.executable, "-m", "snakemake_executor_plugin_kempner.step", *arguments)
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
     return subprocess.run(
         argv, input=text, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -488,3 +489,33 @@ def test_a_temporary_file_goes_unless_another_command_may_have_more_readers(
         )
     )  # fmt: skip
     assert made.exists() is not goes
+
+
+def test_the_element_of_an_array_finds_in_the_manifest_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elements = [replace(spec_in(tmp_path), task=f"t{index}", wait_for=(f"absent-{index}",)) for index in range(3)]
+    common, own = split([replace(one, latency_wait=0).to_dict() for one in elements])
+    (tmp_path / "manifest").write_bytes(manifest(dict(zip((0, 2, 5), own, strict=True))))
+    for name, value in {"SLURM_JOB_ID": "99", "SLURM_ARRAY_JOB_ID": "97", "SLURM_ARRAY_TASK_ID": "2"}.items():
+        monkeypatch.setenv(name, value)
+    done = run_step(json.dumps(common), tmp_path, str(tmp_path / "manifest"))
+    assert "t1: input is not visible" in done.stderr
+    assert "absent-1" in done.stderr
+    assert json.loads((tmp_path / "97_2.json").read_text())["task"] == "t1"
+
+
+def test_the_log_of_an_element_has_a_second_name_by_its_wildcards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SLURM_ARRAY_JOB_ID": "97", "SLURM_ARRAY_TASK_ID": "2"}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "array-1.97_2.log").touch()
+    spec = replace(spec_in(tmp_path), log_name=str(tmp_path / "i=2.%j.log"))
+    program = "import sys; from snakemake_executor_plugin_kempner.step.__main__ import _name_log, StepSpec;"
+    program += "import json; _name_log(StepSpec.from_dict(json.load(sys.stdin)))"
+    for _ in range(2):  # also when Slurm starts it again
+        with (tmp_path / "array-1.97_2.log").open("a") as log:
+            text = json.dumps(spec.to_dict())
+            subprocess.run([sys.executable, "-c", program], input=text, text=True, stdout=log, check=True)
+    assert (tmp_path / "i=2.97_2.log").resolve().name == "array-1.97_2.log"
