@@ -48,15 +48,17 @@ def settle_changes(found: Found, tasks: Sequence[Task], slurm: Slurm | None, war
     return cancel_tasks(found, changed, slurm) if slurm is not None and changed else found
 
 
-def take_over(found: Found, run: str, slurm: Slurm, warn: Callable[[str], None]) -> None:
+def take_over(found: Found, run: str, slurm: Slurm, logger: logging.Logger, to_submit: int) -> None:
     """Let the run of that name look after what is left, and say what earlier ones would have submitted later.
 
     Raises:
         SlurmError: closing jobs of earlier runs could not be cancelled.
     """
+    if found.left:
+        logger.info(found.line(to_submit))
     for ledger in found.unplanned:
         if _wish(command := ledger.header.get("command", ())) != _wish(started().command):
-            warn(unplanned_message(ledger.run, command))
+            logger.warning(unplanned_message(ledger.run, command))
     close_earlier(found, run, slurm)
 
 

@@ -124,8 +124,7 @@ class _Job:
         """What has failed by Slurm's word, whatever the files look like: what fell with it is named there."""
         policy = Policy(run=self._folder.name, folder=str(self._folder), workdir="", python="")
         live, events = go_on_with_run(policy, self._slurm, logging.getLogger(__name__))
-        causes = (Outcome.FAILED, Outcome.CANCELLED, Outcome.LOST)
-        ends = [one for one in events if isinstance(one, TaskEnded) and one.outcome in causes]
+        ends = [one for one in events if isinstance(one, TaskEnded) and one.outcome.is_cause]
         if is_stopped(self._folder):  # then what waited was cancelled, by us
             ends = [one for one in ends if one.outcome is not Outcome.CANCELLED or (one.record and one.record.node)]
         return [

@@ -22,14 +22,14 @@ from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jo
 from .beginning import begin_run, check_that_it_can_leave, go_on_with_run, settle_changes, take_over
 from .errors import KempnerError, SlurmError
 from .invocation import Continued, Leaving, started
-from .plan.model import Policy
+from .plan.model import Plan, Policy
 from .report import (
+    NO_ROOM,
     attempt_message,
-    deferred_summary,
     detached_message,
     failure_message,
     failures_summary,
-    plan_summary,
+    plan_messages,
     short_path,
     stuck_message,
 )
@@ -45,7 +45,6 @@ from .slurm.client import SlurmCommands
 from .slurm.parse import Usage
 
 _SLICE = 0.2
-_REAL_FAILURES = (Outcome.FAILED, Outcome.CANCELLED, Outcome.LOST)
 
 
 class _LeaveError(Exception):
@@ -107,7 +106,8 @@ class Executor(RemoteExecutor):
                 jobs.remove(job)
                 withdraw(self.workflow.scheduler, job)
         self._waiting += jobs
-        if not self._stopping and (is_first or any(not live.knows(task_key(job)) for job in jobs)):
+        new = [job for job in jobs if not live.knows(task_key(job)) and task_key(job) not in live.later]
+        if not self._stopping and (is_first or new):
             self._plan_or_report(live, self._waiting)
         if self._detached and (live.open_tasks or (self.continued and not self.continued.is_closing)):
             self._leave(live)
@@ -188,18 +188,14 @@ class Executor(RemoteExecutor):
         plan = live.submit(reading.tasks, reading.deferred)
         self._deferred = bool(reading.deferred)
         if self._found is not None:
-            if self._found.left:
-                self.logger.info(self._found.line(to_submit=len(plan.tasks)))
-            take_over(self._found, live.policy.run, self._slurm, self.logger.warning)
+            to_submit = len(plan.tasks) + len(live.later)
+            take_over(self._found, live.policy.run, self._slurm, self.logger, to_submit)
             self._found = None
-        if plan.calls:
-            self.logger.info(f"{plan_summary(plan)} (run {live.policy.run}).")
-            for line in deferred_summary(one.why for one in reading.deferred):
-                self.logger.info(line)
-        for notice in plan.notices:
-            if notice not in self._notices:
-                self._notices.add(notice)
-                self.logger.info(notice)
+        self._say(plan, live, [one.why for one in reading.deferred])
+
+    def _say(self, plan: Plan, live: LiveRun, deferred: Sequence[str] = ()) -> None:
+        for line in plan_messages(plan, [*deferred, *len(live.later) * [NO_ROOM]], self._notices):
+            self.logger.info(line)
 
     def _read(self, policy: Policy, ready: Sequence[Any], **which: Callable[[str], bool]) -> Reading:
         scope = Scope(folder=policy.folder, ready=ready, detached=policy.detached, **which)
@@ -237,17 +233,21 @@ class Executor(RemoteExecutor):
         if self._live is not None:
             with self._mutex:
                 self._handle(self._live.observe())
-                self._plan_what_was_deferred(self._live)
+                self._plan_what_waits(self._live)
 
-    def _plan_what_was_deferred(self, live: LiveRun) -> None:
-        """A local rule or a checkpoint has ended: what waited for it may be planned, though nothing is ready yet."""
-        if self._stopping or not self._deferred or _finished(self.dag) == self._finished_at_last_plan:
+    def _plan_what_waits(self, live: LiveRun) -> None:
+        """There may be room in the queue now, or a local rule or a checkpoint has ended, though nothing is ready yet."""
+        if self._stopping:
             return
-        ready = [info.job for key, info in self._handed_over.items() if key not in self._reported]
         try:
-            self._plan(live, [*ready, *self._waiting])
+            if (plan := live.submit_later()) is not None:
+                self._say(plan, live)
+            if self._deferred and _finished(self.dag) != self._finished_at_last_plan:
+                ready = [info.job for key, info in self._handed_over.items() if key not in self._reported]
+                self._plan(live, [*ready, *self._waiting])
         except KempnerError as error:
-            # The same plan is made again, and its error reported, when Snakemake hands over the job at fault.
+            # What has no room is tried again; a plan is made again, and its error reported, when Snakemake hands over the
+            # job at fault.
             self.logger.warning(str(error))
         self._connect_planned(live)
 
@@ -273,7 +273,7 @@ class Executor(RemoteExecutor):
                     self._attempt_failed(event)
                 case TaskEnded() if event.task in self._handed_over:
                     self._report(event)
-                case TaskEnded() if event.outcome in _REAL_FAILURES and not self._is_part_of_stop(event):
+                case TaskEnded() if event.outcome.is_cause and not self._is_part_of_stop(event):
                     # Snakemake hears of it when it hands the job over.
                     self.logger.error(self._failure(event))
                     self._stop_unless_keep_going()
@@ -335,6 +335,9 @@ class Executor(RemoteExecutor):
         if self._keep_going or self._stopping or self._live is None:
             return
         self._stopping = True
+        for job in self._waiting:  # for room in the queue, or for what it was declared to follow
+            withdraw(self.workflow.scheduler, job)
+        self._waiting = []
         try:
             self._live.stop()
         except SlurmError as error:

@@ -21,6 +21,18 @@ _FALLEN = 10
 _TAIL_BYTES = 20_000
 
 
+NO_ROOM = "there is no room for more jobs in the queue"
+
+
+def plan_messages(plan: Plan, reasons: Iterable[str], said: set[str]) -> Iterator[str]:
+    """What is said of a plan: what was queued, how many tasks will be queued later for which reason, and notices, once."""
+    if plan.calls:
+        yield f"{plan_summary(plan)} (run {plan.policy.run})."
+        yield from deferred_summary(reasons)
+    yield from (notice for notice in plan.notices if notice not in said)
+    said.update(plan.notices)
+
+
 def plan_summary(plan: Plan) -> str:
     """`Queued 5 tasks as 9 Slurm jobs, 2 retries, 1 gate and 1 guard among them`."""
     submissions = plan.submissions

@@ -79,6 +79,8 @@ class Deferred:
     why: str
     awaits: frozenset[str] = frozenset()
     """Keys of the tasks that have to succeed first; none when it waits for the head process itself."""
+    however: bool = False
+    """They have to end only, however."""
 
 
 class Kind(Enum):
@@ -94,6 +96,10 @@ class Kind(Enum):
     """Plans and submits what could not be planned before, when what it waited for has succeeded."""
     CLOSING = "closing"
     """The last job of a run that nobody watches: runs the hooks, tidies up, and ends as the run has ended."""
+
+
+LOOK_AFTER = frozenset({Kind.CONTINUATION.value, Kind.CLOSING.value})
+"""Kinds of jobs that look after a run, which are also the names of their tasks; they alone are nothing to look after."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,6 +245,8 @@ class Policy:
     """More options of sbatch for the closing job."""
     array_from: int = 5
     """From how many tasks of a rule on they become a job array; 0 for never."""
+    largest_queue: int | None = None
+    """Jobs that the user may have in the queue, those of other runs included; None for any number."""
     largest_array: int = 1000
     """Elements that an array may have; Slurm's MaxArraySize is one more than the largest index."""
 

@@ -11,10 +11,12 @@ from .arrays import in_calls
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from .jobscript import continuation_script, gate_script, guard_script
 from .lengths import in_pieces
-from .model import Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
+from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
 
 _NAME_LENGTH = 60
+_NAMED = 100
+"""Tasks that are named in the reference of a gate that stands for all of them."""
 _LIMITS = {
     Kind.GATE: ("--time=5", "--mem=50M"),
     Kind.GUARD: ("--time=5", "--mem=300M"),
@@ -25,8 +27,6 @@ _LIMITS = {
 """What a job of ours asks for."""
 _SPARED = frozenset({Kind.GATE, Kind.GUARD, Kind.CLOSING})
 """What stays in the queue when the run stops for a failure."""
-_LOOK_AFTER = frozenset({Kind.CONTINUATION.value, Kind.CLOSING.value})
-"""References of jobs that look after the run; they alone are nothing to look after."""
 _MAIL = ("--mail-type", "--mail-user")
 
 
@@ -241,7 +241,8 @@ class _Planner:
             What the closing job of an earlier plan has to wait for, when there is one and no other was made.
         """
         number = self.policy.first_number
-        waits_for_any = tuple(dict.fromkeys(term for awaited in _sets(deferred) for term in self._once(awaited)))
+        sets = dict.fromkeys((one.however, tuple(sorted(one.awaits))) for one in deferred if one.awaits)
+        waits_for_any = tuple(dict.fromkeys(term for however, awaited in sets for term in self._once(awaited, however)))
         ends = [ref for refs in self._attempts.values() for ref in refs]
         if waits_for_any:
             reached = (AnyOf(waits_for_any), "what cannot be planned yet can be")
@@ -249,23 +250,27 @@ class _Planner:
         standing = {ref for refs in self.policy.standing.values() for ref in refs}
         # Of an array of an earlier plan what has ended may be named again: that is shorter.
         condition = AllOf(tuple(Term(type=DependencyType.AFTERANY, on=ref, whole=ref in standing) for ref in ends))
-        if all(ref.task in _LOOK_AFTER for ref in ends) or (self.policy.closing is not None and not self.submissions):
+        if all(ref.task in LOOK_AFTER for ref in ends) or (self.policy.closing is not None and not self.submissions):
             return None
         if self.policy.closing is not None:
             return condition
         self._add_ours(Kind.CLOSING, number, (condition, "everything has ended"))
         return None
 
-    def _once(self, awaited: Sequence[str]) -> tuple[Term, ...]:
-        """Conditions one of which holds when all of these tasks have succeeded."""
-        if len(awaited) == 1:
+    def _once(self, awaited: Sequence[str], however: bool) -> tuple[Term, ...]:
+        """Conditions one of which holds when all of these tasks have succeeded, or have ended in any way."""
+        if len(awaited) == 1 and not however:
             return tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in self._attempts[awaited[0]])
-        refs = [self._attempts[key] for key in awaited]
-        each = [one[0] if len(one) == 1 else self._gate(key, one) for key, one in zip(awaited, refs, strict=True)]
-        words = f"{len(each)} tasks have succeeded that decide over something together"
-        condition = (AllOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in each)), words)
+        if however:
+            ends = [Term(type=DependencyType.AFTERANY, on=ref) for key in awaited for ref in self._attempts[key]]
+            words = f"{len(awaited)} tasks have ended"
+        else:
+            ends = [term for key in awaited for term in self._terms(Edge(on=key))]
+            words = f"{len(awaited)} tasks have succeeded that decide over something together"
         # Named after what it stands for, as a task's gate is named after the task.
-        ref = self._add_tiny(Kind.GATE, Ref("+".join(awaited), 0), f"{len(each)} tasks", gate_script(words), condition)
+        name = Ref("+".join(awaited) if len(awaited) < _NAMED else f"{len(awaited)} from {awaited[0]}", -however)
+        condition = (AllOf(tuple(ends)), words)
+        ref = self._add_tiny(Kind.GATE, name, f"{len(awaited)} tasks", gate_script(words), condition)
         return (Term(type=DependencyType.AFTEROK, on=ref),)
 
     def _add_ours(self, kind: Kind, number: int, condition: tuple[Expression, str]) -> Ref:
@@ -313,11 +318,6 @@ class _Planner:
             for option in self.options.values()
         ]
         return next((place for place in places if not any(a.startswith("--gres") for a in place)), (*places, ())[0])
-
-
-def _sets(deferred: Iterable[Deferred]) -> Iterable[tuple[str, ...]]:
-    """Distinct sets of tasks that something waits for, each sorted."""
-    return dict.fromkeys(tuple(sorted(one.awaits)) for one in deferred if one.awaits)
 
 
 def _why(task: Task, earlier: Sequence[Ref]) -> str:

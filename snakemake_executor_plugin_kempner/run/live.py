@@ -7,8 +7,7 @@ from pathlib import Path
 
 from ..errors import SlurmError
 from ..plan.dependency import Ref
-from ..plan.model import Deferred, Kind, Plan, Policy, Task
-from ..plan.planner import make_plan
+from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Task
 from ..slurm.client import Slurm
 from ..slurm.parse import Record
 from ..slurm.states import JobState
@@ -16,7 +15,6 @@ from .adopt import Left
 from .ledger import Entry, Ledger, make_folders
 from .look import look
 from .outcome import (
-    OUTCOMES,
     AttemptFailed,
     Job,
     Outcome,
@@ -31,8 +29,10 @@ from .outcome import (
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
 from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
+from .waves import wave
 
-_OURS = frozenset({Kind.CONTINUATION.value, Kind.CLOSING.value})
+_REFILL = 4
+"""A part of the queue this large has to be free before more is submitted: fewer calls, fewer guards."""
 _FORGOTTEN = float("-inf")
 """Since when a job is missing that Slurm does not know at the first look: it is not waited for any more."""
 
@@ -59,6 +59,7 @@ class LiveRun:
         self._followed: dict[str, Followed] = {}
         self._spared: set[str] = set()
         self._doomed: set[str] = set()
+        self._later: dict[str, Task] = {}
         self._count = 0
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
@@ -74,6 +75,9 @@ class LiveRun:
             tasks: each after those it waits for.
             deferred: what cannot be planned yet, for a run that goes on without a head.
 
+        Returns:
+            What was submitted: of the tasks those that there is room for. The others are kept for `submit_later`.
+
         Raises:
             PlanError: the workflow asks for something that cannot be submitted.
             SlurmError: a submission failed; nothing of this plan is in the queue.
@@ -82,13 +86,14 @@ class LiveRun:
         fresh = self._settle(tasks)
         standing = {**self._tasks.standing(), **self._helpers}
         policy = replace(self.policy, standing=standing, first_number=self._count + 1, closing=self._closing)
-        plan = make_plan(fresh, policy, self._open(deferred, {task.key for task in fresh}))
-        submissions = plan.submissions
+        now = wave(fresh, policy, self._open(deferred, {task.key for task in fresh}), self._room())
+        plan, submissions = now.plan, now.plan.submissions
+        self._later = {task.key: task for task in now.later}
         make_folders(Path(policy.folder), {one.log for one in submissions})
         ids = self._submitter.submit(plan, self._ids)
         self._count += len(submissions)
         self._ids |= ids
-        for task in fresh:
+        for task in fresh[: len(fresh) - len(now.later)]:
             before = self._tasks.get(task.key, TaskState(task=task))
             self._tasks[task.key] = TaskState(task=task, jobs=before.jobs, records=before.records)
         for submission in submissions:
@@ -99,9 +104,26 @@ class LiveRun:
             if submission.kind is Kind.TASK:
                 self._tasks[submission.ref.task].jobs[submission.ref.attempt] = job
         self._last_change = self._clock.now()
-        if plan.closing_waits_for is not None and self._closing is not None:
+        if plan.closing_waits_for and self._closing:
             self._submitter.put_off(self._ids[self._closing], plan.closing_waits_for, self._ids)
         return plan
+
+    def submit_later(self) -> Plan | None:
+        """Submit what there was no room for, when there is room for a good part of it; None when there is not.
+
+        Raises:
+            SlurmError, LedgerError: as `submit`.
+        """
+        room = self._room() if self._later else None
+        if room is None or room < min(len(self._later), (self.policy.largest_queue or 0) // _REFILL):
+            return None
+        return self.submit(tuple(self._later.values()))
+
+    def _room(self) -> int | None:
+        """For how many more jobs of the user there is room in the queue."""
+        if self.policy.largest_queue is None:
+            return None
+        return self.policy.largest_queue - sum(not record.state.is_final for record in self._slurm.queue())
 
     def _open(self, deferred: Sequence[Deferred], fresh: Collection[str]) -> list[Deferred]:
         """What can still be decided: all that it awaits is in the queue, or has succeeded already."""
@@ -190,6 +212,11 @@ class LiveRun:
         """Whether nothing has to be submitted for the task any more."""
         return task in self._tasks and self._tasks[task].is_settled
 
+    @property
+    def later(self) -> Collection[str]:
+        """Keys of the tasks that there was no room for in the queue."""
+        return self._later.keys()
+
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended
 
@@ -216,20 +243,19 @@ class LiveRun:
 
     @property
     def was_answered(self) -> bool:
-        """Whether the last query was."""
         return self._failed_queries == 0
 
     @property
     def open_tasks(self) -> int:
-        """How many tasks have not ended."""
-        return len(self._tasks.standing())
+        """How many tasks have not ended, or have not been submitted for lack of room."""
+        return len(self._tasks.standing()) + len(self._later)
 
     def overview(self) -> tuple[RuleJobs, ...]:
         """Everything that has not ended, by rule, in the order of planning; the jobs that look after the run come last."""
         ours = [
             RuleJobs(rule=one.ref.task, job_ids=(one.job_id,))
             for one in self._followed.values()
-            if one.ref.task in _OURS
+            if one.ref.task in LOOK_AFTER
         ]
         return (*self._tasks.by_rule(), *ours)
 
@@ -315,7 +341,7 @@ class LiveRun:
 
     def _ended(self, state: TaskState, attempt: int, record: Record) -> Iterator[TaskEvent]:
         job = state.jobs[attempt]
-        outcome = self._outcome(state.task, job, record)
+        outcome = self._tasks.outcome(state.task, record, never=job.job_id in self._doomed)
         later = [number for number in state.jobs if number > attempt]
         if outcome is not Outcome.SUCCEEDED and any(number < attempt for number in state.open_attempts):
             return  # somebody cancelled an attempt that was waiting; the one that runs decides
@@ -332,23 +358,6 @@ class LiveRun:
         state.ended = TaskEnded(task=state.task.key, label=state.task.label, outcome=outcome, job=job, record=record)
         yield state.ended
 
-    def _outcome(self, task: Task, job: Job, record: Record) -> Outcome:
-        """What an end means. Accounting does not say why Slurm cancelled a job, so what it waited for is looked at."""
-        outcome = Outcome.BLOCKED if record.never or job.job_id in self._doomed else OUTCOMES[record.state]
-        never_ran = outcome is Outcome.LOST and not record.node
-        if outcome not in (Outcome.BLOCKED, Outcome.CANCELLED) and not never_ran:
-            return outcome
-        fates = {
-            decided_by(edge, state.ended.outcome)
-            for edge in task.edges
-            if (state := self._tasks.get(edge.on)) and state.ended
-        }
-        if Outcome.BLOCKED in fates:
-            return Outcome.BLOCKED
-        # What an adopted handler waited for may have ended before this head began: had it failed, the handler would run.
-        unknown = outcome is Outcome.BLOCKED and task.is_handler and not fates
-        return Outcome.NOT_NEEDED if unknown or Outcome.NOT_NEEDED in fates else outcome
-
     # --- stopping -----------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
@@ -357,6 +366,7 @@ class LiveRun:
         Raises:
             SlurmError: as `cancel`.
         """
+        self._later = {}
         self.cancel([job_id for job_id in self.open_jobs if job_id not in self._spared], pending_only=True)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import SlurmError
 from ..plan.dependency import Ref
-from ..plan.model import Kind, Task
+from ..plan.model import LOOK_AFTER, Kind, Task
 from ..plan.resources import SET_BY_PLANNER, sbatch_options
 from ..slurm.client import Slurm
 from ..slurm.parse import Record
@@ -20,8 +20,6 @@ from .outcome import TaskEvent
 from .records import step_record
 from .submit import SETTLE, Clock
 
-_OURS = frozenset({Kind.CONTINUATION.value, Kind.CLOSING.value})
-"""Kinds of jobs that look after a run."""
 _LEAVING = 60.0
 """Seconds that a cancelled job may take to leave its node."""
 _PAUSE = 1.0
@@ -146,7 +144,7 @@ def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
     Raises:
         SlurmError: closing jobs of earlier runs could not be cancelled.
     """
-    helpers = [job_id for job_id, entry in found.jobs.items() if entry.kind in _OURS]
+    helpers = [job_id for job_id, entry in found.jobs.items() if entry.kind in LOOK_AFTER]
     if helpers:
         slurm.cancel(helpers)
     kept = {job.job_id for one in found.left if not one.has_succeeded for job in one.jobs.values()}
@@ -229,7 +227,7 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
     """
     ledger = read_ledger(Path(live.policy.folder))
     queue, names = {record.job_id: record for record in slurm.queue()}, slurm.names()
-    here = [entry for entry in _in_queue([ledger], queue, names) if entry.kind in _OURS]
+    here = [entry for entry in _in_queue([ledger], queue, names) if entry.kind in LOOK_AFTER]
     helpers = {Ref(entry.task, entry.attempt): entry.job_id for entry in here}
     waiting = [
         ref

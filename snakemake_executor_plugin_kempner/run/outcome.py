@@ -29,6 +29,11 @@ class Outcome(Enum):
     """A failure handler, or what depends on one, and nothing has failed. Neither a success nor a failure."""
 
     @property
+    def is_cause(self) -> bool:
+        """Something has gone wrong with the task itself; what was blocked fell with another one."""
+        return self in (Outcome.FAILED, Outcome.CANCELLED, Outcome.LOST)
+
+    @property
     def is_failure(self) -> bool:
         return self not in (Outcome.SUCCEEDED, Outcome.NOT_NEEDED)
 

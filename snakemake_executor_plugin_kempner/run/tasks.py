@@ -8,7 +8,7 @@ from ..plan.model import Task
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .adopt import Left
-from .outcome import Job, Outcome, RuleJobs, TaskEnded
+from .outcome import OUTCOMES, Job, Outcome, RuleJobs, TaskEnded, decided_by
 
 
 @dataclass(kw_only=True)
@@ -61,6 +61,27 @@ class Tasks(dict[str, TaskState]):
             for key, state in self.items()
             if state.ended is None
         }
+
+    def outcome(self, task: Task, record: Record, *, never: bool) -> Outcome:
+        """What an end means. Accounting does not say why Slurm cancelled a job, so what it waited for is looked at.
+
+        Args:
+            task: whose job has ended.
+            record: its end.
+            never: it could never start.
+        """
+        outcome = Outcome.BLOCKED if record.never or never else OUTCOMES[record.state]
+        never_ran = outcome is Outcome.LOST and not record.node
+        if outcome not in (Outcome.BLOCKED, Outcome.CANCELLED) and not never_ran:
+            return outcome
+        fates = {
+            decided_by(edge, state.ended.outcome) for edge in task.edges if (state := self.get(edge.on)) and state.ended
+        }
+        if Outcome.BLOCKED in fates:
+            return Outcome.BLOCKED
+        # What an adopted handler waited for may have ended before this head began: had it failed, the handler would run.
+        unknown = outcome is Outcome.BLOCKED and task.is_handler and not fates
+        return Outcome.NOT_NEEDED if unknown or Outcome.NOT_NEEDED in fates else outcome
 
     def fallen(self, task: str) -> tuple[str, ...]:
         """Labels of the tasks that cannot run because this one has failed, directly or not."""

@@ -1,0 +1,148 @@
+"""What does not fit into the queue follows later: nothing is dropped, nothing comes before what it needs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders import POLICY, a_task, chain, diamond, edge, sweep
+from fakes import End, takes
+from hypothesis import given
+from hypothesis import strategies as st
+from playing import Play
+
+from snakemake_executor_plugin_kempner.errors import PlanError
+from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
+from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Task
+from snakemake_executor_plugin_kempner.run.outcome import Outcome
+from snakemake_executor_plugin_kempner.run.waves import Wave, wave
+
+ALONE = replace(POLICY, keep_going=True, array_from=0)
+"""Without a guard, so that the numbers are those of tasks."""
+DETACHED = replace(ALONE, detached=True)
+SUCCEEDED = Outcome.SUCCEEDED
+
+
+def kinds(plan: Plan) -> list[Kind]:
+    return [one.kind for one in plan.submissions if one.kind is not Kind.TASK]
+
+
+def independent(count: int) -> tuple[Task, ...]:
+    return tuple(a_task("part", wildcards={"i": str(number)}) for number in range(count))
+
+
+# --- what fits ------------------------------------------------------------------------------------------------------
+
+
+def test_everything_fits_where_there_is_no_limit() -> None:
+    assert wave(sweep(100), ALONE, (), None).later == ()
+    assert wave(sweep(5), ALONE, (), 12).later == ()
+
+
+def test_as_many_as_fit_go_first_in_order() -> None:
+    tasks = sweep(5)
+    now = wave(tasks, ALONE, (), 4)
+    assert [one.ref.task for one in now.plan.submissions] == [task.key for task in tasks[:4]]
+    assert now.later == tasks[4:]
+
+
+def test_attempts_gates_and_guards_need_room_too() -> None:
+    tasks = [a_task("part", wildcards={"i": str(number)}, attempts=2) for number in range(10)]
+    now = wave(tasks, replace(ALONE, keep_going=False), (), 10)
+    assert 6 <= len(now.plan.submissions) <= 10
+    assert kinds(now.plan)[-1] is Kind.GUARD
+
+
+def test_a_run_that_nobody_watches_keeps_room_for_what_goes_on_with_it() -> None:
+    now = wave(independent(120), DETACHED, (), 20)
+    assert len(now.plan.submissions) <= 20
+    assert kinds(now.plan) == [Kind.GATE, Kind.CONTINUATION, Kind.CLOSING]
+    (gate,) = (one for one in now.plan.submissions if one.kind is Kind.GATE)
+    assert {term.type for term in gate.waits_for.terms} == {DependencyType.AFTERANY}
+    assert len(gate.waits_for.terms) == (len(now.plan.tasks) + 1) // 2
+
+
+def test_a_checkpoint_that_has_no_room_yet_is_not_waited_for() -> None:
+    tasks = independent(20)
+    deferred = [Deferred("a checkpoint", frozenset({tasks[-1].key})), Deferred("another", frozenset({tasks[0].key}))]
+    now = wave(tasks, DETACHED, deferred, 10)
+    (continuation,) = (one for one in now.plan.submissions if one.kind is Kind.CONTINUATION)
+    assert {term.on.task for term in continuation.waits_for.terms} & {tasks[0].key}
+    assert tasks[-1].key not in str(continuation.waits_for)
+
+
+@pytest.mark.parametrize("room", [0, -3])
+def test_without_any_room_nothing_is_submitted_now(room: int) -> None:
+    assert wave(chain(), ALONE, (), room) == Wave(plan=Plan(calls=(), policy=ALONE), later=chain())
+
+
+def test_the_faults_of_what_has_no_room_yet_are_found_now() -> None:
+    with pytest.raises(PlanError, match="runtime"):
+        wave([*independent(9), a_task("bad", resources={"runtime": -1})], ALONE, (), 3)
+
+
+# --- until the end --------------------------------------------------------------------------------------------------
+
+
+def play_through(play: Play, limit: int) -> int:
+    """The most jobs that were in the queue at once."""
+    most = 0
+    for _ in range(5000):
+        play.look()
+        play.live.submit_later()
+        most = max(most, len(play.slurm.left))
+        if not play.live.open_jobs and not play.live.later:
+            return most
+        play.clock.sleep(1)
+    raise AssertionError(f"still open: {play.live.open_jobs}, {len(play.live.later)} later, limit {limit}")
+
+
+@pytest.mark.parametrize("limit", [3, 4, 7, 20])
+@pytest.mark.parametrize("tasks", [chain(), diamond(9), sweep(12)], ids=["chain", "diamond", "sweep"])
+def test_the_run_comes_to_its_end_and_never_has_more_in_the_queue(
+    tmp_path: Path, tasks: tuple[Task, ...], limit: int
+) -> None:
+    play = Play(tmp_path / "run1", {"align": takes(3)})
+    play.live.policy = replace(play.policy, largest_queue=limit)
+    play.submit(*tasks)
+    assert play_through(play, limit) <= limit
+    assert play.ended() == {task.key: SUCCEEDED for task in tasks}
+
+
+@given(st.sets(st.integers(0, 29), max_size=8), st.integers(2, 12))
+def test_what_fails_leaves_room_for_the_others(
+    tmp_path_factory: pytest.TempPathFactory, failing: set[int], limit: int
+) -> None:
+    def ends(job: object) -> End:
+        return End(word="FAILED", exit_code=1) if any(f"part[i={n}]" in job.script for n in failing) else End()  # type: ignore[attr-defined]
+
+    play = Play(tmp_path_factory.mktemp("wave") / "run1", ends)
+    play.live.policy = replace(play.policy, largest_queue=limit, array_from=0)
+    parts = independent(30)
+    last = a_task("report", *(edge("afterany", one.key) for one in parts))
+    play.submit(*parts, last)
+    play_through(play, limit)
+    failed = {f"part[i={number}]" for number in failing}
+    assert {key for key, outcome in play.ended().items() if outcome is Outcome.FAILED} == failed
+    assert {key for key, outcome in play.ended().items() if outcome is SUCCEEDED} == {
+        *(one.key for one in parts if one.key not in failed),
+        "report",
+    }
+
+
+def test_jobs_of_other_runs_take_room_too(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1")
+    for number in range(5):
+        play.slurm.submit([f"--job-name=other-{number}", "--time=999"], "sleep 50")
+    play.live.policy = replace(play.policy, largest_queue=8, array_from=0)
+    play.submit(*independent(10))
+    assert len(play.live.open_jobs) == 3
+    assert len(play.live.later) == 7
+
+
+def test_what_a_stop_finds_without_room_is_not_submitted_any_more(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1")
+    play.live.policy = replace(play.policy, largest_queue=3, array_from=0)
+    play.submit(*independent(10))
+    play.live.stop()
+    assert not play.live.later
+    assert play.live.submit_later() is None
