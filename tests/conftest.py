@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# The same examples in each run, so that only a change can make a test fail. KEMPNER_EXAMPLES=500 looks further, at random.
-settings.register_profile("same", derandomize=True, database=None)
+# The same examples in each run, so that only a change can make a test fail, and without a deadline: machines are busy. KEMPNER_EXAMPLES=500 looks further, at random.
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
 settings.load_profile("default" if os.environ.get("KEMPNER_EXAMPLES") else "same")
 
 GOLDEN = Path(__file__).parent / "golden"

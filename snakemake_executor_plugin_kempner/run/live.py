@@ -29,7 +29,7 @@ from .outcome import (
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
 from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
-from .waves import wave
+from .waves import first_wave
 
 _REFILL = 4
 """A part of the queue this large has to be free before more is submitted: fewer calls, fewer guards."""
@@ -86,7 +86,8 @@ class LiveRun:
         fresh = self._settle(tasks)
         standing = {**self._tasks.standing(), **self._helpers}
         policy = replace(self.policy, standing=standing, first_number=self._count + 1, closing=self._closing)
-        now = wave(fresh, policy, self._open(deferred, {task.key for task in fresh}), self._room())
+        decidable = self._open(deferred, {task.key for task in fresh})
+        now = first_wave(fresh, policy, decidable, self._room, self._clock, self._logger)
         plan, submissions = now.plan, now.plan.submissions
         self._later = {task.key: task for task in now.later}
         make_folders(Path(policy.folder), {one.log for one in submissions})

@@ -1,14 +1,20 @@
-"""What fits into the queue now, and what follows later. Pure.
+"""What fits into the queue now, and what follows later.
 
 Sites limit how many jobs a user may have in the queue. What does not fit follows when there is room: by the head, or
 by a continuation, which needs room itself, as the guard and the closing job do.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..errors import Fault, PlanError, SlurmError
 from ..plan.model import Deferred, Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
+from .submit import PATIENCE, Clock
+
+_PAUSE = 15.0
+"""Seconds between two looks for room."""
 
 _HELPERS = frozenset(kind.value for kind in Kind)
 
@@ -20,6 +26,11 @@ class Wave:
     plan: Plan
     later: tuple[Task, ...] = ()
     """In order, what has no room yet."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Something is in the queue that goes on with the rest, or there is none."""
+        return not self.later or any(one.kind is Kind.CONTINUATION for one in self.plan.submissions)
 
 
 def wave(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred], room: int | None) -> Wave:
@@ -35,11 +46,45 @@ def wave(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred], ro
         PlanError: with all faults of all tasks, also of those that have no room yet.
     """
     plan = make_plan(tasks, policy, deferred)
+    if room is not None and len(plan.submissions) > room and policy.largest_queue is not None:
+        _check(make_plan(tasks[:1], policy, ()), policy.largest_queue)
     count = len(tasks)
     while room is not None and len(plan.submissions) > room and count:
         count = min(count - 1, count * max(room, 0) // len(plan.submissions))
         plan = make_plan(tasks[:count], policy, _deferred(tasks[:count], tasks[count:], policy, deferred))
     return Wave(plan=plan, later=tuple(tasks[count:]))
+
+
+def _check(least: Plan, largest_queue: int) -> None:
+    if len(least.submissions) > largest_queue:
+        what = f"needs {len(least.submissions)} jobs in the queue at once, and Slurm lets you have {largest_queue}"
+        raise PlanError([Fault(where=least.submissions[0].label, what=what, remedy="ask for a larger submit limit")])
+
+
+def first_wave(
+    tasks: Sequence[Task],
+    policy: Policy,
+    deferred: Sequence[Deferred],
+    room: Callable[[], int | None],
+    clock: Clock,
+    logger: logging.Logger,
+) -> Wave:
+    """As `wave`, with the room that there is; a run that nobody watches waits until it can go on by itself.
+
+    Raises:
+        PlanError: as `wave`.
+        SlurmError: there was no room for so long that waiting any longer is for a person to decide.
+    """
+    found = wave(tasks, policy, deferred, room())
+    end = clock.now() + PATIENCE
+    if policy.detached and not found.goes_on:
+        logger.warning("Your queue is full of other jobs. Waiting for room for this run.")
+    while policy.detached and not found.goes_on and clock.now() < end:
+        clock.sleep(_PAUSE)
+        found = wave(tasks, policy, deferred, room())
+    if found.goes_on or not policy.detached:
+        return found
+    raise SlurmError(f"Your queue has been full of other jobs for {PATIENCE / 60:.0f} minutes: nothing was submitted.")
 
 
 def _deferred(

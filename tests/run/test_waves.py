@@ -80,6 +80,21 @@ def test_the_faults_of_what_has_no_room_yet_are_found_now() -> None:
         wave([*independent(9), a_task("bad", resources={"runtime": -1})], ALONE, (), 3)
 
 
+def test_a_queue_that_is_too_small_for_anything_is_a_fault() -> None:
+    with pytest.raises(PlanError, match="needs 3 jobs in the queue at once, and Slurm lets you have 2"):
+        wave(independent(9), replace(DETACHED, keep_going=False, largest_queue=2), (), 2)
+
+
+def test_a_run_that_nobody_watches_waits_for_the_room_to_begin_with(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", detached=True)
+    for number in range(5):
+        play.slurm.submit([f"--job-name=other-{number}", "--time=999"], "sleep 50")
+    play.live.policy = replace(play.policy, largest_queue=5, array_from=0)
+    play.submit(*independent(10))
+    assert play.clock.now() >= 50
+    assert len(play.slurm.left) <= 5
+
+
 # --- until the end --------------------------------------------------------------------------------------------------
 
 
