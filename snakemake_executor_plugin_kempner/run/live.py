@@ -29,7 +29,7 @@ from .outcome import (
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
 from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
-from .waves import first_wave
+from .waves import Room
 
 _REFILL = 4
 """A part of the queue this large has to be free before more is submitted: fewer calls, fewer guards."""
@@ -53,6 +53,7 @@ class LiveRun:
     def __init__(self, policy: Policy, slurm: Slurm, ledger: Ledger, clock: Clock, logger: logging.Logger) -> None:
         self.policy = policy
         self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
+        self._room = Room(slurm, clock, logger)
         self._submitter = Submitter(slurm, ledger, clock, logger)
         self._tasks = Tasks()
         self._ids: dict[Ref, str] = {}
@@ -86,8 +87,7 @@ class LiveRun:
         fresh = self._settle(tasks)
         standing = {**self._tasks.standing(), **self._helpers}
         policy = replace(self.policy, standing=standing, first_number=self._count + 1, closing=self._closing)
-        decidable = self._open(deferred, {task.key for task in fresh})
-        now = first_wave(fresh, policy, decidable, self._room, self._clock, self._logger)
+        now = self._room.wave(fresh, policy, self._open(deferred, {task.key for task in fresh}))
         plan, submissions = now.plan, now.plan.submissions
         self._later = {task.key: task for task in now.later}
         make_folders(Path(policy.folder), {one.log for one in submissions})
@@ -115,16 +115,11 @@ class LiveRun:
         Raises:
             SlurmError, LedgerError: as `submit`.
         """
-        room = self._room() if self._later else None
-        if room is None or room < min(len(self._later), (self.policy.largest_queue or 0) // _REFILL):
+        largest = self.policy.largest_queue if self._later else None
+        room = self._room.left(largest)
+        if largest is None or room is None or room < min(len(self._later), largest // _REFILL):
             return None
         return self.submit(tuple(self._later.values()))
-
-    def _room(self) -> int | None:
-        """For how many more jobs of the user there is room in the queue."""
-        if self.policy.largest_queue is None:
-            return None
-        return self.policy.largest_queue - sum(not record.state.is_final for record in self._slurm.queue())
 
     def _open(self, deferred: Sequence[Deferred], fresh: Collection[str]) -> list[Deferred]:
         """What can still be decided: all that it awaits is in the queue, or has succeeded already."""

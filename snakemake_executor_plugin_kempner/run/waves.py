@@ -5,12 +5,13 @@ by a continuation, which needs room itself, as the guard and the closing job do.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import Fault, PlanError, SlurmError
 from ..plan.model import Deferred, Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
+from ..slurm.client import Slurm
 from .submit import PATIENCE, Clock
 
 _PAUSE = 15.0
@@ -61,30 +62,47 @@ def _check(least: Plan, largest_queue: int) -> None:
         raise PlanError([Fault(where=least.submissions[0].label, what=what, remedy="ask for a larger submit limit")])
 
 
-def first_wave(
-    tasks: Sequence[Task],
-    policy: Policy,
-    deferred: Sequence[Deferred],
-    room: Callable[[], int | None],
-    clock: Clock,
-    logger: logging.Logger,
-) -> Wave:
-    """As `wave`, with the room that there is; a run that nobody watches waits until it can go on by itself.
+class Room:
+    """The queue of the user, as far as Slurm lets it grow.
 
-    Raises:
-        PlanError: as `wave`.
-        SlurmError: there was no room for so long that waiting any longer is for a person to decide.
+    Args:
+        slurm: where it is.
+        clock: time.
+        logger: told when the queue is full.
     """
-    found = wave(tasks, policy, deferred, room())
-    end = clock.now() + PATIENCE
-    if policy.detached and not found.goes_on:
-        logger.warning("Your queue is full of other jobs. Waiting for room for this run.")
-    while policy.detached and not found.goes_on and clock.now() < end:
-        clock.sleep(_PAUSE)
-        found = wave(tasks, policy, deferred, room())
-    if found.goes_on or not policy.detached:
-        return found
-    raise SlurmError(f"Your queue has been full of other jobs for {PATIENCE / 60:.0f} minutes: nothing was submitted.")
+
+    def __init__(self, slurm: Slurm, clock: Clock, logger: logging.Logger) -> None:
+        self._slurm, self._clock, self._logger = slurm, clock, logger
+
+    def left(self, largest: int | None) -> int | None:
+        """For how many more jobs there is room; None for any number.
+
+        Raises:
+            SlurmError: Slurm could not be asked.
+        """
+        if largest is None:
+            return None
+        return largest - sum(not record.state.is_final for record in self._slurm.queue())
+
+    def wave(self, tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred]) -> Wave:
+        """What there is room for now; a run that nobody watches waits until it can go on by itself.
+
+        Raises:
+            PlanError: as `wave`.
+            SlurmError: there was no room for so long that waiting any longer is for a person to decide.
+        """
+        end, told = self._clock.now() + PATIENCE, False
+        while True:
+            found = wave(tasks, policy, deferred, self.left(policy.largest_queue))
+            if found.goes_on or not policy.detached:
+                return found
+            if self._clock.now() >= end:
+                minutes = f"{PATIENCE / 60:.0f} minutes"
+                raise SlurmError(f"Your queue has been full of other jobs for {minutes}: nothing was submitted.")
+            if not told:
+                self._logger.warning("Your queue is full of other jobs. Waiting for room for this run.")
+                told = True
+            self._clock.sleep(_PAUSE)
 
 
 def _deferred(
