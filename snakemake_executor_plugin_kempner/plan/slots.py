@@ -1,0 +1,300 @@
+"""Limits on what runs at the same time (`--jobs`, `--resources`) → waits and throttles, so that Slurm keeps them itself.
+
+The units of a limit flow from job to job. Who takes units over waits for the end of everything that had them before,
+unless that has ended for certain when it starts. So what runs at one moment never holds a unit twice, whatever the
+durations and whatever the ends. A job that is cancelled before it starts ends while what it waited for still runs;
+therefore all earlier holders are waited for, not the last alone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from heapq import heappop, heappush
+from operator import and_, or_
+
+STANDING = -1
+"""Stands for all jobs of earlier plans together, where numbers of requests are expected."""
+
+_FEW = 100
+"""From so many jobs on that one job would have to wait for, a gate stands for them."""
+_MOST = 3000
+"""Jobs that one job may name: `--dependency` takes about 10,000."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A submission that runs something, as the limits see it."""
+
+    width: int = 1
+    """Elements of a job array; 1 for a single job."""
+    needs: Mapping[str, int] = field(default_factory=dict)
+    """Units that one element takes while it runs, by the name of the limit."""
+    after: tuple[int, ...] = ()
+    """Requests that have ended as a whole, or will never start, when it starts (`STANDING`: those of earlier plans)."""
+    succeeded: tuple[tuple[int, ...], ...] = ()
+    """Of each of these sets one request, with all of its elements, has succeeded when it starts. All are in `after`."""
+    each: int | None = None
+    """An array of the same width that it follows element by element: element i starts when that one's has succeeded."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """What keeps a request within the limits."""
+
+    waits_for: tuple[int, ...] = ()
+    """What has to end first, however it ends: numbers of requests, of gates, or `STANDING`."""
+    throttle: int = 0
+    """At most so many of its elements run at once; 0: as many as there are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slots:
+    """How requests keep within the limits."""
+
+    placements: tuple[Placement, ...] = ()
+    """One for each request."""
+    gates: tuple[tuple[int, ...], ...] = ()
+    """What each gate waits for, with `afterany`. Gate k has the number (requests + k), comes before the first request
+    that names it, and must not be cancelled before what it waits for."""
+    faults: tuple[tuple[int, str], ...] = ()
+    """Requests that need more of a limit than there is, with its name. They can never run; nothing is placed then."""
+
+
+def place(
+    requests: Sequence[Request], capacities: Mapping[str, int], standing: Sequence[Mapping[str, int]] = ()
+) -> Slots:
+    """Additional waits and throttles with which no limit is ever exceeded.
+
+    Args:
+        requests: in the order of submission; they refer to earlier ones only.
+        capacities: units that there are of each limit; what has no entry is not limited.
+        standing: what each element of earlier plans takes that has not ended. It is not known what they wait for, so
+            what does not fit beside all of them waits for all of them.
+    """
+    faults = tuple(
+        (number, name)
+        for number, request in enumerate(requests)
+        for name, units in request.needs.items()
+        if units > capacities.get(name, units)
+    )
+    return Slots(faults=faults) if faults else _Placer(requests, capacities, standing).place()
+
+
+def _bit(number: int) -> int:
+    """A set of numbers is an integer, with one bit for each member and the lowest for `STANDING`."""
+    return 1 << (number + 1)
+
+
+def _set_of(numbers: Iterable[int]) -> int:
+    return reduce(or_, map(_bit, numbers), 0)
+
+
+def _members(numbers: int) -> list[int]:
+    digits = bin(numbers)[:1:-1]
+    found, at = [], digits.find("1")
+    while at >= 0:
+        found.append(at - 1)
+        at = digits.find("1", at + 1)
+    return found
+
+
+@dataclass(slots=True, eq=False)
+class _Piece:
+    """Units with one history."""
+
+    units: int
+    """0 when they have gone to others."""
+    holders: int
+    """Set of all that may still hold them."""
+    until: int
+    """When the last holder is expected to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lanes:
+    """The pieces of an array that runs all elements at once: each element has its own part of them."""
+
+    pieces: list[_Piece]
+    users: int
+    """Set of arrays that have followed each other in them, element by element."""
+
+
+class _Pool:
+    """The units of one limit."""
+
+    def __init__(self, capacity: int, standing: int) -> None:
+        self.capacity = capacity
+        self.free = capacity
+        self._by_last: dict[int, list[_Piece]] = {}
+        self._lasts = 0
+        self._queue: list[tuple[int, int, _Piece]] = []
+        self._added = 0
+        self.lanes: dict[int, _Lanes] = {}
+        if standing:
+            self.free -= min(capacity, standing)
+            self._add(STANDING, _Piece(min(capacity, standing), _bit(STANDING), 1))
+
+    def _add(self, last: int, piece: _Piece) -> None:
+        self._by_last.setdefault(last, []).append(piece)
+        self._lasts |= _bit(last)
+        self._added += 1
+        heappush(self._queue, (piece.until, self._added, piece))
+
+    def released(self, ended: int) -> list[_Piece]:
+        """Pieces that nobody holds any more when all of these have ended; the most recently used first."""
+        found = []
+        for last in reversed(_members(ended & self._lasts)):
+            pieces = [piece for piece in self._by_last[last] if piece.units]
+            if pieces:
+                self._by_last[last] = pieces
+                found += [piece for piece in pieces if not piece.holders & ~ended]
+            else:
+                del self._by_last[last]
+                self._lasts ^= _bit(last)
+        return found
+
+    def take(self, units: int, released: Iterable[_Piece]) -> list[_Piece]:
+        """So many units: what is released first, which few others can have without waiting, then free, then held."""
+        taken: list[_Piece] = []
+        for piece in released:
+            units -= self._cut(piece, units, taken)
+        if units and self.free:
+            taken.append(_Piece(min(units, self.free), 0, 0))
+            self.free -= taken[-1].units
+            units -= taken[-1].units
+        while units:
+            piece = self._queue[0][2]
+            units -= self._cut(piece, units, taken)
+            if not piece.units:
+                heappop(self._queue)
+        return taken
+
+    @staticmethod
+    def _cut(piece: _Piece, units: int, taken: list[_Piece]) -> int:
+        got = min(piece.units, units)
+        piece.units -= got
+        if got:
+            taken.append(_Piece(got, piece.holders, piece.until))
+        return got
+
+    def take_lanes(self, number: int, units: int) -> list[_Piece]:
+        """Units that the elements of an array take over from those of this one, each from its own.
+
+        None when others have taken too many of them.
+        """
+        lanes = self.lanes.get(number)
+        if lanes is None or sum(piece.units for piece in lanes.pieces) < units:
+            return []
+        taken: list[_Piece] = []
+        for piece in lanes.pieces:
+            units -= self._cut(piece, units, taken)
+        return taken
+
+    def give(self, number: int, pieces: Iterable[_Piece], until: int) -> list[_Piece]:
+        """These units are held by this request now, too."""
+        merged: dict[int, _Piece] = {}
+        for piece in pieces:
+            holders = piece.holders | _bit(number)
+            mine = merged.setdefault(holders, _Piece(0, holders, until))
+            mine.units += piece.units
+        for piece in merged.values():
+            self._add(number, piece)
+        return list(merged.values())
+
+
+class _Placer:
+    def __init__(
+        self, requests: Sequence[Request], capacities: Mapping[str, int], standing: Sequence[Mapping[str, int]]
+    ) -> None:
+        self._requests = requests
+        self._pools: dict[str, _Pool] = {}
+        for name, capacity in capacities.items():
+            held = sum(one.get(name, 0) for one in standing)
+            if held + sum(one.width * one.needs.get(name, 0) for one in requests) > capacity:
+                self._pools[name] = _Pool(capacity, held)
+        self._ended: list[int] = []
+        """For each request, the set of what has ended when it starts."""
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        """When each request is expected to start and to end, if all elements take equally long. Decides only on order."""
+        self._gates: list[tuple[int, ...]] = []
+
+    def place(self) -> Slots:
+        if not self._pools:
+            return Slots(placements=(Placement(),) * len(self._requests))
+        placements = tuple(self._place(number, request) for number, request in enumerate(self._requests))
+        return Slots(placements=placements, gates=tuple(self._gates))
+
+    def _place(self, number: int, request: Request) -> Placement:
+        ended = self._ended_before(request)
+        needs = {pool: units for name, pool in self._pools.items() if (units := request.needs.get(name, 0)) > 0}
+        held: dict[_Pool, list[_Piece]] = {}
+        users: dict[_Pool, int] = {}
+        if request.each is not None and self._requests[request.each].width == request.width:
+            for pool, units in needs.items():
+                if pieces := pool.take_lanes(request.each, units * request.width):
+                    held[pool], users[pool] = pieces, pool.lanes[request.each].users
+        others = {pool: units for pool, units in needs.items() if pool not in held}
+        released = {pool: pool.released(ended) for pool in others}
+        at_once = _at_once(request, others, released)
+        for pool, units in others.items():
+            held[pool] = pool.take(units * at_once, released[pool])
+        missing = {pool: [one.holders & ~(ended | users.get(pool, 0)) for one in held[pool]] for pool in held}
+        wanted = reduce(or_, (one for each in missing.values() for one in each), 0)
+        waits_for = self._terms(wanted, held.values())
+        ended |= wanted | _set_of(waits_for)
+        starts = [one.until for pool in held for one, late in zip(held[pool], missing[pool], strict=True) if late]
+        self._expect(request, at_once, starts)
+        self._ended.append(ended)
+        for pool, pieces in held.items():
+            mine = pool.give(number, pieces, self._ends[number])
+            if request.width > 1 and sum(one.units for one in mine) == request.width * needs[pool]:
+                pool.lanes[number] = _Lanes(mine, users.get(pool, 0) | _bit(number))
+        return Placement(waits_for=waits_for, throttle=at_once if at_once < request.width else 0)
+
+    def _ended_before(self, request: Request) -> int:
+        """What has ended for certain when the request starts, by what it waits for anyway.
+
+        What has succeeded has started, so all that it waited for had ended. What has only ended may never have
+        started, and says nothing of that.
+        """
+        ended = _set_of(request.after)
+        for some in request.succeeded:
+            ended |= reduce(and_, (self._ended[one] for one in some))
+        return ended if request.each is None else ended | self._ended[request.each]
+
+    def _terms(self, wanted: int, held: Iterable[list[_Piece]]) -> tuple[int, ...]:
+        """Numbers that stand for the end of all that is wanted; through gates where they would be too many."""
+        numbers = _members(wanted)
+        pieces = [piece for each in held for piece in each]
+        if len(numbers) <= min(max(_FEW, len(pieces)), _MOST):
+            return tuple(numbers)
+        first = len(self._requests) + len(self._gates)
+        self._gates += (tuple(numbers[start : start + _MOST]) for start in range(0, len(numbers), _MOST))
+        gates = tuple(range(first, len(self._requests) + len(self._gates)))
+        for piece in pieces:
+            if piece.holders & wanted:
+                piece.holders = piece.holders & ~wanted | _set_of(gates)
+        return gates
+
+    def _expect(self, request: Request, at_once: int, starts: Iterable[int]) -> None:
+        start = max((self._ends[one] for one in request.after if one != STANDING), default=0)
+        end = 0
+        if request.each is not None:
+            start, end = max(start, self._starts[request.each] + 1), self._ends[request.each] + 1
+        start = max(start, *starts, 0)
+        self._starts.append(start)
+        self._ends.append(max(end, start + -(-request.width // at_once)))
+
+
+def _at_once(request: Request, needs: Mapping[_Pool, int], released: Mapping[_Pool, Sequence[_Piece]]) -> int:
+    """How many elements may run at once.
+
+    All that the limits allow, one array after the other: side by side, the rest of the longer one would keep to its
+    narrow share when the other has ended. But an array that can have half of it without a wait takes what it can have
+    and starts. Either way costs at worst twice the time, for whatever durations.
+    """
+    most = min([request.width, *(pool.capacity // units for pool, units in needs.items())])
+    now = [(pool.free + sum(piece.units for piece in released[pool])) // units for pool, units in needs.items()]
+    at_hand = min([most, *now])
+    return at_hand if 2 * at_hand >= most else most
