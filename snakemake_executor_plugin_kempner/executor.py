@@ -188,8 +188,7 @@ class Executor(RemoteExecutor):
         plan = live.submit(reading.tasks, reading.deferred)
         self._deferred = bool(reading.deferred)
         if self._found is not None:
-            to_submit = len(plan.tasks) + len(live.later)
-            take_over(self._found, live.policy.run, self._slurm, self.logger, to_submit)
+            take_over(self._found, live.policy.run, self._slurm, self.logger, len(plan.tasks) + len(live.later))
             self._found = None
         self._say(plan, live, [one.why for one in reading.deferred])
 
@@ -198,7 +197,8 @@ class Executor(RemoteExecutor):
             self.logger.info(line)
 
     def _read(self, policy: Policy, ready: Sequence[Any], **which: Callable[[str], bool]) -> Reading:
-        scope = Scope(folder=policy.folder, ready=ready, detached=policy.detached, **which)
+        limited, detached = policy.limits.keys(), policy.detached
+        scope = Scope(folder=policy.folder, ready=ready, limited=limited, detached=detached, **which)
         with locked(self.workflow.scheduler):
             self._finished_at_last_plan = _finished(self.dag)
             return read_dag(self.workflow, self._command, scope)

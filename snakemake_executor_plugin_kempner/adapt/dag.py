@@ -18,6 +18,7 @@ from ..plan.model import Attempt, Deferred, Edge, Task, label
 from ..plan.step import StepSpec
 from .command import JobCommand
 from .content import content
+from .limits import units
 from .resources import BadResourcesError, NotYetError, evaluated
 
 DECLARATION = "slurm_dependency"
@@ -46,6 +47,8 @@ class Scope:
     """Whether a task of this key has been submitted; those are not described again."""
     in_flight: Callable[[str], bool]
     """Whether it has not ended yet either: it is waited for even where Snakemake finds its files in place."""
+    limited: Collection[str] = ()
+    """Resources that all tasks together may take only so much of."""
     detached: bool = False
     """No head will be there: local rules are tasks like any other, and temporary files go without it."""
 
@@ -260,13 +263,14 @@ class _Reader:
         )
 
     def _attempt(self, job: Any, number: int, unneeded: tuple[str, ...]) -> Attempt:
-        resources = self._resources(job)
+        resources, units = self._resources(job)
         folder = self._scope.folder
         threads = int(resources.pop("_cores", 1))
         return Attempt(
             number=number,
             threads=threads,
             resources=resources,
+            units=units,
             step=StepSpec(
                 task=job_label(job),
                 attempt=number,
@@ -324,13 +328,15 @@ class _Reader:
                 if not (passing or inside or file.is_storage or str(file) in unneeded):
                     yield str(file)
 
-    def _resources(self, job: Any) -> dict[str, Any]:
+    def _resources(self, job: Any) -> tuple[dict[str, Any], dict[str, int]]:
+        """Evaluated resources, and what the job takes of what is limited."""
         defaults = self._workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
         try:
-            return evaluated(job, defaults, is_ready=job in self._ready)
+            resources = evaluated(job, defaults, is_ready=job in self._ready)
+            return resources, units(job, resources, self._scope.limited)
         except BadResourcesError as error:
             self._faults.append(Fault(where=job_label(job), what=f"its resources cannot be evaluated: {error}"))
-            return {}
+            return {}, {}
 
 
 def _members(job: Any) -> Iterable[Any]:

@@ -6,10 +6,8 @@ from typing import Any
 
 from snakemake.common.tbdstring import TBDString
 
+from ..plan.limits import JOBS
 from .resources import BadResourcesError, NotYetError
-
-JOBS = "_nodes"
-"""Snakemake counts jobs as a resource of this name; each job, and each group job, takes one."""
 
 
 def capacities(workflow: Any) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Any
 from ..plan.model import Policy
 from ..plan.resources import extra_options
 from ..settings import ExecutorSettings, common_settings
+from .limits import capacities
 
 
 def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: str) -> Policy:
@@ -24,5 +25,6 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
         precommand=workflow.spawned_job_args_factory.precommand(common_settings),
         detached=settings.detach,
         array_from=settings.array_from,
+        limits=capacities(workflow),
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
     )

@@ -76,7 +76,7 @@ def _levels(submissions: Iterable[Submission]) -> Iterable[list[Submission]]:
 def _likeness(one: Submission) -> object:
     if one.kind is not Kind.TASK or not one.array_from:
         return one.ref
-    return one.rule, one.ref.attempt, one.options, one.attempts, one.spared, one.array_from
+    return one.rule, one.ref.attempt, one.options, one.attempts, one.spared, one.array_from, *sorted(one.units.items())
 
 
 @dataclass

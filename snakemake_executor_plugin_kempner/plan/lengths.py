@@ -10,14 +10,13 @@ LONGEST = 4000
 """Terms of a dependency. Slurm takes 128 KiB of text, and a term with the id of an array's element about 28 bytes."""
 
 
-def in_pieces(calls: Iterable[Call], gate: Callable[[Expression, int], Submission]) -> Iterator[Call]:
+def in_pieces(calls: Iterable[Call], gate: Callable[[Expression, str], Submission]) -> Iterator[Call]:
     """The calls, with gates before those that wait for too much.
 
     Args:
         calls: of sbatch, in order.
-        gate: makes one that waits for an expression, and gets its number among all.
+        gate: makes one that waits for an expression, for a reason.
     """
-    made = 0
     for call in calls:
         if call.waits_for is None or len(call.waits_for.terms) <= LONGEST:
             yield call
@@ -26,8 +25,9 @@ def in_pieces(calls: Iterable[Call], gate: Callable[[Expression, int], Submissio
         expression = type(call.waits_for)
         terms = list(own)
         for start in range(0, len(others), LONGEST):
-            piece = gate(expression(tuple(others[start : start + LONGEST])), made)
-            made += 1
+            part = expression(tuple(others[start : start + LONGEST]))
+            words = f"{'one' if expression is AnyOf else 'each'} of {len(part.terms)} conditions holds"
+            piece = gate(part, words)
             yield Call(submissions=(piece,), waits_for=piece.waits_for)
             terms.append(Term(type=DependencyType.AFTEROK, on=piece.ref))
         yield replace(call, waits_for=expression(tuple(terms)))

@@ -29,6 +29,8 @@ class Attempt:
     resources: Mapping[str, int | str]
     """Evaluated resources, by Snakemake's names."""
     step: StepSpec
+    units: Mapping[str, int] = field(default_factory=dict)
+    """What it takes, while it runs, of what the policy limits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +138,8 @@ class Submission:
     """Declared to follow a failure, so it stays in the queue when the run stops for one."""
     content: Mapping[str, str] = field(default_factory=dict)
     """Of the task."""
+    units: Mapping[str, int] = field(default_factory=dict)
+    """What it takes, while it runs, of what the policy limits."""
     array_from: int = 0
     """From how many of its kind on it becomes an element of a job array; 0 for never."""
 
@@ -245,6 +249,10 @@ class Policy:
     """More options of sbatch for the closing job."""
     array_from: int = 5
     """From how many tasks of a rule on they become a job array; 0 for never."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """How much of something, by Snakemake's names, may be taken by what runs at once."""
+    standing_units: tuple[Mapping[str, int], ...] = ()
+    """What each job of earlier plans takes that has not ended."""
     largest_queue: int | None = None
     """Jobs that the user may have in the queue, those of other runs included; None for any number."""
     largest_array: int = 1000

@@ -11,6 +11,7 @@ from .arrays import in_calls
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from .jobscript import continuation_script, gate_script, guard_script
 from .lengths import in_pieces
+from .limits import within_limits
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
 
@@ -112,6 +113,7 @@ class _Planner:
 
     def __post_init__(self) -> None:
         self._numbers = count(self.policy.first_number)
+        self._gate_numbers = count(1)
         self._attempts: dict[str, tuple[Ref, ...]] = dict(self.policy.standing)
         self._gates: dict[str, Ref] = {}
         self._labels: dict[str, str] = {}
@@ -122,11 +124,11 @@ class _Planner:
 
     def calls(self) -> Iterator[Call]:
         """What was added, as calls of sbatch."""
-        return in_pieces(in_calls(self.submissions, self.policy.largest_array), self._gate_for)
+        calls = in_calls(self.submissions, self.policy.largest_array)
+        return in_pieces(within_limits(calls, self.policy, self._gate_for), self._gate_for)
 
-    def _gate_for(self, expression: Expression, number: int) -> Submission:
-        words = f"{'one' if isinstance(expression, AnyOf) else 'each'} of {len(expression.terms)} conditions holds"
-        ref = Ref(f"{Kind.GATE.value} {self.policy.first_number}.{number}", 0)
+    def _gate_for(self, expression: Expression, words: str) -> Submission:
+        ref = Ref(f"{Kind.GATE.value} {self.policy.first_number}.{next(self._gate_numbers)}", 0)
         return self._tiny(Kind.GATE, ref, words, gate_script(words), (expression, words))
 
     def add(self, task: Task) -> None:
@@ -167,6 +169,7 @@ class _Planner:
             edges=task.edges,
             spared=task.may_follow_failure,
             content=task.content,
+            units=attempt.units,
             # Singletons take turns by their name, which elements of an array have in common.
             array_from=0 if task.singleton else array_from,
         )

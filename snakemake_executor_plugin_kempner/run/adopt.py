@@ -138,4 +138,5 @@ def _submission(entry: Entry) -> Submission:
         script="",
         log=entry.log,
         spared=entry.spared,
+        units=entry.units,
     )

@@ -62,6 +62,7 @@ class Ledger:
             edges=[(edge.on, edge.type, edge.declared) for edge in entry.edges],
             spared=entry.spared,
             content=dict(entry.content),
+            units=dict(entry.units),
             folder=entry.folder,
         )
 
@@ -141,6 +142,8 @@ class Entry:
     """Of the run that submitted it; its records lie there."""
     content: Mapping[str, str]
     """Digests of what the task runs on."""
+    units: Mapping[str, int]
+    """What it takes, while it runs, of what is limited."""
     time: float
     """Of the intent, in seconds since 1970."""
 
@@ -218,6 +221,7 @@ def read_ledger(folder: Path) -> Record:
                 folder=entry.get("folder", str(folder)),
                 time=entry.get("time", 0.0),
                 content=entry.get("content", {}),
+                units=entry.get("units", {}),
             )
             for call in entries
             if "intent" in call

@@ -24,7 +24,6 @@ from .outcome import (
     TaskRequeued,
     TaskStarted,
     TaskStuck,
-    decided_by,
 )
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
@@ -84,10 +83,16 @@ class LiveRun:
             SlurmError: a submission failed; nothing of this plan is in the queue.
             LedgerError: nothing can be recorded, so nothing was submitted.
         """
-        fresh = self._settle(tasks)
+        fresh = self._tasks.settle(tasks)
         standing = {**self._tasks.standing(), **self._helpers}
-        policy = replace(self.policy, standing=standing, first_number=self._count + 1, closing=self._closing)
-        now = self._room.wave(fresh, policy, self._open(deferred, {task.key for task in fresh}))
+        policy = replace(
+            self.policy,
+            standing=standing,
+            standing_units=self._tasks.units(),
+            first_number=self._count + 1,
+            closing=self._closing,
+        )
+        now = self._room.wave(fresh, policy, self._tasks.decidable(deferred, {task.key for task in fresh}))
         plan, submissions = now.plan, now.plan.submissions
         self._later = {task.key: task for task in now.later}
         make_folders(Path(policy.folder), {one.log for one in submissions})
@@ -120,43 +125,6 @@ class LiveRun:
         if largest is None or room is None or room < min(len(self._later), largest // _REFILL):
             return None
         return self.submit(tuple(self._later.values()))
-
-    def _open(self, deferred: Sequence[Deferred], fresh: Collection[str]) -> list[Deferred]:
-        """What can still be decided: all that it awaits is in the queue, or has succeeded already."""
-        found = []
-        for one in deferred:
-            ends = {key: self._tasks[key].ended for key in one.awaits if key in self._tasks and key not in fresh}
-            gone = [ended for ended in ends.values() if ended and ended.outcome is not Outcome.SUCCEEDED]
-            if not gone:
-                found.append(replace(one, awaits=frozenset(key for key in one.awaits if not ends.get(key))))
-        return found
-
-    def _settle(self, tasks: Sequence[Task]) -> list[Task]:
-        """The new tasks with the edges that are not decided yet; those that are decided as a whole stay out.
-
-        Args:
-            tasks: each after those it waits for.
-        """
-        fresh: list[Task] = []
-        for task in tasks:
-            if self.knows(task.key):
-                continue
-            decided = Outcome.NOT_NEEDED if task.not_needed else None
-            open_edges = []
-            for edge in task.edges:
-                ended = self._tasks[edge.on].ended if edge.on in self._tasks else None
-                if ended is None:
-                    open_edges.append(edge)
-                elif outcome := decided_by(edge, ended.outcome):
-                    decided = outcome if decided is None or outcome is Outcome.BLOCKED else decided
-            if decided is None:
-                made = self._tasks[task.key].jobs if task.key in self._tasks else {}
-                attempts = tuple(attempt for attempt in task.attempts if attempt.number not in made)
-                fresh.append(replace(task, edges=tuple(open_edges), attempts=attempts))
-            else:
-                ended = TaskEnded(task=task.key, label=task.label, outcome=decided, why=task.not_needed)
-                self._tasks[task.key] = TaskState(task=task, ended=ended)
-        return fresh
 
     def adopt(self, left: Iterable[Left], *, own: bool = False) -> None:
         """Go on with tasks that an earlier process has submitted, as if this one had.
@@ -206,7 +174,7 @@ class LiveRun:
 
     def knows(self, task: str) -> bool:
         """Whether nothing has to be submitted for the task any more."""
-        return task in self._tasks and self._tasks[task].is_settled
+        return self._tasks.knows(task)
 
     @property
     def later(self) -> Collection[str]:

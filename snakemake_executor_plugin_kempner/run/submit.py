@@ -221,7 +221,7 @@ def _intent(call: Call) -> dict[str, Any]:
     first = call.first
     common = {
         "kind": first.kind.value, "attempt": first.ref.attempt, "attempts": first.attempts, "log": first.log,
-        "why": first.why, "spared": first.spared,
+        "why": first.why, "spared": first.spared, "units": dict(first.units),
     }  # fmt: skip
     own = [
         {

@@ -1,10 +1,11 @@
 """The tasks of a run that have been submitted or decided, and what is asked about them as a whole. Pure."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from ..plan.dependency import DependencyType, Ref
-from ..plan.model import Task
+from ..plan.model import Deferred, Task
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .adopt import Left
@@ -61,6 +62,56 @@ class Tasks(dict[str, TaskState]):
             for key, state in self.items()
             if state.ended is None
         }
+
+    def knows(self, task: str) -> bool:
+        """Whether nothing has to be submitted for the task any more."""
+        return task in self and self[task].is_settled
+
+    def decidable(self, deferred: Sequence[Deferred], fresh: Collection[str]) -> list[Deferred]:
+        """What can still be decided: all that it awaits is in the queue, or has succeeded already."""
+        found = []
+        for one in deferred:
+            ends = {key: self[key].ended for key in one.awaits if key in self and key not in fresh}
+            gone = [ended for ended in ends.values() if ended and ended.outcome is not Outcome.SUCCEEDED]
+            if not gone:
+                found.append(replace(one, awaits=frozenset(key for key in one.awaits if not ends.get(key))))
+        return found
+
+    def settle(self, tasks: Sequence[Task]) -> list[Task]:
+        """The new tasks with the edges that are not decided yet; those that are decided as a whole stay out.
+
+        Args:
+            tasks: each after those it waits for.
+        """
+        fresh: list[Task] = []
+        for task in tasks:
+            if self.knows(task.key):
+                continue
+            decided = Outcome.NOT_NEEDED if task.not_needed else None
+            open_edges = []
+            for edge in task.edges:
+                ended = self[edge.on].ended if edge.on in self else None
+                if ended is None:
+                    open_edges.append(edge)
+                elif outcome := decided_by(edge, ended.outcome):
+                    decided = outcome if decided is None or outcome is Outcome.BLOCKED else decided
+            if decided is None:
+                made = self[task.key].jobs if task.key in self else {}
+                attempts = tuple(attempt for attempt in task.attempts if attempt.number not in made)
+                fresh.append(replace(task, edges=tuple(open_edges), attempts=attempts))
+            else:
+                ended = TaskEnded(task=task.key, label=task.label, outcome=decided, why=task.not_needed)
+                self[task.key] = TaskState(task=task, ended=ended)
+        return fresh
+
+    def units(self) -> tuple[Mapping[str, int], ...]:
+        """What each job that has not ended takes of what is limited."""
+        return tuple(
+            state.jobs[number].submission.units
+            for state in self.values()
+            if state.ended is None
+            for number in state.open_attempts
+        )
 
     def outcome(self, task: Task, record: Record, *, never: bool) -> Outcome:
         """What an end means. Accounting does not say why Slurm cancelled a job, so what it waited for is looked at.

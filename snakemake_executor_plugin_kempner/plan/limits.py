@@ -1,0 +1,132 @@
+"""Limits on what runs at once, put into calls of sbatch: throttles of arrays, and waits for the ends of others. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from ..errors import Fault, PlanError
+from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term
+from .model import Call, Kind, Policy, Submission
+from .slots import STANDING, Placement, Request, Slots, place
+
+JOBS = "_nodes"
+"""Snakemake's name for the number of jobs; each task takes one."""
+_ENDED = frozenset({DependencyType.AFTEROK, DependencyType.AFTERNOTOK, DependencyType.AFTERANY})
+
+
+def option(limit: str) -> str:
+    """A limit as a person gives it."""
+    return "--jobs" if limit == JOBS else f"--resources {limit}"
+
+
+def within_limits(
+    calls: Sequence[Call], policy: Policy, gate: Callable[[Expression, str], Submission]
+) -> tuple[Call, ...]:
+    """The calls, with what keeps them within the limits of the policy, whether a head lives or not.
+
+    Args:
+        calls: of sbatch, in order.
+        policy: has the limits, and what is in the queue already.
+        gate: makes one that waits for an expression, for a reason.
+
+    Raises:
+        PlanError: a task needs more than there is; all such tasks.
+    """
+    if not policy.limits:
+        return tuple(calls)
+    requests = tuple(_requests(calls))
+    slots = place(requests, policy.limits, policy.standing_units)
+    if slots.faults:
+        raise PlanError([_fault(calls[number].first, limit, policy.limits) for number, limit in slots.faults])
+    return tuple(_Limited(calls, slots, policy, gate).calls())
+
+
+def _fault(submission: Submission, limit: str, limits: Mapping[str, int]) -> Fault:
+    what = f"needs {submission.units[limit]} of {limit}, and {option(limit)}={limits[limit]} allows less"
+    return Fault(where=submission.label, what=what, remedy=f"raise {option(limit)}")
+
+
+def _requests(calls: Sequence[Call]) -> Iterator[Request]:
+    numbers = {one.ref: number for number, call in enumerate(calls) for one in call.submissions}
+
+    def ended(terms: Sequence[Term]) -> Iterator[int]:
+        """Calls of which nothing runs any more when these conditions hold."""
+        for term in terms:
+            number = numbers.get(term.on) if term.on else None
+            if number is not None and term.type in _ENDED and (term.whole or not calls[number].is_array):
+                yield number
+
+    for call in calls:
+        terms = call.waits_for.terms if call.waits_for else ()
+        width, needs = len(call.submissions), call.first.units
+        each = [numbers[term.on] for term in terms if term.type is DependencyType.AFTERCORR and term.on]
+        if isinstance(call.waits_for, AnyOf):
+            # One of the attempts of a task has succeeded: those before it have failed, those behind it never start.
+            alternatives = tuple(ended(terms))
+            is_one_task = len({term.on.task for term in terms if term.on}) == 1 and len(alternatives) == len(terms)
+            yield Request(
+                width=width,
+                needs=needs,
+                after=alternatives if is_one_task else (),
+                succeeded=(alternatives,) if is_one_task else (),
+            )
+            continue
+        succeeded = tuple((one,) for one in ended([term for term in terms if term.type is DependencyType.AFTEROK]))
+        after = tuple(ended(terms))
+        yield Request(width=width, needs=needs, after=after, succeeded=succeeded, each=each[0] if each else None)
+
+
+class _Limited:
+    def __init__(
+        self, calls: Sequence[Call], slots: Slots, policy: Policy, gate: Callable[[Expression, str], Submission]
+    ) -> None:
+        self._calls, self._slots, self._policy, self._gate = calls, slots, policy, gate
+        self._gates: dict[int, Ref] = {}
+
+    def calls(self) -> Iterator[Call]:
+        for call, placement in zip(self._calls, self._slots.placements, strict=True):
+            yield from self._placed(call, placement)
+
+    def _placed(self, call: Call, placement: Placement) -> Iterator[Call]:
+        if not placement.waits_for:
+            yield replace(call, throttle=placement.throttle)
+            return
+        for number in placement.waits_for:
+            gate = number - len(self._calls)
+            if gate >= 0 and gate not in self._gates:
+                yield self._stands_for(gate)
+        waits_for = call.waits_for
+        if isinstance(waits_for, AnyOf):
+            one = self._gate(waits_for, "what a task needs is there, but it has to take turns")
+            yield Call(submissions=(one,), waits_for=waits_for)
+            waits_for = AllOf((Term(type=DependencyType.AFTEROK, on=one.ref),))
+        own = waits_for.terms if waits_for else ()
+        known = {(term.on, term.whole) for term in own if term.type in _ENDED}
+        turns = (term for term in self._terms(placement.waits_for) if (term.on, term.whole) not in known)
+        why = "; ".join(filter(None, (call.first.why, "takes turns")))
+        first = replace(call.first, why=why)
+        yield replace(
+            call,
+            submissions=(first, *call.submissions[1:]),
+            waits_for=AllOf((*own, *turns)),
+            throttle=placement.throttle,
+        )
+
+    def _stands_for(self, gate: int) -> Call:
+        ends = AllOf(tuple(self._terms(self._slots.gates[gate])))
+        one = self._gate(ends, f"{len(ends.terms)} jobs have ended that a task takes turns with")
+        self._gates[gate] = one.ref
+        return Call(submissions=(one,), waits_for=ends)
+
+    def _terms(self, numbers: Sequence[int]) -> Iterator[Term]:
+        for number in numbers:
+            if number == STANDING:
+                refs = (ref for refs in self._policy.standing.values() for ref in refs if ref.task not in _HELPERS)
+                yield from (Term(type=DependencyType.AFTERANY, on=ref, whole=True) for ref in refs)
+            elif number >= len(self._calls):
+                yield Term(type=DependencyType.AFTERANY, on=self._gates[number - len(self._calls)])
+            else:
+                call = self._calls[number]
+                yield Term(type=DependencyType.AFTERANY, on=call.first.ref, whole=call.is_array)
+
+
+_HELPERS = frozenset(kind.value for kind in Kind)
