@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from behaviour import assert_nothing_is_left, moments, ran, states, submitted, with_behaviour
-from head import LEAVES_WITHIN, SMALL, Head, of_rule, queued
+from head import PATIENCE, SMALL, Head, of_rule, queued
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
@@ -19,7 +19,7 @@ HEADS = pytest.mark.parametrize("dies", [False, True], ids=["head lives", "head 
 SITES = pytest.mark.parametrize("site", [(), ("--kempner-no-kill-on-invalid-dep",)], ids=["kills", "does not kill"])
 
 
-def end_of(head: Head, slurm: Sandbox, folder: Path, *, within: float = LEAVES_WITHIN) -> None:
+def end_of(head: Head, slurm: Sandbox, folder: Path, *, within: float = PATIENCE) -> None:
     """Wait for the head if it still lives, and until the last job has left the queue."""
     if head.lives:
         head.end()
@@ -360,7 +360,7 @@ def test_a_job_whose_node_fails_is_tried_again_on_another(
     private_slurm: StartSlurm, tmp_path: Path, *, dies: bool
 ) -> None:
     nodes = tuple(Node(name=name, cpus=8, memory_mb=16_000) for name in ("n1", "n2"))
-    slurm = private_slurm(nodes=nodes, slurmd_timeout=10)
+    slurm = private_slurm(nodes=nodes, slurmd_timeout=20)
     folder = with_behaviour(
         tmp_path / "run",
         """
@@ -391,7 +391,7 @@ def test_a_job_whose_node_fails_is_tried_again_on_another(
             head.kill()
         first = submitted(folder)["train"].job_id
         slurm.stop_node(slurm.run("squeue", "-h", "-j", first, "-o", "%N").strip())
-        end_of(head, slurm, folder, within=150)
+        end_of(head, slurm, folder)
         ends = states(slurm, folder)
         said = head.said
     assert without_gates(ends) == {"train": "NODE_FAIL", "train#2": "COMPLETED", "after": "COMPLETED"}, said
@@ -479,7 +479,7 @@ def test_without_a_head_a_job_that_meets_its_time_limit_is_tried_again_as_often_
         head.until_queued()
         head.kill()
         assert [submitted(folder)[one].options["--time"] for one in ("slow", "slow#2")] == ["1", "2"]
-        end_of(head, slurm, folder, within=240)
+        end_of(head, slurm, folder, within=2 * PATIENCE)
         ends = states(slurm, folder)
     assert without_gates(ends) == {
         "slow": "TIMEOUT",

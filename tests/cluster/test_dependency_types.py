@@ -34,6 +34,7 @@ BY_TYPE = """
 HOW = config["how"].split(",")
 BEHAVIOUR = {"fails": "fails", "cancelled": "hangs", "timeouts": "hangs", "succeeds": "waits:after-succeeds.txt"}
 BAD = ("fails", "cancelled", "timeouts")
+RUNTIME = 1 if "timeouts" in HOW else 30
 TYPES = ["after", "afterok", "afternotok", "afterany"]
 
 
@@ -59,7 +60,7 @@ rule up:
     params:
         behaviour=lambda wildcards: BEHAVIOUR.get(wildcards.how, "succeeds"),
     resources:
-        runtime=1,
+        runtime=RUNTIME,
     shell:
         "./behave up-{wildcards.how} {params.behaviour} && touch {output}"
 
@@ -90,7 +91,7 @@ for how in HOW:
                 BEHAVIOUR[how] if wildcards.n == "1" and how in BAD else "succeeds"
             ),
         resources:
-            runtime=1,
+            runtime=RUNTIME,
             slurm_dependency="singleton",
         shell:
             "./behave {rule}-{wildcards.n} {params.behaviour} && touch {output}"
@@ -137,7 +138,7 @@ def assert_order(slurm: Sandbox, folder: Path, how: Iterable[str]) -> None:
 
 def job_starts(slurm: Sandbox, folder: Path) -> dict[str, datetime]:
     """When jobs have started, by name; a command starts later: Snakemake in the job takes its time."""
-    lines = slurm.run("squeue", "--me", "-h", "-t", "all", "-o", "%A %S").splitlines()
+    lines = slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i %S").splitlines()
     words = dict(line.split() for line in lines)
     starts = {name: words[one.job_id] for name, one in submitted(folder).items()}
     return {name: datetime.fromisoformat(start) for name, start in starts.items() if start != "N/A"}

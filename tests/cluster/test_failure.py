@@ -211,7 +211,7 @@ def test_a_guard_waits_as_long_as_slurm_takes_to_notice(private_slurm, tmp_path:
         (folder / "fail").touch()
         (folder / "go").touch()
         head.until(lambda: states(slurm, folder)["other[n=2]"] == "COMPLETED")
-        assert_nothing_is_left(slurm, folder, within=100)
+        assert_nothing_is_left(slurm, folder)
     assert ran(folder) == {"bad-1", "runs", "other-1", "other-2", "tell", "clean"}
 
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from head import HELPERS, SMALL, UNTIL_GO, Head, assert_settled, go, queued, run, written
+from head import HELPERS, SMALL, UNTIL_GO, Head, asked, assert_settled, go, queued, written
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -239,9 +239,9 @@ def test_ends_that_the_controller_has_forgotten_are_known_while_accounting_is_aw
         slurm.stop_accounting()
         head.signal(signal.SIGSTOP)
         go(folder)
-        head.until(lambda: not queued(slurm, folder, helpers=True), timeout=150)
+        head.until(lambda: not queued(slurm, folder, helpers=True))
         head.signal(signal.SIGCONT)
-        head.until(lambda: not head.lives, timeout=60)
+        head.until(lambda: not head.lives)
         assert head.end() == 0, head.said
     assert Counter(ran(folder)) == Counter(outputs(2, 2))
     assert_settled(slurm, folder)
@@ -311,7 +311,7 @@ def test_what_was_not_submitted_before_the_head_died_is_in_the_queue_before_the_
     folder = written(tmp_path / "run", chains(2, 3, UNTIL_GO))
     with killed_at(2, slurm, folder), Head(slurm, folder, "--rerun-incomplete") as head:
         head.until(lambda: "Goes on with run" in head.said)
-        head.until(lambda: len(queued(slurm, folder)) == 6, timeout=20)
+        head.until(lambda: len(queued(slurm, folder)) == 6)
 
 
 STUBBORN = f"""
@@ -358,7 +358,7 @@ def killed_at(call: int, slurm: Sandbox, folder: Path) -> Iterator[None]:
     with Head(slurm, folder, PATH=sbatch.path) as head:
         head.until(lambda: not head.lives)
         assert (sbatch.here / "answer").read_text().strip() not in recorded(folder)
-        unlocked = run(slurm, folder, "--unlock")
+        unlocked = asked(slurm, folder, "--unlock")
         assert unlocked.exit_code == 0, unlocked.output
         yield
 

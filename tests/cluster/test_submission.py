@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from comparison import differences, snapshot
 from head import (
-    PATIENCE,
     SMALL,
     UNTIL_GO,
     Head,
@@ -136,7 +135,7 @@ def test_when_the_head_is_killed_the_jobs_finish_without_it(slurm: Sandbox, tmp_
         head.until_queued()
         head.kill()
         go(folder)
-        jobs = ended(slurm, folder, within=PATIENCE)
+        jobs = ended(slurm, folder)
     assert [one.state for one in jobs] == ["COMPLETED"] * 5
     assert (folder / "sink.txt").read_text() == DIAMOND_MAKES
     assert_settled(slurm, folder)
@@ -398,7 +397,7 @@ def test_ends_that_the_controller_has_forgotten_are_still_known(
         head.until_queued()
         head.signal(signal.SIGSTOP)
         go(folder)
-        head.until(lambda: not queued(slurm, folder, helpers=True), timeout=240)
+        head.until(lambda: not queued(slurm, folder, helpers=True))
         head.signal(signal.SIGCONT)
         assert head.end() == 1, head.said
     assert (folder / "runs.txt").read_text() == "first\nsecond\n"
