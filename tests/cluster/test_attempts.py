@@ -16,7 +16,8 @@ from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 StartSlurm = Callable[..., Sandbox]
 
 HEADS = pytest.mark.parametrize("dies", [False, True], ids=["head lives", "head is dead"])
-SITES = pytest.mark.parametrize("site", [(), ("--kempner-no-kill-on-invalid-dep",)], ids=["kills", "does not kill"])
+DOES_NOT_KILL = ("--kempner-no-kill-on-invalid-dep",)
+SITES = pytest.mark.parametrize("site", [(), DOES_NOT_KILL], ids=["kills", "does not kill"])
 
 
 def end_of(head: Head, slurm: Sandbox, folder: Path, *, within: float = PATIENCE) -> None:
@@ -165,8 +166,9 @@ rule third:
 """
 
 
-@HEADS
-@SITES
+@pytest.mark.parametrize(
+    ("site", "dies"), [((), True), (DOES_NOT_KILL, False)], ids=["kills-head is dead", "does not kill-head lives"]
+)
 def test_what_never_ran_because_its_input_failed_is_not_tried_again(
     slurm: Sandbox, tmp_path: Path, site: tuple[str, ...], *, dies: bool
 ) -> None:
@@ -229,8 +231,7 @@ rule tell:
 """
 
 
-@HEADS
-@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize(("nth", "dies"), [(1, False), (2, True)], ids=["1-head lives", "2-head is dead"])
 def test_an_attempt_that_a_person_cancels_is_the_last_one(
     slurm: Sandbox, tmp_path: Path, nth: int, *, dies: bool
 ) -> None:
@@ -278,8 +279,7 @@ rule train:
 """
 
 
-@HEADS
-@pytest.mark.parametrize("retries", [1, 2])
+@pytest.mark.parametrize(("retries", "dies"), [(1, True), (2, False)], ids=["1-head is dead", "2-head lives"])
 def test_cancelling_an_attempt_that_waits_leaves_the_one_that_runs_alone(
     slurm: Sandbox, tmp_path: Path, retries: int, *, dies: bool
 ) -> None:

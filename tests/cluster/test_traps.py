@@ -683,21 +683,18 @@ def test_the_job_reads_the_workflow_with_the_environment_and_configuration_of_th
     ]
 
 
-@pytest.mark.parametrize(
-    "value",
-    ['it\'s a "title" here', "C:\\new\\table", '{it: "two\nlines"}'],
-    ids=["both quotes", "backslash", "line break"],
-)
-def test_a_configuration_value_is_in_the_job_what_it_is_in_the_head(slurm: Sandbox, tmp_path: Path, value: str) -> None:
+def test_a_configuration_value_is_in_the_job_what_it_is_in_the_head(slurm: Sandbox, tmp_path: Path) -> None:
     """Snakemake writes it for the job's command line as Python would, which is not how a shell reads it."""
     folder = written(tmp_path / "run", TELL)
+    values = ('quotes=it\'s a "title" here', "backslash=C:\\new\\table", 'line_break={it: "two\nlines"}')
     told = []
     local = ("--executor", "local", "--cores", "1")
     for snakemake, options in ((run_forked, local), (run_snakemake, arguments("--forceall"))):
-        outcome = snakemake(folder, (*options, "--config", f"title={value}"), slurm.environment)
+        outcome = snakemake(folder, (*options, "--config", *values), slurm.environment)
         assert outcome.exit_code == 0, outcome.output
         told.append(json.loads((folder / "told.json").read_text()))
     assert told[0] == told[1]
+    assert told[0][1].keys() == {"quotes", "backslash", "line_break"}
 
 
 # --- a job inside a job ---------------------------------------------------------------------------------------------
