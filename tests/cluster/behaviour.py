@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from head import LEAVES_WITHIN, written
+from head import PATIENCE, PAUSE, written
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -74,7 +74,7 @@ def submitted(folder: Path) -> dict[str, Submitted]:
     found = {}
     for job_id, intent in answers:
         options = dict(option.partition("=")[::2] for option in intent["options"])
-        dependency = re.sub(r"(?<=:)\d+", lambda match: names[match[0]], options.get("--dependency", ""))
+        dependency = re.sub(r"(?<=:)\d+(?:_\d+)?", lambda match: names[match[0]], options.get("--dependency", ""))
         if intent["kind"] != "guard":
             found[names[job_id]] = Submitted(name=names[job_id], job_id=job_id, dependency=dependency, options=options)
     return found
@@ -106,24 +106,24 @@ def ran(folder: Path) -> set[str]:
 
 def states(slurm: Sandbox, folder: Path) -> dict[str, str]:
     """Slurm's word for each submission that it still remembers, by name."""
-    lines = slurm.run("squeue", "--me", "-h", "-t", "all", "-o", "%A %T").splitlines()
+    lines = slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i %T").splitlines()
     words = dict(line.split() for line in lines)
     return {name: words[one.job_id] for name, one in submitted(folder).items() if one.job_id in words}
 
 
 def left(slurm: Sandbox, folder: Path) -> list[str]:
     """Jobs of the folder's runs that are in the queue: waiting, running, or just leaving it."""
-    lines = slurm.run("squeue", "--me", "-h", "-o", "%A %j %T %r %E|%Z").splitlines()
+    lines = slurm.run("squeue", "--me", "-h", "-r", "-o", "%i %j %T %r %E|%Z").splitlines()
     return [line.rpartition("|")[0] for line in lines if line.rpartition("|")[2] == str(folder)]
 
 
-def assert_nothing_is_left(slurm: Sandbox, folder: Path, *, within: float = LEAVES_WITHIN) -> None:
+def assert_nothing_is_left(slurm: Sandbox, folder: Path, *, within: float = PATIENCE) -> None:
     """Every job of the folder's runs leaves the queue, whoever has to see to it."""
     deadline = time.monotonic() + within
     while jobs := left(slurm, folder):
         shown = "\n".join(jobs)
         assert time.monotonic() < deadline, f"still in the queue after {within} s:\n{shown}\n{_notes(folder)}"
-        time.sleep(0.3)
+        time.sleep(PAUSE)
 
 
 def _notes(folder: Path) -> str:

@@ -14,13 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from comparison import SECONDS_PER_RUN, Outcome, run_snakemake
+from comparison import SECONDS_PER_RUN, Outcome, run_forked, run_snakemake
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxError
 
-PATIENCE = 120
-LEAVES_WITHIN = 60
-"""Seconds within which the last job of a run is out of the queue; a busy machine takes many of them."""
+PATIENCE = 240
+"""Seconds until something that has to come true is taken for lost; a busy machine takes many of them."""
+PAUSE = 0.4
+"""Seconds between two looks at the queue; each costs as much as a tenth of a small job."""
 SMALL = (Node(name="n1", cpus=8, memory_mb=16_000),)
 OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"})
 HELPERS = frozenset({"gate", "guard", "continuation", "closing"})
@@ -72,21 +73,26 @@ def closed(slurm: Sandbox, folder: Path, left: Outcome) -> Outcome:
     deadline = time.monotonic() + SECONDS_PER_RUN
     while True:
         rows = (
-            line.split("|") for line in slurm.run("squeue", "--me", "-h", "-t", "all", "-o", "%A|%k|%T").splitlines()
+            line.split("|") for line in slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%k|%T").splitlines()
         )
-        jobs = {name: state for _, name, state in rows if f".{found[1]}." in name}
-        if jobs and OVER.issuperset(jobs.values()):
+        jobs = [(name, state) for name, state in rows if f".{found[1]}." in name]
+        if jobs and all(state in OVER for _, state in jobs):
             break
         assert time.monotonic() < deadline, f"still in the queue: {jobs}. The head said:\n{left.output}"
-        time.sleep(0.3)
-    ends = {int(name.rsplit(".", 1)[1]): state for name, state in jobs.items() if name.startswith("closing.")}
+        time.sleep(PAUSE)
+    ends = {int(name.rsplit(".", 1)[1]): state for name, state in jobs if name.startswith("closing.")}
     (log,) = folder.rglob(f".snakemake/kempner/{found[1]}/closing.log")
     said = log.read_text(errors="replace")
     return Outcome(exit_code=0 if ends[max(ends)] == "COMPLETED" else 1, output=f"{left.output}\n{said}")
 
 
+def asked(slurm: Sandbox, folder: Path, *more: str) -> Outcome:
+    """What a command says that runs nothing: `--dry-run`, `--unlock`."""
+    return run_forked(folder, arguments(*more), slurm.environment)
+
+
 def assert_settled(slurm: Sandbox, folder: Path, *more: str) -> None:
-    again = run(slurm, folder, "--dry-run", *more)
+    again = asked(slurm, folder, "--dry-run", *more)
     assert "Nothing to be done" in again.output, again.output
 
 
@@ -150,7 +156,7 @@ class Head:
             if time.monotonic() > deadline or not (self.lives or self._may_be_gone or is_so()):
                 queue = _shown(self._slurm, self._folder)
                 raise AssertionError(f"it never came true. The queue:\n{queue}\nThe head said:\n{self.said}")
-            time.sleep(0.2)
+            time.sleep(PAUSE)
 
     def __enter__(self) -> Self:
         return self
@@ -185,7 +191,7 @@ class Queued:
 
 def queued(slurm: Sandbox, folder: Path, *, helpers: bool = False) -> list[Queued]:
     """The tasks of this folder, also those that have ended, in the order of submission; on demand all of its jobs."""
-    lines = slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%A|%j|%T|%m|%E|%Z").splitlines()
+    lines = slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%j|%T|%m|%E|%Z").splitlines()
     rows = (line.split("|", 5) for line in lines)
     found = [
         Queued(
@@ -193,14 +199,14 @@ def queued(slurm: Sandbox, folder: Path, *, helpers: bool = False) -> list[Queue
             rule=name.rsplit(".", 2)[0],
             state=state,
             memory=memory,
-            waits_for=frozenset(re.findall(r"(after\w*):(\d+)", dependency)),
+            waits_for=frozenset(re.findall(r"(after\w*):(\d+(?:_\d+)?)", dependency)),
         )
         for job_id, name, state, memory, dependency, workdir in rows
         if workdir == str(folder)
     ]
     return sorted(
         (one for one in found if helpers or one.rule not in HELPERS),
-        key=lambda one: int(one.job_id),
+        key=lambda one: [int(part) for part in one.job_id.split("_")],
     )
 
 
@@ -217,7 +223,7 @@ def all_over(slurm: Sandbox, folder: Path) -> bool:
     return all(one.is_over for one in queued(slurm, folder, helpers=True))
 
 
-def ended(slurm: Sandbox, folder: Path, *, within: float = LEAVES_WITHIN) -> list[Queued]:
+def ended(slurm: Sandbox, folder: Path, *, within: float = PATIENCE) -> list[Queued]:
     """The tasks of this folder, once the last of its jobs has ended.
 
     A head leaves when it knows what it has to know. Slurm takes what waited for a failed task out of the queue seconds
@@ -226,7 +232,7 @@ def ended(slurm: Sandbox, folder: Path, *, within: float = LEAVES_WITHIN) -> lis
     deadline = time.monotonic() + within
     while not all_over(slurm, folder):
         assert time.monotonic() < deadline, f"still in the queue after {within} s:\n{_shown(slurm, folder)}"
-        time.sleep(0.3)
+        time.sleep(PAUSE)
     return queued(slurm, folder)
 
 
@@ -259,7 +265,7 @@ def go(folder: Path) -> None:
 def start_again(slurm: Sandbox, head: Head, job_id: str) -> None:
     """Start a job that was put back into the queue: Slurm would keep it for two minutes, its owner may ask for less."""
     head.until(lambda: slurm.run("squeue", "-h", "-o", "%T", "-j", job_id).strip() == "PENDING")
-    time.sleep(1.1)  # slurmd refuses a start within the second in which it has ended the first run, and the job fails
+    time.sleep(2.1)  # slurmd refuses a start within the second in which it has ended the first run, and the job fails
     slurm.run("scontrol", "update", f"JobId={job_id}", "StartTime=now")
 
 

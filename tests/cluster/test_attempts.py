@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 from behaviour import assert_nothing_is_left, moments, ran, states, submitted, with_behaviour
-from head import LEAVES_WITHIN, SMALL, Head, of_rule, queued
+from head import PATIENCE, SMALL, Head, of_rule, queued
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
 StartSlurm = Callable[..., Sandbox]
 
 HEADS = pytest.mark.parametrize("dies", [False, True], ids=["head lives", "head is dead"])
-SITES = pytest.mark.parametrize("site", [(), ("--kempner-no-kill-on-invalid-dep",)], ids=["kills", "does not kill"])
+DOES_NOT_KILL = ("--kempner-no-kill-on-invalid-dep",)
+SITES = pytest.mark.parametrize("site", [(), DOES_NOT_KILL], ids=["kills", "does not kill"])
 
 
-def end_of(head: Head, slurm: Sandbox, folder: Path, *, within: float = LEAVES_WITHIN) -> None:
+def end_of(head: Head, slurm: Sandbox, folder: Path, *, within: float = PATIENCE) -> None:
     """Wait for the head if it still lives, and until the last job has left the queue."""
     if head.lives:
         head.end()
@@ -165,8 +166,9 @@ rule third:
 """
 
 
-@HEADS
-@SITES
+@pytest.mark.parametrize(
+    ("site", "dies"), [((), True), (DOES_NOT_KILL, False)], ids=["kills-head is dead", "does not kill-head lives"]
+)
 def test_what_never_ran_because_its_input_failed_is_not_tried_again(
     slurm: Sandbox, tmp_path: Path, site: tuple[str, ...], *, dies: bool
 ) -> None:
@@ -229,8 +231,7 @@ rule tell:
 """
 
 
-@HEADS
-@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize(("nth", "dies"), [(1, False), (2, True)], ids=["1-head lives", "2-head is dead"])
 def test_an_attempt_that_a_person_cancels_is_the_last_one(
     slurm: Sandbox, tmp_path: Path, nth: int, *, dies: bool
 ) -> None:
@@ -278,8 +279,7 @@ rule train:
 """
 
 
-@HEADS
-@pytest.mark.parametrize("retries", [1, 2])
+@pytest.mark.parametrize(("retries", "dies"), [(1, True), (2, False)], ids=["1-head is dead", "2-head lives"])
 def test_cancelling_an_attempt_that_waits_leaves_the_one_that_runs_alone(
     slurm: Sandbox, tmp_path: Path, retries: int, *, dies: bool
 ) -> None:
@@ -360,7 +360,7 @@ def test_a_job_whose_node_fails_is_tried_again_on_another(
     private_slurm: StartSlurm, tmp_path: Path, *, dies: bool
 ) -> None:
     nodes = tuple(Node(name=name, cpus=8, memory_mb=16_000) for name in ("n1", "n2"))
-    slurm = private_slurm(nodes=nodes, slurmd_timeout=10)
+    slurm = private_slurm(nodes=nodes, slurmd_timeout=20)
     folder = with_behaviour(
         tmp_path / "run",
         """
@@ -391,7 +391,7 @@ def test_a_job_whose_node_fails_is_tried_again_on_another(
             head.kill()
         first = submitted(folder)["train"].job_id
         slurm.stop_node(slurm.run("squeue", "-h", "-j", first, "-o", "%N").strip())
-        end_of(head, slurm, folder, within=150)
+        end_of(head, slurm, folder)
         ends = states(slurm, folder)
         said = head.said
     assert without_gates(ends) == {"train": "NODE_FAIL", "train#2": "COMPLETED", "after": "COMPLETED"}, said
@@ -479,7 +479,7 @@ def test_without_a_head_a_job_that_meets_its_time_limit_is_tried_again_as_often_
         head.until_queued()
         head.kill()
         assert [submitted(folder)[one].options["--time"] for one in ("slow", "slow#2")] == ["1", "2"]
-        end_of(head, slurm, folder, within=240)
+        end_of(head, slurm, folder, within=2 * PATIENCE)
         ends = states(slurm, folder)
     assert without_gates(ends) == {
         "slow": "TIMEOUT",

@@ -4,12 +4,13 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from comparison import differences, fresh_copy, run_snakemake, snapshot
+from comparison import differences, fresh_copy, run_forked, run_snakemake, snapshot
 from head import closed
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 EXAMPLE = Path(__file__).parents[2] / "example_workflow"
+SMALLER = ("--nocolor", "--config", "widths=[32]", "learning_rates=[0.001,0.01]", "stages=1")
 
 needs_its_libraries = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("sklearn", "matplotlib")),
@@ -21,14 +22,14 @@ needs_its_libraries = pytest.mark.skipif(
 def test_nobody_has_to_stay_for_the_example(slurm: Sandbox, tmp_path: Path) -> None:
     watched = fresh_copy(EXAMPLE, tmp_path / "watched")
     detached = fresh_copy(EXAMPLE, tmp_path / "detached")
-    head = run_snakemake(detached, ["--kempner-detach", "--nocolor"], slurm.environment)
+    head = run_snakemake(detached, [*SMALLER, "--kempner-detach"], slurm.environment)
     assert head.exit_code == 0, head.output
 
-    outcome = run_snakemake(watched, ["--nocolor"], slurm.environment)
+    outcome = run_snakemake(watched, SMALLER, slurm.environment)
     assert outcome.exit_code == 0, outcome.output
     end = closed(slurm, detached, head)
     assert end.exit_code == 0, end.output
 
-    assert "Nothing to be done" in run_snakemake(detached, ["--dry-run", "--nocolor"], slurm.environment).output
+    assert "Nothing to be done" in run_forked(detached, [*SMALLER, "--dry-run"], slurm.environment).output
     assert (detached / "results" / "summary.md").read_text().strip()
     assert differences(snapshot(watched), snapshot(detached)) == []

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from head import HELPERS, SMALL, UNTIL_GO, Head, assert_settled, go, queued, run, written
+from head import HELPERS, SMALL, UNTIL_GO, Head, asked, assert_settled, go, queued, written
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -26,8 +26,8 @@ FROZEN = 60
 # --- workflows in which every task writes down that it ran ----------------------------------------------------------
 
 
-def chains(number: int, length: int, first: str = "true") -> str:
-    """Chains of tasks; each first task begins with this command."""
+def chains(number: int, length: int, held: int | None = None) -> str:
+    """Chains of tasks; those at one place in them may be held until the file `go` is there."""
     return f"""
     rule all:
         input:
@@ -41,7 +41,7 @@ def chains(number: int, length: int, first: str = "true") -> str:
         wildcard_constraints:
             step="[0-9]+",
         params:
-            first=lambda wildcards: "{first}" if wildcards.step == "0" else "true",
+            first=lambda wildcards: "{UNTIL_GO}" if wildcards.step == "{held}" else "true",
         shell:
             "{{params.first}}; echo {{output}} >> runs; cat {{input}} /dev/null > {{output}}; echo {{output}} >> {{output}}"
     """
@@ -144,14 +144,14 @@ def test_a_controller_that_goes_away_in_the_midst_of_the_submissions(
     private_slurm: StartSlurm, tmp_path: Path, trouble: Trouble
 ) -> None:
     slurm = private_slurm(nodes=SMALL)
-    folder, sbatch = written(tmp_path / "run", chains(6, 5)), Gated(slurm, tmp_path, call=13)
+    folder, sbatch = written(tmp_path / "run", chains(3, 3)), Gated(slurm, tmp_path, call=5)
     with Head(slurm, folder, PATH=sbatch.path) as head:
         head.until(lambda: sbatch.is_reached)
         with trouble(slurm):
             sbatch.let_go()
             head.until(lambda: "Slurm is busy, asking again" in head.said)
         assert head.end() == 0, head.said
-    assert_each_ran_once(slurm, folder, 6, 5)
+    assert_each_ran_once(slurm, folder, 3, 3)
 
 
 @pytest.mark.parametrize("trouble", [stopped, frozen])
@@ -159,13 +159,14 @@ def test_a_controller_that_goes_away_while_tasks_run(
     private_slurm: StartSlurm, tmp_path: Path, trouble: Trouble
 ) -> None:
     slurm = private_slurm(nodes=SMALL)
-    folder = written(tmp_path / "run", chains(6, 5))
+    folder = written(tmp_path / "run", chains(3, 3, held=1))
     with Head(slurm, folder) as head:
-        head.until(lambda: "Queued 30 tasks" in head.said and len(ran(folder)) >= 3)
+        head.until(lambda: "Queued 9 tasks" in head.said and len(ran(folder)) == 3)
         with trouble(slurm):
+            go(folder)
             head.until(lambda: "Slurm could not be asked" in head.said)
         assert head.end() == 0, head.said
-    assert_each_ran_once(slurm, folder, 6, 5)
+    assert_each_ran_once(slurm, folder, 3, 3)
 
 
 # --- accounting is away ---------------------------------------------------------------------------------------------
@@ -198,31 +199,31 @@ BAD = f"""
 def test_accounting_that_goes_away_in_the_midst_of_the_submissions(private_slurm: StartSlurm, tmp_path: Path) -> None:
     """It stays away until the run is over, and then learns of every job."""
     slurm = private_slurm(accounting=True, nodes=SMALL)
-    folder, sbatch = written(tmp_path / "run", chains(4, 4)), Gated(slurm, tmp_path, call=7)
+    folder, sbatch = written(tmp_path / "run", chains(3, 2)), Gated(slurm, tmp_path, call=3)
     with Head(slurm, folder, PATH=sbatch.path) as head:
         head.until(lambda: sbatch.is_reached)
         slurm.stop_accounting()
         sbatch.let_go()
         assert head.end() == 0, head.said
         slurm.start_accounting()
-        head.until(lambda: accounted(slurm, folder) == ["COMPLETED"] * 16)
-    assert_each_ran_once(slurm, folder, 4, 4)
+        head.until(lambda: accounted(slurm, folder) == ["COMPLETED"] * 6)
+    assert_each_ran_once(slurm, folder, 3, 2)
 
 
 def test_accounting_that_goes_away_while_tasks_run(private_slurm: StartSlurm, tmp_path: Path) -> None:
     """A task that fails meanwhile is reported with all that Slurm itself knows of it."""
     slurm = private_slurm(accounting=True, nodes=SMALL)
-    folder = written(tmp_path / "run", chains(2, 4) + BAD)
+    folder = written(tmp_path / "run", chains(2, 2) + BAD)
     with Head(slurm, folder, "--keep-going", "all", "after_bad.txt") as head:
-        head.until(lambda: "Queued 10 tasks" in head.said and ran(folder))
+        head.until(lambda: "Queued 6 tasks" in head.said and ran(folder))
         slurm.stop_accounting()
         go(folder)
         assert head.end() == 1, head.said
         slurm.start_accounting()
         # Slurm never tells accounting of a job that it took out of the queue meanwhile (measured, 22.05).
-        ends = Counter({"COMPLETED": 8, "FAILED": 1})
+        ends = Counter({"COMPLETED": 4, "FAILED": 1})
         head.until(lambda: Counter(accounted(slurm, folder)) - Counter({"CANCELLED": 1}) == ends)
-    assert Counter(ran(folder)) == Counter([*outputs(2, 4), "bad"])
+    assert Counter(ran(folder)) == Counter([*outputs(2, 2), "bad"])
     assert re.search(r"bad failed\.\n  Slurm job \d+: FAILED, .*exit code 1, on n1", head.said), head.said
     assert "no such gene" in head.said
     assert "non-zero exit status 3" in head.said
@@ -233,15 +234,15 @@ def test_ends_that_the_controller_has_forgotten_are_known_while_accounting_is_aw
 ) -> None:
     """The jobs' own records are left."""
     slurm = private_slurm(accounting=True, nodes=SMALL, min_job_age=2)
-    folder = written(tmp_path / "run", chains(2, 2, UNTIL_GO))
+    folder = written(tmp_path / "run", chains(2, 2, held=0))
     with Head(slurm, folder) as head:
         head.until(lambda: len(queued(slurm, folder)) == 4)
         slurm.stop_accounting()
         head.signal(signal.SIGSTOP)
         go(folder)
-        head.until(lambda: not queued(slurm, folder, helpers=True), timeout=150)
+        head.until(lambda: not queued(slurm, folder, helpers=True))
         head.signal(signal.SIGCONT)
-        head.until(lambda: not head.lives, timeout=60)
+        head.until(lambda: not head.lives)
         assert head.end() == 0, head.said
     assert Counter(ran(folder)) == Counter(outputs(2, 2))
     assert_settled(slurm, folder)
@@ -258,23 +259,27 @@ ENDS_BADLY = {
 }
 
 
-@pytest.mark.parametrize("end", ENDS_BADLY)
-def test_an_sbatch_that_takes_the_job_and(slurm_with_accounting: Sandbox, tmp_path: Path, end: str) -> None:
+@pytest.mark.parametrize(
+    "ends",
+    [("times out", "says nothing and succeeds", "is killed"), ("hangs", "is killed", "says nothing and succeeds")],
+    ids=["badly", "or not at all"],
+)
+def test_an_sbatch_that_takes_the_job_and(
+    slurm_with_accounting: Sandbox, tmp_path: Path, ends: tuple[str, ...]
+) -> None:
     """The first, one in the middle and the last: each is in the queue once, and the run goes on."""
     slurm = slurm_with_accounting
-    script = f"""
-    case $call in 1|4|6)
-        $real "$@" > "$here/answer.$call"
-        {ENDS_BADLY[end]}
-    esac
-    """
-    folder, sbatch = written(tmp_path / "run", chains(2, 3)), Wrapped(slurm, tmp_path, script)
-    with Head(slurm, folder, PATH=sbatch.path, PYTHONPATH=impatient(tmp_path, seconds=8)) as head:
+    cases = "\n".join(
+        f'{call}) $real "$@" > "$here/answer"; {ENDS_BADLY[end]} ;;' for call, end in zip((1, 2, 4), ends, strict=True)
+    )
+    script = f"case $call in\n{cases}\nesac"
+    folder, sbatch = written(tmp_path / "run", chains(2, 2)), Wrapped(slurm, tmp_path, script)
+    with Head(slurm, folder, PATH=sbatch.path, PYTHONPATH=impatient(tmp_path, seconds=20)) as head:
         assert head.end() == 0, head.said
-        head.until(lambda: accounted(slurm, folder) == ["COMPLETED"] * 6)
+        head.until(lambda: accounted(slurm, folder) == ["COMPLETED"] * 4)
         assert sbatch.calls == len(queued(slurm, folder, helpers=True))
-    assert head.said.count("Slurm is busy, asking again in 1 s") == 3, head.said
-    assert_each_ran_once(slurm, folder, 2, 3)
+    assert head.said.count("Slurm is busy, asking again in 1 s") >= 3, head.said
+    assert_each_ran_once(slurm, folder, 2, 2)
 
 
 def impatient(folder: Path, *, seconds: int) -> str:
@@ -294,7 +299,7 @@ def impatient(folder: Path, *, seconds: int) -> str:
 @pytest.mark.parametrize("call", [1, 4])
 def test_a_job_whose_head_died_before_it_was_recorded_is_adopted(slurm: Sandbox, tmp_path: Path, call: int) -> None:
     """The same command finds it by its name and queues only what is missing."""
-    folder = written(tmp_path / "run", chains(2, 3, UNTIL_GO))
+    folder = written(tmp_path / "run", chains(2, 3, held=0))
     with killed_at(call, slurm, folder):
         assert len(queued(slurm, folder)) == call
         with Head(slurm, folder, "--rerun-incomplete") as head:
@@ -308,10 +313,10 @@ def test_what_was_not_submitted_before_the_head_died_is_in_the_queue_before_the_
     slurm: Sandbox, tmp_path: Path
 ) -> None:
     """Also when all that Snakemake hands over at first is in the queue already."""
-    folder = written(tmp_path / "run", chains(2, 3, UNTIL_GO))
+    folder = written(tmp_path / "run", chains(2, 3, held=0))
     with killed_at(2, slurm, folder), Head(slurm, folder, "--rerun-incomplete") as head:
         head.until(lambda: "Goes on with run" in head.said)
-        head.until(lambda: len(queued(slurm, folder)) == 6, timeout=20)
+        head.until(lambda: len(queued(slurm, folder)) == 6)
 
 
 STUBBORN = f"""
@@ -358,7 +363,7 @@ def killed_at(call: int, slurm: Sandbox, folder: Path) -> Iterator[None]:
     with Head(slurm, folder, PATH=sbatch.path) as head:
         head.until(lambda: not head.lives)
         assert (sbatch.here / "answer").read_text().strip() not in recorded(folder)
-        unlocked = run(slurm, folder, "--unlock")
+        unlocked = asked(slurm, folder, "--unlock")
         assert unlocked.exit_code == 0, unlocked.output
         yield
 

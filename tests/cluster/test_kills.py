@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
-from comparison import Tree, differences, run_snakemake, snapshot
+from comparison import Tree, differences, run_forked, snapshot
 from head import SMALL, UNTIL_GO, Head, assert_settled, go, queued, run, written
 from test_dependency_types import assert_nothing_is_left
 
@@ -26,7 +26,7 @@ from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 KILLS = 7
 """In each workflow. Its tasks wait for their share of them, the last one until the head that may live follows it."""
-LONGEST_START = 60.0
+LONGEST_START = 240.0
 """Seconds until a head has made the folder of its run."""
 AGAIN = ("--nolock", "--rerun-incomplete")
 """What Snakemake wants of a command that is started again after a kill."""
@@ -306,7 +306,7 @@ if [ -n "$calls" ]; then
         case $how in
             before) kill -9 $PPID; exit 1 ;;
             during) kill -9 $PPID ;;
-            late) kill -9 $PPID; for i in $(seq 300); do [ ! -e late ] || break; sleep 0.1; done ;;
+            late) kill -9 $PPID; for i in $(seq 200); do [ ! -e late ] || break; sleep 0.1; done ;;
             after) SBATCH "$@" > /dev/null; kill -9 $PPID; exit 0 ;;
         esac
     fi
@@ -416,7 +416,7 @@ def die(site: Site, head: Head, death: Death, before: set[Path]) -> str:
             return _kill(head, death, death.moment.value)
         elif now - begun >= death.seconds:
             return _kill(head, death, f"after {death.seconds:.2f} s")
-        time.sleep(0.002)
+        time.sleep(0.01)
     assert head.end() == -signal.SIGKILL, f"the head ended before it was killed. It said:\n{head.said}"
     return death.moment.value
 
@@ -490,7 +490,7 @@ def prepared(slurm: Sandbox, folder: Path, snakefile: str, work: str) -> Site:
 def undisturbed(folder: Path, snakefile: str) -> tuple[Tree, Counter[str]]:
     """What the workflow makes and what it runs where no head dies: on this machine."""
     workflow(folder, snakefile, AT_ONCE, KILLS)
-    outcome = run_snakemake(folder, ("--cores", "8", "--nocolor"), os.environ)
+    outcome = run_forked(folder, ("--cores", "8", "--nocolor"), os.environ)
     assert outcome.exit_code == 0, outcome.output
     return snapshot(folder), ran(folder)
 
@@ -545,9 +545,9 @@ def watching(seconds: float, slow: float = 0) -> Death:
 
 
 UNTIL_QUEUED = (
-    "for i in $(seq 50); do ! grep -qs 'submitted.*TASK' .snakemake/kempner/*/ledger.jsonl || break; sleep 0.2; done;"
+    "for i in $(seq 1000); do ! grep -qs 'submitted.*TASK' .snakemake/kempner/*/ledger.jsonl || break; sleep 0.2; done;"
 )
-"""Shell: run until a head has queued the task, ten seconds at most."""
+"""Shell: run until a head has queued the task, a few minutes at most."""
 
 
 def test_a_head_that_adopts_what_is_ready_queues_all_the_rest_at_once(slurm: Sandbox, tmp_path: Path) -> None:
@@ -683,7 +683,7 @@ def test_an_adopted_job_that_the_controller_has_forgotten_is_not_lost(
             second.until(lambda: "is Slurm job" in second.said)
             second.signal(signal.SIGSTOP)
             go(site.folder)
-            second.until(lambda: not queued(slurm, site.folder, helpers=True), timeout=60)
+            second.until(lambda: not queued(slurm, site.folder, helpers=True))
             second.signal(signal.SIGCONT)
             assert second.end() == 0, second.said
     assert "lost" not in second.said

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from comparison import SECONDS_PER_RUN, run_snakemake
+from comparison import SECONDS_PER_RUN, run_forked, run_snakemake
 from head import (
-    PATIENCE,
     UNTIL_GO,
     Head,
     arguments,
+    asked,
     assert_settled,
     ended,
     ends,
@@ -70,7 +70,7 @@ def test_the_head_leaves_the_times_of_outputs_alone(slurm: Sandbox, tmp_path: Pa
         head.until_queued()
         head.signal(signal.SIGSTOP)
         go(folder)
-        ended(slurm, folder, within=PATIENCE)
+        ended(slurm, folder)
         before = _times(folder)
         head.signal(signal.SIGCONT)
         assert head.end() == 0, head.said
@@ -86,11 +86,11 @@ def _times(folder: Path) -> dict[str, int]:
 def test_a_head_that_dies_between_two_post_processings_repeats_no_work(slurm: Sandbox, tmp_path: Path) -> None:
     """Killed right after it has seen to the second task, when all three have run; a limit on its rate makes the gap."""
     folder = written(tmp_path / "run", CHAIN)
-    with Head(slurm, folder, "--max-jobs-per-timespan", "1/5s") as head:
+    with Head(slurm, folder, "--max-jobs-per-timespan", "1/10s") as head:
         head.until_queued()
         head.signal(signal.SIGSTOP)
         go(folder)
-        ended(slurm, folder, within=PATIENCE)
+        ended(slurm, folder)
         head.signal(signal.SIGCONT)
         head.until(lambda: "2 of 3 steps" in head.said)
         head.kill()
@@ -106,10 +106,10 @@ def test_a_run_that_the_head_did_not_see_the_end_of_is_remembered(slurm: Sandbox
         head.until_queued()
         head.kill()
         go(folder)
-        ended(slurm, folder, within=PATIENCE)
+        ended(slurm, folder)
     assert_settled(slurm, folder)
     written(folder, CHAIN.replace("cp {input} {output}", "cat {input} > {output}", 1))  # of the third rule
-    changed = run(slurm, folder, "--dry-run")
+    changed = asked(slurm, folder, "--dry-run")
     assert "rule third" in changed.output, changed.output
     assert "Code has changed" in changed.output, changed.output
     assert "rule second" not in changed.output, changed.output
@@ -292,7 +292,7 @@ def test_jobs_need_no_temporary_folder_of_the_head(slurm: Sandbox, tmp_path: Pat
         for left in (scratch, cache, *(folder / ".snakemake").glob("tmp*")):
             shutil.rmtree(left)
         go(folder)
-        ended(slurm, folder, within=PATIENCE)
+        ended(slurm, folder)
     assert (folder / "scripted.txt").read_text() == "first\n"
 
 
@@ -385,7 +385,10 @@ def test_a_rule_runs_with_its_own_threads_whatever_the_node_shows(slurm: Sandbox
 
 
 def test_pipes_and_services_may_have_more_members_than_the_machine_has_cpus(slurm: Sandbox, tmp_path: Path) -> None:
-    """They have to run at the same time; counting the machine's CPUs would refuse them."""
+    """They have to run at the same time; counting the machine's CPUs would refuse them.
+
+    Snakemake 9 never ends when a service comes later than --latency-wait.
+    """
     members = len(os.sched_getaffinity(0)) + 2
     folder = written(
         tmp_path / "run",
@@ -423,7 +426,7 @@ def test_pipes_and_services_may_have_more_members_than_the_machine_has_cpus(slur
             output:
                 service("serving"),
             shell:
-                "echo yes > {{output}}; while true; do sleep 0.2; done"
+                "echo yes > begun && mv begun {{output}}; while true; do sleep 0.2; done"
 
         rule ask:
             input:
@@ -434,7 +437,7 @@ def test_pipes_and_services_may_have_more_members_than_the_machine_has_cpus(slur
                 "cp {{input}} {{output}}"
         """,
     )
-    outcome = run(slurm, folder)
+    outcome = run(slurm, folder, "--latency-wait", "60")
     assert outcome.exit_code == 0, outcome.output
     assert len(queued(slurm, folder)) == 2
     assert (folder / "piped.txt").read_text() == "3\n"
@@ -515,7 +518,7 @@ def test_the_mark_of_an_incomplete_output_stops_a_second_head(slurm: Sandbox, tm
     with Head(slurm, folder) as head:
         head.until((folder / "long.txt").exists)
         head.kill()
-        assert run(slurm, folder, "--unlock").exit_code == 0
+        assert asked(slurm, folder, "--unlock").exit_code == 0
         second = run(slurm, folder)
         assert second.exit_code == 1
         assert "IncompleteFilesException" in second.output, second.output
@@ -529,7 +532,7 @@ def test_a_new_head_takes_over_what_is_still_running(slurm: Sandbox, tmp_path: P
     with Head(slurm, folder) as head:
         head.until((folder / ("long.txt" if begun else "starts")).exists)
         head.kill()
-        assert run(slurm, folder, "--unlock").exit_code == 0
+        assert asked(slurm, folder, "--unlock").exit_code == 0
         with Head(slurm, folder, "--rerun-incomplete") as heir:
             heir.until(lambda: "is Slurm job" in heir.said)
             go(folder)
@@ -680,20 +683,18 @@ def test_the_job_reads_the_workflow_with_the_environment_and_configuration_of_th
     ]
 
 
-@pytest.mark.parametrize(
-    "value",
-    ['it\'s a "title" here', "C:\\new\\table", '{it: "two\nlines"}'],
-    ids=["both quotes", "backslash", "line break"],
-)
-def test_a_configuration_value_is_in_the_job_what_it_is_in_the_head(slurm: Sandbox, tmp_path: Path, value: str) -> None:
+def test_a_configuration_value_is_in_the_job_what_it_is_in_the_head(slurm: Sandbox, tmp_path: Path) -> None:
     """Snakemake writes it for the job's command line as Python would, which is not how a shell reads it."""
     folder = written(tmp_path / "run", TELL)
+    values = ('quotes=it\'s a "title" here', "backslash=C:\\new\\table", 'line_break={it: "two\nlines"}')
     told = []
-    for options in (("--executor", "local", "--cores", "1"), arguments("--forceall")):
-        outcome = run_snakemake(folder, (*options, "--config", f"title={value}"), slurm.environment)
+    local = ("--executor", "local", "--cores", "1")
+    for snakemake, options in ((run_forked, local), (run_snakemake, arguments("--forceall"))):
+        outcome = snakemake(folder, (*options, "--config", *values), slurm.environment)
         assert outcome.exit_code == 0, outcome.output
         told.append(json.loads((folder / "told.json").read_text()))
     assert told[0] == told[1]
+    assert told[0][1].keys() == {"quotes", "backslash", "line_break"}
 
 
 # --- a job inside a job ---------------------------------------------------------------------------------------------
@@ -753,7 +754,7 @@ print(seconds, *started, *(name for name in set(sys.modules) - before if not nam
 def test_importing_the_plugin_costs_nothing() -> None:
     """Every Snakemake process imports every executor plugin, and every task is a Snakemake process."""
     told = [_python(IMPORTING).split() for _ in range(3)]
-    assert min(float(seconds) for seconds, *_ in told) < 0.03
+    assert min(float(seconds) for seconds, *_ in told) < 0.1
     assert [words[1:] for words in told] == [[]] * 3
 
 
@@ -775,7 +776,7 @@ def _python(script: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=SECONDS_PER_RUN,
         cwd=Path(__file__).parent,
     )
     return done.stdout
