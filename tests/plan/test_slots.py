@@ -3,6 +3,7 @@
 The law is checked on a tiny Slurm that starts and ends elements in any order, and cancels what it likes.
 """
 
+import os
 import random
 import time
 from collections import Counter
@@ -10,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.plan.slots import STANDING, Placement, Request, Slots, place
 
 JOB = {"jobs": 1}
 NOTHING = Placement()
+law = settings(max_examples=int(os.environ.get("KEMPNER_EXAMPLES", "200")), deadline=None)
 
 
 def single(*succeeded: int, needs: Mapping[str, int] = JOB) -> Request:
@@ -335,6 +337,7 @@ CAPACITIES = st.fixed_dictionaries({"jobs": st.integers(1, 6), "licence": st.int
 STANDING_ONES = st.lists(st.fixed_dictionaries({"jobs": st.just(1), "licence": st.integers(0, 2)}), max_size=3)
 
 
+@law
 @given(requests_of(), CAPACITIES, STANDING_ONES, st.integers(0, 10**6), st.sampled_from([0.0, 0.05, 0.3]))
 def test_no_limit_is_exceeded_and_nothing_waits_for_ever(
     requests: list[Request],
@@ -348,6 +351,7 @@ def test_no_limit_is_exceeded_and_nothing_waits_for_ever(
         play(World(requests, slots, standing, capacities), random.Random(seed + more), trouble)
 
 
+@law
 @given(requests_of(), CAPACITIES, st.integers(0, 10**6), st.sampled_from([0.0, 0.2]))
 def test_the_law_holds_through_gates(
     requests: list[Request], capacities: dict[str, int], seed: int, trouble: float
@@ -361,6 +365,7 @@ def test_the_law_holds_through_gates(
         play(World(requests, slots, (), capacities), random.Random(seed + more), trouble)
 
 
+@law
 @given(requests_of(), STANDING_ONES)
 def test_nothing_is_added_when_everything_fits(requests: list[Request], standing: list[dict[str, int]]) -> None:
     total = Counter[str]()
@@ -369,6 +374,7 @@ def test_nothing_is_added_when_everything_fits(requests: list[Request], standing
     assert set(place(requests, total, standing).placements) == {NOTHING}
 
 
+@law
 @given(requests_of(), CAPACITIES)
 def test_a_job_waits_only_for_what_comes_before_it(requests: list[Request], capacities: dict[str, int]) -> None:
     slots = place(requests, capacities)
@@ -377,17 +383,20 @@ def test_a_job_waits_only_for_what_comes_before_it(requests: list[Request], capa
         assert not set(placement.waits_for) & set(requests[number].after)
 
 
+@law
 @given(st.integers(1, 30), st.integers(1, 8))
 def test_independent_jobs_of_one_duration_take_no_longer_than_they_must(count: int, jobs: int) -> None:
     assert makespan(world_of([single() for _ in range(count)], jobs=jobs)) == -(-count // jobs)
 
 
+@law
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=4), st.integers(1, 8))
 def test_arrays_waste_at_most_half_of_the_limit(widths: list[int], jobs: int) -> None:
     least = -(-sum(widths) // jobs)
     assert makespan(world_of([array(width) for width in widths], jobs=jobs)) <= 2 * least + len(widths)
 
 
+@law
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 3))
 def test_chains_run_as_if_alone_when_there_is_a_slot_for_each(count: int, length: int, spare: int) -> None:
     assert set(place(chains(count, length), {"jobs": count + spare}).placements) == {NOTHING}
