@@ -8,25 +8,38 @@ from typing import Any
 from snakemake.common.tbdstring import TBDString
 
 
-def content(members: Iterable[Any], persistence: Any) -> Mapping[str, str]:
-    """Digests of code, parameters and input files of a job, or of the members of a group.
+class Contents:
+    """Digests of jobs; those that many jobs have in common exist once.
 
-    Snakemake's own notion of each, so that a task in the queue counts as changed when a finished one would. What cannot
-    be known before its input exists is left out, and so never counts as changed.
+    Args:
+        persistence: Snakemake's, whose notion of code, parameters and input files this is, so that a task in the queue
+            counts as changed when a finished one would.
     """
-    found: dict[str, list[Any]] = {"code": [], "params": [], "input": []}
-    unknown: set[str] = set()
-    for member in members:
-        for name, read in _READERS.items():
-            try:
-                values = read(member, persistence)
-            except Exception:  # noqa: BLE001 - a function of the workflow may raise anything
-                unknown.add(name)
-                continue
-            if "<TBD>" in str(values):
-                unknown.add(name)
-            found[name].append(values)
-    return {name: _digest(values) for name, values in found.items() if name not in unknown}
+
+    def __init__(self, persistence: Any) -> None:
+        self._persistence = persistence
+        self._digests: dict[str, str] = {}
+
+    def of(self, members: Iterable[Any]) -> Mapping[str, str]:
+        """Digests of code, parameters and input files of a job, or of the members of a group.
+
+        What cannot be known before its input exists is left out, and so never counts as changed.
+        """
+        members = tuple(members)
+        return {name: digest for name, read in _READERS.items() if (digest := self._digest(read, members)) is not None}
+
+    def _digest(self, read: Any, members: Iterable[Any]) -> str | None:
+        try:
+            text = _to_json([read(member, self._persistence) for member in members])
+        except Exception:  # noqa: BLE001 - a function of the workflow may raise anything
+            return None
+        if "<TBD>" in text:
+            return None
+        digest = hashlib.sha1(text.encode(errors="replace"), usedforsecurity=False).hexdigest()[:12]
+        return self._digests.setdefault(digest, digest)
+
+
+_to_json = json.JSONEncoder(default=str).encode
 
 
 def _code(job: Any, persistence: Any) -> Any:
@@ -36,6 +49,8 @@ def _code(job: Any, persistence: Any) -> Any:
 
 
 def _params(job: Any, persistence: Any) -> Any:
+    if not job.rule.params:
+        return []
     return [TBDString() if isinstance(one, TBDString) else str(one) for one in persistence._params(job)]  # noqa: SLF001
 
 
@@ -44,8 +59,3 @@ def _input(job: Any, persistence: Any) -> Any:
 
 
 _READERS = {"code": _code, "params": _params, "input": _input}
-
-
-def _digest(values: Any) -> str:
-    text = json.dumps(values, default=str)
-    return hashlib.sha1(text.encode(errors="replace"), usedforsecurity=False).hexdigest()[:12]

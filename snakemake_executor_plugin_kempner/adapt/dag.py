@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -17,11 +18,12 @@ from ..plan.declared import Candidate, Catalogue, Resolution, resolve
 from ..plan.model import Attempt, Deferred, Edge, Task, label
 from ..plan.step import StepSpec
 from .command import JobCommand
-from .content import content
-from .resources import BadResourcesError, NotYetError, evaluated
+from .content import Contents
+from .resources import BadResourcesError, Evaluated, Evaluator, NotYetError
 
 DECLARATION = "slurm_dependency"
 """The resource that declares dependencies."""
+_NOTHING_DECLARED = Resolution()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,26 +85,31 @@ class _Reader:
         self._workflow, self._dag = workflow, workflow.dag
         self._command, self._scope = command, scope
         self._ready = set(scope.ready)
+        self._open = set(self._dag.needrun_jobs())
+        self._workdir, self._records = os.getcwd(), f"{scope.folder}/ended"
+        self._checkpoint_folders = f"{os.path.dirname(scope.folder)}/checkpoints"
+        usage = workflow.storage_settings.shared_fs_usage
+        self._shared_files = SharedFSUsage.INPUT_OUTPUT in usage
+        self._head_fetches_storage = SharedFSUsage.STORAGE_LOCAL_COPIES in usage
+        defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
+        self._evaluator, self._contents = Evaluator(defaults), Contents(workflow.persistence)
         self._keys: dict[Any, str] = {}
+        self._edges: dict[Any, Edge] = {}
+        self._passing_files: dict[tuple[Any, Any], tuple[str, tuple[str, ...]]] = {}
         self._faults: list[Fault] = []
         self._deferred: dict[Any, Deferred] = {}
-        self._checkpoints = {
-            self._unit(job)
-            for job in self._dag.checkpoint_jobs
-            if self._dag.needrun(job) and not self._dag.finished(job)
-        }
+        self._checkpoints = {self._unit(job) for job in self._dag.checkpoint_jobs if job in self._open}
 
     def read(self) -> Reading:
-        before = {unit: self._before(unit) for unit in self._units()}
-        declared = self._declared(before)
-        for unit, resolution in declared.items():
-            before[unit] = tuple(dict.fromkeys((*before[unit], *self._by_keys(resolution.edges, before))))
+        inputs = {unit: self._before(unit) for unit in self._units()}
+        declared = self._declared(inputs)
+        before = inputs | self._with_declared(inputs, declared)
         tasks = []
         for job in self._in_order(before):
             deferred = self._deferral(job, before[job])
             if deferred is None and not self._scope.known(self._key(job)) and not _does_nothing(job):
                 try:
-                    tasks.append(self._task(job, declared.get(job, Resolution())))
+                    tasks.append(self._task(job, inputs[job], declared.get(job, _NOTHING_DECLARED)))
                 except NotYetError as not_yet:
                     deferred = Deferred(str(not_yet), frozenset(map(self._key, before[job])))
             if deferred is not None:
@@ -120,9 +127,10 @@ class _Reader:
             self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy))
 
     def _key(self, job: Any) -> str:
-        if job not in self._keys:
-            self._keys[job] = task_key(job)
-        return self._keys[job]
+        key = self._keys.get(job)
+        if key is None:
+            key = self._keys[job] = task_key(job)
+        return key
 
     def _in_order(self, before: Mapping[Any, tuple[Any, ...]]) -> Iterable[Any]:
         """Units, each after those that it waits for."""
@@ -134,7 +142,7 @@ class _Reader:
             return ()
 
     def _units(self) -> Iterable[Any]:
-        return dict.fromkeys(self._unit(job) for job in self._dag.needrun_jobs())
+        return dict.fromkeys(map(self._unit, self._dag.needrun_jobs()))
 
     def _unit(self, job: Any) -> Any:
         return self._dag.get_job_group(job) or job
@@ -155,12 +163,7 @@ class _Reader:
         return tuple(found)
 
     def _is_open(self, job: Any) -> bool:
-        wanted = self._dag.needrun(job) and not self._dag.finished(job)
-        return wanted or self._scope.in_flight(self._key(self._unit(job)))
-
-    def _by_keys(self, edges: Iterable[Edge], units: Iterable[Any]) -> Iterator[Any]:
-        keys = {edge.on for edge in edges}
-        return (unit for unit in units if self._key(unit) in keys) if keys else iter(())
+        return job in self._open or self._scope.in_flight(self._key(self._unit(job)))
 
     # --- declared dependencies ----------------------------------------------------------------------------------
 
@@ -184,6 +187,16 @@ class _Reader:
             )
         return resolutions
 
+    def _with_declared(
+        self, inputs: Mapping[Any, tuple[Any, ...]], declared: Mapping[Any, Resolution]
+    ) -> dict[Any, tuple[Any, ...]]:
+        """What has to end before each unit that declares something: its inputs, and what it names."""
+        units = {self._key(unit): unit for unit in inputs} if declared else {}
+        return {
+            unit: tuple(dict.fromkeys((*inputs[unit], *(units[edge.on] for edge in one.edges if edge.on in units))))
+            for unit, one in declared.items()
+        }
+
     def _declarations(self, unit: Any) -> Iterator[tuple[str, dict[str, str]]]:
         for member in _members(unit):
             if DECLARATION not in member.rule.resources:
@@ -197,8 +210,7 @@ class _Reader:
     def _candidates(self) -> dict[str, list[Candidate]]:
         found: dict[str, list[Candidate]] = {}
         for job in self._dag.jobs:
-            is_open = self._dag.needrun(job) and not self._dag.finished(job)
-            task = self._key(self._unit(job)) if is_open else None
+            task = self._key(self._unit(job)) if job in self._open else None
             wildcards = {name: str(value) for name, value in job.wildcards_dict.items()}
             found.setdefault(job.rule.name, []).append(Candidate(wildcards=wildcards, task=task))
         return found
@@ -223,114 +235,123 @@ class _Reader:
                 return Deferred(f"input of {name} is fetched from storage by the head process")
         return None
 
-    @property
-    def _head_fetches_storage(self) -> bool:
-        return SharedFSUsage.STORAGE_LOCAL_COPIES in self._workflow.storage_settings.shared_fs_usage
-
     # --- one task -----------------------------------------------------------------------------------------------
 
-    def _task(self, job: Any, declared: Resolution) -> Task:
-        key = self._key(job)
+    def _task(self, job: Any, inputs: Iterable[Any], declared: Resolution) -> Task:
+        key, wildcards = self._key(job), _wildcards(job)
         if declared.not_needed:
+            return Task(key=key, name=_name(job), wildcards=wildcards, attempts=(), not_needed=declared.not_needed)
+        flagged = _flagged_outputs(job)
+        try:
             return Task(
-                key=key, name=_name(job), wildcards=_wildcards(job), attempts=(), not_needed=declared.not_needed
+                key=key,
+                name=_name(job),
+                wildcards=wildcards,
+                attempts=tuple(self._attempts(job, flagged)),
+                edges=(*map(self._edge, inputs), *declared.edges),
+                singleton=declared.singleton,
+                folders=tuple(str(file) for file in flagged if is_flagged(file, "directory")),
+                content=self._contents.of(_members(job)),
             )
-        unneeded = tuple(str(file) for file in self._dag.get_unneeded_temp_files(job))
+        finally:
+            if job not in self._ready:
+                _forget_evaluated(job)
+
+    def _edge(self, on: Any) -> Edge:
+        """The one edge that all share who wait for a unit."""
+        edge = self._edges.get(on)
+        if edge is None:
+            edge = self._edges[on] = Edge(on=self._key(on))
+        return edge
+
+    def _attempts(self, job: Any, flagged: Iterable[Any]) -> Iterator[Attempt]:
+        unneeded = tuple(map(str, self._dag.get_unneeded_temp_files(job))) if flagged else ()
+        step = self._step(job, unneeded)
         first = job.attempt
-        attempts = []
         try:
             for number in range(first, max(job.restart_times, first - 1) + 2):
-                if number != job.attempt:
-                    job.attempt = number  # resets the resources, which may depend on it
-                attempts.append(self._attempt(job, number, unneeded))
+                asked = self._resources(job, number)
+                yield Attempt(
+                    number=number,
+                    threads=asked.threads,
+                    resources=asked.resources,
+                    step=step(attempt=number, arguments=self._command.arguments(job, asked.threads, number, unneeded)),
+                )
         finally:
             if job.attempt != first:
                 job.attempt = first
-        return Task(
-            key=key,
-            name=_name(job),
-            wildcards=_wildcards(job),
-            attempts=tuple(attempts),
-            edges=(*(Edge(on=self._key(one)) for one in self._before(job)), *declared.edges),
-            singleton=declared.singleton,
-            folders=tuple(
-                str(file) for member in _members(job) for file in member.output if is_flagged(file, "directory")
-            ),
-            content=content(_members(job), self._workflow.persistence),
-        )
 
-    def _attempt(self, job: Any, number: int, unneeded: tuple[str, ...]) -> Attempt:
-        resources = self._resources(job)
-        folder = self._scope.folder
-        threads = int(resources.pop("_cores", 1))
-        return Attempt(
-            number=number,
-            threads=threads,
-            resources=resources,
-            step=StepSpec(
-                task=job_label(job),
-                attempt=number,
-                folder=os.getcwd(),
-                records=f"{folder}/ended",
-                targets=tuple((spec.rulename, dict(spec.wildcards_dict)) for spec in job.get_target_spec()),
-                arguments=self._command.arguments(job, threads, number, unneeded),
-                config=self._command.config,
-                wait_for=tuple(str(file) for file in job.get_wait_for_files()) if self._shared_files else (),
-                outputs=tuple(self._outputs_to_verify(job, set(unneeded))),
-                checkpoints=f"{os.path.dirname(folder)}/checkpoints/{self._key(job)}",
-                mark=self._mark(job) if self._scope.detached else "",
-                temp_inputs=tuple(self._temp_inputs(job)) if self._scope.detached else (),
-                latency_wait=self._workflow.execution_settings.latency_wait,
-            ),
+    def _step(self, job: Any, unneeded: tuple[str, ...]) -> Callable[..., StepSpec]:
+        """What all attempts have in common."""
+        detached = self._scope.detached
+        return partial(
+            StepSpec,
+            task=job_label(job),
+            folder=self._workdir,
+            records=self._records,
+            targets=_targets(job),
+            config=self._command.config,
+            wait_for=tuple(map(str, job.get_wait_for_files())) if self._shared_files else (),
+            outputs=tuple(self._outputs_to_verify(job, unneeded)),
+            checkpoints=f"{self._checkpoint_folders}/{self._key(job)}",
+            mark=self._mark(job) if detached else "",
+            temp_inputs=tuple(self._temp_inputs(job)) if detached else (),
+            latency_wait=self._workflow.execution_settings.latency_wait,
         )
 
     def _mark(self, unit: Any) -> str:
         return f"{self._scope.folder}/succeeded/{self._key(unit)}"
 
     def _temp_inputs(self, unit: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Temporary files that the unit reads, with the marks of all that are known to read them.
-
-        What a checkpoint may bring does not count, as in Snakemake itself.
-        """
+        """Temporary files that the unit reads, with the marks of all that are known to read them."""
         if self._workflow.storage_settings.notemp:
             return
         for member in _members(unit):
             for source, files in self._dag.dependencies[member].items():
                 if self._unit(source) != unit:
-                    for file in source.output:
+                    for file in _flagged_outputs(source):
                         if file in files and self._is_passing(file):
-                            readers = {
-                                self._unit(job): None
-                                for job, read in self._dag.depending[source].items()
-                                if file in read and self._is_open(job)
-                            }
-                            yield str(file), tuple(map(self._mark, readers))
+                            yield self._passing_file(source, file)
+
+    def _passing_file(self, source: Any, file: Any) -> tuple[str, tuple[str, ...]]:
+        """A temporary file, and the marks of its readers; found once for all of them.
+
+        What a checkpoint may bring does not count, as in Snakemake itself.
+        """
+        if (source, file) not in self._passing_files:
+            depending = self._dag.depending[source].items()
+            readers = dict.fromkeys(self._unit(job) for job, read in depending if file in read and self._is_open(job))
+            self._passing_files[source, file] = str(file), tuple(map(self._mark, readers))
+        return self._passing_files[source, file]
 
     def _is_passing(self, file: Any) -> bool:
         return is_flagged(file, "temp") and not file.is_storage and file not in self._dag.derived_targetfiles
 
-    @property
-    def _shared_files(self) -> bool:
-        return SharedFSUsage.INPUT_OUTPUT in self._workflow.storage_settings.shared_fs_usage
-
-    def _outputs_to_verify(self, job: Any, unneeded: set[str]) -> Iterator[str]:
+    def _outputs_to_verify(self, job: Any, unneeded: Collection[str]) -> Iterator[str]:
         """Outputs that must exist when the job ends. What another place holds, or what nobody needs, is not asked for."""
         if not self._shared_files:
             return
         for member in _members(job):
             for file in member.output:
+                if not file.flags:
+                    yield str(file)
+                    continue
                 passing = any(is_flagged(file, flag) for flag in ("pipe", "service", "nodelocal"))
                 inside = job.is_group() and is_flagged(file, "temp")
                 if not (passing or inside or file.is_storage or str(file) in unneeded):
                     yield str(file)
 
-    def _resources(self, job: Any) -> dict[str, Any]:
-        defaults = self._workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
+    def _resources(self, job: Any, attempt: int) -> Evaluated:
+        found = self._evaluator.of_all(job)
+        if found is not None:
+            return found
+        if job.attempt != attempt:
+            job.attempt = attempt  # resets the resources, which may depend on it
         try:
-            return evaluated(job, defaults, is_ready=job in self._ready)
+            return self._evaluator.evaluated(job, is_ready=job in self._ready)
         except BadResourcesError as error:
             self._faults.append(Fault(where=job_label(job), what=f"its resources cannot be evaluated: {error}"))
-            return {}
+            return Evaluated(threads=1, resources={})
 
 
 def _members(job: Any) -> Iterable[Any]:
@@ -342,7 +363,30 @@ def _name(job: Any) -> str:
 
 
 def _wildcards(job: Any) -> dict[str, str]:
-    return {} if job.is_group() else {name: str(value) for name, value in job.wildcards_dict.items()}
+    return {} if job.is_group() else _texts(job.wildcards_dict)
+
+
+def _targets(job: Any) -> tuple[tuple[str, dict[str, str]], ...]:
+    return tuple((spec.rulename, _texts(spec.wildcards_dict)) for spec in job.get_target_spec())
+
+
+def _texts(wildcards: dict[str, Any]) -> dict[str, str]:
+    """The wildcards as they are where all are texts, as Snakemake's own are; nobody writes to them."""
+    if all(type(value) is str for value in wildcards.values()):
+        return wildcards
+    return {name: str(value) for name, value in wildcards.items()}
+
+
+def _flagged_outputs(job: Any) -> list[Any]:
+    """Outputs that are more than a file that stays (`temp`, `directory`, …)."""
+    return [file for member in _members(job) for file in member.output if file.flags]
+
+
+def _forget_evaluated(job: Any) -> None:
+    """Let go of what Snakemake keeps with a job and evaluates anew when the job is ready."""
+    job.attempt = job.attempt  # forgets the resources
+    for member in _members(job):
+        member._params = member._non_derived_params = None  # noqa: SLF001 - has no other name
 
 
 def _does_nothing(job: Any) -> bool:
