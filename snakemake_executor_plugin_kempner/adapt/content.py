@@ -2,41 +2,48 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from snakemake.common.tbdstring import TBDString
 
 
 class Contents:
-    """Digests of jobs; those that many jobs have in common exist once.
+    """Digests of what jobs run on; what the jobs of a rule have in common is read once.
 
     Args:
-        persistence: Snakemake's, whose notion of code, parameters and input files this is, so that a task in the queue
-            counts as changed when a finished one would.
+        persistence: Snakemake's, whose notion of each this is, so that a task in the queue counts as changed when a
+            finished one would.
     """
 
     def __init__(self, persistence: Any) -> None:
         self._persistence = persistence
-        self._digests: dict[str, str] = {}
+        self._of_rules: dict[tuple[str, Any], str | None] = {}
 
-    def of(self, members: Iterable[Any]) -> Mapping[str, str]:
+    def of(self, members: Sequence[Any]) -> dict[str, str]:
         """Digests of code, parameters and input files of a job, or of the members of a group.
 
         What cannot be known before its input exists is left out, and so never counts as changed.
         """
-        members = tuple(members)
-        return {name: digest for name, read in _READERS.items() if (digest := self._digest(read, members)) is not None}
+        found = {name: self._read(name, members) for name in _READERS}
+        return {name: digest for name, digest in found.items() if digest is not None}
 
-    def _digest(self, read: Any, members: Iterable[Any]) -> str | None:
+    def _read(self, name: str, members: Sequence[Any]) -> str | None:
+        rule = members[0].rule
+        if len(members) > 1 or name == "input" or (name == "params" and rule.params):
+            return self._digest(name, members)
+        if (name, rule) not in self._of_rules:
+            self._of_rules[name, rule] = self._digest(name, members)
+        return self._of_rules[name, rule]
+
+    def _digest(self, name: str, members: Sequence[Any]) -> str | None:
         try:
-            text = _to_json([read(member, self._persistence) for member in members])
+            text = _to_json([_READERS[name](member, self._persistence) for member in members])
         except Exception:  # noqa: BLE001 - a function of the workflow may raise anything
             return None
         if "<TBD>" in text:
             return None
-        digest = hashlib.sha1(text.encode(errors="replace"), usedforsecurity=False).hexdigest()[:12]
-        return self._digests.setdefault(digest, digest)
+        return hashlib.sha1(text.encode(errors="replace"), usedforsecurity=False).hexdigest()[:12]
 
 
 _to_json = json.JSONEncoder(default=str).encode
@@ -49,12 +56,12 @@ def _code(job: Any, persistence: Any) -> Any:
 
 
 def _params(job: Any, persistence: Any) -> Any:
-    if not job.rule.params:
-        return []
     return [TBDString() if isinstance(one, TBDString) else str(one) for one in persistence._params(job)]  # noqa: SLF001
 
 
 def _input(job: Any, persistence: Any) -> Any:
+    if not any(file.flags for file in job.input):  # what Snakemake finds for such files, in less time
+        return sorted(map(str, job.input))
     return [str(one) for one in persistence._input(job)]  # noqa: SLF001
 
 

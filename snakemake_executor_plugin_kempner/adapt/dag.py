@@ -251,7 +251,7 @@ class _Reader:
                 edges=(*map(self._edge, inputs), *declared.edges),
                 singleton=declared.singleton,
                 folders=tuple(str(file) for file in flagged if is_flagged(file, "directory")),
-                content=self._contents.of(_members(job)),
+                content=self._contents.of(tuple(_members(job))),
             )
         finally:
             if job not in self._ready:
@@ -291,7 +291,7 @@ class _Reader:
             records=self._records,
             targets=_targets(job),
             config=self._command.config,
-            wait_for=tuple(map(str, job.get_wait_for_files())) if self._shared_files else (),
+            wait_for=tuple(map(str, _files_to_wait_for(job))) if self._shared_files else (),
             outputs=tuple(self._outputs_to_verify(job, unneeded)),
             checkpoints=f"{self._checkpoint_folders}/{self._key(job)}",
             mark=self._mark(job) if detached else "",
@@ -354,7 +354,7 @@ class _Reader:
             return Evaluated(threads=1, resources={})
 
 
-def _members(job: Any) -> Iterable[Any]:
+def _members(job: Any) -> Collection[Any]:
     return job.jobs if job.is_group() else (job,)
 
 
@@ -380,6 +380,12 @@ def _texts(wildcards: dict[str, Any]) -> dict[str, str]:
 def _flagged_outputs(job: Any) -> list[Any]:
     """Outputs that are more than a file that stays (`temp`, `directory`, …)."""
     return [file for member in _members(job) for file in member.output if file.flags]
+
+
+def _files_to_wait_for(job: Any) -> Iterable[Any]:
+    if job.is_group() or any(file.flags for file in job.input):
+        return job.get_wait_for_files()  # type: ignore[no-any-return]
+    return (*job.input, *job.get_wait_for_files(skip_input_files=True))  # the same, without a look at each file
 
 
 def _forget_evaluated(job: Any) -> None:
