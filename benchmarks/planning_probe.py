@@ -62,8 +62,9 @@ def main(words: list[str]) -> None:
 def plan(workflow: Any) -> dict[str, Any]:
     """What the executor does when the first jobs are handed over, up to the first call of sbatch."""
     from snakemake_executor_plugin_kempner.adapt.command import JobCommand  # noqa: PLC0415 - not for Snakemake alone
-    from snakemake_executor_plugin_kempner.adapt.dag import Scope, read_dag  # noqa: PLC0415
+    from snakemake_executor_plugin_kempner.adapt.dag import read_dag  # noqa: PLC0415
     from snakemake_executor_plugin_kempner.adapt.policy import policy_of  # noqa: PLC0415
+    from snakemake_executor_plugin_kempner.adapt.units import Scope  # noqa: PLC0415
     from snakemake_executor_plugin_kempner.plan.planner import make_plan  # noqa: PLC0415
     from snakemake_executor_plugin_kempner.settings import common_settings  # noqa: PLC0415
 

@@ -15,10 +15,11 @@ from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from .adapt.command import JobCommand
-from .adapt.dag import Reading, Scope, job_label, read_dag, task_key
+from .adapt.dag import Reading, read_dag
 from .adapt.policy import policy_of
 from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
+from .adapt.units import Scope, job_label, task_key
 from .beginning import begin_run, check_that_it_can_leave, go_on_with_run, settle_changes, take_over
 from .errors import KempnerError, SlurmError
 from .invocation import Continued, Leaving, started
