@@ -15,10 +15,11 @@ from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from .adapt.command import JobCommand
-from .adapt.dag import Reading, Scope, job_label, read_dag, task_key
+from .adapt.dag import Reading, read_dag
 from .adapt.policy import policy_of
 from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
+from .adapt.units import Scope, job_label, task_key
 from .beginning import begin_run, check_that_it_can_leave, go_on_with_run, settle_changes, take_over
 from .errors import KempnerError, SlurmError
 from .invocation import Continued, Leaving, started
@@ -110,16 +111,13 @@ class Executor(RemoteExecutor):
         if not self._stopping and (is_first or new):
             self._plan_or_report(live, self._waiting)
         if self._detached and (live.open_tasks or (self.continued and not self.continued.is_closing)):
-            self._leave(live)
+            if self.continued is None:
+                self.logger.info(detached_message(live.overview(), live.policy, started().command, started().folder))
+            self._leaving = True
+            raise _LeaveError
         if self._stopping and not self._waiting and not self._handed_over:  # Snakemake would not hear of any failure
             raise KempnerError("\n".join(map(self._failure, self._failed)))
         self._connect_planned(live)
-
-    def _leave(self, live: LiveRun) -> None:
-        if self.continued is None:
-            self.logger.info(detached_message(live.overview(), live.policy, started().command, started().folder))
-        self._leaving = True
-        raise _LeaveError
 
     def _connect_planned(self, live: LiveRun) -> None:
         """Connect the jobs that were handed over and are planned; a declared dependency may keep one waiting."""

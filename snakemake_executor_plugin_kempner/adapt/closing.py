@@ -11,7 +11,7 @@ from snakemake.io import is_flagged
 from snakemake.logging import logger
 
 from .command import SOURCES
-from .dag import task_key
+from .units import task_key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -56,6 +56,8 @@ class JobCommand:
             self._general += ["--directory", str(workflow.workdir_init)]
         if sources := self._keep_sources(folder):
             self._general += ["--runtime-source-cache-path", str(sources)]
+        self._made: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        """What the many jobs of a rule have in common exists once."""
 
     def _general_args(self, common_settings: CommonSettings) -> str:
         """Snakemake's own text without --config: a value with both kinds of quotes would tear it apart."""
@@ -86,12 +88,18 @@ class JobCommand:
 
     def arguments(self, job: Any, threads: int, attempt: int, unneeded_temp: Sequence[str]) -> tuple[str, ...]:
         """Arguments for one attempt of a job or group job, without its targets."""
+        group = (str(job.jobid),) if job.is_group() else ()
+        what = (tuple(sorted(job.rules)), group, threads, attempt, tuple(unneeded_temp))
+        if what not in self._made:
+            self._made[what] = self._arguments(*what)
+        return self._made[what]
+
+    def _arguments(
+        self, rules: Sequence[str], group: Sequence[str], threads: int, attempt: int, unneeded_temp: Sequence[str]
+    ) -> tuple[str, ...]:
         cores = max(threads, 1, self._cores)
-        own = ["--allowed-rules", *sorted(job.rules), "--cores", str(cores), "--attempt", str(attempt)]
-        if job.is_group():
-            own += ["--local-groupid", str(job.jobid)]
-        else:
-            own += ["--force-use-threads"]
+        own = ["--allowed-rules", *rules, "--cores", str(cores), "--attempt", str(attempt)]
+        own += ["--local-groupid", *group] if group else ["--force-use-threads"]
         if unneeded_temp:
             own += ["--unneeded-temp-files", *unneeded_temp]
         return (*own, *self._general)

@@ -2,31 +2,51 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from snakemake.common.tbdstring import TBDString
 
 
-def content(members: Iterable[Any], persistence: Any) -> Mapping[str, str]:
-    """Digests of code, parameters and input files of a job, or of the members of a group.
+class Contents:
+    """Digests of what jobs run on; what the jobs of a rule have in common is read once.
 
-    Snakemake's own notion of each, so that a task in the queue counts as changed when a finished one would. What cannot
-    be known before its input exists is left out, and so never counts as changed.
+    Args:
+        persistence: Snakemake's, whose notion of each this is, so that a task in the queue counts as changed when a
+            finished one would.
     """
-    found: dict[str, list[Any]] = {"code": [], "params": [], "input": []}
-    unknown: set[str] = set()
-    for member in members:
-        for name, read in _READERS.items():
-            try:
-                values = read(member, persistence)
-            except Exception:  # noqa: BLE001 - a function of the workflow may raise anything
-                unknown.add(name)
-                continue
-            if "<TBD>" in str(values):
-                unknown.add(name)
-            found[name].append(values)
-    return {name: _digest(values) for name, values in found.items() if name not in unknown}
+
+    def __init__(self, persistence: Any) -> None:
+        self._persistence = persistence
+        self._of_rules: dict[tuple[str, Any], str | None] = {}
+
+    def of(self, members: Sequence[Any]) -> dict[str, str]:
+        """Digests of code, parameters and input files of a job, or of the members of a group.
+
+        What cannot be known before its input exists is left out, and so never counts as changed.
+        """
+        found = {name: self._read(name, members) for name in _READERS}
+        return {name: digest for name, digest in found.items() if digest is not None}
+
+    def _read(self, name: str, members: Sequence[Any]) -> str | None:
+        rule = members[0].rule
+        if len(members) > 1 or name == "input" or (name == "params" and rule.params):
+            return self._digest(name, members)
+        if (name, rule) not in self._of_rules:
+            self._of_rules[name, rule] = self._digest(name, members)
+        return self._of_rules[name, rule]
+
+    def _digest(self, name: str, members: Sequence[Any]) -> str | None:
+        try:
+            text = _to_json([_READERS[name](member, self._persistence) for member in members])
+        except Exception:  # noqa: BLE001 - a function of the workflow may raise anything
+            return None
+        if "<TBD>" in text:
+            return None
+        return hashlib.sha1(text.encode(errors="replace"), usedforsecurity=False).hexdigest()[:12]
+
+
+_to_json = json.JSONEncoder(default=str).encode
 
 
 def _code(job: Any, persistence: Any) -> Any:
@@ -40,12 +60,9 @@ def _params(job: Any, persistence: Any) -> Any:
 
 
 def _input(job: Any, persistence: Any) -> Any:
+    if not any(file.flags for file in job.input):  # what Snakemake finds for such files, in less time
+        return sorted(map(str, job.input))
     return [str(one) for one in persistence._input(job)]  # noqa: SLF001
 
 
 _READERS = {"code": _code, "params": _params, "input": _input}
-
-
-def _digest(values: Any) -> str:
-    text = json.dumps(values, default=str)
-    return hashlib.sha1(text.encode(errors="replace"), usedforsecurity=False).hexdigest()[:12]

@@ -1,28 +1,25 @@
 """Snakemake's DAG → tasks. Says for each job that cannot be planned yet what it waits for."""
 
-import hashlib
-import json
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
+from graphlib import CycleError
 from typing import Any
 
-from snakemake.io import is_flagged
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..errors import Fault, PlanError
 from ..plan.declared import Candidate, Catalogue, Resolution, resolve
-from ..plan.model import Attempt, Deferred, Edge, Task, label
-from ..plan.step import StepSpec
+from ..plan.model import Deferred, Task
+from ..plan.order import in_order
 from .command import JobCommand
-from .content import content
-from .limits import units
-from .resources import BadResourcesError, NotYetError, evaluated
+from .resources import NotYetError
+from .tasks import TaskReader
+from .units import Scope, Units, does_nothing, job_label, members_of, name_of
 
 DECLARATION = "slurm_dependency"
 """The resource that declares dependencies."""
+_NOTHING_DECLARED = Resolution()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,37 +30,6 @@ class Reading:
     """What can be submitted now."""
     deferred: tuple[Deferred, ...]
     """One for each job that cannot be planned yet."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scope:
-    """What a reading is to describe."""
-
-    folder: str
-    """Of the run."""
-    ready: Collection[Any]
-    """Jobs whose inputs exist, as Snakemake's scheduler found; they are never deferred."""
-    known: Callable[[str], bool]
-    """Whether a task of this key has been submitted; those are not described again."""
-    in_flight: Callable[[str], bool]
-    """Whether it has not ended yet either: it is waited for even where Snakemake finds its files in place."""
-    limited: Collection[str] = ()
-    """Resources that all tasks together may take only so much of."""
-    detached: bool = False
-    """No head will be there: local rules are tasks like any other, and temporary files go without it."""
-
-
-def task_key(job: Any) -> str:
-    """Digest of rule, wildcards and outputs, of each member for a group: the same after a DAG was rebuilt."""
-    members = sorted(
-        [member.rule.name, sorted(member.wildcards_dict.items()), [str(file) for file in member.output]]
-        for member in _members(job)
-    )
-    return hashlib.sha1(json.dumps(members).encode(), usedforsecurity=False).hexdigest()
-
-
-def job_label(job: Any) -> str:
-    return label(_name(job), _wildcards(job))
 
 
 def read_dag(workflow: Any, command: JobCommand, scope: Scope) -> Reading:
@@ -84,35 +50,31 @@ def read_dag(workflow: Any, command: JobCommand, scope: Scope) -> Reading:
 class _Reader:
     def __init__(self, workflow: Any, command: JobCommand, scope: Scope) -> None:
         self._workflow, self._dag = workflow, workflow.dag
-        self._command, self._scope = command, scope
+        self._scope, self._units = scope, Units(workflow.dag, scope)
+        self._tasks = TaskReader(workflow, command, scope, self._units)
         self._ready = set(scope.ready)
-        self._keys: dict[Any, str] = {}
+        self._head_fetches_storage = SharedFSUsage.STORAGE_LOCAL_COPIES in workflow.storage_settings.shared_fs_usage
         self._faults: list[Fault] = []
         self._deferred: dict[Any, Deferred] = {}
-        self._checkpoints = {
-            self._unit(job)
-            for job in self._dag.checkpoint_jobs
-            if self._dag.needrun(job) and not self._dag.finished(job)
-        }
+        self._checkpoints = {self._units.of(job) for job in self._dag.checkpoint_jobs if self._units.is_wanted(job)}
 
     def read(self) -> Reading:
-        before = {unit: self._before(unit) for unit in self._units()}
-        declared = self._declared(before)
-        for unit, resolution in declared.items():
-            before[unit] = tuple(dict.fromkeys((*before[unit], *self._by_keys(resolution.edges, before))))
+        inputs = {unit: self._units.before(unit) for unit in self._units.all()}
+        declared = self._declared(inputs)
+        before = inputs | self._with_declared(inputs, declared)
         tasks = []
         for job in self._in_order(before):
             deferred = self._deferral(job, before[job])
-            if deferred is None and not self._scope.known(self._key(job)) and not _does_nothing(job):
+            if deferred is None and not self._scope.known(self._units.key(job)) and not does_nothing(job):
                 try:
-                    tasks.append(self._task(job, declared.get(job, Resolution())))
+                    tasks.append(self._tasks.task(job, inputs[job], declared.get(job, _NOTHING_DECLARED)))
                 except NotYetError as not_yet:
-                    deferred = Deferred(str(not_yet), frozenset(map(self._key, before[job])))
+                    deferred = Deferred(str(not_yet), frozenset(map(self._units.key, before[job])))
             if deferred is not None:
                 self._deferred[job] = deferred
                 self._check_that_it_comes(job, deferred)
-        if self._faults:
-            raise PlanError(self._faults)
+        if faults := (*self._faults, *self._tasks.faults):
+            raise PlanError(faults)
         shown = [one for job, one in self._deferred.items() if self._scope.detached or not job.is_local]
         return Reading(tasks=tuple(tasks), deferred=tuple(shown))
 
@@ -122,48 +84,14 @@ class _Reader:
             what = f"cannot be queued now, and needs a head process later: {deferred.why}"
             self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy))
 
-    def _key(self, job: Any) -> str:
-        if job not in self._keys:
-            self._keys[job] = task_key(job)
-        return self._keys[job]
-
     def _in_order(self, before: Mapping[Any, tuple[Any, ...]]) -> Iterable[Any]:
         """Units, each after those that it waits for."""
         try:
-            return tuple(TopologicalSorter(before).static_order())
+            return in_order(before)
         except CycleError as error:
             ring = " → ".join(job_label(unit) for unit in error.args[1])
             self._faults.append(Fault(where="workflow", what=f"tasks wait for each other in a circle: {ring}"))
             return ()
-
-    def _units(self) -> Iterable[Any]:
-        return dict.fromkeys(self._unit(job) for job in self._dag.needrun_jobs())
-
-    def _unit(self, job: Any) -> Any:
-        return self._dag.get_job_group(job) or job
-
-    def _before(self, unit: Any) -> tuple[Any, ...]:
-        """What has to end before a unit may start: edges of the DAG, never file names."""
-        found = {
-            self._unit(dependency): None
-            for member in _members(unit)
-            for dependency in self._dag.dependencies[member]
-            if self._is_open(dependency)
-        }
-        found.pop(unit, None)
-        if self._scope.detached:  # what only collects files is not in the queue; what it waits for is
-            for one in [one for one in found if _does_nothing(one)]:
-                del found[one]
-                found |= dict.fromkeys(self._before(one))
-        return tuple(found)
-
-    def _is_open(self, job: Any) -> bool:
-        wanted = self._dag.needrun(job) and not self._dag.finished(job)
-        return wanted or self._scope.in_flight(self._key(self._unit(job)))
-
-    def _by_keys(self, edges: Iterable[Edge], units: Iterable[Any]) -> Iterator[Any]:
-        keys = {edge.on for edge in edges}
-        return (unit for unit in units if self._key(unit) in keys) if keys else iter(())
 
     # --- declared dependencies ----------------------------------------------------------------------------------
 
@@ -176,7 +104,9 @@ class _Reader:
         resolutions: dict[Any, Resolution] = {}
         for unit, found in texts.items():
             each = [
-                resolve(text, where=job_label(unit), task=self._key(unit), wildcards=wildcards, catalogue=catalogue)
+                resolve(
+                    text, where=job_label(unit), task=self._units.key(unit), wildcards=wildcards, catalogue=catalogue
+                )
                 for text, wildcards in found
             ]
             self._faults += (fault for one in each for fault in one.faults)
@@ -187,8 +117,18 @@ class _Reader:
             )
         return resolutions
 
+    def _with_declared(
+        self, inputs: Mapping[Any, tuple[Any, ...]], declared: Mapping[Any, Resolution]
+    ) -> dict[Any, tuple[Any, ...]]:
+        """What has to end before each unit that declares something: its inputs, and what it names."""
+        units = {self._units.key(unit): unit for unit in inputs} if declared else {}
+        return {
+            unit: tuple(dict.fromkeys((*inputs[unit], *(units[edge.on] for edge in one.edges if edge.on in units))))
+            for unit, one in declared.items()
+        }
+
     def _declarations(self, unit: Any) -> Iterator[tuple[str, dict[str, str]]]:
-        for member in _members(unit):
+        for member in members_of(unit):
             if DECLARATION not in member.rule.resources:
                 continue
             text = None
@@ -200,8 +140,7 @@ class _Reader:
     def _candidates(self) -> dict[str, list[Candidate]]:
         found: dict[str, list[Candidate]] = {}
         for job in self._dag.jobs:
-            is_open = self._dag.needrun(job) and not self._dag.finished(job)
-            task = self._key(self._unit(job)) if is_open else None
+            task = self._units.key(self._units.of(job)) if self._units.is_wanted(job) else None
             wildcards = {name: str(value) for name, value in job.wildcards_dict.items()}
             found.setdefault(job.rule.name, []).append(Candidate(wildcards=wildcards, task=task))
         return found
@@ -209,148 +148,19 @@ class _Reader:
     # --- what cannot be planned yet -----------------------------------------------------------------------------
 
     def _deferral(self, job: Any, before: tuple[Any, ...]) -> Deferred | None:  # noqa: PLR0911 - one per reason
-        name = _name(job)
+        name = name_of(job)
         if job.is_local and not self._scope.detached:
             return Deferred(f"local rule {name} runs in the head process first")
         for one in before:
             if one in self._deferred:
                 return self._deferred[one]
             if one in self._checkpoints and job not in self._ready:
-                return Deferred(f"checkpoint {_name(one)} decides what follows", frozenset({self._key(one)}))
+                return Deferred(f"checkpoint {name_of(one)} decides what follows", frozenset({self._units.key(one)}))
         if job in self._ready:
             return None
-        for member in _members(job):
+        for member in members_of(job):
             if member.has_unfinished_queue_input():
                 return Deferred(f"{name} reads from a queue that is not finished")
             if self._head_fetches_storage and any(file.is_storage for file in member.input):
                 return Deferred(f"input of {name} is fetched from storage by the head process")
         return None
-
-    @property
-    def _head_fetches_storage(self) -> bool:
-        return SharedFSUsage.STORAGE_LOCAL_COPIES in self._workflow.storage_settings.shared_fs_usage
-
-    # --- one task -----------------------------------------------------------------------------------------------
-
-    def _task(self, job: Any, declared: Resolution) -> Task:
-        key = self._key(job)
-        if declared.not_needed:
-            return Task(
-                key=key, name=_name(job), wildcards=_wildcards(job), attempts=(), not_needed=declared.not_needed
-            )
-        unneeded = tuple(str(file) for file in self._dag.get_unneeded_temp_files(job))
-        first = job.attempt
-        attempts = []
-        try:
-            for number in range(first, max(job.restart_times, first - 1) + 2):
-                if number != job.attempt:
-                    job.attempt = number  # resets the resources, which may depend on it
-                attempts.append(self._attempt(job, number, unneeded))
-        finally:
-            if job.attempt != first:
-                job.attempt = first
-        return Task(
-            key=key,
-            name=_name(job),
-            wildcards=_wildcards(job),
-            attempts=tuple(attempts),
-            edges=(*(Edge(on=self._key(one)) for one in self._before(job)), *declared.edges),
-            singleton=declared.singleton,
-            folders=tuple(
-                str(file) for member in _members(job) for file in member.output if is_flagged(file, "directory")
-            ),
-            content=content(_members(job), self._workflow.persistence),
-        )
-
-    def _attempt(self, job: Any, number: int, unneeded: tuple[str, ...]) -> Attempt:
-        resources, units = self._resources(job)
-        folder = self._scope.folder
-        threads = int(resources.pop("_cores", 1))
-        return Attempt(
-            number=number,
-            threads=threads,
-            resources=resources,
-            units=units,
-            step=StepSpec(
-                task=job_label(job),
-                attempt=number,
-                folder=os.getcwd(),
-                records=f"{folder}/ended",
-                targets=tuple((spec.rulename, dict(spec.wildcards_dict)) for spec in job.get_target_spec()),
-                arguments=self._command.arguments(job, threads, number, unneeded),
-                config=self._command.config,
-                wait_for=tuple(str(file) for file in job.get_wait_for_files()) if self._shared_files else (),
-                outputs=tuple(self._outputs_to_verify(job, set(unneeded))),
-                checkpoints=f"{os.path.dirname(folder)}/checkpoints/{self._key(job)}",
-                mark=self._mark(job) if self._scope.detached else "",
-                temp_inputs=tuple(self._temp_inputs(job)) if self._scope.detached else (),
-                latency_wait=self._workflow.execution_settings.latency_wait,
-            ),
-        )
-
-    def _mark(self, unit: Any) -> str:
-        return f"{self._scope.folder}/succeeded/{self._key(unit)}"
-
-    def _temp_inputs(self, unit: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Temporary files that the unit reads, with the marks of all that are known to read them.
-
-        What a checkpoint may bring does not count, as in Snakemake itself.
-        """
-        if self._workflow.storage_settings.notemp:
-            return
-        for member in _members(unit):
-            for source, files in self._dag.dependencies[member].items():
-                if self._unit(source) != unit:
-                    for file in source.output:
-                        if file in files and self._is_passing(file):
-                            readers = {
-                                self._unit(job): None
-                                for job, read in self._dag.depending[source].items()
-                                if file in read and self._is_open(job)
-                            }
-                            yield str(file), tuple(map(self._mark, readers))
-
-    def _is_passing(self, file: Any) -> bool:
-        return is_flagged(file, "temp") and not file.is_storage and file not in self._dag.derived_targetfiles
-
-    @property
-    def _shared_files(self) -> bool:
-        return SharedFSUsage.INPUT_OUTPUT in self._workflow.storage_settings.shared_fs_usage
-
-    def _outputs_to_verify(self, job: Any, unneeded: set[str]) -> Iterator[str]:
-        """Outputs that must exist when the job ends. What another place holds, or what nobody needs, is not asked for."""
-        if not self._shared_files:
-            return
-        for member in _members(job):
-            for file in member.output:
-                passing = any(is_flagged(file, flag) for flag in ("pipe", "service", "nodelocal"))
-                inside = job.is_group() and is_flagged(file, "temp")
-                if not (passing or inside or file.is_storage or str(file) in unneeded):
-                    yield str(file)
-
-    def _resources(self, job: Any) -> tuple[dict[str, Any], dict[str, int]]:
-        """Evaluated resources, and what the job takes of what is limited."""
-        defaults = self._workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
-        try:
-            resources = evaluated(job, defaults, is_ready=job in self._ready)
-            return resources, units(job, resources, self._scope.limited)
-        except BadResourcesError as error:
-            self._faults.append(Fault(where=job_label(job), what=f"its resources cannot be evaluated: {error}"))
-            return {}, {}
-
-
-def _members(job: Any) -> Iterable[Any]:
-    return job.jobs if job.is_group() else (job,)
-
-
-def _name(job: Any) -> str:
-    return str(job.name)
-
-
-def _wildcards(job: Any) -> dict[str, str]:
-    return {} if job.is_group() else {name: str(value) for name, value in job.wildcards_dict.items()}
-
-
-def _does_nothing(job: Any) -> bool:
-    """A rule without a command (`rule all`): it only collects files."""
-    return bool(not job.is_group() and job.is_norun)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
+from graphlib import CycleError
 from itertools import count
 
 from ..errors import Fault, PlanError
@@ -13,6 +13,7 @@ from .jobscript import continuation_script, gate_script, guard_script
 from .lengths import in_pieces
 from .limits import within_limits
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
+from .order import in_order
 from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
 
 _NAME_LENGTH = 60
@@ -42,7 +43,7 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     Raises:
         PlanError: with all faults of all tasks, when there is one.
     """
-    options = {(task.key, attempt.number): _options(task, attempt) for task in tasks for attempt in task.attempts}
+    options = _options(tasks)
     faults = [fault for option in options.values() for fault in option.faults]
     ordered = _in_order(tasks, policy, faults)
     faults += _handlers_of_handlers(ordered)
@@ -62,22 +63,38 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     )
 
 
-def _options(task: Task, attempt: Attempt) -> Options:
-    return sbatch_options(task.label, attempt.resources, attempt.threads)
+def _options(tasks: Iterable[Task]) -> dict[tuple[str, int], Options]:
+    """The options of each attempt; attempts that ask for the same share one value."""
+    options: dict[tuple[str, int], Options] = {}
+    made: dict[tuple[int, str], Options] = {}
+    for task in tasks:
+        for attempt in task.attempts:
+            asked = (attempt.threads, repr(attempt.resources))  # not the values themselves: True is 1 to a dictionary
+            found = made.get(asked)
+            if found is None:
+                found = sbatch_options(task.label, attempt.resources, attempt.threads)
+                if not found.faults:  # a fault names its task
+                    made[asked] = found
+            options[task.key, attempt.number] = found
+    return options
 
 
 def _may_not_be_needed(ordered: Iterable[Task]) -> set[str]:
     """Failure handlers and what comes behind them: that they do not run says nothing of a failure."""
     found: set[str] = set()
     for task in ordered:
-        if task.is_handler or any(edge.on in found for edge in task.edges if edge.type is DependencyType.AFTEROK):
+        behind = found and any(edge.on in found for edge in task.edges if edge.type is DependencyType.AFTEROK)
+        if behind or task.is_handler:
             found.add(task.key)
     return found
 
 
 def _handlers_of_handlers(ordered: Sequence[Task]) -> Iterator[Fault]:
-    unsure, labels = _may_not_be_needed(ordered), {task.key: task.label for task in ordered}
+    unsure = _may_not_be_needed(ordered)
+    labels = {task.key: task.label for task in ordered if task.key in unsure}
     for task in ordered:
+        if task.key not in unsure:  # it is no handler itself
+            continue
         for edge in task.edges:
             if edge.type is DependencyType.AFTERNOTOK and edge.on in unsure:
                 yield Fault(
@@ -89,16 +106,14 @@ def _handlers_of_handlers(ordered: Sequence[Task]) -> Iterator[Fault]:
 
 def _in_order(tasks: Iterable[Task], policy: Policy, faults: list[Fault]) -> list[Task]:
     by_key = {task.key: task for task in tasks}
-    sorter: TopologicalSorter[str] = TopologicalSorter()
-    for task in by_key.values():
-        sorter.add(task.key, *(edge.on for edge in task.edges if edge.on in by_key))
-        faults.extend(
-            Fault(where=task.label, what=f"waits for a task that is not part of this run ({edge.on})")
-            for edge in task.edges
-            if edge.on not in by_key and edge.on not in policy.standing
-        )
+    faults.extend(
+        Fault(where=task.label, what=f"waits for a task that is not part of this run ({edge.on})")
+        for task in by_key.values()
+        for edge in task.edges
+        if edge.on not in by_key and edge.on not in policy.standing
+    )
     try:
-        return [by_key[key] for key in sorter.static_order()]
+        return [by_key[key] for key in in_order({key: [edge.on for edge in by_key[key].edges] for key in by_key})]
     except CycleError as error:
         ring = " → ".join(by_key[key].label for key in reversed(error.args[1]))
         faults.append(Fault(where="workflow", what=f"tasks wait for each other in a circle: {ring}"))

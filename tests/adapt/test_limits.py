@@ -12,8 +12,8 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ExecutionSettings, OutputSettings, Quietness, ResourceSettings
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
-from snakemake_executor_plugin_kempner.adapt.limits import capacities, units
-from snakemake_executor_plugin_kempner.adapt.resources import NotYetError
+from snakemake_executor_plugin_kempner.adapt.limits import capacities
+from snakemake_executor_plugin_kempner.adapt.resources import NotYetError, units
 
 SNAKEFILE = """
 resource_scopes: disk_mb="global"

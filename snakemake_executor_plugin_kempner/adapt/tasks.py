@@ -1,0 +1,194 @@
+"""A unit of Snakemake's DAG → the task that is planned."""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from snakemake.io import is_flagged
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
+
+from ..errors import Fault
+from ..plan.declared import Resolution
+from ..plan.model import Attempt, Edge, Task
+from ..plan.step import StepSpec
+from .command import JobCommand
+from .content import Contents
+from .resources import BadResourcesError, Evaluated, Evaluator
+from .units import Scope, Units, job_label, members_of, name_of, texts, wildcards_of
+
+
+class TaskReader:
+    """Makes tasks of units; what many of them have in common exists once.
+
+    Args:
+        workflow: Snakemake's workflow object.
+        command: builds the command lines.
+        scope: of the reading.
+        units: of the DAG.
+    """
+
+    def __init__(self, workflow: Any, command: JobCommand, scope: Scope, units: Units) -> None:
+        self._workflow, self._dag = workflow, workflow.dag
+        self._command, self._scope, self._units = command, scope, units
+        self._ready = set(scope.ready)
+        self.faults: list[Fault] = []
+        """Resources that cannot be evaluated although the inputs exist."""
+        self._shared_files = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
+        self._workdir, self._records = os.getcwd(), f"{scope.folder}/ended"
+        self._checkpoint_folders = f"{os.path.dirname(scope.folder)}/checkpoints"
+        defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
+        self._evaluator, self._contents = Evaluator(defaults, scope.limited), Contents(workflow.persistence)
+        self._edges: dict[Any, Edge] = {}
+        self._passing_files: dict[tuple[Any, Any], tuple[str, tuple[str, ...]]] = {}
+
+    def task(self, job: Any, inputs: Iterable[Any], declared: Resolution) -> Task:
+        """The task of a unit.
+
+        Args:
+            job: the unit.
+            inputs: units that make its inputs.
+            declared: what it declares to wait for.
+
+        Raises:
+            NotYetError: its resources are known only when its input exists.
+        """
+        key, wildcards = self._units.key(job), wildcards_of(job)
+        if declared.not_needed:
+            return Task(key=key, name=name_of(job), wildcards=wildcards, attempts=(), not_needed=declared.not_needed)
+        flagged = _flagged_outputs(job)
+        try:
+            return Task(
+                key=key,
+                name=name_of(job),
+                wildcards=wildcards,
+                attempts=tuple(self._attempts(job, flagged)),
+                edges=(*map(self._edge, inputs), *declared.edges),
+                singleton=declared.singleton,
+                folders=tuple(str(file) for file in flagged if is_flagged(file, "directory")),
+                content=self._contents.of(tuple(members_of(job))),
+            )
+        finally:
+            if job not in self._ready:
+                _forget_evaluated(job)
+
+    def _edge(self, on: Any) -> Edge:
+        """The one edge that all share who wait for a unit."""
+        edge = self._edges.get(on)
+        if edge is None:
+            edge = self._edges[on] = Edge(on=self._units.key(on))
+        return edge
+
+    def _attempts(self, job: Any, flagged: Iterable[Any]) -> Iterator[Attempt]:
+        unneeded = tuple(map(str, self._dag.get_unneeded_temp_files(job))) if flagged else ()
+        step = self._step(job, unneeded)
+        first = job.attempt
+        try:
+            for number in range(first, max(job.restart_times, first - 1) + 2):
+                asked = self._resources(job, number)
+                yield Attempt(
+                    number=number,
+                    threads=asked.threads,
+                    resources=asked.resources,
+                    units=asked.units,
+                    step=step(attempt=number, arguments=self._command.arguments(job, asked.threads, number, unneeded)),
+                )
+        finally:
+            if job.attempt != first:
+                job.attempt = first
+
+    def _step(self, job: Any, unneeded: tuple[str, ...]) -> Callable[..., StepSpec]:
+        """What all attempts have in common."""
+        detached = self._scope.detached
+        return partial(
+            StepSpec,
+            task=job_label(job),
+            folder=self._workdir,
+            records=self._records,
+            targets=_targets(job),
+            config=self._command.config,
+            wait_for=tuple(map(str, _files_to_wait_for(job))) if self._shared_files else (),
+            outputs=tuple(self._outputs_to_verify(job, unneeded)),
+            checkpoints=f"{self._checkpoint_folders}/{self._units.key(job)}",
+            mark=self._mark(job) if detached else "",
+            temp_inputs=tuple(self._temp_inputs(job)) if detached else (),
+            latency_wait=self._workflow.execution_settings.latency_wait,
+        )
+
+    def _mark(self, unit: Any) -> str:
+        return f"{self._scope.folder}/succeeded/{self._units.key(unit)}"
+
+    def _temp_inputs(self, unit: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Temporary files that the unit reads, with the marks of all that are known to read them."""
+        if self._workflow.storage_settings.notemp:
+            return
+        for member in members_of(unit):
+            for source, files in self._dag.dependencies[member].items():
+                if self._units.of(source) != unit:
+                    for file in _flagged_outputs(source):
+                        if file in files and self._is_passing(file):
+                            yield self._passing_file(source, file)
+
+    def _passing_file(self, source: Any, file: Any) -> tuple[str, tuple[str, ...]]:
+        """A temporary file, and the marks of its readers; found once for all of them.
+
+        What a checkpoint may bring does not count, as in Snakemake itself.
+        """
+        if (source, file) not in self._passing_files:
+            depending = self._dag.depending[source].items()
+            readers = dict.fromkeys(
+                self._units.of(job) for job, read in depending if file in read and self._units.is_open(job)
+            )
+            self._passing_files[source, file] = str(file), tuple(map(self._mark, readers))
+        return self._passing_files[source, file]
+
+    def _is_passing(self, file: Any) -> bool:
+        return is_flagged(file, "temp") and not file.is_storage and file not in self._dag.derived_targetfiles
+
+    def _outputs_to_verify(self, job: Any, unneeded: Collection[str]) -> Iterator[str]:
+        """Outputs that must exist when the job ends. What another place holds, or what nobody needs, is not asked for."""
+        if not self._shared_files:
+            return
+        for member in members_of(job):
+            for file in member.output:
+                if not file.flags:
+                    yield str(file)
+                    continue
+                passing = any(is_flagged(file, flag) for flag in ("pipe", "service", "nodelocal"))
+                inside = job.is_group() and is_flagged(file, "temp")
+                if not (passing or inside or file.is_storage or str(file) in unneeded):
+                    yield str(file)
+
+    def _resources(self, job: Any, attempt: int) -> Evaluated:
+        found = self._evaluator.of_all(job)
+        if found is not None:
+            return found
+        if job.attempt != attempt:
+            job.attempt = attempt  # resets the resources, which may depend on it
+        try:
+            return self._evaluator.evaluated(job, is_ready=job in self._ready)
+        except BadResourcesError as error:
+            self.faults.append(Fault(where=job_label(job), what=f"its resources cannot be evaluated: {error}"))
+            return Evaluated(threads=1, resources={})
+
+
+def _targets(job: Any) -> tuple[tuple[str, dict[str, str]], ...]:
+    return tuple((spec.rulename, texts(spec.wildcards_dict)) for spec in job.get_target_spec())
+
+
+def _flagged_outputs(job: Any) -> list[Any]:
+    """Outputs that are more than a file that stays (`temp`, `directory`, …)."""
+    return [file for member in members_of(job) for file in member.output if file.flags]
+
+
+def _files_to_wait_for(job: Any) -> Iterable[Any]:
+    if job.is_group() or any(file.flags for file in job.input):
+        return job.get_wait_for_files()  # type: ignore[no-any-return]
+    return (*job.input, *job.get_wait_for_files(skip_input_files=True))  # the same, without a look at each file
+
+
+def _forget_evaluated(job: Any) -> None:
+    """Let go of what Snakemake keeps with a job and evaluates anew when the job is ready."""
+    job.attempt = job.attempt  # forgets the resources
+    for member in members_of(job):
+        member._params = member._non_derived_params = None  # noqa: SLF001 - has no other name

@@ -1,0 +1,116 @@
+"""The jobs of Snakemake's DAG as they are submitted: alone, or with the group that they belong to."""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..plan.model import label
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """What a reading is to describe."""
+
+    folder: str
+    """Of the run."""
+    ready: Collection[Any]
+    """Jobs whose inputs exist, as Snakemake's scheduler found; they are never deferred."""
+    known: Callable[[str], bool]
+    """Whether a task of this key has been submitted; those are not described again."""
+    in_flight: Callable[[str], bool]
+    """Whether it has not ended yet either: it is waited for even where Snakemake finds its files in place."""
+    limited: Collection[str] = ()
+    """Resources that all tasks together may take only so much of."""
+    detached: bool = False
+    """No head will be there: local rules are tasks like any other, and temporary files go without it."""
+
+
+def task_key(job: Any) -> str:
+    """Digest of rule, wildcards and outputs, of each member for a group: the same after a DAG was rebuilt."""
+    members = sorted(
+        [member.rule.name, sorted(member.wildcards_dict.items()), [str(file) for file in member.output]]
+        for member in members_of(job)
+    )
+    return hashlib.sha1(json.dumps(members).encode(), usedforsecurity=False).hexdigest()
+
+
+def job_label(job: Any) -> str:
+    return label(name_of(job), wildcards_of(job))
+
+
+def members_of(job: Any) -> Collection[Any]:
+    return job.jobs if job.is_group() else (job,)
+
+
+def name_of(job: Any) -> str:
+    return str(job.name)
+
+
+def wildcards_of(job: Any) -> dict[str, str]:
+    return {} if job.is_group() else texts(job.wildcards_dict)
+
+
+def texts(values: dict[str, Any]) -> dict[str, str]:
+    """The wildcards as they are where all are texts, as Snakemake's own are; nobody writes to them."""
+    if all(type(value) is str for value in values.values()):
+        return values
+    return {name: str(value) for name, value in values.items()}
+
+
+def does_nothing(job: Any) -> bool:
+    """A rule without a command (`rule all`): it only collects files."""
+    return bool(not job.is_group() and job.is_norun)
+
+
+class Units:
+    """Jobs that belong to no group, and groups.
+
+    Args:
+        dag: Snakemake's.
+        scope: what a reading of it is to describe.
+    """
+
+    def __init__(self, dag: Any, scope: Scope) -> None:
+        self._dag, self._scope = dag, scope
+        self._wanted = set(dag.needrun_jobs())
+        self._keys: dict[Any, str] = {}
+
+    def all(self) -> Iterable[Any]:
+        """Those that have to run."""
+        return dict.fromkeys(map(self.of, self._dag.needrun_jobs()))
+
+    def of(self, job: Any) -> Any:
+        """What the job is submitted as."""
+        return self._dag.get_job_group(job) or job
+
+    def before(self, unit: Any) -> tuple[Any, ...]:
+        """What has to end before a unit may start: edges of the DAG, never file names."""
+        found = {
+            self.of(dependency): None
+            for member in members_of(unit)
+            for dependency in self._dag.dependencies[member]
+            if self.is_open(dependency)
+        }
+        found.pop(unit, None)
+        if self._scope.detached:  # what only collects files is not in the queue; what it waits for is
+            for one in [one for one in found if does_nothing(one)]:
+                del found[one]
+                found |= dict.fromkeys(self.before(one))
+        return tuple(found)
+
+    def is_wanted(self, job: Any) -> bool:
+        """Whether Snakemake has to run it and has not."""
+        return job in self._wanted
+
+    def is_open(self, job: Any) -> bool:
+        """Whether something has to wait for it: a job of an earlier run may be in flight for files that look finished."""
+        return job in self._wanted or self._scope.in_flight(self.key(self.of(job)))
+
+    def key(self, job: Any) -> str:
+        """As `task_key`, asked for more than once."""
+        key = self._keys.get(job)
+        if key is None:
+            key = self._keys[job] = task_key(job)
+        return key
