@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib.metadata import distributions, version
 from pathlib import Path
 
-from measuring import BenchmarkError
+from head import BenchmarkError
 
 SLURM_PLUGIN = "snakemake-executor-plugin-slurm"
 SLURM_PLUGIN_VERSION = "2.8.0"

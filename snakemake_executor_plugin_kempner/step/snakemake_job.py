@@ -15,6 +15,7 @@ _MODULE = "snakemake_executor_plugin_kempner.step.snakemake_job"
 
 def run(spec: StepSpec) -> int:
     """Run the task of the spec in this process; the exit code of Snakemake."""
+    _only_what_a_job_needs()
     _one_attempt_only()
     _exact_values(spec)
     _record_provenance()
@@ -30,6 +31,27 @@ def _snakemake(arguments: list[str]) -> int:
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else int(bool(leave.code))
     return 0
+
+
+def _only_what_a_job_needs() -> None:
+    """Snakemake imports all report and executor plugins for their command line options: a third of its start, unused here.
+
+    Its own executors stay, for one of them runs the rule.
+    """
+    from snakemake_interface_common.plugin_registry import PluginRegistryBase
+    from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+    from snakemake_interface_report_plugins.registry import ReportPluginRegistry
+
+    collect_installed = PluginRegistryBase.collect_plugins
+
+    def none(self: Any) -> None:
+        self.plugins = {}
+
+    def no_executors(self: Any) -> None:
+        (none if isinstance(self, ExecutorPluginRegistry) else collect_installed)(self)
+
+    PluginRegistryBase.collect_plugins = no_executors
+    ReportPluginRegistry.collect_plugins = none
 
 
 def _one_attempt_only() -> None:
@@ -85,5 +107,6 @@ def _record_provenance() -> None:
 
 
 if __name__ == "__main__":
+    _only_what_a_job_needs()
     _one_attempt_only()
     sys.exit(_snakemake(sys.argv[1:]))

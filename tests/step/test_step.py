@@ -48,6 +48,13 @@ rule slow:
 rule stubborn:
     output: "stubborn.txt"
     shell: "touch started.txt; exec sleep 60"
+
+rule imports:
+    output: "imports.txt"
+    run:
+        import sys
+        with open(output[0], "w") as file:
+            print(*sys.modules, file=file)
 """
 
 NOTE = """it's "a note", a=1, x: y and
@@ -134,6 +141,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Starte
         "without input": start(folder("without input"), "unset", wait_for=("absent.txt", "gone.txt")),
         "slow": start(folder("slow"), "slow"),
         "stubborn": start(folder("stubborn"), "stubborn"),
+        "imports": start(folder("imports"), "imports"),
     }
     for key, number in (("slow", signal.SIGTERM), ("stubborn", signal.SIGTERM)):
         wait_until(lambda step=started[key]: step.has("started.txt") or step.process.poll() is not None)
@@ -178,6 +186,14 @@ def test_the_rule_finds_nothing_on_its_standard_input(steps: dict[str, Started])
 def test_the_rule_has_a_folder_for_checkpoints_that_goes_with_its_success(steps: dict[str, Started]) -> None:
     assert steps["good"].read("checkpoints.txt") == str(steps["good"].folder / "checkpoints/good")
     assert not steps["good"].has("checkpoints/good")
+
+
+def test_a_job_does_not_import_report_and_executor_plugins(steps: dict[str, Started]) -> None:
+    step = steps["imports"]
+    assert step.code == 0, step.output
+    imported = set(step.read("imports.txt").split())
+    assert "snakemake.executors.local" in imported
+    assert not imported & {"snakemake.report", "docutils", "snakemake_executor_plugin_kempner.executor"}
 
 
 def test_what_a_failed_attempt_has_kept_stays_for_the_next(steps: dict[str, Started]) -> None:

@@ -1,5 +1,5 @@
-# The chain as a workflow: `lanes` independent lanes of `steps` rules, each making a file from the one before.
-# A file lists when each step ran, so the last one of a lane tells the story of the lane.
+# The chain as a workflow: `lanes` independent lanes of `steps` rules, each waiting for the file of the one before.
+# A file says when its task ran.
 
 LANES = range(1, int(config["lanes"]) + 1)
 STEPS = range(1, int(config["steps"]) + 1)
@@ -19,5 +19,7 @@ for step in STEPS:
             [] if step == 1 else f"lane{{lane}}/step{step - 1}.txt",
         output:
             f"lane{{lane}}/step{step}.txt",
+        params:
+            sleep=config["sleep"],
         shell:
-            "{{ cat {input} /dev/null; date +%s.%N; }} > {output}"
+            "sleep {params.sleep}; date +%s.%N > {output}"
