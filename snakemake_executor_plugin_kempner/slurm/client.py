@@ -185,7 +185,16 @@ class SlurmCommands:
         for start in range(0, len(ids), _IDS_PER_CALL):
             self._call(["scancel", "--quiet", *state, *ids[start : start + _IDS_PER_CALL]])
 
-    def _call(self, argv: Sequence[str], stdin: str = "", timeout: float | None = None) -> str:
+    def tell(self, program: str, questions: Sequence[str]) -> str:
+        """What scontrol or sacctmgr answers to each of these questions, one after another; a refused one has no answer.
+
+        Raises:
+            SlurmError: the program is missing or does not answer at all.
+        """
+        argv = [program, *({"scontrol": ["--oneliner"], "sacctmgr": ["--noheader", "--parsable2"]}[program])]
+        return self._call(argv, "".join(f"{one}\n" for one in questions), _SHORT, strict=False)
+
+    def _call(self, argv: Sequence[str], stdin: str = "", timeout: float | None = None, *, strict: bool = True) -> str:
         conf = self._environment.get("SLURM_CONF")
         if conf and not os.path.exists(conf):  # Slurm itself would wait a minute for the file
             raise SlurmMissing(f"SLURM_CONF names {conf}, which does not exist")
@@ -201,7 +210,7 @@ class SlurmCommands:
         except OSError as error:
             raise SlurmError(f"{argv[0]} could not be started: {error}") from error
         # scancel answers 0 on errors, so what it printed counts too.
-        if done.returncode != 0 or (argv[0] == "scancel" and _BUSY.search(done.stderr)):
+        if (strict and done.returncode != 0) or (argv[0] == "scancel" and _BUSY.search(done.stderr)):
             if _NO_CONFIGURATION.search(done.stderr):
                 raise SlurmMissing(f"{argv[0]} finds no configuration (is SLURM_CONF right?)")
             if _BUSY.search(done.stderr):

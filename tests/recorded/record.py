@@ -1,4 +1,4 @@
-"""Records what the real Slurm of this machine prints: `python tests/recorded/record.py`, about three minutes.
+"""Records what the real Slurm of this machine prints: `python tests/recorded/record.py`, about five minutes.
 
 It starts a private Slurm with accounting, brings jobs into every state that can be had, and writes the output of the
 commands that the package calls, with the package's own options, into a folder named after the version of Slurm. Nothing
@@ -8,10 +8,14 @@ in there is typed by hand; `jobs.json` says which job id is in which state.
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from getpass import getuser
 from pathlib import Path
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOptions
+from snakemake_executor_plugin_kempner.sandbox.config import Partition
+from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
+from snakemake_executor_plugin_kempner.slurm.limits import Site
 from snakemake_executor_plugin_kempner.slurm.parse import SACCT_FORMAT, SQUEUE_FORMAT
 
 SQUEUE = ("squeue", "--me", "--noheader", "--states=all", "--array", f"--Format={SQUEUE_FORMAT}")
@@ -30,13 +34,80 @@ REFUSED = {
     "unknown_option": ("--no-such-option",),
     "bad_time": ("--time=soon",),
 }
+WITH_LIMITS = SandboxOptions(
+    nodes=OPTIONS.nodes[:3],
+    partitions=(
+        Partition(name="main", nodes=("n1", "n2"), default=True),
+        Partition(name="small", nodes=("n3",), extra="QOS=few"),
+    ),
+    max_array_size=501,
+    max_job_count=60,
+    accounts=("lab", "other_lab"),
+    accounting_enforce="associations,limits,qos",
+    sacctmgr=(
+        "add qos few set maxsubmitjobsperuser=2",
+        "add qos long set maxsubmitjobsperaccount=3 flags=OverPartQOS",
+        f"modify user {getuser()} set qos=normal,long",
+        f"modify user {getuser()} account=other_lab set defaultqos=long",
+        "modify account lab set grpsubmitjobs=9",
+        f"modify user {getuser()} account=lab set maxsubmitjobs=5",
+    ),
+)
+SUBMIT_LIMITS = {
+    "association": (f"user {getuser()} account=lab", "maxsubmitjobs=0", "maxsubmitjobs=-1"),
+    "group": ("account lab", "grpsubmitjobs=0", "grpsubmitjobs=-1"),
+    "qos_user": ("qos normal", "maxsubmitjobsperuser=0", "maxsubmitjobsperuser=-1"),
+    "qos_account": ("qos normal", "maxsubmitjobsperaccount=0", "maxsubmitjobsperaccount=-1"),
+    "qos_group": ("qos normal", "grpsubmitjobs=0", "grpsubmitjobs=-1"),
+}
+RECORDS = ("scontrol:", "PartitionName=", "ClusterName=", "QOS=")
+ABOUT_LIMITS = ("MaxArraySize", "MaxJobCount", "SchedulerParameters", "AccountingStorageEnforce")
 
 
 def main() -> None:
+    record_limits()
+    record_jobs()
+
+
+def record_limits() -> None:
+    """What the site allows, and how sbatch says that there is no room; most of the time goes by in sbatch's own patience."""
+    with Sandbox.start(accounting=True, options=WITH_LIMITS) as slurm:
+        folder = _folder(slurm)
+        _sbatch(slurm, "true", "--hold", "--array=0-1")
+        _sbatch(slurm, "true", "--hold", "--account=other_lab", "--qos=long")
+        _sbatch(slurm, "true", "--hold", "--partition=small")
+        told: dict[str, str] = {}
+
+        def tell(program: str, questions: Sequence[str]) -> str:
+            told[program] = SlurmCommands(slurm.environment).tell(program, questions)
+            return told[program]
+
+        Site(tell).limits()
+        # Of the configuration only what is read: the rest speaks of this machine.
+        lines = [one for one in told["scontrol"].splitlines() if one.startswith((*ABOUT_LIMITS, *RECORDS))]
+        (folder / "limits_scontrol.txt").write_text("\n".join(lines) + "\n")
+        (folder / "limits_sacctmgr.txt").write_text(told["sacctmgr"])
+        (folder / "limits_user.txt").write_text(f"{getuser()}\n")
+        (folder / "sbatch_no_room_cluster.txt").write_text(_refusal(slurm, ("--array=0-99",)))
+        for name, (whose, limit, none) in SUBMIT_LIMITS.items():
+            slurm.run("sacctmgr", "-i", "modify", *whose.split(), "set", limit)
+            (folder / f"sbatch_no_room_{name}.txt").write_text(_refusal(slurm, ()))
+            slurm.run("sacctmgr", "-i", "modify", *whose.split(), "set", none)
+        slurm.run("sacctmgr", "-i", "modify", "qos", "normal", "set", "flags=DenyOnLimit", "maxtresperjob=cpu=1")
+        (folder / "sbatch_refused_qos_cpus.txt").write_text(_refusal(slurm, ("--cpus-per-task=2",)))
+        (folder / "sbatch_refused_array_size.txt").write_text(_refusal(slurm, ("--array=501",)))
+
+
+def _folder(slurm: Sandbox) -> Path:
+    folder = Path(__file__).parent / slurm.run("sbatch", "--version").split()[1]
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def record_jobs() -> None:
+    """What the commands print about jobs in every state."""
     with Sandbox.start(accounting=True, options=OPTIONS) as slurm:
-        version = slurm.run("sbatch", "--version").split()[1]
-        folder = Path(__file__).parent / version
-        folder.mkdir(exist_ok=True)
+        folder = _folder(slurm)
         for name, options in REFUSED.items():
             (folder / f"sbatch_refused_{name}.txt").write_text(_refusal(slurm, options))
         jobs = _jobs(slurm)
@@ -104,7 +175,7 @@ def _refusal(slurm: Sandbox, options: tuple[str, ...]) -> str:
 def _said(slurm: Sandbox, argv: tuple[str, ...]) -> str:
     script = "#!/bin/bash\ntrue\n"
     done = subprocess.run(
-        argv, input=script, env=slurm.environment, capture_output=True, text=True, check=False, timeout=120
+        argv, input=script, env=slurm.environment, capture_output=True, text=True, check=False, timeout=180
     )
     return done.stderr
 

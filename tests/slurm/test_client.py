@@ -118,6 +118,12 @@ def test_a_cluster_without_the_program_sacct_has_no_accounting(stubs: Stubs, tmp
     assert SlurmCommands(extra_environment={"PATH": str(tmp_path)}).accounting(["7"]) == ()
 
 
+def test_questions_go_to_one_program_and_a_refused_one_takes_no_answer_from_the_others(stubs: Stubs) -> None:
+    stubs.answer("scontrol", "MaxArraySize = 1001\n", err="Access/permission denied", code=1)
+    assert stubs.slurm().tell("scontrol", ["show config", "show partition"]) == "MaxArraySize = 1001\n"
+    assert stubs.stdin("scontrol") == "show config\nshow partition\n"
+
+
 # --- what answers mean ----------------------------------------------------------------------------------------------
 
 BUSY = [

@@ -1,0 +1,367 @@
+"""How many jobs the site lets a user have in the queue: read from Slurm, and recognised in what sbatch refuses with.
+
+Measured on 22.05: running and waiting jobs count, jobs that have ended do not; an array counts each of its elements and is taken whole
+or not at all. A limit of a QOS takes the place of the association's; that of the partition's QOS goes before that of the
+job's, unless the latter has the flag OverPartQOS. All answers are optional: what cannot be read limits nothing here,
+and sbatch refuses.
+"""
+
+import os
+import pwd
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from ..errors import SlurmError
+
+Tell = Callable[[str, Sequence[str]], str]
+"""A program's answers to questions, as one text; `SlurmCommands.tell`."""
+
+_MEBI = 2**20
+
+
+class Whose(Enum):
+    """Whose jobs a limit counts; of each, one limit holds for a job."""
+
+    GROUP = "of all users"
+    USER = "of one user"
+    ACCOUNT = "of one account"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """What of a job's options decides which limits hold for it; empty: the site's default."""
+
+    account: str = ""
+    partition: str = ""
+    """One name, or several with commas: then the limits of each hold."""
+    qos: str = ""
+
+    @classmethod
+    def of(cls, options: Iterable[str], environment: Mapping[str, str] = os.environ) -> "Place":
+        """From options of sbatch (`--account=lab`), or what sbatch takes from its environment in their place."""
+        given = dict(one[2:].split("=", 1) for one in options if one.startswith("--") and "=" in one)
+        names = ("account", "partition", "qos")
+        return cls(**{name: given.get(name) or environment.get(f"SBATCH_{name.upper()}", "") for name in names})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bound:
+    """So many jobs may be in the queue, of which some are there."""
+
+    limit: int
+    used: int
+    source: str
+    """Slurm's word for it, and whose it is: `MaxSubmitJobs of your association with account lab`."""
+
+    def __str__(self) -> str:
+        return f"{self.limit} jobs in the queue ({self.source})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Association:
+    """A user in an account, or an account in the account above it."""
+
+    account: str
+    user: str = ""
+    """Empty for an account."""
+    partition: str = ""
+    parent: str = ""
+    is_default: bool = False
+    group: Bound | None = None
+    most: Bound | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Qos:
+    """What a QOS says about jobs in the queue."""
+
+    group: Bound | None = None
+    user: Bound | None = None
+    accounts: Mapping[str, Bound]
+    """By name; that of the empty name holds for accounts that are not listed."""
+    goes_first: bool = False
+    """Before the partition's QOS (flag OverPartQOS)."""
+
+    def bound(self, whose: Whose, account: str) -> Bound | None:
+        """Its limit on those."""
+        match whose:
+            case Whose.GROUP:
+                return self.group
+            case Whose.USER:
+                return self.user
+            case Whose.ACCOUNT:
+                return self.accounts.get(account, self.accounts.get(""))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What the site allows; the values without an argument are Slurm's own defaults."""
+
+    array_size: int = 1001
+    """One more than the largest index of an array (MaxArraySize)."""
+    script_bytes: int = 4 * _MEBI
+    """Largest size of a job script (max_script_size)."""
+    jobs: Bound | None = None
+    """For all users of the cluster together (MaxJobCount). Jobs that have ended count until they are forgotten
+    (MinJobAge). Above it sbatch waits two minutes by itself before it gives up."""
+    associations: tuple[Association, ...] = ()
+    """Of the user, and the accounts above, as far as they may be seen."""
+    qos: Mapping[str, Qos] | None = None
+    default_qos: Mapping[str, str] | None = None
+    """By account."""
+    partition_qos: Mapping[str, str] | None = None
+    """By partition; the default partition by the empty name as well."""
+
+    def tightest(self, places: Iterable[Place]) -> Bound | None:
+        """Of all limits that hold for jobs at these places, the one that leaves the least room; None: none is known."""
+        bounds = [bound for place in set(places) for bound in self._holding(place)]
+        return min(bounds, key=lambda bound: bound.limit - bound.used, default=None)
+
+    def fit(self, jobs: Iterable[tuple[Place, int]]) -> tuple[int, Bound | None]:
+        """How many of these can be submitted, in this order, and the limit that the next one would exceed.
+
+        Args:
+            jobs: where each is to go, and how many jobs it is for Slurm: 1, or the number of an array's elements.
+        """
+        taken: Counter[Bound] = Counter()
+        known: dict[Place, tuple[list[Bound], list[Bound]]] = {}
+        number = 0
+        for place, size in jobs:
+            if place not in known:
+                known[place] = list(self._holding(place)), list(dict.fromkeys(self._counting(place)))
+            holding, counting = known[place]
+            for bound in holding:
+                if bound.used + taken[bound] + size > bound.limit:
+                    return number, bound
+            taken.update(dict.fromkeys(counting, size))
+            number += 1
+        return number, None
+
+    def _holding(self, place: Place) -> Iterator[Bound]:
+        """The limits that Slurm checks for a job."""
+        groups, most = self._of_association(place)
+        for qos in self._qos_by_partition(place):
+            found = {whose: next(_bounds(qos, whose, self._account(place)), None) for whose in Whose}
+            yield from (bound for bound in found.values() if bound)
+            if not found[Whose.GROUP]:
+                yield from groups
+            if not found[Whose.USER] and not found[Whose.ACCOUNT]:
+                yield from most
+        yield from [self.jobs] if self.jobs else []
+
+    def _counting(self, place: Place) -> Iterator[Bound]:
+        """The limits that a job counts for, though another may go before them."""
+        groups, most = self._of_association(place)
+        yield from (*groups, *most)
+        for qos in self._qos_by_partition(place):
+            for whose in Whose:
+                yield from _bounds(qos, whose, self._account(place))
+        yield from [self.jobs] if self.jobs else []
+
+    def _account(self, place: Place) -> str:
+        return place.account or next((one.account for one in self.associations if one.is_default), "")
+
+    def _of_association(self, place: Place) -> tuple[list[Bound], list[Bound]]:
+        account, accounts = self._account(place), {one.account: one for one in self.associations if not one.user}
+        own = [one for one in self.associations if one.user and one.account == account]
+        of_partition = [one for one in own if one.partition and one.partition in place.partition.split(",")]
+        chain = of_partition or [one for one in own if not one.partition]
+        above = accounts.get(account)
+        groups = [one.group for one in chain if one.group]
+        for _ in accounts:
+            if above is not None:
+                groups += [above.group] if above.group else []
+                above = accounts.get(above.parent)
+        return groups, [one.most for one in chain if one.most]
+
+    def _qos_by_partition(self, place: Place) -> Iterator[list[Qos]]:
+        """For each partition of a job the QOS that hold, the one that goes before the other first."""
+        known = self.qos or {}
+        own = known.get(place.qos or (self.default_qos or {}).get(self._account(place), "") or "normal")
+        for partition in place.partition.split(","):
+            of_partition = known.get((self.partition_qos or {}).get(partition, ""))
+            both = [one for one in (of_partition, own) if one is not None]
+            yield both[::-1] if own is not None and own.goes_first else both
+
+
+def _bounds(qos: Iterable[Qos], whose: Whose, account: str) -> Iterator[Bound]:
+    return (bound for one in qos if (bound := one.bound(whose, account)))
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+class Site:
+    """Reads the limits when they are asked for; never fails.
+
+    Args:
+        tell: asks Slurm.
+        user: whose limits; this process's user when empty.
+    """
+
+    def __init__(self, tell: Tell, user: str = "") -> None:
+        self._tell, self._user = tell, user or _user_name()
+        self._database: str | None = None
+
+    def limits(self) -> Limits:
+        """The limits, and how many jobs are in the queue now: one call of scontrol, a few milliseconds.
+
+        Where limits are enforced, the database is asked as well, the first time (sacctmgr, 0.2 to 0.5 s): the
+        controller names neither a user's default QOS nor what a QOS allows one that has not used it.
+        """
+        # One program for all questions: it answers those that it may, whatever becomes of the others.
+        told = self._ask(
+            "scontrol", "show config", "show partition", f"show assoc_mgr users={self._user} flags=assoc,qos"
+        )
+        if self._database is None and _enforces(told):
+            self._database = self._ask(
+                "sacctmgr",
+                f"show qos format={_QOS_FORMAT}",
+                f"show assoc user={self._user} format=account,partition,defaultqos,qos",
+            )
+        return parse_limits(told, self._database or "", self._user)
+
+    def _ask(self, program: str, *questions: str) -> str:
+        try:
+            return self._tell(program, questions)
+        except SlurmError:
+            return ""
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # then there is nothing to be asked for
+        return ""
+
+
+_QOS_FORMAT = "name,grpsubmit,maxsubmitpu,maxsubmitpa,flags%200"
+_QOS_FIELDS, _ASSOCIATION_FIELDS = 5, 4
+
+
+def parse_limits(controller: str, database: str, user: str) -> Limits:
+    """Limits from what scontrol (config, partitions, assoc_mgr, in lines) and sacctmgr (QOS, associations) have said."""
+    size = _setting(controller, "MaxArraySize")
+    jobs = _setting(controller, "MaxJobCount")
+    usual = Limits()
+    script = re.search(r"\bmax_script_size=(\d+)", _setting(controller, "SchedulerParameters"))
+    limits = Limits(
+        array_size=int(size) if size.isdigit() else usual.array_size,
+        script_bytes=int(script[1]) if script else usual.script_bytes,
+        # One less: of MaxJobCount=60, the 60th is refused.
+        jobs=Bound(limit=int(jobs) - 1, used=0, source="MaxJobCount of the cluster") if jobs.isdigit() else None,
+    )
+    if not _enforces(controller):
+        return limits
+    lines = [re.sub(r"^(scontrol: )+", "", line) for line in controller.splitlines()]
+    associations = tuple(_association(line, user) for line in lines if line.startswith("ClusterName="))
+    rows = [line.split("|") for line in database.splitlines()]
+    of_database = {row[0]: row for row in rows if len(row) == _QOS_FIELDS}
+    uid = next((found[1] for line in lines if (found := re.search(rf"UserName={re.escape(user)}\((\d+)\)", line))), "")
+    told = {_field(line, "QOS").partition("(")[0]: line for line in lines if line.startswith("QOS=")}
+    return replace(
+        limits,
+        associations=associations,
+        qos={name: _qos(name, told.get(name, ""), of_database.get(name), uid) for name in {**of_database, **told}},
+        default_qos={row[0]: _default_qos(row) for row in rows if len(row) == _ASSOCIATION_FIELDS},
+        partition_qos=dict(_partition_qos(lines)),
+    )
+
+
+def _setting(text: str, name: str) -> str:
+    found = re.search(rf"^{name}\s*= (.*)$", text, re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def _enforces(controller: str) -> bool:
+    return not {"limits", "safe", "all"}.isdisjoint(_setting(controller, "AccountingStorageEnforce").split(","))
+
+
+def _field(line: str, name: str) -> str:
+    found = re.search(rf"(?:^|\s){name}=(\S*)", line)
+    return found[1] if found else ""
+
+
+def _bound(text: str, source: str) -> Bound | None:
+    """A bound from `LIMIT(USED)`; no limit is an N, or nothing at all."""
+    found = re.fullmatch(r"(\d+)\((\d+)\)", text)
+    return Bound(limit=int(found[1]), used=int(found[2]), source=source) if found else None
+
+
+def _association(line: str, user: str) -> Association:
+    account, name = _field(line, "Account"), _field(line, "UserName").partition("(")[0]
+    partition = _field(line, "Partition")
+    where = f"{account} in partition {partition}" if partition else account
+    whose = f"your association with account {where}" if name else f"account {account}"
+    is_own = name == user
+    return Association(
+        account=account,
+        user=name,
+        partition=partition,
+        parent=_field(line, "ParentAccount").partition("(")[0],
+        is_default=is_own and _field(line, "DefAssoc") == "Yes",
+        group=_bound(_field(line, "GrpSubmitJobs"), f"GrpSubmitJobs of {whose}"),
+        # On an account it is what each of its users inherits, and their lines have it too.
+        most=_bound(_field(line, "MaxSubmitJobs"), f"MaxSubmitJobs of {whose}") if is_own else None,
+    )
+
+
+def _qos(name: str, told: str, row: Sequence[str] | None, uid: str) -> Qos:
+    """A QOS by the controller, which counts, and by the database, for what the controller has not counted yet."""
+    _, group, per_user, per_account, flags = row or ("", "", "", "", "")
+    of_accounts, _, of_users = told.partition("Account Limits=")[2].partition("User Limits=")
+    users = _counts(of_users, "MaxSubmitJobsPU")
+    accounts = _counts(of_accounts, "MaxSubmitJobsPA")
+
+    def bound(text: str, word: str) -> Bound | None:
+        return _bound(text, f"{word} of QOS {name}")
+
+    def unlisted(counts: Mapping[str, str], limit: str) -> str:
+        """For an owner that the controller has not counted: the limit is the same for all."""
+        return f"{next((text.partition('(')[0] for text in counts.values()), limit)}(0)"
+
+    by_account = {**accounts, "": unlisted(accounts, per_account)}
+    return Qos(
+        group=bound(_field(told, "GrpSubmitJobs") or f"{group}(0)", "GrpSubmitJobs"),
+        user=bound(users.get(uid) or unlisted(users, per_user), "MaxSubmitJobsPerUser"),
+        accounts={
+            account: found for account, text in by_account.items() if (found := bound(text, "MaxSubmitJobsPerAccount"))
+        },
+        goes_first="OverPartQOS" in flags.split(","),
+    )
+
+
+def _counts(text: str, name: str) -> dict[str, str]:
+    """`LIMIT(USED)` by owner, from `lab={… MaxSubmitJobsPA=2(1) …} other={…}`."""
+    return {owner: _field(inside, name) for owner, inside in re.findall(r"(\S+?)=\{([^}]*)\}", text)}
+
+
+def _default_qos(row: Sequence[str]) -> str:
+    """Of account|partition|default|all: without a default, the only one there is."""
+    return row[2] or (row[3] if "," not in row[3] else "")
+
+
+def _partition_qos(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        if (name := _field(line, "PartitionName")) and (qos := _field(line, "QoS")) != "N/A":
+            yield from [(name, qos), *([("", qos)] if _field(line, "Default") == "YES" else [])]
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+_NO_ROOM = re.compile(r"\b(?:Assoc|QOS)?(?:Max|Grp)SubmitJob\w*")
+_FULL = re.compile(r"temporarily unable to accept job|Resource temporarily unavailable")
+
+
+def lacks_room(answer: str) -> str:
+    """Slurm's word for the limit on jobs in the queue that a refusal of sbatch is about; empty for any other refusal.
+
+    The sentence "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" is printed for
+    many limits; only the word in front of it tells. A refusal may also mean that the limit is smaller than the request.
+    """
+    if found := _NO_ROOM.search(answer):
+        return found[0]
+    return "MaxJobCount" if _FULL.search(answer) else ""

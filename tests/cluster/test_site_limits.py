@@ -1,0 +1,41 @@
+"""Limits that a real site has set are read back as sbatch then enforces them."""
+
+import pytest
+from conftest import StartSlurm
+
+from snakemake_executor_plugin_kempner.errors import SlurmRefused
+from snakemake_executor_plugin_kempner.sandbox import Node
+from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
+from snakemake_executor_plugin_kempner.slurm.limits import Place, Site, lacks_room
+
+HELD = ("--hold", "--output=/dev/null")
+SCRIPT = "#!/bin/sh\ntrue\n"
+
+
+def test_what_is_said_to_fit_is_what_sbatch_takes(private_slurm: StartSlurm) -> None:
+    slurm = private_slurm(
+        accounting=True,
+        nodes=(Node(name="n1", cpus=4, memory_mb=4000),),
+        accounts=("lab", "other_lab"),
+        accounting_enforce="limits",
+        max_array_size=77,
+        sacctmgr=("modify account lab set maxsubmitjobs=4", "modify qos normal set maxsubmitjobsperaccount=6"),
+    )
+    client = SlurmCommands(slurm.environment)
+    site = Site(client.tell)
+    assert site.limits().array_size == 77
+    assert str(site.limits().tightest([Place()])) == "6 jobs in the queue (MaxSubmitJobsPerAccount of QOS normal)"
+    in_front = client.submit([*HELD, "--array=0-5"], SCRIPT)  # more than the association allows: the QOS goes before it
+    assert site.limits().fit([(Place(), 1)])[0] == 0
+    slurm.run("scancel", in_front)
+    slurm.run("sacctmgr", "-i", "modify", "qos", "normal", "set", "maxsubmitjobsperaccount=-1")
+    client.submit([*HELD, "--array=0-1"], SCRIPT)
+    client.submit([*HELD, "--account=other_lab"], SCRIPT)
+    fitting, bound = site.limits().fit([(Place(), 1)] * 10)
+    assert fitting == 2
+    assert str(bound) == "4 jobs in the queue (MaxSubmitJobs of your association with account lab)"
+    for _ in range(fitting):
+        client.submit(HELD, SCRIPT)
+    with pytest.raises(SlurmRefused) as refused:
+        client.submit(HELD, SCRIPT)
+    assert lacks_room(refused.value.answer) == "AssocMaxSubmitJobLimit"

@@ -1,0 +1,185 @@
+"""Limits on jobs in the queue, read from what the real Slurm has said, and recognised when sbatch refuses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_kempner.errors import SlurmMissing, SlurmUnreachable
+from snakemake_executor_plugin_kempner.slurm.limits import Limits, Place, Site, lacks_room, parse_limits
+
+RECORDED = sorted(path.parent for path in (Path(__file__).parents[1] / "recorded").glob("*/limits_user.txt"))
+CONFIG = "MaxArraySize            = 1001\nMaxJobCount             = 10000\nAccountingStorageEnforce = {}\n"
+LAB, OTHER_LAB, SMALL = Place(account="lab"), Place(account="other_lab"), Place(partition="small")
+
+
+@pytest.fixture(params=RECORDED, ids=lambda folder: folder.name)
+def recorded(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def read(folder: Path) -> Limits:
+    user = (folder / "limits_user.txt").read_text().strip()
+    return parse_limits(
+        (folder / "limits_scontrol.txt").read_text(), (folder / "limits_sacctmgr.txt").read_text(), user
+    )
+
+
+def say(limits: Limits, *places: Place) -> str:
+    return str(limits.tightest(places))
+
+
+# --- what was recorded ----------------------------------------------------------------------------------------------
+
+
+def test_sizes_are_those_of_the_configuration(recorded: Path) -> None:
+    limits = read(recorded)
+    assert (limits.array_size, limits.script_bytes) == (501, 4 * 2**20)
+    assert limits.jobs
+    assert limits.jobs.limit == 59
+
+
+def test_the_association_of_the_default_account_holds_with_what_is_in_use(recorded: Path) -> None:
+    bound = read(recorded).tightest([Place()])
+    assert bound
+    assert (bound.limit, bound.used) == (5, 3)  # an array of two, and the one in the other partition
+    assert str(bound) == "5 jobs in the queue (MaxSubmitJobs of your association with account lab)"
+
+
+def test_the_default_qos_of_an_account_is_known(recorded: Path) -> None:
+    limits = read(recorded)
+    assert say(limits, OTHER_LAB) == "3 jobs in the queue (MaxSubmitJobsPerAccount of QOS long)"
+    assert limits.fit([(OTHER_LAB, 1)] * 5)[0] == 2  # one is there
+
+
+def test_the_qos_of_a_partition_goes_before_the_association(recorded: Path) -> None:
+    limits = read(recorded)
+    assert say(limits, SMALL) == "2 jobs in the queue (MaxSubmitJobsPerUser of QOS few)"
+    assert limits.fit([(SMALL, 1)] * 5)[0] == 1
+    assert limits.fit([(Place(partition="main,small"), 1)] * 5)[0] == 1
+
+
+def test_each_element_of_an_array_counts(recorded: Path) -> None:
+    fitting, bound = read(recorded).fit([(LAB, 2), (LAB, 1)])
+    assert fitting == 1
+    assert bound
+    assert bound.limit == 5
+
+
+def test_what_goes_elsewhere_fits_but_counts_where_it_belongs(recorded: Path) -> None:
+    limits = read(recorded)
+    assert limits.fit([(LAB, 1), (OTHER_LAB, 1), (LAB, 1), (OTHER_LAB, 1), (LAB, 1)])[0] == 4
+    # The account's own limit goes behind the partition's, but what is in the partition counts for it.
+    assert limits.fit([(SMALL, 1), (LAB, 1), (LAB, 1)])[0] == 2
+
+
+def test_of_several_places_the_tightest_counts(recorded: Path) -> None:
+    assert "QOS few" in say(read(recorded), LAB, SMALL, OTHER_LAB)
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("association", "AssocMaxSubmitJobLimit"),
+        ("group", "AssocGrpSubmitJobsLimit"),
+        ("qos_user", "QOSMaxSubmitJobPerUserLimit"),
+        ("qos_account", "MaxSubmitJobsPerAccount"),
+        ("qos_group", "QOSGrpSubmitJobsLimit"),
+        ("cluster", "MaxJobCount"),
+    ],
+)
+def test_a_refusal_for_want_of_room_is_recognised(recorded: Path, name: str, word: str) -> None:
+    assert lacks_room((recorded / f"sbatch_no_room_{name}.txt").read_text()) == word
+
+
+def test_other_refusals_are_not_for_want_of_room(recorded: Path) -> None:
+    texts = {path.stem: path.read_text() for path in recorded.glob("sbatch_refused_*.txt")}
+    assert "job submit limit" in texts["sbatch_refused_qos_cpus"]
+    assert {name for name, text in texts.items() if lacks_room(text)} == set()
+
+
+# --- sites of other kinds -------------------------------------------------------------------------------------------
+
+
+class Told:
+    """Answers of scontrol and sacctmgr; an error in their place is thrown."""
+
+    def __init__(self, scontrol: str | Exception, sacctmgr: str | Exception = "") -> None:
+        self.answers = {"scontrol": scontrol, "sacctmgr": sacctmgr}
+        self.asked: list[str] = []
+
+    def __call__(self, program: str, questions: Sequence[str]) -> str:
+        assert questions
+        self.asked.append(program)
+        answer = self.answers[program]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+ASSOCIATION = "ClusterName=c Account=lab UserName=me(7) Partition={} ParentAccount= DefAssoc=Yes GrpSubmitJobs=N(1) MaxSubmitJobs={}\n"
+
+
+def test_without_enforcement_nothing_limits_and_the_database_is_not_asked() -> None:
+    told = Told(CONFIG.format("associations") + ASSOCIATION.format("", "1(1)"))
+    limits = Site(told, "me").limits()
+    assert limits.tightest([Place()]) == limits.jobs
+    assert told.asked == ["scontrol"]
+
+
+def test_without_any_answer_slurms_own_defaults_hold() -> None:
+    assert Site(Told(SlurmMissing("gone")), "me").limits() == Limits()
+    assert Limits().fit([(Place(), 1000)] * 1000) == (1000, None)
+    assert Limits().tightest([Place()]) is None
+
+
+def test_without_a_database_the_controller_alone_is_believed() -> None:
+    told = Told(CONFIG.format("associations,limits") + ASSOCIATION.format("", "3(1)"), SlurmUnreachable("slow"))
+    site = Site(told, "me")
+    assert site.limits().fit([(Place(), 1)] * 9)[0] == 2
+    site.limits()
+    assert told.asked == ["scontrol", "sacctmgr", "scontrol"]
+
+
+def test_a_limit_of_a_qos_that_the_user_has_never_used_comes_from_the_database() -> None:
+    unused = "QOS=normal(1) GrpSubmitJobs=N(0) Account Limits=No Accounts User Limits=No Users\n"
+    others = "QOS=normal(1) GrpSubmitJobs=N(9) Account Limits= x={MaxSubmitJobsPA=N(9)} User Limits= 8={MaxSubmitJobsPU=4(9)}\n"
+    config = CONFIG.format("limits") + ASSOCIATION.format("", "")
+    assert parse_limits(config + unused, "normal||4||\n", "me").fit([(LAB, 1)] * 9)[0] == 4
+    assert parse_limits(config + others, "", "me").fit([(LAB, 1)] * 9)[0] == 4
+
+
+def test_an_association_for_one_partition_holds_there_only() -> None:
+    both = ASSOCIATION.format("", "8(1)") + ASSOCIATION.format("small", "2(1)")
+    limits = parse_limits(CONFIG.format("limits") + both, "", "me")
+    assert limits.fit([(SMALL, 1)] * 9)[0] == 1
+    assert limits.fit([(Place(partition="main"), 1)] * 9)[0] == 7
+
+
+def test_an_account_shares_the_room_of_those_above_it() -> None:
+    accounts = (
+        "ClusterName=c Account=root UserName= ParentAccount= GrpSubmitJobs=6(5) MaxSubmitJobs=\n"
+        "ClusterName=c Account=lab UserName= ParentAccount=root(1) GrpSubmitJobs=9(1) MaxSubmitJobs=\n"
+    )
+    limits = parse_limits(CONFIG.format("limits") + accounts + ASSOCIATION.format("", ""), "", "me")
+    assert limits.fit([(Place(), 1)] * 9)[0] == 1
+    assert say(limits, Place()) == "6 jobs in the queue (GrpSubmitJobs of account root)"
+
+
+def test_a_qos_goes_before_that_of_the_partition_when_it_says_so() -> None:
+    config = CONFIG.format("limits") + ASSOCIATION.format("", "") + "PartitionName=small Default=NO QoS=few\n"
+    place = Place(partition="small", qos="long")
+    rows = "few||2||\nlong||5||{}\n"
+    assert parse_limits(config, rows.format(""), "me").fit([(place, 1)] * 9)[0] == 2
+    assert parse_limits(config, rows.format("DenyOnLimit,OverPartQOS"), "me").fit([(place, 1)] * 9)[0] == 5
+
+
+def test_the_size_of_scripts_is_among_the_schedulers_parameters() -> None:
+    config = "SchedulerParameters     = bf_interval=1,max_script_size=1000,defer\n"
+    assert parse_limits(config, "", "me").script_bytes == 1000
+
+
+def test_a_place_comes_from_options_or_from_what_sbatch_takes_from_its_environment() -> None:
+    options = ("--mem=5M", "--requeue", "--partition=a,b", "--account=lab")
+    environment = {"SBATCH_PARTITION": "c", "SBATCH_QOS": "long"}
+    assert Place.of(options, environment) == Place(account="lab", partition="a,b", qos="long")
