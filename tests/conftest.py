@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# The same examples in each run, so that only a change can make a test fail, and without a deadline: machines are busy. KEMPNER_EXAMPLES=500 looks further, at random.
-settings.register_profile("same", derandomize=True, database=None, deadline=None)
-settings.load_profile("default" if os.environ.get("KEMPNER_EXAMPLES") else "same")
+# The same examples in each run, however slow the machine, so that only a change can make a test fail.
+# KEMPNER_EXAMPLES=500 looks further, at random.
+settings.register_profile("far", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("far"), derandomize=True, database=None)
+settings.load_profile("far" if os.environ.get("KEMPNER_EXAMPLES") else "same")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -1250,8 +1250,8 @@ def test_a_disk_that_fills_up_while_tasks_are_queued_leaves_nothing_in_the_queue
         assert "Traceback" not in outcome.output
         until(lambda: all_over(slurm, folder))
         (ledger,) = records.glob("*/ledger.jsonl")
-        recorded = set(re.findall(r'"job_id": "(\d+)"', ledger.read_text()))  # its last line may be torn
+        recorded = set(re.findall(r'"job_id": "(\d+)', ledger.read_text()))  # its last line may be torn
         assert recorded
-        assert {one.job_id for one in queued(slurm, folder, helpers=True)} <= recorded
+        assert {one.job_id.partition("_")[0] for one in queued(slurm, folder, helpers=True)} <= recorded
     finally:
         subprocess.run(["umount", "-l", str(records)], check=True)

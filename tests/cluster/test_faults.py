@@ -174,7 +174,7 @@ def test_a_controller_that_goes_away_while_tasks_run(
 
 def accounted(slurm: Sandbox, folder: Path) -> list[str]:
     """States of the tasks of this folder, as accounting has them; one line for each run of each job."""
-    words = ("sacct", "-X", "-n", "-P", "--duplicates", "-o", "JobName,State,WorkDir")
+    words = ("sacct", "-X", "-n", "-P", "--duplicates", "-S", "now-1hours", "-o", "JobName,State,WorkDir")
     rows = (line.split("|", 2) for line in slurm.run(*words).splitlines())
     return [state for name, state, workdir in rows if workdir == str(folder) and name.partition(".")[0] not in HELPERS]
 
