@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .errors import Fault, PlanError
@@ -16,6 +17,7 @@ from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on
 from .run.outcome import TaskEvent
 from .run.submit import SystemClock
 from .slurm.client import Slurm
+from .slurm.limits import Limits, Site
 
 
 def check_that_it_can_leave() -> None:
@@ -27,6 +29,11 @@ def check_that_it_can_leave() -> None:
     if not started().is_command_line:
         what = "--kempner-detach goes on by giving the same command again, and this is no 'snakemake' command"
         raise PlanError([Fault(where="command line", what=f"{what}: {shlex.join(started().command)}")])
+
+
+def at_site(policy: Policy, limits: Limits) -> Policy:
+    """The policy with what Slurm takes there."""
+    return replace(policy, largest_array=limits.array_size, largest_script=limits.script_bytes)
 
 
 def settle_changes(found: Found, tasks: Sequence[Task], slurm: Slurm | None, warn: Callable[[str], None]) -> Found:
@@ -67,7 +74,7 @@ def _wish(command: Sequence[str]) -> set[str]:
     return {word for word in command[1:] if not word.startswith(("--kempner-", "--rerun-incomplete"))}
 
 
-def begin_run(policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger) -> LiveRun:
+def begin_run(policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger, site: Site | None = None) -> LiveRun:
     """A new run, with a ledger that holds what it takes over too.
 
     Raises:
@@ -83,18 +90,20 @@ def begin_run(policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger
         keep_going=policy.keep_going,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
     )
-    live = LiveRun(policy, slurm, ledger, SystemClock(), logger)
+    live = LiveRun(policy, slurm, ledger, SystemClock(), logger, site=site)
     live.adopt(found.left)
     live.look_after(entry for entry in found.jobs.values() if entry.kind == Kind.GATE.value)
     return live
 
 
-def go_on_with_run(policy: Policy, slurm: Slurm, logger: logging.Logger) -> tuple[LiveRun, tuple[TaskEvent, ...]]:
+def go_on_with_run(
+    policy: Policy, slurm: Slurm, logger: logging.Logger, site: Site | None = None
+) -> tuple[LiveRun, tuple[TaskEvent, ...]]:
     """The run whose continuation or closing job this process is, and what has become of its tasks.
 
     Raises:
         LedgerError: the ledger cannot be read.
         SlurmError: Slurm could not be asked.
     """
-    live = LiveRun(policy, slurm, Ledger(Path(policy.folder), logger.warning), SystemClock(), logger)
+    live = LiveRun(policy, slurm, Ledger(Path(policy.folder), logger.warning), SystemClock(), logger, site=site)
     return live, go_on(live, slurm, SystemClock())

@@ -20,7 +20,7 @@ from .adapt.policy import policy_of
 from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
 from .adapt.units import Scope, job_label, task_key
-from .beginning import begin_run, check_that_it_can_leave, go_on_with_run, settle_changes, take_over
+from .beginning import at_site, begin_run, check_that_it_can_leave, go_on_with_run, settle_changes, take_over
 from .errors import KempnerError, SlurmError
 from .invocation import Continued, Leaving, started
 from .plan.model import Plan, Policy
@@ -43,6 +43,7 @@ from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskReque
 from .run.records import usage_of
 from .settings import common_settings
 from .slurm.client import SlurmCommands
+from .slurm.limits import Site
 from .slurm.parse import Usage
 
 _SLICE = 0.2
@@ -132,13 +133,15 @@ class Executor(RemoteExecutor):
         runs = Path(".snakemake/kempner").absolute()
         folder = self.continued.folder if self.continued else runs / uuid.uuid4().hex[:8]
         make_folders(folder, ())
-        policy = policy_of(self.workflow, self.executor_settings, folder, self.get_python_executable())
         if self._detached and not self.continued:
             check_that_it_can_leave()
-        self._slurm = SlurmCommands(extra_environment=self.envvars())
+        self._slurm = SlurmCommands(self.envvars(), submit_pause=self.executor_settings.submit_pause)
+        site = Site(self._slurm.tell)
+        python = self.get_python_executable()
+        policy = at_site(policy_of(self.workflow, self.executor_settings, folder, python), site.limits())
         self._command = JobCommand(self.workflow, common_settings, folder)
         if self.continued:
-            live, events = go_on_with_run(policy, self._slurm, self.logger)
+            live, events = go_on_with_run(policy, self._slurm, self.logger, site)
             self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome is Outcome.FAILED]
             for event in events if self.continued.is_closing else ():
                 if isinstance(event, AttemptFailed):
@@ -148,7 +151,7 @@ class Executor(RemoteExecutor):
             self._claim = claim_folder(runs, this_head(policy.run), self._slurm.runs, self.logger.info)
             found = look_back(runs, os.getcwd(), self._slurm, started().time, self.logger.warning)
             self._found = self._settle_changes(found, policy, ready)
-            live = begin_run(policy, self._found, self._slurm, self.logger)
+            live = begin_run(policy, self._found, self._slurm, self.logger, site)
         self._live = live
         leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
         return live
@@ -386,11 +389,10 @@ class Executor(RemoteExecutor):
 
     def _is_restored(self, path: str) -> bool:
         """A job that ended by itself has restored the file that it was updating, one that never ran has not touched it."""
-        return any(
-            path in map(str, info.job.output) and event.files_are_tidy
-            for key, event in self._reported.items()
-            if event.outcome.is_failure and (info := self._handed_over.get(key))
+        ends = (
+            (self._handed_over.get(key), event) for key, event in self._reported.items() if event.outcome.is_failure
         )
+        return any(info and event.files_are_tidy and path in map(str, info.job.output) for info, event in ends)
 
 
 def _finished(dag: Any) -> int:

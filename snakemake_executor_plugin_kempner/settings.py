@@ -58,6 +58,21 @@ class ExecutorSettings(ExecutorSettingsBase):
             "type": int,
         },
     )
+    max_queued: int | None = field(
+        default=None,
+        metadata={
+            "help": "Jobs that you want to have in the queue at most, those of other runs included; the rest follows "
+            "when there is room. The limits of the site are read from Slurm and hold as well.",
+            "type": int,
+        },
+    )
+    submit_pause: float = field(
+        default=0.0,
+        metadata={
+            "help": "Seconds to wait between two calls of sbatch, on sites that ask for it.",
+            "type": float,
+        },
+    )
     replace_changed: bool = field(
         default=False,
         metadata={

@@ -26,5 +26,6 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
         detached=settings.detach,
         array_from=settings.array_from,
         limits=capacities(workflow),
+        largest_queue=settings.max_queued,
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
     )

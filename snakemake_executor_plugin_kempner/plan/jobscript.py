@@ -19,7 +19,7 @@ def _one_line(text: str) -> str:
 
 
 def call_script(call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> tuple[str, bytes | None]:
-    """The script of a call, and the manifest of an array.
+    """The script of a call, and the manifest of an array, or of a task whose script would be too long.
 
     Args:
         call: what is submitted.
@@ -29,14 +29,16 @@ def call_script(call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> tup
     if call.first.step is None:
         return call.first.script, None
     specs = [spec.to_dict() for one in call.submissions if (spec := _spec(one, job_id))]
-    if not call.is_array:
-        return _task_script(f"{call.first.label} · attempt {call.first.ref.attempt}", policy, specs[0]), None
-    common, own = split(specs)
-    what = f"{len(specs)} tasks of {call.first.rule} · attempt {call.first.ref.attempt}"
-    return (
-        _task_script(what, policy, common, manifest_path(call, policy)),
-        manifest(dict(zip(call.indices, own, strict=True))),
-    )
+    whose = f"{len(specs)} tasks of {call.first.rule}" if call.is_array else call.first.label
+    what, beside = f"{whose} · attempt {call.first.ref.attempt}", manifest_path(call, policy)
+    common, own = split(specs) if call.is_array else (specs[0], [{}])
+    script = _task_script(what, policy, common, *([beside] if call.is_array else []))
+    if len(script) > policy.largest_script:
+        common, own = {}, specs
+        script = _task_script(what, policy, common, beside)
+    if own == [{}]:
+        return script, None
+    return script, manifest(dict(zip(call.indices or (0,), own, strict=True)))
 
 
 def manifest_path(call: Call, policy: Policy) -> str:

@@ -255,8 +255,10 @@ class Policy:
     """What each job of earlier plans takes that has not ended."""
     largest_queue: int | None = None
     """Jobs that the user may have in the queue, those of other runs included; None for any number."""
-    largest_array: int = 1000
-    """Elements that an array may have; Slurm's MaxArraySize is one more than the largest index."""
+    largest_array: int = 1001
+    """Elements that an array may have: Slurm's MaxArraySize, which is one more than the largest index."""
+    largest_script: int = 4 * 2**20
+    """Bytes of a job script; what is longer lies in a file beside it."""
 
     @property
     def needs_guard(self) -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..errors import SlurmError
 from ..plan.dependency import Ref
-from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Task
+from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
+from ..slurm.limits import Site
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .adopt import Left
@@ -30,8 +31,6 @@ from .tasks import Tasks, TaskState
 from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
 from .waves import Room
 
-_REFILL = 4
-"""A part of the queue this large has to be free before more is submitted: fewer calls, fewer guards."""
 _FORGOTTEN = float("-inf")
 """Since when a job is missing that Slurm does not know at the first look: it is not waited for any more."""
 
@@ -47,12 +46,22 @@ class LiveRun:
         ledger: the run's record.
         clock: time.
         logger: told about busy controllers and failed queries.
+        site: knows how many jobs may be in the queue; without it, sbatch tells when it refuses.
     """
 
-    def __init__(self, policy: Policy, slurm: Slurm, ledger: Ledger, clock: Clock, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        slurm: Slurm,
+        ledger: Ledger,
+        clock: Clock,
+        logger: logging.Logger,
+        *,
+        site: Site | None = None,
+    ) -> None:
         self.policy = policy
         self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
-        self._room = Room(slurm, clock, logger)
+        self._room = Room(slurm, clock, logger, site)
         self._submitter = Submitter(slurm, ledger, clock, logger)
         self._tasks = Tasks()
         self._ids: dict[Ref, str] = {}
@@ -76,7 +85,8 @@ class LiveRun:
             deferred: what cannot be planned yet, for a run that goes on without a head.
 
         Returns:
-            What was submitted: of the tasks those that there is room for. The others are kept for `submit_later`.
+            What was submitted: of the tasks those that there is room for. The others are kept for `submit_later`, or, in
+            a run that nobody watches, for a continuation.
 
         Raises:
             PlanError: the workflow asks for something that cannot be submitted.
@@ -93,26 +103,39 @@ class LiveRun:
             closing=self._closing,
         )
         now = self._room.wave(fresh, policy, self._tasks.decidable(deferred, {task.key for task in fresh}))
-        plan, submissions = now.plan, now.plan.submissions
+        plan = now.plan
         self._later = {task.key: task for task in now.later}
-        make_folders(Path(policy.folder), {one.log for one in submissions})
-        ids = self._submitter.submit(plan, self._ids)
-        self._count += len(submissions)
+        make_folders(Path(policy.folder), {one.log for one in plan.submissions})
+        ids, refused = self._submitter.submit(plan, self._ids)
+        self._count += len(plan.submissions)
         self._ids |= ids
         for task in fresh[: len(fresh) - len(now.later)]:
             before = self._tasks.get(task.key, TaskState(task=task))
-            self._tasks[task.key] = TaskState(task=task, jobs=before.jobs, records=before.records)
-        for submission in submissions:
-            job = Job(submission=submission, job_id=ids[submission.ref], folder=policy.folder)
-            self._followed[job.job_id] = Followed(ref=submission.ref, job_id=job.job_id)
-            if submission.spared:
-                self._spared.add(job.job_id)
-            if submission.kind is Kind.TASK:
-                self._tasks[submission.ref.task].jobs[submission.ref.attempt] = job
+            is_complete = all(Ref(task.key, attempt.number) in ids for attempt in task.attempts)
+            self._tasks[task.key] = TaskState(task=task, jobs=before.jobs, records=before.records, complete=is_complete)
+            if not is_complete:
+                self._later[task.key] = task
+        for submission in plan.submissions:
+            if submission.ref in ids:
+                self._follow(submission, ids[submission.ref])
         self._last_change = self._clock.now()
+        if refused is not None:
+            self._room.learn(len(refused.submissions))
+            if policy.detached:
+                return self.submit(tasks, deferred)
         if plan.closing_waits_for and self._closing:
             self._submitter.put_off(self._ids[self._closing], plan.closing_waits_for, self._ids)
         return plan
+
+    def _follow(self, submission: Submission, job_id: str) -> None:
+        self._followed[job_id] = Followed(ref=submission.ref, job_id=job_id)
+        if submission.spared:
+            self._spared.add(job_id)
+        if submission.kind is Kind.TASK:
+            job = Job(submission=submission, job_id=job_id, folder=self.policy.folder)
+            self._tasks[submission.ref.task].jobs[submission.ref.attempt] = job
+        elif submission.kind is Kind.CLOSING:
+            self._closing = submission.ref
 
     def submit_later(self) -> Plan | None:
         """Submit what there was no room for, when there is room for a good part of it; None when there is not.
@@ -120,9 +143,7 @@ class LiveRun:
         Raises:
             SlurmError, LedgerError: as `submit`.
         """
-        largest = self.policy.largest_queue if self._later else None
-        room = self._room.left(largest)
-        if largest is None or room is None or room < min(len(self._later), largest // _REFILL):
+        if not self._later or not self._room.is_worth_it(self.policy, len(self._later)):
             return None
         return self.submit(tuple(self._later.values()))
 

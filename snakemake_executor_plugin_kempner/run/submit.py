@@ -13,6 +13,7 @@ from ..plan.dependency import Expression, Ref, array_of, render
 from ..plan.jobscript import call_script, manifest_path
 from ..plan.model import Call, Plan, Policy
 from ..slurm.client import Slurm
+from ..slurm.limits import lacks_room
 from .ledger import Ledger, write_manifest
 
 PATIENCE = 900.0
@@ -70,15 +71,16 @@ class Submitter:
         self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
         self._started, self._answer_lost = 0.0, False
 
-    def submit(self, plan: Plan, known: Mapping[Ref, str]) -> dict[Ref, str]:
-        """Submit everything, or leave nothing of this plan in the queue.
+    def submit(self, plan: Plan, known: Mapping[Ref, str]) -> tuple[dict[Ref, str], Call | None]:
+        """Submit everything, or what there is room for, or leave nothing of this plan in the queue.
 
         Args:
             plan: what to submit; a dependency leads to an earlier submission of the plan or to `known`.
             known: job ids of earlier plans.
 
         Returns:
-            The job id of each submission; `123_4` for an element of an array.
+            The job id of each submission, `123_4` for an element of an array; and the call that Slurm has refused
+            because there was no room for more jobs, after which nothing was submitted any more.
 
         Raises:
             SlurmError: a submission failed; those before it have been cancelled.
@@ -95,6 +97,8 @@ class Submitter:
                 refs = (one.ref for one in current.submissions)
                 ids.update(zip(refs, current.job_ids(taken[-1]), strict=True))
         except BaseException as error:
+            if isinstance(error, SlurmRefused) and lacks_room(error.answer) and not self._answer_lost:
+                return ids, current
             # Looked up also when it was refused: a wrapper of sbatch may fail although the job was taken.
             nothing_sent = isinstance(error, SlurmMissing) and not self._answer_lost
             in_doubt = None if nothing_sent or (current and current.first.ref in ids) else current
@@ -102,7 +106,7 @@ class Submitter:
             if isinstance(error, SlurmRefused) and current is not None:
                 raise SlurmError(_refusal(current, error)) from error
             raise
-        return ids
+        return ids, None
 
     def put_off(self, job_id: str, waits_for: Expression, known: Mapping[Ref, str]) -> None:
         """Let a job that waits in the queue wait for something else. When Slurm refuses, the user is told, no more."""

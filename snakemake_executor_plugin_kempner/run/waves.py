@@ -5,15 +5,18 @@ by a continuation, which needs room itself, as the guard and the closing job do.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import Fault, PlanError, SlurmError
 from ..plan.model import Deferred, Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
 from ..slurm.client import Slurm
+from ..slurm.limits import Place, Site
 from .submit import PATIENCE, Clock
 
+_REFILL = 4
+"""A part of the queue this large has to be free before more is submitted."""
 _PAUSE = 15.0
 """Seconds between two looks for room."""
 
@@ -34,32 +37,27 @@ class Wave:
         return not self.later or any(one.kind is Kind.CONTINUATION for one in self.plan.submissions)
 
 
-def wave(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred], room: int | None) -> Wave:
+def wave(
+    tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred], room_for: Callable[[Plan], int | None]
+) -> Wave:
     """The plan of as many tasks as there is room for, in their order.
 
     Args:
         tasks: each after those it waits for.
         policy: of the run.
         deferred: what cannot be planned yet.
-        room: for how many more jobs there is room in the queue; None for any number.
+        room_for: for how many jobs such as those of a plan there is room in the queue; None for any number.
 
     Raises:
         PlanError: with all faults of all tasks, also of those that have no room yet.
     """
     plan = make_plan(tasks, policy, deferred)
-    if room is not None and len(plan.submissions) > room and policy.largest_queue is not None:
-        _check(make_plan(tasks[:1], policy, ()), policy.largest_queue)
+    room = room_for(plan)
     count = len(tasks)
     while room is not None and len(plan.submissions) > room and count:
         count = min(count - 1, count * max(room, 0) // len(plan.submissions))
         plan = make_plan(tasks[:count], policy, _deferred(tasks[:count], tasks[count:], policy, deferred))
     return Wave(plan=plan, later=tuple(tasks[count:]))
-
-
-def _check(least: Plan, largest_queue: int) -> None:
-    if len(least.submissions) > largest_queue:
-        what = f"needs {len(least.submissions)} jobs in the queue at once, and Slurm lets you have {largest_queue}"
-        raise PlanError([Fault(where=least.submissions[0].label, what=what, remedy="ask for a larger submit limit")])
 
 
 class Room:
@@ -69,20 +67,59 @@ class Room:
         slurm: where it is.
         clock: time.
         logger: told when the queue is full.
+        site: knows the limits of the site; without it, sbatch tells when it refuses.
     """
 
-    def __init__(self, slurm: Slurm, clock: Clock, logger: logging.Logger) -> None:
-        self._slurm, self._clock, self._logger = slurm, clock, logger
+    def __init__(self, slurm: Slurm, clock: Clock, logger: logging.Logger, site: Site | None = None) -> None:
+        self._slurm, self._clock, self._logger, self._site = slurm, clock, logger, site
+        self._learned: int | None = None
+        self._most = 0
+        self._asked: set[tuple[str, ...]] = set()
+        self.why = ""
+        """The limit that leaves the least room, with its source."""
 
-    def left(self, largest: int | None) -> int | None:
-        """For how many more jobs there is room; None for any number.
+    @property
+    def most(self) -> int:
+        """How long the queue may be, as far as that is known."""
+        return self._most
+
+    def left(self, options: Iterable[Sequence[str]], policy: Policy) -> int | None:
+        """For how many more jobs with such options there is room; None for any number.
 
         Raises:
             SlurmError: Slurm could not be asked.
         """
-        if largest is None:
+        bounds: list[tuple[int, int, str]] = []
+        if self._site is not None and (bound := self._site.limits().tightest(map(Place.of, options))):
+            bounds.append((bound.limit - bound.used, bound.limit, str(bound)))
+        own = [one for one in (policy.largest_queue, self._learned) if one is not None]
+        if own:
+            there = sum(not record.state.is_final for record in self._slurm.queue())
+            bounds.append((min(own) - there, min(own), f"{min(own)} jobs in the queue"))
+        if not bounds:
             return None
-        return largest - sum(not record.state.is_final for record in self._slurm.queue())
+        left, self._most, self.why = min(bounds)
+        return left
+
+    def learn(self, refused: int) -> None:
+        """Sbatch has refused a call for lack of room: what is in the queue now has room there.
+
+        Args:
+            refused: jobs of the call. It may ask for more than the limit itself, so half of it is tried next.
+
+        Raises:
+            SlurmError: Slurm could not be asked.
+        """
+        self._learned = refused // 2 + sum(not record.state.is_final for record in self._slurm.queue())
+
+    def is_worth_it(self, policy: Policy, later: int) -> bool:
+        """Whether there is room for so many tasks, or for a good part of the queue: fewer calls, fewer guards.
+
+        Raises:
+            SlurmError: Slurm could not be asked.
+        """
+        left = self.left(self._asked, policy)
+        return left is None or left >= min(later, self._most // _REFILL)
 
     def wave(self, tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred]) -> Wave:
         """What there is room for now; a run that nobody watches waits until it can go on by itself.
@@ -93,16 +130,32 @@ class Room:
         """
         end, told = self._clock.now() + PATIENCE, False
         while True:
-            found = wave(tasks, policy, deferred, self.left(policy.largest_queue))
+            found = wave(tasks, policy, deferred, lambda plan: self._left(plan, policy))
             if found.goes_on or not policy.detached:
                 return found
             if self._clock.now() >= end:
                 minutes = f"{PATIENCE / 60:.0f} minutes"
-                raise SlurmError(f"Your queue has been full of other jobs for {minutes}: nothing was submitted.")
+                raise SlurmError(f"There has been no room in the queue for {minutes}: {self.why}.")
             if not told:
-                self._logger.warning("Your queue is full of other jobs. Waiting for room for this run.")
+                self._logger.warning(f"The queue is full ({self.why}). Waiting for room for this run.")
                 told = True
             self._clock.sleep(_PAUSE)
+
+    def _left(self, plan: Plan, policy: Policy) -> int | None:
+        self._asked |= {call.first.options for call in plan.calls}
+        left = self.left(self._asked, policy)
+        least = 0 if left is None or len(plan.submissions) <= left else _least(plan)
+        if least > self.most:
+            what = f"needs {least} jobs in the queue at once, and Slurm lets you have {self.why}"
+            raise PlanError([Fault(where=plan.submissions[0].label, what=what, remedy="ask for a larger limit")])
+        return left
+
+
+def _least(plan: Plan) -> int:
+    """Jobs that have to be in the queue at once: the attempts of a task, and what looks after the run."""
+    attempts = max((one.attempts for one in plan.submissions if one.kind is Kind.TASK), default=0)
+    kinds = {one.kind for one in plan.submissions} - {Kind.TASK, Kind.GATE}
+    return attempts + len(kinds | {Kind.CONTINUATION} if plan.policy.detached else kinds)
 
 
 def _deferred(

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Collection, Mapping, Sequence
 from tempfile import NamedTemporaryFile
 from typing import Protocol
@@ -106,15 +107,22 @@ class SlurmCommands:
     Args:
         extra_environment: variables that jobs need beside those of this process.
         timeout: seconds after which a command that does not answer counts as unreachable.
+        submit_pause: seconds to wait before each call of sbatch but the first.
     """
 
-    def __init__(self, extra_environment: Mapping[str, str] | None = None, timeout: float = 120) -> None:
+    def __init__(
+        self, extra_environment: Mapping[str, str] | None = None, timeout: float = 120, submit_pause: float = 0.0
+    ) -> None:
+        self._submit_pause, self._has_submitted = submit_pause, False
         self._environment = {**submission_environment(os.environ), **(extra_environment or {})}
         self._timeout = timeout
         self._has_accounting = True
 
     def submit(self, options: Sequence[str], script: str) -> str:
         argv = ["sbatch", "--parsable", *options]
+        if self._has_submitted:
+            time.sleep(self._submit_pause)
+        self._has_submitted = True
         if len(script) < _PIPE:
             answer = self._call(argv, script)
         else:  # if this process dies while it writes into the pipe, sbatch must not take half a script for a whole one

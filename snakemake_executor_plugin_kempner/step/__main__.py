@@ -53,7 +53,7 @@ def _read_spec() -> StepSpec:
     known = json.load(sys.stdin)
     if len(sys.argv) > 1:
         with open(sys.argv[1], "rb") as file:
-            known |= read_line(file, int(os.environ["SLURM_ARRAY_TASK_ID"]))
+            known |= read_line(file, int(os.environ.get("SLURM_ARRAY_TASK_ID", "0")))
     return StepSpec.from_dict(known)
 
 

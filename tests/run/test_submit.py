@@ -37,7 +37,9 @@ class Desk:
         self.submitter = Submitter(self.slurm, self.ledger, self.clock, logging.getLogger("desk"))
 
     def submit(self, *tasks: Task) -> dict[Ref, str]:
-        return self.submitter.submit(a_plan(*(tasks or chain()), policy=ALONE), {})
+        ids, refused = self.submitter.submit(a_plan(*(tasks or chain()), policy=ALONE), {})
+        assert refused is None
+        return ids
 
     def lines(self) -> list[dict]:
         return [json.loads(line) for line in self.ledger.path.read_text().splitlines()]

@@ -1,5 +1,6 @@
 """What does not fit into the queue follows later: nothing is dropped, nothing comes before what it needs."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +13,19 @@ from playing import Play
 
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Task
+from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Policy, Task
+from snakemake_executor_plugin_kempner.run import waves
 from snakemake_executor_plugin_kempner.run.outcome import Outcome
-from snakemake_executor_plugin_kempner.run.waves import Wave, wave
+from snakemake_executor_plugin_kempner.run.waves import Wave
 
 ALONE = replace(POLICY, keep_going=True, array_from=0)
 """Without a guard, so that the numbers are those of tasks."""
 DETACHED = replace(ALONE, detached=True)
 SUCCEEDED = Outcome.SUCCEEDED
+
+
+def wave(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred], room: int | None) -> Wave:
+    return waves.wave(tasks, policy, deferred, lambda _plan: room)
 
 
 def kinds(plan: Plan) -> list[Kind]:
@@ -80,9 +86,12 @@ def test_the_faults_of_what_has_no_room_yet_are_found_now() -> None:
         wave([*independent(9), a_task("bad", resources={"runtime": -1})], ALONE, (), 3)
 
 
-def test_a_queue_that_is_too_small_for_anything_is_a_fault() -> None:
-    with pytest.raises(PlanError, match="needs 3 jobs in the queue at once, and Slurm lets you have 2"):
-        wave(independent(9), replace(DETACHED, keep_going=False, largest_queue=2), (), 2)
+def test_a_queue_that_is_too_small_for_anything_is_a_fault(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", detached=True, keep_going=False)
+    play.live.policy = replace(play.policy, largest_queue=3, array_from=0)
+    with pytest.raises(PlanError, match="needs 4 jobs in the queue at once, and Slurm lets you have 3"):
+        play.submit(*independent(10))
+    assert not play.slurm.left
 
 
 def test_a_run_that_nobody_watches_waits_for_the_room_to_begin_with(tmp_path: Path) -> None:
