@@ -20,8 +20,6 @@ class DependencyType(StrEnum):
     """The other job ended in any other way: exit code, signal, time limit, node failure, cancelled."""
     AFTERANY = "afterany"
     """The other job has ended, however."""
-    AFTERCORR = "aftercorr"
-    """The element of the other array with the same index ended with exit code 0."""
     SINGLETON = "singleton"
     """No other job of the same user and name runs."""
 
