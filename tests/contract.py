@@ -74,6 +74,8 @@ class NamingSlurm(Slurm, Protocol):
 
     def names(self) -> dict[str, tuple[str, str]]: ...
 
+    def runs(self, job_id: str) -> bool: ...
+
 
 class World(Protocol):
     """A scheduler and the time in which it works."""

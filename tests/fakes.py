@@ -14,12 +14,14 @@ between that a user could see.
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import takewhile
 from typing import TypeVar
 
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmRefused, SlurmUnreachable
-from snakemake_executor_plugin_kempner.slurm.parse import Record
+from snakemake_executor_plugin_kempner.slurm.ids import array_id, element_id, expand, in_order, is_element
+from snakemake_executor_plugin_kempner.slurm.parse import Record, record_of
 from snakemake_executor_plugin_kempner.slurm.states import job_state
 
 T = TypeVar("T")
@@ -87,9 +89,14 @@ Ends = Callable[["FakeJob"], End]
 
 
 def by_script(job: "FakeJob") -> End:
-    """Understands `sleep N`, `exit N` and `kill -KILL $$`, one to a line or after a semicolon; the rest takes no time."""
+    """Understands `sleep N`, `exit N` and `kill -KILL $$`, one to a line or after a semicolon; the rest takes no time.
+
+    A number may be `$((600 * (SLURM_ARRAY_TASK_ID == 2)))`.
+    """
     seconds = 0.0
-    for command in re.split(r"[;\n]", job.script):
+    known = {"SLURM_ARRAY_TASK_ID": job.index}
+    script = re.sub(r"\$\(\((.*?)\)\)(?!\))", lambda match: str(int(eval(match[1], {}, known))), job.script)
+    for command in re.split(r"[;\n]", script):
         match command.split():
             case ["sleep", number]:
                 seconds += float(number)
@@ -142,9 +149,18 @@ class Condition:
 @dataclass(kw_only=True, slots=True)
 class FakeJob:
     job_id: str
+    """Of an element as everywhere: `5_3`."""
     name: str
     options: tuple[str, ...]
     script: str
+    index: int | None = None
+    """Number of the element; None for what is no array."""
+    throttle: int | None = None
+    """Elements of the array that run at once."""
+    separate: bool = True
+    """Elements of an array that wait have one record together, until they start, are changed, or wait for `aftercorr`."""
+    vanished: bool = False
+    """Cancelled out of the common record: Slurm has never heard of it."""
     conditions: tuple[Condition, ...] = ()
     any_of: bool = False
     kill_on_invalid_dep: bool = False
@@ -170,6 +186,10 @@ class FakeJob:
     def unique_name(self) -> str:
         """By which a lost answer is found again: the comment, where the name is shared."""
         return self.option("comment") or self.name
+
+    @property
+    def array_id(self) -> str:
+        return array_id(self.job_id)
 
     @property
     def is_pending(self) -> bool:
@@ -207,7 +227,7 @@ def _option(options: Sequence[str], name: str) -> str | None:
     return found
 
 
-_TYPES = ("after", "afterok", "afternotok", "afterany")
+_TYPES = ("after", "afterok", "afternotok", "afterany", "aftercorr")
 
 
 def parse_dependency(text: str) -> tuple[tuple[Condition, ...], bool]:
@@ -216,8 +236,8 @@ def parse_dependency(text: str) -> tuple[tuple[Condition, ...], bool]:
     Raises:
         ValueError: what sbatch refuses.
     """
-    conditions = []
-    for term in re.split(r"[,?]", text):
+    conditions: list[Condition] = []
+    for term in re.split(r"[,?](?![^\[]*\])", text):
         if term == "singleton":
             conditions.append(Condition(type=term))
         elif term.isdigit():
@@ -227,10 +247,11 @@ def parse_dependency(text: str) -> tuple[tuple[Condition, ...], bool]:
             if kind not in _TYPES or not on:
                 raise ValueError(term)
             for one in on:
-                match = re.fullmatch(r"(\d+)(?:\+(\d+))?", one)
+                match = re.fullmatch(r"(\d+(?:_\d+|_\[[\d,-]+\])?)(?:\+(\d+))?", one)
                 if match is None or (match[2] and kind != "after"):
                     raise ValueError(term)
-                conditions.append(Condition(type=kind, on=match[1], minutes=int(match[2] or 0)))
+                minutes = int(match[2] or 0)
+                conditions += [Condition(type=kind, on=each, minutes=minutes) for each in expand(match[1])]
     return tuple(conditions), "?" in text
 
 
@@ -310,7 +331,11 @@ class FakeSlurm:
         self.keeps_accounts, self.min_job_age = keeps_accounts, min_job_age
         self.refuses_unknown_ids = refuses_unknown_ids
         self.jobs: dict[str, FakeJob] = {}
-        """Every job that was ever accepted, in order."""
+        """Every job that was ever accepted, in order; each element of an array is one."""
+        self.emptied: dict[str, float] = {}
+        """Arrays whose own id says CANCELLED for elements that have vanished, and since when."""
+        self._arrays: defaultdict[str, list[FakeJob]] = defaultdict(list)
+        self._ids = 0
         self.calls: list[Call] = []
         self.changes: list[Change] = []
         """Everything that happened, in order."""
@@ -350,6 +375,16 @@ class FakeSlurm:
         while (then := self._next_round()) is not None:
             self.advance(max(then - self.clock.now(), 0))
 
+    def vanish(self, job_id: str, *, by_filter: bool = False) -> None:
+        """An element that waits is cancelled by `scancel 5_3`, or with all that wait by `scancel --user` or `--state`."""
+        common = [one for one in self._elements(array_id(job_id)) if one.is_pending and not one.separate]
+        gone = [one for one in common if by_filter or one.job_id == job_id]
+        for job in gone:
+            job.vanished = True
+            self._ended(job, End(word="CANCELLED"))
+        if gone and len(gone) == len(common):
+            self.emptied[array_id(job_id)] = self._time
+
     def settled(self, job_id: str) -> bool:
         """The job has ended, or will never start."""
         job = self.jobs[job_id]
@@ -372,7 +407,8 @@ class FakeSlurm:
     @property
     def doubles(self) -> set[str]:
         """What was accepted more than once, by unique names."""
-        return {name for name, count in Counter(job.unique_name for job in self.jobs.values()).items() if count > 1}
+        submitted = {(job.array_id, job.unique_name) for job in self.jobs.values()}
+        return {name for name, count in Counter(name for _, name in submitted).items() if count > 1}
 
     # --- the protocol -----------------------------------------------------------------------------------------------
 
@@ -382,15 +418,19 @@ class FakeSlurm:
         return self._do("submit", (unique_name,), lambda: self._accept(name, options, script))
 
     def find(self, job_name: str) -> tuple[str, ...]:
-        found = lambda: tuple(one.job_id for one in self._known() if job_name in (one.name, one.unique_name))  # noqa: E731
+        def found() -> tuple[str, ...]:
+            return tuple(
+                dict.fromkeys(one.array_id for one in self._listed() if job_name in (one.name, one.unique_name))
+            )
+
         return self._do("find", (job_name,), found)
 
     def names(self) -> dict[str, tuple[str, str]]:
-        named = lambda: {one.job_id: (one.name, one.option("comment") or "(null)") for one in self._known()}  # noqa: E731
+        named = lambda: {one.job_id: (one.name, one.option("comment") or "(null)") for one in self._listed()}  # noqa: E731
         return self._do("names", (), named)
 
     def queue(self) -> tuple[Record, ...]:
-        shown = lambda: tuple(_record(job) for job in self._known() if job.job_id not in self.hidden)  # noqa: E731
+        shown = lambda: tuple(_record(job) for job in self._listed() if job.job_id not in self.hidden)  # noqa: E731
         return self._do("queue", (), shown)
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
@@ -398,9 +438,10 @@ class FakeSlurm:
 
     def runs(self, job_id: str) -> bool:
         try:
-            return any(record.job_id == job_id and not record.state.is_final for record in self.queue())
+            going = {record.job_id for record in self.queue() if not record.state.is_final}
         except SlurmError:
             return True
+        return job_id in going or job_id in {array_id(one) for one in going}
 
     def depend(self, job_id: str, dependency: str) -> None:
         self._do("depend", (job_id, dependency), lambda: self._depend(job_id, dependency))
@@ -437,77 +478,102 @@ class FakeSlurm:
         partition = _option(options, "partition")
         if self.partitions is not None and partition is not None and partition not in self.partitions:
             raise _refused("submit", "Invalid partition name specified")
-        if self.max_submitted is not None and len(self.left) >= self.max_submitted:
+        array = _option(options, "array")
+        indices, throttle = _indices(array) if array is not None else ([None], None)
+        if self.max_submitted is not None and len(self.left) + len(indices) > self.max_submitted:
             raise _refused("submit", "Job violates accounting/QOS policy (job submit limit, user's size limit)")
-        job = FakeJob(
-            job_id=str(len(self.jobs) + 1),
-            name=name,
-            options=tuple(options),
-            script=script,
-            kill_on_invalid_dep=_option(options, "kill-on-invalid-dep") == "yes",
-            held=_option(options, "hold") is not None,
-            submitted=self.clock.now(),
-        )
-        if text := _option(options, "dependency"):
-            job.conditions, job.any_of = self._conditions(text)
-        job.reason = "Dependency" if job.verdict is not Verdict.MET else "None"
-        self.jobs[job.job_id] = job
-        self._changed(job, "PENDING")
-        return job.job_id
+        text = _option(options, "dependency")
+        self._conditions(text)  # what is refused takes no number
+        self._ids += 1
+        for index in indices:
+            conditions, any_of = self._conditions(text)
+            job = FakeJob(
+                job_id=str(self._ids) if index is None else element_id(str(self._ids), index),
+                name=name,
+                options=tuple(options),
+                script=script,
+                index=index,
+                throttle=throttle,
+                separate=index is None,
+                conditions=conditions,
+                any_of=any_of,
+                kill_on_invalid_dep=_option(options, "kill-on-invalid-dep") == "yes",
+                held=_option(options, "hold") is not None,
+                submitted=self.clock.now(),
+            )
+            job.reason = "Dependency" if job.verdict is not Verdict.MET else "None"
+            self.jobs[job.job_id] = job
+            if index is not None:
+                self._arrays[job.array_id].append(job)
+            self._changed(job, "PENDING")
+        return str(self._ids)
 
-    def _conditions(self, text: str) -> tuple[tuple[Condition, ...], bool]:
+    def _conditions(self, text: str | None) -> tuple[tuple[Condition, ...], bool]:
         try:
-            conditions, any_of = parse_dependency(text)
+            conditions, any_of = parse_dependency(text) if text else ((), False)
         except ValueError:
             raise _refused("submit", "Job dependency problem") from None
-        known = {job.job_id for job in self._known()}
         for condition in conditions:
-            if condition.on and condition.on not in known:
+            named = self._elements(condition.on) or [self.jobs.get(condition.on)]
+            if condition.on and not any(job and self._knows(job) for job in named):
                 if self.refuses_unknown_ids and condition.type in ("afterok", "afternotok"):
                     raise _refused("submit", "Job dependency problem")
                 condition.verdict = Verdict.MET
         return conditions, any_of
 
     def _depend(self, job_id: str, dependency: str) -> None:
-        job = next((one for one in self._known() if one.job_id == job_id), None)
-        if job is None:
+        jobs = [one for one in self._known() if job_id in (one.job_id, one.array_id)]
+        if not jobs:
             raise _refused("depend", "Invalid job id specified")
-        if not job.is_pending:
+        for job in jobs:
+            if job.is_pending:
+                job.conditions, job.any_of = self._conditions(dependency)
+                job.reason = "Dependency" if job.verdict is not Verdict.MET else "None"
+                job.separate |= is_element(job_id)
+                self._restless = True
+        if not all(job.is_pending for job in jobs):
             raise _refused("depend", "Job is no longer pending execution")
-        job.conditions, job.any_of = self._conditions(dependency)
-        job.reason = "Dependency" if job.verdict is not Verdict.MET else "None"
-        self._restless = True
+
+    def _elements(self, job_id: str) -> list[FakeJob]:
+        """Of an array; none for the id of one job."""
+        return self._arrays.get(job_id, [])
 
     def _known(self) -> list[FakeJob]:
-        return [
-            job
-            for job in self.jobs.values()
-            if job.job_id not in self.forgotten
-            and (job.ended is None or self.clock.now() - job.ended <= self.min_job_age)
+        return [job for job in self.jobs.values() if self._knows(job)]
+
+    def _knows(self, job: FakeJob) -> bool:
+        if job.vanished or job.job_id in self.forgotten:
+            return False
+        return job.ended is None or self.clock.now() - job.ended <= self.min_job_age
+
+    def _listed(self) -> list[FakeJob]:
+        """As squeue does: also those arrays that say what became of elements which have vanished."""
+        emptied = [
+            self._emptied(one) for one, since in self.emptied.items() if self.clock.now() - since <= self.min_job_age
         ]
+        return self._known() + emptied
+
+    def _emptied(self, job_id: str) -> FakeJob:
+        return replace(next(one for one in self._elements(job_id) if one.vanished), job_id=job_id, index=None)
 
     def _accounts(self, job_ids: Collection[str]) -> Iterator[Record]:
         if not self.keeps_accounts:
             return
-        for job_id in job_ids:
-            if job := self.jobs.get(job_id):
-                by_slurm = job.word == "CANCELLED" and job.reason == "DependencyNeverSatisfied"
-                by_user = job.word == "CANCELLED" and not by_slurm
-                yield _record(
-                    job,
-                    word="CANCELLED by 1000" if by_user else job.word,
-                    reason="Dependency" if by_slurm else job.reason,
-                )
+        known = {job.job_id: job for job in self.jobs.values() if not job.vanished}
+        known |= {job_id: self._emptied(job_id) for job_id in self.emptied}
+        records = {job_id: _accounted(job) for job_id, job in known.items()}
+        yield from (record for one in job_ids if (record := record_of(one, records)) is not None)
 
     def _cancel(self, job_ids: Collection[str], *, pending_only: bool) -> None:
-        for job_id in job_ids:
-            job = self.jobs.get(job_id)
-            if job is None or job.is_final or (job.is_running and pending_only):
-                continue
-            end = End(word="CANCELLED", signal=15 if job.is_running else None)
-            if job.is_running:
-                job.reason = ""
-            self._ended(job, end)
+        for job_id in in_order(job_ids):
+            for job in self._elements(job_id) or [self.jobs.get(job_id)]:
+                if job is None or job.is_final or (job.is_running and pending_only):
+                    continue
+                job.separate |= pending_only or is_element(job_id)
+                end = End(word="CANCELLED", signal=15 if job.is_running else None)
+                if job.is_running:
+                    job.reason = ""
+                self._ended(job, end)
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -534,9 +600,10 @@ class FakeSlurm:
         if job.begin > self._time:
             yield job.begin
         for condition in job.conditions:
-            other = self.jobs.get(condition.on)
-            if condition.verdict is Verdict.OPEN and condition.minutes and other and not other.is_pending:
-                yield _since(other) + 60 * condition.minutes
+            others = self._elements(condition.on) or [self.jobs.get(condition.on)]
+            for other in others if condition.verdict is Verdict.OPEN and condition.minutes else ():
+                if other and not other.is_pending:
+                    yield _since(other) + 60 * condition.minutes
 
     def _round(self) -> None:
         self._restless = False
@@ -547,6 +614,8 @@ class FakeSlurm:
             if job.is_running and job.due <= self._time:
                 self._end_run(job)
         pending = [job for job in self.jobs.values() if job.is_pending]
+        for job in pending:
+            job.separate |= any(condition.type == "aftercorr" for condition in job.conditions)
         before = {job.job_id: job.verdict for job in pending}
         verdicts = [(one, self._judge(job, one)) for job in pending for one in job.conditions]
         for condition, verdict in verdicts:
@@ -559,17 +628,35 @@ class FakeSlurm:
         if condition.verdict is not Verdict.OPEN:
             return condition.verdict
         if condition.type == "singleton":
-            earlier = (one for one in self.jobs.values() if int(one.job_id) < int(job.job_id) and one.name == job.name)
-            return Verdict.OPEN if any(not one.is_final for one in earlier) else Verdict.MET
+            earlier = takewhile(lambda one: one.array_id != job.array_id, self.jobs.values())
+            return Verdict.OPEN if any(not one.is_final for one in earlier if one.name == job.name) else Verdict.MET
+        if elements := self._elements(condition.on):
+            return self._judge_array(job, condition, elements)
         other = self.jobs[condition.on]
+        if other.vanished:
+            return Verdict.MET
         if condition.type == "after":
-            due = not other.is_pending and _since(other) + 60 * condition.minutes <= self._time
-            return Verdict.MET if due else Verdict.OPEN
-        if not other.is_final:
+            return self._judge_start(condition, [other])
+        return _judge_one(condition.type, other)
+
+    def _judge_array(self, job: FakeJob, condition: Condition, elements: list[FakeJob]) -> Verdict:
+        """As one: when all have ended. One without a partner in `aftercorr` waits for all of the other array to succeed."""
+        partner = self.jobs.get(element_id(condition.on, job.index)) if job.index is not None else None
+        if condition.type == "aftercorr" and partner and self._knows(partner):
+            return _judge_one("afterok", partner)
+        if condition.type == "after":
+            common = any(one.is_final and not one.separate and not one.vanished for one in elements)
+            # Elements that are cancelled with their common record never count as started.
+            return Verdict.OPEN if common else self._judge_start(condition, elements)
+        if not all(one.is_final for one in elements):
             return Verdict.OPEN
-        succeeded = other.word == "COMPLETED"
-        holds = {"afterok": succeeded, "afternotok": not succeeded, "afterany": True}[condition.type]
-        return Verdict.MET if holds else Verdict.NEVER
+        worst = next((one for one in elements if one.word != "COMPLETED"), elements[0])
+        return _judge_one(condition.type, worst)
+
+    def _judge_start(self, condition: Condition, others: list[FakeJob]) -> Verdict:
+        due = max(map(_since, others)) + 60 * condition.minutes
+        started = not any(one.is_pending for one in others)
+        return Verdict.MET if started and due <= self._time else Verdict.OPEN
 
     def _queue_or_start(self, job: FakeJob) -> None:
         running = sum(one.is_running for one in self.jobs.values())
@@ -584,6 +671,8 @@ class FakeSlurm:
             job.reason = "JobHeldUser"
         elif job.begin > self._time:
             job.reason = "BeginTime"
+        elif job.throttle and sum(one.is_running for one in self._elements(job.array_id)) >= job.throttle:
+            job.reason = "JobArrayTaskLimit"
         elif self.max_running is not None and running >= self.max_running:
             job.reason = "Resources"
         else:
@@ -591,7 +680,8 @@ class FakeSlurm:
 
     def _start(self, job: FakeJob) -> None:
         job.runs += 1
-        job.started, job.node, job.reason = self._time, f"n{int(job.job_id) % 4 + 1}", ""
+        job.separate = True
+        job.started, job.node, job.reason = self._time, f"n{int(job.array_id) % 4 + 1}", ""
         job.end = self.ends(job)
         limit = _seconds(job.option("time"))
         if limit is not None and job.end.seconds > limit:
@@ -623,6 +713,14 @@ class FakeSlurm:
 _REASONS = {"TIMEOUT": "TimeLimit", "OUT_OF_MEMORY": "OutOfMemory", "NODE_FAIL": "NodeDown"}
 
 
+def _judge_one(kind: str, other: FakeJob) -> Verdict:
+    if not other.is_final:
+        return Verdict.OPEN
+    succeeded = other.word == "COMPLETED"
+    holds = {"afterok": succeeded, "aftercorr": succeeded, "afternotok": not succeeded, "afterany": True}[kind]
+    return Verdict.MET if holds else Verdict.NEVER
+
+
 def _since(job: FakeJob) -> float:
     """When it started, or was cancelled before it could."""
     return job.started if job.started is not None else job.ended or 0.0
@@ -639,6 +737,19 @@ def _record(job: FakeJob, word: str | None = None, reason: str | None = None) ->
         signal=job.end.signal if job.is_final else None,
         node=job.node,
     )
+
+
+def _accounted(job: FakeJob) -> Record:
+    by_slurm = job.word == "CANCELLED" and job.reason == "DependencyNeverSatisfied"
+    by_user = job.word == "CANCELLED" and not by_slurm
+    word = "CANCELLED by 1000" if by_user else job.word
+    return _record(job, word=word, reason="Dependency" if by_slurm else job.reason)
+
+
+def _indices(array: str) -> tuple[list[int], int | None]:
+    """Of `--array=0-9:3,20%4`: the elements in order, and how many run at once."""
+    listed, _, throttle = array.partition("%")
+    return sorted(int(one.partition("_")[2]) for one in expand(f"0_[{listed}]")), int(throttle) if throttle else None
 
 
 def _refused(command: str, why: str) -> SlurmRefused:

@@ -10,9 +10,23 @@ from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
-from .parse import SACCT_FORMAT, SQUEUE_FORMAT, Record, Usage, parse_job_id, parse_sacct, parse_squeue, parse_usage
+from .ids import abridge, array_id, expand, in_order, is_element
+from .parse import (
+    SACCT_FORMAT,
+    SQUEUE_FORMAT,
+    Record,
+    Usage,
+    parse_job_id,
+    parse_sacct,
+    parse_squeue,
+    parse_usage,
+    record_of,
+)
 
 _IDS_PER_CALL = 500
+_QUEUE = ("--me", "--noheader")
+_UNABRIDGED = {"SLURM_BITSTR_LEN": "0"}
+"""Slurm writes all elements of an array that have a record together, not as many as 64 characters hold."""
 _SHORT = 10.0
 """Seconds for a question whose answer only adorns a message."""
 _PIPE = 4096
@@ -20,10 +34,14 @@ _PIPE = 4096
 
 
 class Slurm(Protocol):
-    """What the executor asks of a scheduler. Held by a contract test on the real Slurm and on the fake one."""
+    """What the executor asks of a scheduler. Held by a contract test on the real Slurm and on the fake one.
+
+    A job array is submitted by the option --array. Its id `123` stands for all of it, `123_4` for one element; elements
+    are what is told of, and either may be cancelled, made to depend or depended on.
+    """
 
     def submit(self, options: Sequence[str], script: str) -> str:
-        """Submit a script and return its job id.
+        """Submit a script and return its job id, for an array the id of all of it.
 
         Raises:
             SlurmRefused: waiting will not help. With an empty answer it is not known what became of the job.
@@ -31,13 +49,19 @@ class Slurm(Protocol):
         """
 
     def find(self, job_name: str) -> tuple[str, ...]:
-        """Ids of the user's jobs with exactly this name or comment, also of those that have ended, as far as Slurm knows."""
+        """Ids of the user's jobs with exactly this name or comment, also of those that have ended, as far as Slurm knows.
+
+        An array is there once, with the id that `submit` has returned.
+        """
 
     def names(self) -> Mapping[str, tuple[str, str]]:
         """Name and comment of each of the user's jobs that the controller knows, by job id."""
 
     def queue(self) -> tuple[Record, ...]:
-        """All of the user's jobs that the controller knows: waiting, running, and for a while those that ended."""
+        """All of the user's jobs that the controller knows: waiting, running, and for a while those that ended.
+
+        Each element of an array by itself. What has vanished from an array is told by `record_of`.
+        """
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         """What accounting knows of the jobs; empty on a cluster without accounting."""
@@ -48,12 +72,17 @@ class Slurm(Protocol):
     def depend(self, job_id: str, dependency: str) -> None:
         """Give a waiting job another dependency in place of the one it has.
 
+        Of an array, those elements that wait get it.
+
         Raises:
-            SlurmError: the job does not wait any more, or the controller did not answer.
+            SlurmError: the job or some element of it does not wait any more, or the controller did not answer.
         """
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
-        """Cancel jobs; those that have ended or are unknown are passed over."""
+        """Cancel jobs; those that have ended or are unknown are passed over.
+
+        For a whole array its own id is better than all of its elements': then each of them leaves a record.
+        """
 
 
 # Answers after which the same request may succeed. Those of the first kind say that it was not carried out.
@@ -68,6 +97,9 @@ _BUSY = re.compile(
     r"|Message (receive|send) failure|" + _NOT_TAKEN.pattern,
     re.IGNORECASE,
 )
+
+_HAS_ENDED = re.compile(r"already finished|no longer pending|Invalid job id", re.IGNORECASE)
+"""Of some jobs: the others were changed."""
 
 _NO_CONFIGURATION = re.compile(r"Could not establish a configuration source|Unable to process configuration file")
 
@@ -135,28 +167,29 @@ class SlurmCommands:
         return parse_job_id(answer)
 
     def find(self, job_name: str) -> tuple[str, ...]:
-        return tuple(sorted({job_id for job_id, names in self.names().items() if job_name in names}))
+        return tuple(sorted({array_id(job_id) for job_id, names in self.names().items() if job_name in names}))
 
     def names(self) -> dict[str, tuple[str, str]]:
         """Name and comment of each of the user's jobs that the controller knows, by job id."""
-        queued = self._call(["squeue", "--me", "--noheader", "--states=all", "--format=%A|%j|%k"])
+        queued = self._call(["squeue", *_QUEUE, "--states=all", "--format=%i|%j|%k"])
         rows = [line.strip().split("|", 2) for line in queued.splitlines() if line.count("|") >= 2]
-        return {job_id: (name, comment) for job_id, name, comment in rows}
+        return {job_id: (name, comment) for ids, name, comment in rows for job_id in expand(ids)}
 
     def runs(self, job_id: str) -> bool:
-        """Whether a job has not ended; without an answer nothing is known, and it may."""
+        """Whether a job, or some element of an array, has not ended; without an answer nothing is known, and it may."""
         try:
-            return any(record.job_id == job_id and not record.state.is_final for record in self.queue())
+            going = {record.job_id for record in self.queue() if not record.state.is_final}
         except SlurmError:
             return True
+        return job_id in going or job_id in {array_id(one) for one in going}
 
     def queue(self) -> tuple[Record, ...]:
-        argv = ["squeue", "--me", "--noheader", "--states=all", "--array", f"--Format={SQUEUE_FORMAT}"]
-        return parse_squeue(self._call(argv))
+        return parse_squeue(self._call(["squeue", *_QUEUE, "--states=all", f"--Format={SQUEUE_FORMAT}"]))
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
-        records: list[Record] = []
-        ids = sorted(job_ids)
+        # Elements that never started stand together in one line, which is found by the array's id only.
+        ids = in_order(array_id(one) for one in job_ids)
+        records: dict[str, Record] = {}
         for start in range(0, len(ids) if self._has_accounting else 0, _IDS_PER_CALL):
             chunk = ",".join(ids[start : start + _IDS_PER_CALL])
             argv = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates"]
@@ -171,8 +204,9 @@ class SlurmCommands:
                 self._has_accounting = False
                 return ()
             # A requeued job has one line per run; the last one counts.
-            records += {record.job_id: record for record in parse_sacct(text)}.values()
-        return tuple(records)
+            records |= {record.job_id: record for record in parse_sacct(text)}
+        told = [record_of(job_id, records) for job_id in in_order(job_ids)]
+        return tuple(record for record in told if record is not None)
 
     def usage(self, job_id: str) -> Usage:
         """What accounting knows of a job's time and memory; empty without accounting. For messages only."""
@@ -188,10 +222,38 @@ class SlurmCommands:
         self._call(["scontrol", "update", f"JobId={job_id}", f"Dependency={dependency}"])
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
-        ids = sorted(job_ids)
+        ids = in_order(job_ids)
+        if pending_only or any(map(is_element, ids)):
+            self._separate({one for one in ids if pending_only or is_element(one)})
         state = ["--state=PENDING"] if pending_only else []
         for start in range(0, len(ids), _IDS_PER_CALL):
-            self._call(["scancel", "--quiet", *state, *ids[start : start + _IDS_PER_CALL]])
+            argv = ["scancel", "--quiet", *state, *abridge(ids[start : start + _IDS_PER_CALL])]
+            try:
+                self._call(argv)
+            except SlurmRefused as error:  # with --state an unknown id is a failure, after the others are cancelled
+                if error.answer and "Invalid job id" not in error.answer:
+                    raise
+
+    def _separate(self, job_ids: Collection[str]) -> None:
+        """Make elements that wait jobs of their own, which Slurm does when they start or one of them is changed.
+
+        Until then they have one record together. `scancel --state` takes it as a whole, whichever element is named, and
+        an element that is cancelled out of it leaves no trace: what waits for it by its own id takes it for ended well.
+        """
+        waiting = self._call(["squeue", *_QUEUE, "--states=PENDING", "--format=%i"]).split()
+        for text in waiting:
+            elements = [one for one in expand(text) if one in job_ids or array_id(one) in job_ids]
+            # A change of all that are left together would be one of their common record.
+            for part in (elements[:-1], elements[-1:]) if text not in elements else ():
+                for those in abridge(part):
+                    self._change_nothing(those)
+
+    def _change_nothing(self, elements: str) -> None:
+        try:
+            self._call(["scontrol", "update", f"JobId={elements}", "Nice=0"])
+        except SlurmRefused as error:
+            if not _HAS_ENDED.search(error.answer):
+                raise
 
     def tell(self, program: str, questions: Sequence[str]) -> str:
         """What scontrol or sacctmgr answers to each of these questions, one after another; a refused one has no answer.
@@ -206,10 +268,11 @@ class SlurmCommands:
         conf = self._environment.get("SLURM_CONF")
         if conf and not os.path.exists(conf):  # Slurm itself would wait a minute for the file
             raise SlurmMissing(f"SLURM_CONF names {conf}, which does not exist")
+        environment = self._environment if argv[0] == "sbatch" else self._environment | _UNABRIDGED
         try:
             done = subprocess.run(
                 list(argv), input=stdin, capture_output=True, text=True, errors="replace",
-                env=self._environment, timeout=timeout or self._timeout, check=False,
+                env=environment, timeout=timeout or self._timeout, check=False,
             )  # fmt: skip
         except FileNotFoundError:
             raise SlurmMissing(f"the program {argv[0]!r} was not found") from None

@@ -1,10 +1,11 @@
 """Text of Slurm's commands → records. Pure."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from ..errors import SlurmError
+from .ids import array_id, expand
 from .states import NEVER_REASONS, JobState, job_state
 
 
@@ -36,7 +37,8 @@ class Usage:
     peak_memory_mb: int | None = None
 
 
-SQUEUE_FORMAT = "JobArrayID:24|,State:24|,Reason:48|,exit_code:16|,NodeList:64"
+SQUEUE_FORMAT = "JobArrayID:0|,State:0|,Reason:0|,exit_code:0|,NodeList:0"
+"""A width of 0 is as wide as needed."""
 SACCT_FORMAT = "JobID,State,Reason,ExitCode,NodeList"
 
 
@@ -62,13 +64,31 @@ def parse_job_id(answer: str) -> str:
     return match[1]
 
 
+def record_of(job_id: str, records: Mapping[str, Record]) -> Record | None:
+    """What is said of a job, by the id that it has or had.
+
+    Elements of an array that `scancel` has chosen by a state or a user vanish when they had no records of their own yet;
+    the array's own id, which no element has, then says CANCELLED for all that are missing.
+    """
+    found = records.get(job_id) or records.get(array_id(job_id))
+    return found and replace(found, job_id=job_id)
+
+
 def parse_squeue(text: str) -> tuple[Record, ...]:
-    """Records of `squeue --noheader --Format=SQUEUE_FORMAT`."""
+    """Records of `squeue --noheader --Format=SQUEUE_FORMAT`, one for each element of an array.
+
+    Raises:
+        SlurmError: some elements of an array are not named.
+    """
     return tuple(_records(text, _squeue_exit))
 
 
 def parse_sacct(text: str) -> tuple[Record, ...]:
-    """Records of `sacct --noheader --parsable2 --allocations --format=SACCT_FORMAT`."""
+    """Records of `sacct --noheader --parsable2 --allocations --format=SACCT_FORMAT`, one for each element of an array.
+
+    Raises:
+        SlurmError: some elements of an array are not named.
+    """
     return tuple(_records(text, _sacct_exit))
 
 
@@ -77,11 +97,11 @@ def _records(text: str, exit_of: Callable[[str], tuple[int | None, int | None]])
         fields = [field.strip() for field in line.split("|")]
         if len(fields) < 5 or not fields[0]:
             continue
-        job_id, word, reason, ended, node = fields[:5]
+        ids, word, reason, ended, node = fields[:5]
         code, signal = exit_of(ended)
         state = job_state(word)
-        yield Record(
-            job_id=job_id,
+        record = Record(
+            job_id=ids,
             state=state,
             word=word,
             reason="" if reason in ("None", "(null)") else reason,
@@ -89,6 +109,7 @@ def _records(text: str, exit_of: Callable[[str], tuple[int | None, int | None]])
             signal=signal if state.is_final else None,
             node="" if node.startswith("None") else node,
         )
+        yield from (replace(record, job_id=job_id) for job_id in expand(ids))
 
 
 def _squeue_exit(text: str) -> tuple[int | None, int | None]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from array_contract import ArrayContract, ByHand
 from contract import SlurmContract, World
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.cluster
 
 class RealWorld:
     def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
         self.slurm = SlurmCommands(extra_environment={"SLURM_CONF": str(sandbox.conf)})
         version = sandbox.run("sbatch", "--version").split()[1]
         self.drops_unknown_ids = int(version.split(".")[0]) < 24
@@ -23,6 +25,12 @@ class RealWorld:
         while not is_so():
             assert time.monotonic() < end, "it never came true"
             time.sleep(0.3)
+
+    def cancel_by_hand(self, job_id: str) -> None:
+        self._sandbox.run("scancel", job_id)
+
+    def cancel_what_waits_by_hand(self, job_id: str) -> None:
+        self._sandbox.run("scancel", "--state=PENDING", job_id)
 
 
 class TestRealSlurm(SlurmContract):
@@ -36,4 +44,11 @@ class TestRealSlurmWithAccounting(SlurmContract):
     @pytest.fixture(scope="class")
     @classmethod
     def world(cls, slurm_with_accounting: Sandbox) -> World:
+        return RealWorld(slurm_with_accounting)
+
+
+class TestArraysOfRealSlurm(ArrayContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def world(cls, slurm_with_accounting: Sandbox) -> ByHand:
         return RealWorld(slurm_with_accounting)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from array_contract import ArrayContract, ByHand
 from contract import SlurmContract, World
 from fakes import FakeSlurm
 
@@ -19,6 +20,12 @@ class FakeWorld:
             self.slurm.tick()
         raise AssertionError("it never came true")
 
+    def cancel_by_hand(self, job_id: str) -> None:
+        self.slurm.vanish(job_id)
+
+    def cancel_what_waits_by_hand(self, job_id: str) -> None:
+        self.slurm.vanish(job_id, by_filter=True)
+
 
 class TestFakeSlurm(SlurmContract):
     @pytest.fixture(scope="class")
@@ -32,3 +39,10 @@ class TestFakeSlurmThatRefusesUnknownIdsAndKeepsAccounts(SlurmContract):
     @classmethod
     def world(cls) -> World:
         return FakeWorld(FakeSlurm(partitions={"main"}, refuses_unknown_ids=True, keeps_accounts=True))
+
+
+class TestArraysOfFakeSlurm(ArrayContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def world(cls) -> ByHand:
+        return FakeWorld(FakeSlurm(keeps_accounts=True))
