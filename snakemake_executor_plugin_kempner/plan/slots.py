@@ -230,7 +230,7 @@ class _Placer:
         needs = {pool: units for name, pool in self._pools.items() if (units := request.needs.get(name, 0)) > 0}
         held: dict[_Pool, list[_Piece]] = {}
         users: dict[_Pool, int] = {}
-        if request.each is not None and self._requests[request.each].width == request.width:
+        if request.each is not None:
             for pool, units in needs.items():
                 if pieces := pool.take_lanes(request.each, units * request.width):
                     held[pool], users[pool] = pieces, pool.lanes[request.each].users
@@ -278,13 +278,11 @@ class _Placer:
         return gates
 
     def _expect(self, request: Request, at_once: int, starts: Iterable[int]) -> None:
-        start = max((self._ends[one] for one in request.after if one != STANDING), default=0)
-        end = 0
-        if request.each is not None:
-            start, end = max(start, self._starts[request.each] + 1), self._ends[request.each] + 1
-        start = max(start, *starts, 0)
+        ends = [self._ends[one] for one in request.after if one != STANDING]
+        before = [] if request.each is None else [self._starts[request.each] + 1]
+        start = max([0, *starts, *ends, *before])
         self._starts.append(start)
-        self._ends.append(max(end, start + -(-request.width // at_once)))
+        self._ends.append(start + -(-request.width // at_once))
 
 
 def _at_once(request: Request, needs: Mapping[_Pool, int], released: Mapping[_Pool, Sequence[_Piece]]) -> int:
