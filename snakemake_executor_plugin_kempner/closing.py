@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .beginning import go_on_with_run
-from .errors import FolderInUse, KempnerError, SlurmUnreachable
+from .errors import FolderInUse, KempnerError, SlurmRefused, SlurmUnreachable
 from .invocation import Continued, Leaving
 from .plan.dependency import array_of
 from .plan.model import Kind, Policy
@@ -27,6 +27,7 @@ from .run.outcome import Outcome, TaskEnded
 from .run.records import step_record, usage_of
 from .run.submit import SystemClock
 from .slurm.client import SlurmCommands
+from .slurm.limits import lacks_room
 from .slurm.parse import Usage
 
 _PATIENCE = 1800.0
@@ -104,7 +105,7 @@ class _Job:
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
         end = End(succeeded=self._succeeded(*taken_over(ledger)), failures=self._failures, run_hook=self._run_hook)
-        goes_on(self._folder, end if self._is_closing else None)
+        goes_on(self._folder, ledger.left_out, end if self._is_closing else None)
         try:
             cli.main(list(command[1:]))
         except Leaving:
@@ -183,8 +184,9 @@ class _Job:
         while True:
             try:
                 return ask()
-            except SlurmUnreachable:
-                if time.monotonic() > deadline:
+            except (SlurmUnreachable, SlurmRefused) as error:
+                passes = isinstance(error, SlurmUnreachable) or lacks_room(error.answer)
+                if not passes or time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE)
 

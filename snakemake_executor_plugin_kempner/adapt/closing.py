@@ -1,6 +1,6 @@
 """Snakemake as a job that goes on with a run has to run it: the same command line, but no hook twice and nothing forced."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,19 +26,20 @@ class End:
     """Gets the name of a hook of the workflow and what runs it."""
 
 
-def goes_on(folder: Path, end: End | None) -> None:
+def goes_on(folder: Path, left_out: Collection[str], end: End | None) -> None:
     """Adjust Snakemake, in this process, before its command line is read.
 
     Args:
         folder: of the run.
+        left_out: outputs of tasks that had no room in the queue.
         end: None for a process that does not report the end of the run.
     """
-    _mend_arguments(folder / SOURCES)
+    _mend_arguments(folder / SOURCES, left_out)
     _mend_hooks(end)
 
 
-def _mend_arguments(sources: Path) -> None:
-    """What was forced when the run began is done or in the queue; forced again, it would run twice.
+def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
+    """What was forced when the run began is done or in the queue, but for what was left out; forced again, it would run twice.
 
     The workflow is that of the beginning, as for all jobs of the run, whatever was edited since.
     """
@@ -48,8 +49,9 @@ def _mend_arguments(sources: Path) -> None:
 
     def parse_args(argv: Any) -> Any:
         parser, arguments = parse(argv)
+        was_forced = arguments.forceall or arguments.force or arguments.forcerun
         arguments.forceall = arguments.force = False
-        arguments.forcerun = set()
+        arguments.forcerun = set(left_out) if was_forced else set()
         arguments.rerun_incomplete = True  # what runs now is adopted
         arguments.nolock = True  # the claim is held; a lock would outlive a job that is killed
         if sources.exists():

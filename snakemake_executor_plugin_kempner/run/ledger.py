@@ -72,6 +72,10 @@ class Ledger:
     def cancelled(self, job_ids: Iterable[str]) -> None:
         self._note({"cancelled": sorted(job_ids)})
 
+    def left_out(self, files: Iterable[str]) -> None:
+        """Outputs of tasks that have no room in the queue yet: a continuation is to make them, forced or not."""
+        self._write({"left_out": sorted(files)})
+
     def hook(self, name: str) -> None:
         """A hook of the workflow is about to run. Written before, so that it never runs twice."""
         self._write({"hook": name})
@@ -169,6 +173,8 @@ class Record:
     """Name of the run that looks after what was left."""
     hooks: frozenset[str] = frozenset()
     """Hooks that have been run."""
+    left_out: frozenset[str] = frozenset()
+    """Outputs of tasks that had no room in the queue when the last plan was submitted."""
     noted: frozenset[str] = frozenset()
     """Ids of jobs whose end a head has seen."""
     cancelled: frozenset[str] = frozenset()
@@ -231,6 +237,7 @@ def read_ledger(folder: Path) -> Record:
         folder=folder,
         taken_over_by=next((entry["by"] for entry in reversed(entries) if entry.get("by")), ""),
         hooks=frozenset(entry["hook"] for entry in entries if "hook" in entry),
+        left_out=frozenset(next((entry["left_out"] for entry in reversed(entries) if "left_out" in entry), ())),
         noted=frozenset(entry["ended"] for entry in entries if "ended" in entry),
         cancelled=frozenset(job_id for entry in entries for job_id in entry.get("cancelled", ())),
     )

@@ -105,6 +105,9 @@ class LiveRun:
         now = self._room.wave(fresh, policy, self._tasks.decidable(deferred, {task.key for task in fresh}))
         plan = now.plan
         self._later = {task.key: task for task in now.later}
+        if policy.detached and now.later:
+            attempts = (task.attempts[0] for task in now.later)
+            self._ledger.left_out(file for attempt in attempts for file in attempt.step.outputs)
         make_folders(Path(policy.folder), {one.log for one in plan.submissions})
         ids, refused = self._submitter.submit(plan, self._ids)
         self._count += len(plan.submissions)

@@ -53,9 +53,11 @@ def wave(
     """
     plan = make_plan(tasks, policy, deferred)
     room = room_for(plan)
-    count = len(tasks)
+    tasks, count = _with_handlers(tasks), len(tasks)
     while room is not None and len(plan.submissions) > room and count:
         count = min(count - 1, count * max(room, 0) // len(plan.submissions))
+        while count and tasks[count].may_follow_failure:
+            count -= 1
         plan = make_plan(tasks[:count], policy, _deferred(tasks[:count], tasks[count:], policy, deferred))
     return Wave(plan=plan, later=tuple(tasks[count:]))
 
@@ -156,6 +158,33 @@ def _least(plan: Plan) -> int:
     attempts = max((one.attempts for one in plan.submissions if one.kind is Kind.TASK), default=0)
     kinds = {one.kind for one in plan.submissions} - {Kind.TASK, Kind.GATE}
     return attempts + len(kinds | {Kind.CONTINUATION} if plan.policy.detached else kinds)
+
+
+def _with_handlers(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks in their order, but each failure handler right behind what it follows.
+
+    Left for later, it would come too late: a failure stops the run, and nothing is submitted any more.
+    """
+    here = {task.key for task in tasks}
+    needs = {task.key: {edge.on for edge in task.edges} & here for task in tasks if task.may_follow_failure}
+    waiting = {task.key: task for task in tasks if needs.get(task.key)}
+    behind: dict[str, list[str]] = {}
+    for key in waiting:
+        for on in needs[key]:
+            behind.setdefault(on, []).append(key)
+    found: list[Task] = []
+
+    def add(task: Task) -> None:
+        found.append(task)
+        for key in behind.get(task.key, ()):
+            needs[key].discard(task.key)
+            if not needs[key]:
+                add(waiting[key])
+
+    for task in tasks:
+        if task.key not in waiting:
+            add(task)
+    return found
 
 
 def _deferred(

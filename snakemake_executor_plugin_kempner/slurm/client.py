@@ -152,16 +152,18 @@ class SlurmCommands:
 
     def submit(self, options: Sequence[str], script: str) -> str:
         argv = ["sbatch", "--parsable", *options]
+        # Of a full cluster sbatch asks for two minutes by itself, before it gives up.
+        timeout = 1.25 * self._timeout
         if self._has_submitted:
             time.sleep(self._submit_pause)
         self._has_submitted = True
         if len(script) < _PIPE:
-            answer = self._call(argv, script)
+            answer = self._call(argv, script, timeout)
         else:  # if this process dies while it writes into the pipe, sbatch must not take half a script for a whole one
             with NamedTemporaryFile("w", suffix=".sh", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(script)
                 file.flush()
-                answer = self._call([*argv, file.name])
+                answer = self._call([*argv, file.name], timeout=timeout)
         if not answer.strip():
             raise SlurmRefused(argv, 0, "")
         return parse_job_id(answer)

@@ -5,7 +5,6 @@ The law is checked on a tiny Slurm that starts and ends elements in any order, a
 
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -450,9 +449,7 @@ def shapes() -> Iterator[tuple[str, list[Request]]]:
 
 
 @pytest.mark.parametrize(("name", "requests"), list(shapes()), ids=lambda one: one if isinstance(one, str) else "")
-def test_a_large_plan_takes_little_time_and_few_terms(name: str, requests: list[Request]) -> None:
-    start = time.process_time()
+def test_a_large_plan_takes_few_terms(name: str, requests: list[Request]) -> None:
     slots = place(requests, {"jobs": 100})
-    assert time.process_time() - start < 5
     assert max(len(one.waits_for) for one in slots.placements) <= 100
     assert max(map(len, slots.gates), default=0) <= 3000

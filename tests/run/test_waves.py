@@ -76,6 +76,16 @@ def test_a_checkpoint_that_has_no_room_yet_is_not_waited_for() -> None:
     assert tasks[-1].key not in str(continuation.waits_for)
 
 
+def test_a_failure_handler_goes_with_what_it_is_for() -> None:
+    parts = independent(6)
+    tell = [a_task("tell", edge("afternotok", one.key), wildcards=one.wildcards) for one in parts]
+    tell = [replace(one, edges=tuple(replace(e, declared=True) for e in one.edges)) for one in tell]
+    for room in range(2, 12):
+        now = wave([*parts, *tell], ALONE, (), room)
+        numbers = {rule: {t.key[-3:] for t in now.later if t.name == rule} for rule in ("part", "tell")}
+        assert numbers["part"] == numbers["tell"]
+
+
 @pytest.mark.parametrize("room", [0, -3])
 def test_without_any_room_nothing_is_submitted_now(room: int) -> None:
     assert wave(chain(), ALONE, (), room) == Wave(plan=Plan(calls=(), policy=ALONE), later=chain())
