@@ -335,6 +335,7 @@ class FakeSlurm:
         self.emptied: dict[str, float] = {}
         """Arrays whose own id says CANCELLED for elements that have vanished, and since when."""
         self._arrays: defaultdict[str, list[FakeJob]] = defaultdict(list)
+        self._running: Counter[str] = Counter()
         self._ids = 0
         self.calls: list[Call] = []
         self.changes: list[Change] = []
@@ -659,7 +660,6 @@ class FakeSlurm:
         return Verdict.MET if started and due <= self._time else Verdict.OPEN
 
     def _queue_or_start(self, job: FakeJob) -> None:
-        running = sum(one.is_running for one in self.jobs.values())
         if job.verdict is Verdict.NEVER:
             job.reason = "DependencyNeverSatisfied"
             if job.kill_on_invalid_dep:
@@ -671,9 +671,9 @@ class FakeSlurm:
             job.reason = "JobHeldUser"
         elif job.begin > self._time:
             job.reason = "BeginTime"
-        elif job.throttle and sum(one.is_running for one in self._elements(job.array_id)) >= job.throttle:
+        elif job.throttle and self._running[job.array_id] >= job.throttle:
             job.reason = "JobArrayTaskLimit"
-        elif self.max_running is not None and running >= self.max_running:
+        elif self.max_running is not None and self._running.total() >= self.max_running:
             job.reason = "Resources"
         else:
             self._start(job)
@@ -704,6 +704,7 @@ class FakeSlurm:
         self._changed(job, end.word)
 
     def _changed(self, job: FakeJob, word: str) -> None:
+        self._running[job.array_id] += (word == "RUNNING") - job.is_running
         job.word = word
         self.changes.append(Change(self._time, job, word))
         self.witness(self.changes[-1])

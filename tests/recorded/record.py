@@ -18,7 +18,7 @@ from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 from snakemake_executor_plugin_kempner.slurm.limits import Site
 from snakemake_executor_plugin_kempner.slurm.parse import SACCT_FORMAT, SQUEUE_FORMAT
 
-SQUEUE = ("squeue", "--me", "--noheader", "--states=all", "--array", f"--Format={SQUEUE_FORMAT}")
+SQUEUE = ("squeue", "--me", "--noheader", "--states=all", f"--Format={SQUEUE_FORMAT}")
 SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={SACCT_FORMAT}")
 OPTIONS = SandboxOptions(
     nodes=tuple(Node(name=f"n{number}", cpus=16, memory_mb=8000) for number in range(1, 5)),

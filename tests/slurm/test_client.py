@@ -67,13 +67,43 @@ def test_the_queue_is_one_call_for_all_of_the_users_jobs(stubs: Stubs) -> None:
     stubs.answer("squeue", "7|RUNNING|None|0|n1\n8|PENDING|Dependency|0|\n")
     assert [record.job_id for record in stubs.slurm().queue()] == ["7", "8"]
     (call,) = stubs.calls("squeue")
-    assert {"--me", "--states=all", "--array", "--noheader"} <= set(call)
+    assert {"--me", "--states=all", "--noheader"} <= set(call)
+
+
+def test_the_queue_names_each_element_of_an_array_and_asks_slurm_to_leave_none_out(stubs: Stubs) -> None:
+    stubs.answer("squeue", "7_2|RUNNING|None|0|n1\n7_[3-4,9%1]|PENDING|JobArrayTaskLimit|0|\n")
+    assert [record.job_id for record in stubs.slurm().queue()] == ["7_2", "7_3", "7_4", "7_9"]
+    # With --array, 22.05 leaves out the last element of one that is written with a step.
+    assert "--array" not in stubs.calls("squeue")[0]
+    assert stubs.environment("squeue")["SLURM_BITSTR_LEN"] == "0"
+    stubs.answer("sbatch", "7\n")
+    stubs.slurm().submit([], "")
+    assert "SLURM_BITSTR_LEN" not in stubs.environment("sbatch")
 
 
 def test_find_takes_exact_names_only(stubs: Stubs) -> None:
     stubs.answer("squeue", "7|align.run1.1|(null)\n8|align.run1.11|(null)\n9|train|align.run1.1\n10|other|a|b\n")
     assert set(stubs.slurm().find("align.run1.1")) == {"7", "9"}
     assert stubs.slurm().find("align") == ()
+
+
+def test_an_array_is_found_once_and_named_by_its_elements(stubs: Stubs) -> None:
+    stubs.answer("squeue", "7_2|align.1|(null)\n7_[3-4,9%1]|align.1|(null)\n8|align.1|(null)\n")
+    assert stubs.slurm().find("align.1") == ("7", "8")
+    assert list(stubs.slurm().names()) == ["7_2", "7_3", "7_4", "7_9", "8"]
+
+
+def test_accounting_is_asked_for_arrays_and_tells_of_elements(stubs: Stubs) -> None:
+    lines = [
+        "7_0|COMPLETED|None|0:0|n1",
+        "7_1|REQUEUED|None|0:0|n1",
+        "7_[3-9%2]|PENDING|None|0:0|",
+        "7_1|FAILED|None|1:0|n1",
+    ]
+    stubs.answer("sacct", "\n".join([*lines, "8|CANCELLED by 7|None|0:0|"]))
+    records = stubs.slurm().accounting(["7_4", "7_1", "7_2", "8_1", "9"])
+    assert {one.job_id: one.word for one in records} == {"7_1": "FAILED", "7_4": "PENDING", "8_1": "CANCELLED by 7"}
+    assert "--jobs=7,8,9" in stubs.calls("sacct")[0]
 
 
 def test_accounting_is_asked_in_chunks(stubs: Stubs) -> None:
@@ -85,9 +115,10 @@ def test_accounting_is_asked_in_chunks(stubs: Stubs) -> None:
 def test_nothing_to_ask_asks_nothing(stubs: Stubs) -> None:
     stubs.answer("sacct")
     stubs.answer("scancel")
+    stubs.answer("squeue")
     stubs.slurm().accounting([])
     stubs.slurm().cancel([])
-    assert stubs.calls("sacct") == stubs.calls("scancel") == []
+    assert stubs.calls("sacct") == stubs.calls("scancel") == stubs.calls("squeue") == []
 
 
 def test_of_a_requeued_job_the_last_run_counts(stubs: Stubs) -> None:
@@ -98,11 +129,38 @@ def test_of_a_requeued_job_the_last_run_counts(stubs: Stubs) -> None:
 
 def test_cancelling_what_waits_says_so_and_goes_in_chunks(stubs: Stubs) -> None:
     stubs.answer("scancel")
+    stubs.answer("squeue", "7\n")
     stubs.slurm().cancel([str(number) for number in range(600)], pending_only=True)
     assert len(stubs.calls("scancel")) == 2
     assert all("--state=PENDING" in call for call in stubs.calls("scancel"))
     stubs.slurm().cancel(["7"])
     assert stubs.calls("scancel")[-1] == ["--quiet", "7"]
+
+
+def test_elements_that_wait_together_are_made_jobs_of_their_own_before_some_are_cancelled(stubs: Stubs) -> None:
+    stubs.answer("scancel")
+    stubs.answer("scontrol", err="7_3: No error\n7_4: Job has already finished", code=1)
+    stubs.answer("squeue", "5\n7_1\n7_[2-20%1]\n8_[0-1]\n9_[4]\n")
+    stubs.slurm().cancel(["7_1", "7_3", "7_4", "7_5", "8", "9_4"], pending_only=True)
+    apart = [call[1] for call in stubs.calls("scontrol")]
+    assert apart == ["JobId=7_[3-4]", "JobId=7_[5]", "JobId=8_[0]", "JobId=8_[1]", "JobId=9_[4]"]
+    assert stubs.calls("scancel") == [["--quiet", "--state=PENDING", "8", "7_[1,3-5]", "9_[4]"]]
+
+
+def test_a_whole_array_is_cancelled_as_it_is(stubs: Stubs) -> None:
+    stubs.answer("scancel")
+    stubs.slurm().cancel(["7"])
+    assert stubs.calls("scancel") == [["--quiet", "7"]]
+    assert stubs.calls("squeue") == stubs.calls("scontrol") == []
+
+
+def test_an_array_whose_elements_cannot_be_told_apart_is_left_alone(stubs: Stubs) -> None:
+    stubs.answer("scancel")
+    stubs.answer("squeue", "7_[2-20%1]\n")
+    stubs.answer("scontrol", err="7_[3]: Access/permission denied", code=1)
+    with pytest.raises(SlurmRefused):
+        stubs.slurm().cancel(["7_3"], pending_only=True)
+    assert stubs.calls("scancel") == []
 
 
 def test_a_cluster_without_accounting_is_asked_once(stubs: Stubs) -> None:
@@ -235,6 +293,15 @@ def test_scancel_that_cannot_reach_the_controller_is_noticed_although_it_answers
 def test_scancel_of_a_job_that_is_gone_is_no_error(stubs: Stubs) -> None:
     stubs.answer("scancel", err="scancel: error: Kill job error on job id 7: Invalid job id specified")
     stubs.slurm().cancel(["7"])
+    stubs.answer("scancel", code=1)
+    stubs.answer("squeue")
+    stubs.slurm().cancel(["7", "7_2"], pending_only=True)
+
+
+def test_scancel_that_may_not_cancel_is_refused(stubs: Stubs) -> None:
+    stubs.answer("scancel", err="scancel: error: Kill job error on job id 7: Access/permission denied", code=1)
+    with pytest.raises(SlurmRefused):
+        stubs.slurm().cancel(["7"])
 
 
 def test_bytes_that_are_no_text_do_not_break_the_answer(stubs: Stubs) -> None:

@@ -1,5 +1,6 @@
 """Output of the real commands → records. The outputs in tests/recorded were written by Slurm itself."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.errors import SlurmError
-from snakemake_executor_plugin_kempner.slurm.parse import Record, parse_job_id, parse_sacct, parse_squeue
+from snakemake_executor_plugin_kempner.slurm.parse import Record, parse_job_id, parse_sacct, parse_squeue, record_of
 from snakemake_executor_plugin_kempner.slurm.states import JobState
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -122,6 +123,31 @@ def test_lines_that_are_no_records_are_passed_over(text: str) -> None:
     assert parse_sacct(text) == ()
 
 
+def test_elements_that_have_a_line_together_are_records_of_their_own() -> None:
+    line = "7_[0-1,5%1]|CANCELLED|DependencyNeverSatisfied|0|"
+    records = parse_squeue(line)
+    assert [record.job_id for record in records] == ["7_0", "7_1", "7_5"]
+    assert all(record.never for record in records)
+    assert [record.job_id for record in parse_sacct(line.replace("|0|", "|0:0|"))] == ["7_0", "7_1", "7_5"]
+
+
+def test_elements_are_not_left_out_in_silence() -> None:
+    with pytest.raises(SlurmError, match="elements of an array"):
+        parse_squeue("7_[0-1,5...]|PENDING|None|0|\n")
+
+
+def test_an_element_that_is_missing_is_told_of_by_its_array_or_not_at_all() -> None:
+    records = {
+        one.job_id: one for one in parse_squeue("7_1|RUNNING|None|0|n1\n7|CANCELLED|None|0|\n8_0|RUNNING|None|0|\n")
+    }
+    assert record_of("7_1", records) == records["7_1"]
+    missing = record_of("7_2", records)
+    assert missing is not None
+    assert (missing.job_id, missing.state) == ("7_2", C)
+    assert record_of("8_1", records) is None
+    assert record_of("8", records) is None
+
+
 def test_a_state_that_nobody_knows_is_kept_as_unknown() -> None:
     (record,) = parse_squeue("7|ASCENDED|None|0|n1\n")
     assert (record.state, record.word, record.exit_code) == (JobState.UNKNOWN, "ASCENDED", None)
@@ -135,5 +161,6 @@ def test_an_exit_code_that_cannot_be_read_is_not_known(ended: str) -> None:
 
 @given(st.text())
 def test_no_output_breaks_the_parser(text: str) -> None:
-    parse_squeue(text)
-    parse_sacct(text)
+    with contextlib.suppress(SlurmError):
+        parse_squeue(text)
+        parse_sacct(text)

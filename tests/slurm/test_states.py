@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from snakemake_executor_plugin_kempner.slurm.states import NEVER_REASONS, JobState, job_state
+from snakemake_executor_plugin_kempner.slurm.states import NEVER_REASONS, STUCK_REASONS, JobState, job_state
 
 TABLE = {
     "PENDING": JobState.WAITING,
@@ -32,6 +32,11 @@ TABLE = {
 @pytest.mark.parametrize(("word", "state"), TABLE.items())
 def test_a_word_means(word: str, state: JobState) -> None:
     assert job_state(word) is state
+
+
+@pytest.mark.parametrize("reason", ["JobArrayTaskLimit", "Dependency", "JobHeldUser", "Resources", "Priority"])
+def test_a_job_that_may_still_start_is_not_stuck(reason: str) -> None:
+    assert reason not in STUCK_REASONS | NEVER_REASONS
 
 
 @pytest.mark.parametrize("word", ["CANCELLED by 1000", "CANCELLED+", "cancelled", " CANCELLED ", "CANCELLED by 0"])
