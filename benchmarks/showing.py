@@ -112,3 +112,24 @@ def chart(path: Path, panels: Mapping[str, Runs], titles: Mapping[str, str], hea
     axes.set_xlabel("seconds from the command's start until the last output exists; median, min to max")
     figure.savefig(path, dpi=120)
     return True
+
+
+def growth(
+    path: Path, sizes: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[float]]], heading: str, what: str
+) -> bool:
+    """Draw how values grow with the size, a panel for each quantity, and say whether that was possible."""
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - optional
+    except ImportError:
+        return False
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure.suptitle(heading)
+    for axes, (quantity, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for (name, values), colour in zip(lines.items(), ("#9a9a9a", "#4a7ba6"), strict=True):
+            axes.loglog(sizes, values, marker="o", color=colour, label=name)
+        axes.set_xlabel(what)
+        axes.set_ylabel(quantity)
+        axes.legend(frameon=False, fontsize="small")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+    return True
