@@ -1,6 +1,5 @@
 """Snakemake's DAG → tasks. Says for each job that cannot be planned yet what it waits for."""
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from ..errors import Fault, PlanError
 from ..plan.declared import Candidate, Catalogue, Resolution, resolve
 from ..plan.model import Deferred, Task
 from ..plan.order import in_order
+from ..plan.undisturbed import undisturbed
 from .command import JobCommand
 from .resources import NotYetError
 from .tasks import TaskReader
@@ -45,11 +45,8 @@ def read_dag(workflow: Any, command: JobCommand, scope: Scope) -> Reading:
         PlanError: resources that cannot be evaluated although the inputs exist, and what needs a head that will not be
             there; all of them.
     """
-    gc.freeze()  # what Snakemake holds stays; to look through it for garbage again and again costs a quarter of the time
-    try:
+    with undisturbed():
         return _Reader(workflow, command, scope).read()
-    finally:
-        gc.unfreeze()
 
 
 class _Reader:

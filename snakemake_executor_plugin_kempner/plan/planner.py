@@ -12,6 +12,7 @@ from .jobscript import continuation_script, gate_script, guard_script, task_scri
 from .model import Attempt, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .order import in_order
 from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
+from .undisturbed import undisturbed
 
 _NAME_LENGTH = 60
 _LIMITS = {
@@ -29,6 +30,7 @@ _LOOK_AFTER = frozenset({Kind.CONTINUATION.value, Kind.CLOSING.value})
 _MAIL = ("--mail-type", "--mail-user")
 
 
+@undisturbed()
 def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred] = ()) -> Plan:
     """Every submission that the tasks need, in an order that Slurm accepts.
 
