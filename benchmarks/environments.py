@@ -58,17 +58,17 @@ def plugins_here() -> list[str]:
     return sorted({name for one in distributions() if (name := one.metadata["Name"]).startswith(PLUGIN_PREFIX)})
 
 
-def machine(slurm_version: str) -> dict[str, str]:
-    """What the figures were measured on."""
+def machine(slurm_version: str = "") -> dict[str, str]:
+    """What the figures were measured on; without the version of Slurm, no plugin for it but ours took part."""
+    others = {"slurm": slurm_version, SLURM_PLUGIN: SLURM_PLUGIN_VERSION} if slurm_version else {}
     return {
         "processor": f"{len(os.sched_getaffinity(0))} cores, {_processor()}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.platform()),
-        "slurm": slurm_version,
         "python": platform.python_version(),
         "snakemake": version("snakemake"),
         "snakemake-executor-plugin-kempner": version("snakemake-executor-plugin-kempner"),
-        SLURM_PLUGIN: SLURM_PLUGIN_VERSION,
+        **others,
     }
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from snakemake.common.tbdstring import TBDString
@@ -18,23 +18,23 @@ class Contents:
 
     def __init__(self, persistence: Any) -> None:
         self._persistence = persistence
-        self._of_rules: dict[tuple[str, Any], str | None] = {}
+        self._of_rules: dict[Any, dict[str, str]] = {}
 
     def of(self, members: Sequence[Any]) -> dict[str, str]:
         """Digests of code, parameters and input files of a job, or of the members of a group.
 
         What cannot be known before its input exists is left out, and so never counts as changed.
         """
-        found = {name: self._read(name, members) for name in _READERS}
-        return {name: digest for name, digest in found.items() if digest is not None}
-
-    def _read(self, name: str, members: Sequence[Any]) -> str | None:
         rule = members[0].rule
-        if len(members) > 1 or name == "input" or (name == "params" and rule.params):
-            return self._digest(name, members)
-        if (name, rule) not in self._of_rules:
-            self._of_rules[name, rule] = self._digest(name, members)
-        return self._of_rules[name, rule]
+        if len(members) > 1 or rule.params:
+            return self._digests(_READERS, members)
+        if rule not in self._of_rules:
+            self._of_rules[rule] = self._digests(("code", "params"), members)
+        return self._of_rules[rule] | self._digests(("input",), members)
+
+    def _digests(self, names: Iterable[str], members: Sequence[Any]) -> dict[str, str]:
+        found = {name: self._digest(name, members) for name in names}
+        return {name: digest for name, digest in found.items() if digest is not None}
 
     def _digest(self, name: str, members: Sequence[Any]) -> str | None:
         try:

@@ -12,6 +12,7 @@ from ..errors import Fault, PlanError
 from ..plan.declared import Candidate, Catalogue, Resolution, resolve
 from ..plan.model import Deferred, Task
 from ..plan.order import in_order
+from ..plan.undisturbed import undisturbed
 from .command import JobCommand
 from .resources import NotYetError
 from .tasks import TaskReader
@@ -44,7 +45,8 @@ def read_dag(workflow: Any, command: JobCommand, scope: Scope) -> Reading:
         PlanError: resources that cannot be evaluated although the inputs exist, and what needs a head that will not be
             there; all of them.
     """
-    return _Reader(workflow, command, scope).read()
+    with undisturbed():
+        return _Reader(workflow, command, scope).read()
 
 
 class _Reader:
@@ -149,7 +151,7 @@ class _Reader:
 
     def _deferral(self, job: Any, before: tuple[Any, ...]) -> Deferred | None:  # noqa: PLR0911 - one per reason
         name = name_of(job)
-        if job.is_local and not self._scope.detached:
+        if not self._scope.detached and job.is_local:
             return Deferred(f"local rule {name} runs in the head process first")
         for one in before:
             if one in self._deferred:

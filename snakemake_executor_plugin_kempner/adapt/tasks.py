@@ -173,7 +173,7 @@ class TaskReader:
 
 
 def _targets(job: Any) -> tuple[tuple[str, dict[str, str]], ...]:
-    return tuple((spec.rulename, texts(spec.wildcards_dict)) for spec in job.get_target_spec())
+    return tuple((member.rule.name, texts(member.wildcards_dict)) for member in members_of(job))
 
 
 def _flagged_outputs(job: Any) -> list[Any]:

@@ -15,6 +15,7 @@ from .limits import within_limits
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .order import in_order
 from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
+from .undisturbed import undisturbed
 
 _NAME_LENGTH = 60
 _NAMED = 100
@@ -32,6 +33,7 @@ _SPARED = frozenset({Kind.GATE, Kind.GUARD, Kind.CLOSING})
 _MAIL = ("--mail-type", "--mail-user")
 
 
+@undisturbed()
 def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred] = ()) -> Plan:
     """Every submission that the tasks need, in an order that Slurm accepts.
 
