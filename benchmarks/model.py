@@ -17,7 +17,7 @@ import results
 import showing
 from contestants import TITLES
 from head import BenchmarkError
-from results import Results, by_contestant, groups
+from results import Results, Run, by_contestant, groups
 
 TASK = 300.0
 SPREAD = 0.5
@@ -49,6 +49,10 @@ NOBODY_LOOKS = ("handwritten", "handwritten-array", "kempner-detach")
 class Way:
     """One way to queue the work, in seconds."""
 
+    measured_with: int
+    """Tasks of the run that the figures below are from."""
+    start: float
+    """Until the first call, whatever the number of tasks."""
     before: float
     """Until the first call, per task."""
     submit: float
@@ -88,7 +92,7 @@ class _Model:
         self.running: list[tuple[float, int]] = []
         self.unnoticed: list[int] = []
         self.in_queue = self.ended = 0
-        self.now = self.submitted_until = self.last_news = way.before * (2 * pairs + 1)
+        self.now = self.submitted_until = self.last_news = way.start + way.before * (2 * pairs + 1)
         self.pause = FIRST_LOOK if self.polls else SHORTEST
         self.next_look = self.now + self.pause
         self.random = random.Random(1)
@@ -154,20 +158,24 @@ def _ways(folder: Path) -> Iterator[tuple[str, Way]]:
         raise BenchmarkError(f"there are no results of queueing.py and jobs.py in {folder}")
     cpu = {name: median(run["job_cpu"] / run["tasks"] for run in many) for name, many in jobs.items()}
     for name, many in by_contestant(queueing).items():
-        most = max(run["tasks"] for run in many)
-        best = min((run for run in many if run["tasks"] == most), key=lambda run: run["seconds"])
+        least, *_, most = sorted(many, key=lambda run: (run["tasks"], -run["seconds"])) * 2
         executor = name.partition("-")[0]
-        before = (best["first_call"] or 0) / most
-        yield (
-            name,
-            Way(
-                before=before if executor != "handwritten" else 0.0,
-                submit=max(1e-6, best["seconds"] - (best["first_call"] or 0)) / best["queued"],
-                calls_per_task=best["calls"]["sbatch"] / best["queued"],
-                job=cpu.get(executor, 0.0),
-                looks="" if name in NOBODY_LOOKS else executor,
-            ),
+        first, wider = _first_call(least), most["tasks"] - least["tasks"]
+        before = max(0.0, (_first_call(most) - first) / wider) if wider else 0.0
+        way = Way(
+            measured_with=most["tasks"],
+            start=first - before * least["tasks"],
+            before=before,
+            submit=max(1e-6, most["seconds"] - _first_call(most)) / most["queued"],
+            calls_per_task=most["calls"]["sbatch"] / most["queued"],
+            job=cpu.get(executor, 0.0),
+            looks="" if name in NOBODY_LOOKS else executor,
         )
+        yield name, way
+
+
+def _first_call(run: Run) -> float:
+    return run["first_call"] or 0.0
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -182,7 +190,11 @@ def main(words: Sequence[str] | None = None) -> int:
     def benchmark() -> None:
         chosen = [(name, way) for name, way in _ways(arguments.results) if name in arguments.only]
         for tasks in arguments.sizes:
-            ideal = _Model(tasks // 2, Way(before=0, submit=1e-9, calls_per_task=0, job=0)).run().makespan
+            ideal = (
+                _Model(tasks // 2, Way(measured_with=0, start=0, before=0, submit=1e-9, calls_per_task=0, job=0))
+                .run()
+                .makespan
+            )
             for name, way in chosen:
                 outcome = _Model(tasks // 2, way).run()
                 figures.add({"contestant": name, "tasks": tasks, "ideal": ideal, **asdict(way), **asdict(outcome)})
@@ -220,13 +232,15 @@ def tables(figures: Results) -> str:
     last = by_contestant(figures.runs)
     head = [
         "measured, from queueing.json and jobs.json",
-        "head before the first call, ms per task",
+        "with tasks",
+        "head before the first call, s",
+        "and ms per task",
         "submission, ms per task",
         "calls per task",
         "beside the work, s per job",
     ]
     rows = [
-        [TITLES[name], f"{1000 * run['before']:.2f}", f"{1000 * run['submit']:.2f}", f"{run['calls_per_task']:.4f}", f"{run['job']:.2f}"]
+        [TITLES[name], f"{run['measured_with']:,}", f"{run['start']:.2f}", f"{1000 * run['before']:.2f}", f"{1000 * run['submit']:.2f}", f"{run['calls_per_task']:.4f}", f"{run['job']:.2f}"]
         for name, (run, *_) in last.items()
     ]  # fmt: skip
     parts += [showing.table([head, *rows]), showing.table([["parameter", "value", "where it is from"], *ASSUMED])]
@@ -237,8 +251,9 @@ def draw(figures: Results, file: Path) -> bool:
     """Draw how makespan and requests grow."""
     runs = {TITLES[name]: many for name, many in by_contestant(figures.runs).items()}
     panels = {
-        "makespan, as a multiple of the ideal": {
-            title: [(run["tasks"], run["makespan"] / run["ideal"]) for run in many] for title, many in runs.items()
+        "time beyond that of the same tasks without any delay, %": {
+            title: [(run["tasks"], 100 * max(1e-4, run["makespan"] / run["ideal"] - 1)) for run in many]
+            for title, many in runs.items()
         },
         "seconds in which the controller answers requests": {
             title: [(run["tasks"], max(1e-3, run["controller"])) for run in many] for title, many in runs.items()
