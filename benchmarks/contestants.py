@@ -38,6 +38,9 @@ CONTESTANTS: Mapping[str, Contestant] = {
     "handwritten": Contestant(title="sbatch by hand"),
     "handwritten-array": Contestant(title="sbatch --array by hand", script="-array"),
     "kempner": Contestant(title="--executor kempner", executor="kempner"),
+    "kempner-detach": Contestant(
+        title="--executor kempner --kempner-detach", executor="kempner", flags=["--kempner-detach"]
+    ),
     "slurm": Contestant(title="--executor slurm", executor="slurm"),
     "slurm-array": Contestant(
         title="--executor slurm --slurm-array-jobs all", executor="slurm", flags=["--slurm-array-jobs", "all"]

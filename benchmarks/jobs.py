@@ -7,7 +7,6 @@ the machine, so that jobs do not share any.
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -42,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 for repeat, name in in_turn(arguments.only, arguments.repeats):
                     place = folder / f"{tasks}-{name}-{repeat}"
                     measured = measure(command(name, work, place, sandbox), outputs, PATIENCE, sandbox)
-                    figures.add({"contestant": name, "tasks": tasks, **asdict(measured)})
+                    figures.add({"contestant": name, "tasks": tasks, **measured.figures()})
                     print(f"{tasks} jobs, {name}: {measured.job_cpu / tasks:.2f} CPU seconds per job", flush=True)
         print(tables(figures))
 

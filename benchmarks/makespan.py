@@ -5,7 +5,7 @@ The tasks do nothing but write down the time. What is measured is therefore noth
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -103,7 +103,7 @@ def _measure(name: str, one: Shape, folder: Path, sandbox: Sandbox) -> Run:
         raise BenchmarkError(f"{name} in {folder}: {error}") from error
     ran = {output: float((folder / output).read_text()) for output in one.inputs}
     edges = [ran[output] - max(ran[before] for before in inputs) for output, inputs in one.inputs.items() if inputs]
-    return {**asdict(measured), "first_step": min(ran.values()) - measured.began, "edges": edges}
+    return {**measured.figures(), "first_step": min(ran.values()) - measured.began, "edges": edges}
 
 
 def tables(figures: Results) -> str:

@@ -3,8 +3,9 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from head import BenchmarkError, Command, Head
 
@@ -37,6 +38,10 @@ class Measurement:
     """Calls of Slurm's programs by the jobs themselves."""
     load: float
     """Load average of the machine just before."""
+
+    def figures(self) -> dict[str, Any]:
+        """What is written down."""
+        return {key: value for key, value in asdict(self).items() if key != "began"}
 
 
 def measure(command: Command, outputs: Sequence[str], patience: float, sandbox: Sandbox) -> Measurement:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -149,18 +149,20 @@ def _table(runs: Sequence[Measurement]) -> str:
 
 def _chart(path: Path, runs: Sequence[Measurement]) -> bool:
     sizes = _by_size(runs)
-    tasks = [many[0].tasks for many in sizes]
+
+    def points(what: Callable[[Measurement], float]) -> list[tuple[float, float]]:
+        return [(many[0].tasks, median(map(what, many))) for many in sizes]
+
     seconds = {
-        "Snakemake: DAG": [median(one.dag.cpu for one in many) for many in sizes],
-        "kempner: reading and planning": [median(one.read.cpu + one.plan.cpu for one in many) for many in sizes],
+        "Snakemake: DAG": points(lambda one: one.dag.cpu),
+        "kempner: reading and planning": points(lambda one: one.read.cpu + one.plan.cpu),
     }
     memory = {
-        "Snakemake: DAG": [median(one.alone.memory for one in many) for many in sizes],
-        "Snakemake and kempner": [median(one.plan.memory for one in many) for many in sizes],
+        "Snakemake: DAG": points(lambda one: one.alone.memory),
+        "Snakemake and kempner": points(lambda one: one.plan.memory),
     }
-    return showing.growth(
-        path, tasks, {"CPU seconds": seconds, "highest memory, MB": memory}, "Planning a workflow", "tasks"
-    )
+    panels = {"CPU seconds": seconds, "highest memory, MB": memory}
+    return showing.lines(path, panels, ("tasks", ""), ("log", "log"))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ from results import Results, Run, by_contestant, groups
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox, SandboxOptions
 
-PARTICIPANTS = ("handwritten", "handwritten-array", "kempner", "slurm", "slurm-array")
+PARTICIPANTS = ("handwritten", "handwritten-array", "kempner", "kempner-detach", "slurm", "slurm-array")
 GREEDY = ("--scheduler", "greedy")
 """For everybody: Snakemake's default scheduler solves a knapsack over thousands of ready jobs, which is not our subject."""
 LOOK_EVERY = 0.05
@@ -119,8 +119,8 @@ def _table(tasks: int, runs: Mapping[str, Sequence[Run]]) -> str:
             [
                 TITLES[name],
                 f"{min(run['queued'] for run in many)}{'' if all_done else ', not yet all it could'}",
-                showing.spread([run["seconds"] for run in many]),
-                showing.spread([run["first_call"] for run in many if run["first_call"] is not None]),
+                showing.spread([run["seconds"] for run in many], digits=2),
+                showing.spread([run["first_call"] for run in many if run["first_call"] is not None], digits=2),
                 *showing.call_cells(many),
                 showing.spread([run["head_cpu"] for run in many]),
                 showing.spread([run["head_peak_mb"] for run in many if run["head_peak_mb"]], digits=0),

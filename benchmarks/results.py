@@ -39,7 +39,7 @@ class Results:
 
     def add(self, run: Run) -> None:
         """Take one more, and write all, so that a benchmark that is broken off leaves what it had."""
-        self.runs.append(json.loads(json.dumps(run), parse_float=lambda text: round(float(text), 3)))
+        self.runs.append(json.loads(json.dumps(run), parse_float=lambda text: float(f"{float(text):.6g}")))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file.write_text(f"{json.dumps({'machine': self.machine, 'runs': self.runs}, indent=1)}\n")
 

@@ -31,7 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = results.options(__doc__, repeats=1, only=PARTICIPANTS)
     add = parser.add_argument
     add("--sizes", nargs="+", type=float, default=[30], help="minutes to watch (default: 30)")
-    add("--every", nargs="+", type=results.at_least_one, default=[0, 60],
+    add("--every", nargs="+", type=int, default=[0, 60],
         help="seconds that a task sleeps; 0: as long as is watched (default: 0 60)")  # fmt: skip
     arguments = parser.parse_args(words)
     figures = results.start("watching", arguments)
