@@ -37,7 +37,7 @@ def _details(plan: Plan, call: Call, common: list[str]) -> list[tuple[str, str]]
         ("waits for", _waits_for(plan, call)),
         ("why", call.first.why),
         ("options", " ".join([*array, *(option for option in call.first.options if option not in common)])),
-        ("log", call.first.log),
+        ("log", call.log),
     ]
 
 

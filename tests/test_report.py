@@ -48,7 +48,7 @@ def log(tmp_path: Path) -> Path:
 def a_job(log: Path | str, attempt: int = 1, resources: dict[str, int | str] | None = None) -> Job:
     task = a_task("train", wildcards={"seed": "1"}, attempts=2, resources=resources or {})
     submission: Submission = a_plan(task, policy=ALONE).submissions[attempt - 1]
-    return Job(submission=replace(submission, log=str(log)), job_id=str(6 + attempt))
+    return Job(submission=submission, log_pattern=str(log), job_id=str(6 + attempt))
 
 
 def a_record(word: str = "FAILED", state: JobState = JobState.FAILED, **fields: object) -> Record:

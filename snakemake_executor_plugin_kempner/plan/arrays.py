@@ -158,8 +158,6 @@ class _Calls:
         number = len(self.made)
         for index, one in elements.items():
             self.places[one.ref] = _Place(number, index, len(elements))
-        first = next(iter(elements.values()))
-        log = f"{first.log.rpartition('/')[0]}/array-{first.job_name.rpartition('.')[2]}.%A_%a.log"
         corresponding = (
             Term(type=DependencyType.AFTERCORR, on=self.made[array].first.ref, whole=True) for array in needs.arrays
         )
@@ -167,7 +165,7 @@ class _Calls:
         waits_for = common if isinstance(common, AnyOf) else all_of([*(common.terms if common else ()), *corresponding])
         self.made.append(
             Call(
-                submissions=tuple(_element(one, log) for one in elements.values()),
+                submissions=tuple(elements.values()),
                 waits_for=waits_for,
                 indices=tuple(elements),
             )
@@ -188,12 +186,6 @@ class _Calls:
         if place is None or named.get((term.type, place.array)) != place.size:
             return term
         return replace(term, on=self.made[place.array].first.ref, whole=True)
-
-
-def _element(one: Submission, log: str) -> Submission:
-    """An element writes to its array's log, which gets a second name: the one it would have alone."""
-    step = replace(one.step, log_name=one.log) if one.step else None
-    return replace(one, log=log, step=step)
 
 
 def _natural(one: Submission) -> list[object]:

@@ -28,7 +28,7 @@ def call_script(call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> tup
     """
     if call.first.step is None:
         return call.first.script, None
-    specs = [spec.to_dict() for one in call.submissions if (spec := _spec(one, job_id))]
+    specs = [spec.to_dict() for one in call.submissions if (spec := _spec(one, call, policy, job_id))]
     whose = f"{len(specs)} tasks of {call.first.rule}" if call.is_array else call.first.label
     what, beside = f"{whose} · attempt {call.first.ref.attempt}", manifest_path(call, policy)
     common, own = split(specs) if call.is_array else (specs[0], [{}])
@@ -46,9 +46,14 @@ def manifest_path(call: Call, policy: Policy) -> str:
     return f"{policy.folder}/arrays/{call.job_name}"
 
 
-def _spec(submission: Submission, job_id: Callable[[Ref], str]) -> StepSpec | None:
-    earlier = tuple(map(job_id, submission.earlier))
-    return submission.step and (replace(submission.step, earlier_attempts=earlier) if earlier else submission.step)
+def _spec(submission: Submission, call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> StepSpec | None:
+    """The step with what is known only now."""
+    return submission.step and replace(
+        submission.step,
+        earlier_attempts=tuple(map(job_id, submission.earlier)),
+        stops=policy.folder if submission.stops else "",
+        log_name=submission.log if call.is_array else "",
+    )
 
 
 def _task_script(what: str, policy: Policy, spec: Mapping[str, Any], *arguments: str) -> str:

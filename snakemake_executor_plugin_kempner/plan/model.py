@@ -124,7 +124,7 @@ class Submission:
     """What the job does; None for a job of ours, which has a script."""
     script: str = ""
     log: str
-    """Path of the job's log; `%j` or `%A_%a` in the file's name stands for the job id."""
+    """Path of the log of a job that is submitted alone; `%j` in the file's name stands for the job id."""
     waits_for: Expression | None = None
     why: str = ""
     """Why it waits for what it waits for."""
@@ -132,6 +132,8 @@ class Submission:
     """Attempts of the task before this one."""
     attempts: int = 1
     """Number of the task's last attempt."""
+    stops: bool = False
+    """Its failure is the end of the run: the last attempt, without --keep-going."""
     edges: tuple[Edge, ...] = ()
     """Of the task."""
     spared: bool = False
@@ -142,10 +144,6 @@ class Submission:
     """What it takes, while it runs, of what the policy limits."""
     array_from: int = 0
     """From how many of its kind on it becomes an element of a job array; 0 for never."""
-
-    def log_path(self, job_id: str) -> str:
-        folder, slash, name = self.log.rpartition("/")
-        return folder + slash + name.replace("%A_%a", job_id).replace("%j", job_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,10 +171,17 @@ class Call:
         return bool(self.indices)
 
     @property
+    def log(self) -> str:
+        """Path of the log of each submission; `%j` or `%A_%a` in the file's name stands for the job id."""
+        if not self.is_array:
+            return self.first.log
+        return f"{self.first.log.rpartition('/')[0]}/array-{self.job_name.rpartition('.')[2]}.%A_%a.log"
+
+    @property
     def options(self) -> tuple[str, ...]:
         """Options of sbatch, except for names and dependency."""
         # In a file name pattern Slurm reads % as the start of a replacement; %% is the character itself.
-        folder, _, name = self.first.log.rpartition("/")
+        folder, _, name = self.log.rpartition("/")
         output = f"--output={folder.replace('%', '%%')}/{name}"
         throttle = f"%{self.throttle}" if self.throttle else ""
         array = (f"--array={ranges(self.indices)}{throttle}",) if self.is_array else ()
@@ -185,6 +190,12 @@ class Call:
     def job_ids(self, answer: str) -> tuple[str, ...]:
         """Ids of the submissions, when sbatch has answered with that one."""
         return tuple(f"{answer}_{index}" for index in self.indices) or (answer,)
+
+
+def log_path(pattern: str, job_id: str) -> str:
+    """Path of the log of a job."""
+    folder, slash, name = pattern.rpartition("/")
+    return folder + slash + name.replace("%A_%a", job_id).replace("%j", job_id)
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from graphlib import CycleError
 from itertools import count
 
@@ -167,7 +167,6 @@ class _Planner:
         waits_for = self._waits_for(task, earlier)
         name, number = _job_name(task.name), next(self._numbers)
         options = self.options[task.key, attempt.number]
-        is_end = attempt is task.attempts[-1] and not self.policy.keep_going
         array_from = self.policy.array_from if options.array_from is None else options.array_from
         return Submission(
             ref=ref,
@@ -177,7 +176,8 @@ class _Planner:
             job_name=f"{name}.{self.policy.run}.{number}",
             shown_name=name if task.singleton else "",
             options=self._options(options.arguments),
-            step=replace(attempt.step, stops=self.policy.folder) if is_end else attempt.step,
+            step=attempt.step,
+            stops=attempt is task.attempts[-1] and not self.policy.keep_going,
             log=f"{self.policy.folder}/logs/{name}/{_file_name(task)}.attempt{attempt.number}.%j.log",
             waits_for=waits_for,
             why=_why(task, earlier),

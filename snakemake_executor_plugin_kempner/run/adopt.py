@@ -119,7 +119,9 @@ def _left(entries: list[Entry], records: Mapping[int, Record]) -> Left:
         label=first.label,
         entries=tuple(entries),
         jobs={
-            entry.attempt: Job(submission=_submission(entry), job_id=entry.job_id, folder=entry.folder)
+            entry.attempt: Job(
+                submission=_submission(entry), job_id=entry.job_id, folder=entry.folder, log_pattern=entry.log
+            )
             for entry in entries
         },
         records=records,

@@ -108,7 +108,7 @@ class LiveRun:
         if policy.detached and now.later:
             attempts = (task.attempts[0] for task in now.later)
             self._ledger.left_out(file for attempt in attempts for file in attempt.step.outputs)
-        make_folders(Path(policy.folder), {one.log for one in plan.submissions})
+        make_folders(Path(policy.folder), {call.log for call in plan.calls})
         ids, refused = self._submitter.submit(plan, self._ids)
         self._count += len(plan.submissions)
         self._ids |= ids
@@ -118,9 +118,10 @@ class LiveRun:
             self._tasks[task.key] = TaskState(task=task, jobs=before.jobs, records=before.records, complete=is_complete)
             if not is_complete:
                 self._later[task.key] = task
-        for submission in plan.submissions:
-            if submission.ref in ids:
-                self._follow(submission, ids[submission.ref])
+        for call in plan.calls:
+            for submission in call.submissions:
+                if submission.ref in ids:
+                    self._follow(submission, ids[submission.ref], call.log)
         self._last_change = self._clock.now()
         if refused is not None:
             self._room.learn(len(refused.submissions))
@@ -130,12 +131,12 @@ class LiveRun:
             self._submitter.put_off(self._ids[self._closing], plan.closing_waits_for, self._ids)
         return plan
 
-    def _follow(self, submission: Submission, job_id: str) -> None:
+    def _follow(self, submission: Submission, job_id: str, log: str) -> None:
         self._followed[job_id] = Followed(ref=submission.ref, job_id=job_id)
         if submission.spared:
             self._spared.add(job_id)
         if submission.kind is Kind.TASK:
-            job = Job(submission=submission, job_id=job_id, folder=self.policy.folder)
+            job = Job(submission=submission, job_id=job_id, folder=self.policy.folder, log_pattern=log)
             self._tasks[submission.ref.task].jobs[submission.ref.attempt] = job
         elif submission.kind is Kind.CLOSING:
             self._closing = submission.ref

@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 
 from ..plan.dependency import DependencyType
-from ..plan.model import Edge, Submission
+from ..plan.model import Edge, Submission, log_path
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 
@@ -46,10 +46,12 @@ class Job:
     job_id: str
     folder: str = ""
     """Of the run that submitted it; its records lie there."""
+    log_pattern: str = ""
+    """Path of its log, with `%j` or `%A_%a` for the job id."""
 
     @property
     def log(self) -> Path:
-        return Path(self.submission.log_path(self.job_id))
+        return Path(log_path(self.log_pattern, self.job_id))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

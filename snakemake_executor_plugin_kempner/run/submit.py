@@ -224,7 +224,7 @@ def _intent(call: Call) -> dict[str, Any]:
     """What the ledger is told of a call: what its submissions have in common, and under `array` what differs."""
     first = call.first
     common = {
-        "kind": first.kind.value, "attempt": first.ref.attempt, "attempts": first.attempts, "log": first.log,
+        "kind": first.kind.value, "attempt": first.ref.attempt, "attempts": first.attempts, "log": call.log,
         "why": first.why, "spared": first.spared, "units": dict(first.units),
     }  # fmt: skip
     own = [
