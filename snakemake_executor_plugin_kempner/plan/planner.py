@@ -335,7 +335,7 @@ class _Planner:
         """Where gates run: with the first task that asks for no device, else like any task."""
         places = [
             tuple(argument for argument in option.arguments if argument.split("=")[0] in PLACEMENT)
-            for option in self.options.values()
+            for option in {id(option): option for option in self.options.values()}.values()
         ]
         return next((place for place in places if not any(a.startswith("--gres") for a in place)), (*places, ())[0])
 
