@@ -73,7 +73,8 @@ class LiveRun:
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
         self._failed_queries = 0
-        self._last_change = clock.now()
+        self._last_change = self._began = clock.now()
+        self._query_took = 0.0
 
     # --- submitting ---------------------------------------------------------------------------------------------
 
@@ -259,7 +260,8 @@ class LiveRun:
 
     def pause(self, longest: float) -> float:
         """Seconds until the next query is due."""
-        return pause(self._clock.now() - self._last_change, longest)
+        now = self._clock.now()
+        return pause(now - self._last_change, longest, age=now - self._began, took=self._query_took)
 
     # --- following ----------------------------------------------------------------------------------------------
 
@@ -270,11 +272,14 @@ class LiveRun:
         """
         if not self._followed:
             return ()
+        asked = self._clock.now()
         try:
             found = look(self._slurm, self._followed, self._folder_of)
         except SlurmError as error:
             self._query_failed(error)
             return ()
+        finally:
+            self._query_took = self._clock.now() - asked
         if found.failure is None:
             self._failed_queries = 0
         else:

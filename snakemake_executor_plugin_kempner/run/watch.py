@@ -11,6 +11,12 @@ GRACE = 60.0
 """Seconds for which a job that no source knows is waited for before it counts as lost."""
 
 
+_SHORTEST, _SLOWEST, _PATIENT = 1.0, 15.0, 60.0
+"""Seconds between two queries: at least, and what that grows to with the run's age, a second for each minute."""
+_SHARE = 30
+"""The controller is busy with questions for at most this part of the time."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Followed:
     """A submission whose end is not known yet."""
@@ -99,9 +105,17 @@ def _moved(one: Followed, record: Record) -> Iterable[Event]:
         yield Stuck(ref=one.ref, job_id=one.job_id, reason=record.reason)
 
 
-def pause(quiet: float, longest: float, shortest: float = 1.0) -> float:
+def pause(quiet: float, longest: float, *, age: float, took: float) -> float:
     """Seconds until the next query: a tenth of the time since something last changed.
 
-    So the end of a job is noticed at most ten percent late, and a long training costs few queries.
+    So the end of a job is noticed at most ten percent late, and a long training costs few queries. A sweep, in which
+    something changes all the time, is asked about more and more seldom, and a slow controller less than others.
+
+    Args:
+        quiet: seconds since something last changed.
+        longest: what the pause never exceeds.
+        age: seconds since the run began to be watched.
+        took: seconds that the last query took.
     """
+    shortest = max(_SHORTEST, min(age / _PATIENT, _SLOWEST), _SHARE * took)
     return min(longest, max(shortest, quiet / 10))

@@ -255,7 +255,7 @@ def test_the_pause_between_queries_grows_while_nothing_changes(tmp_path: Path) -
     play.clock.sleep(600)
     assert play.live.pause(180) == 60
     play.look()  # it has started
-    assert play.live.pause(180) == 1
+    assert play.live.pause(180) == 10
     play.clock.sleep(8000)
     assert play.live.pause(180) == 180
 

@@ -117,14 +117,26 @@ def test_a_job_ends_once_whatever_is_seen(states: list[JobState | None]) -> None
 
 @given(st.floats(0, 1e7), st.floats(1, 1e4))
 def test_a_pause_is_short_after_a_change_and_never_longer_than_allowed(quiet: float, longest: float) -> None:
-    assert 1 <= pause(quiet, longest) <= longest
-    assert pause(0, longest) == 1
-    assert pause(quiet, longest) <= max(1, quiet / 10)
+    assert 1 <= pause(quiet, longest, age=0, took=0) <= longest
+    assert pause(0, longest, age=0, took=0) == 1
+    assert pause(quiet, longest, age=0, took=0) <= max(1, quiet / 10)
 
 
 def test_a_long_training_costs_few_queries() -> None:
     queries, now = 0, 0.0
     while now < 24 * 3600:
-        now += pause(now, 180)
+        now += pause(now, 180, age=now, took=0)
         queries += 1
     assert queries < 600
+
+
+def test_a_sweep_in_which_something_ends_every_second_costs_few_queries_too() -> None:
+    queries, now = 0, 0.0
+    while now < 24 * 3600:
+        now += pause(0, 180, age=now, took=0)
+        queries += 1
+    assert queries < 6000
+
+
+def test_a_slow_controller_is_asked_less_often() -> None:
+    assert pause(0, 180, age=0, took=2) == 60
