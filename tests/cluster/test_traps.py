@@ -387,7 +387,8 @@ def test_a_rule_runs_with_its_own_threads_whatever_the_node_shows(slurm: Sandbox
 def test_pipes_and_services_may_have_more_members_than_the_machine_has_cpus(slurm: Sandbox, tmp_path: Path) -> None:
     """They have to run at the same time; counting the machine's CPUs would refuse them.
 
-    Snakemake 9 never ends when a service comes later than --latency-wait.
+    Snakemake 9 itself hangs when a service comes later than --latency-wait, and, at random, on a chain of pipes, which it
+    may cut into two groups that wait for each other.
     """
     members = len(os.sched_getaffinity(0)) + 2
     folder = written(
@@ -395,30 +396,19 @@ def test_pipes_and_services_may_have_more_members_than_the_machine_has_cpus(slur
         f"""
         rule all:
             input:
-                "piped.txt",
-                expand("answer-{{n}}.txt", n=range({members})),
+                expand("{{what}}-{{n}}.txt", what=("read", "answer"), n=range({members})),
 
-        rule begin:
+        rule write:
             output:
-                pipe("pipe-0"),
+                pipe(expand("pipe-{{n}}", n=range({members}))),
             shell:
-                "seq 3 > {{output}}"
+                "seq 3 | tee {{output}}"
 
-        rule pass_on:
+        rule read:
             input:
-                lambda wildcards: f"pipe-{{int(wildcards.n) - 1}}",
+                "pipe-{{n}}",
             output:
-                pipe("pipe-{{n}}"),
-            wildcard_constraints:
-                n="[1-9]+",
-            shell:
-                "cat {{input}} > {{output}}"
-
-        rule end:
-            input:
-                "pipe-{members}",
-            output:
-                "piped.txt",
+                "read-{{n}}.txt",
             shell:
                 "wc -l < {{input}} > {{output}}"
 
@@ -440,7 +430,7 @@ def test_pipes_and_services_may_have_more_members_than_the_machine_has_cpus(slur
     outcome = run(slurm, folder, "--latency-wait", "60")
     assert outcome.exit_code == 0, outcome.output
     assert len(queued(slurm, folder)) == 2
-    assert (folder / "piped.txt").read_text() == "3\n"
+    assert {path.read_text() for path in folder.glob("read-*.txt")} == {"3\n"}
     assert {path.read_text() for path in folder.glob("answer-*.txt")} == {"yes\n"}
 
 
