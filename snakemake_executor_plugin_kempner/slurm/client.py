@@ -15,6 +15,7 @@ from .parse import (
     SQUEUE_FORMAT,
     Record,
     Usage,
+    has_mixed_reasons,
     parse_job_id,
     parse_sacct,
     parse_squeue,
@@ -170,7 +171,12 @@ class SlurmCommands:
         return job_id in going or job_id in {array_id(one) for one in going}
 
     def queue(self) -> tuple[Record, ...]:
-        return parse_squeue(self._call(["squeue", *_QUEUE, "--states=all", f"--Format={SQUEUE_FORMAT}"]))
+        argv = ["squeue", *_QUEUE, "--states=all", f"--Format={SQUEUE_FORMAT}"]
+        text = self._call(argv)
+        records = {record.job_id: record for record in parse_squeue(text)}
+        if has_mixed_reasons(text):  # with --array each has its own, but of 0-100:2 the last one is left out (22.05)
+            records |= {record.job_id: record for record in parse_squeue(self._call([*argv, "--array"]))}
+        return tuple(records.values())
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         # Elements that never started stand together in one line, which is found by the array's id only.
@@ -226,13 +232,16 @@ class SlurmCommands:
         Until then they have one record together. `scancel --state` takes it as a whole, whichever element is named, and
         an element that is cancelled out of it leaves no trace: what waits for it by its own id takes it for ended well.
         """
-        waiting = self._call(["squeue", *_QUEUE, "--states=PENDING", "--format=%i"]).split()
-        for text in waiting:
-            elements = [one for one in expand(text) if one in job_ids or array_id(one) in job_ids]
+        text = self._call(["squeue", *_QUEUE, "--states=PENDING", "--array", "--format=%i %A"])
+        rows = [row for row in map(str.split, text.splitlines()) if len(row) == 2 and is_element(row[0])]
+        apart = {one for one, raw in rows if raw != array_id(one)}
+        for array in in_order(raw for one, raw in rows if one not in apart):
+            together = [one for one, raw in rows if raw == array and (one in job_ids or array in job_ids)]
+            left_out = {one for one in job_ids if is_element(one) and array_id(one) == array} - apart - set(together)
             # A change of all that are left together would be one of their common record.
-            for part in (elements[:-1], elements[-1:]) if text not in elements else ():
-                for those in abridge(part):
-                    self._change_nothing(those)
+            for part in (together[:-1], [*together[-1:], *left_out]):
+                for elements in abridge(part):
+                    self._change_nothing(elements)
 
     def _change_nothing(self, elements: str) -> None:
         try:
