@@ -35,6 +35,7 @@ PARENTS = {
     "good": ("0-2", "sleep 1; exit 0"),
     "half done": ("0-2", f"sleep $((600 * ({INDEX} == 2))); exit $(({INDEX} == 1))"),
     "throttled": ("0,3,7%1", LONG),
+    "slow at first": ("0-19", f"sleep $((600 * ({INDEX} < 12)))"),
 }
 """Arrays that start together. Of `mixed` and `half done` the element 1 fails; of `half done` the element 2 runs on."""
 
@@ -93,6 +94,7 @@ ARRAYS = {
     "aftercorr:{mixed}": [RUNS, REMOVED, RUNS, RUNS, REMOVED],
     "aftercorr:{good}": [RUNS, RUNS, RUNS, RUNS],  # without a partner, as if it waited for the array
     "aftercorr:{half done}": [RUNS, REMOVED, WAITS, WAITS],
+    "aftercorr:{slow at first}": [*[WAITS] * 12, *[RUNS] * 8],  # Slurm by itself would look at ten of them
     "aftercorr:{cancelled}": [REMOVED, REMOVED],
     "aftercorr:{its elements cancelled}": [WAITS, REMOVED],
     "aftercorr:{one cancelled by hand}": [WAITS, WAITS],

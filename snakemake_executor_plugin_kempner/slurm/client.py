@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from tempfile import NamedTemporaryFile
 from typing import Protocol
 
@@ -72,7 +73,7 @@ class Slurm(Protocol):
     def depend(self, job_id: str, dependency: str) -> None:
         """Give a waiting job another dependency in place of the one it has.
 
-        Of an array, those elements that wait get it.
+        Of an array, those elements that wait get it; not for `aftercorr`, which only `submit` makes hold for each.
 
         Raises:
             SlurmError: the job or some element of it does not wait any more, or the controller did not answer.
@@ -151,7 +152,23 @@ class SlurmCommands:
                 answer = self._call([*argv, file.name])
         if not answer.strip():
             raise SlurmRefused(argv, 0, "")
-        return parse_job_id(answer)
+        job_id = parse_job_id(answer)
+        self._set_apart(job_id, dict(option.removeprefix("--").partition("=")[::2] for option in options))
+        return job_id
+
+    def _set_apart(self, job_id: str, options: Mapping[str, str]) -> None:
+        """Have Slurm look at each element of an array that waits for `aftercorr`.
+
+        By itself it looks at ten (`correspond_after_task_cnt`), and at the next when one of them has started: behind ten
+        that wait long, no other starts, and what it waits for may be forgotten meanwhile. One change of all elements but
+        one makes each a job of its own. If it fails the array is in the queue all the same, and slower.
+        """
+        if "array" not in options or "aftercorr" not in options.get("dependency", ""):
+            return
+        nice = options.get("nice", "0") or "100"  # as it is: a change that changes nothing
+        with suppress(SlurmError):
+            for elements in abridge(expand(f"{job_id}_[{options['array']}]")[:-1]):
+                self._call(["scontrol", "update", f"JobId={elements}", f"Nice={nice}"])
 
     def find(self, job_name: str) -> tuple[str, ...]:
         return tuple(sorted({array_id(job_id) for job_id, names in self.names().items() if job_name in names}))

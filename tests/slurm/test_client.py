@@ -63,6 +63,26 @@ def test_a_script_goes_by_standard_input_and_options_as_they_are(stubs: Stubs) -
     assert stubs.stdin("sbatch") == "#!/bin/bash\necho ünï\n"
 
 
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        (["--array=0-99%5", "--dependency=afterok:3,aftercorr:4"], ["JobId=42_[0-98]", "Nice=0"]),
+        (["--array=1,5,7", "--dependency=aftercorr:4", "--nice=7"], ["JobId=42_[1,5]", "Nice=7"]),
+        (["--array=1,5", "--dependency=aftercorr:4", "--nice"], ["JobId=42_[1]", "Nice=100"]),
+        (["--array=0", "--dependency=aftercorr:4"], None),
+        (["--array=0-9", "--dependency=afterok:4"], None),
+        (["--dependency=aftercorr:4"], None),
+    ],
+)
+def test_slurm_is_made_to_look_at_each_element_that_waits_for_another(
+    stubs: Stubs, options: list[str], changed: list[str] | None
+) -> None:
+    stubs.answer("sbatch", "42\n")
+    stubs.answer("scontrol", err="Unable to contact slurm controller (connect failure)", code=1)
+    assert stubs.slurm().submit(options, "") == "42"  # it is in the queue, however that ends
+    assert stubs.calls("scontrol") == ([["update", *changed]] if changed else [])
+
+
 def test_the_queue_is_one_call_for_all_of_the_users_jobs(stubs: Stubs) -> None:
     stubs.answer("squeue", "7|RUNNING|None|0|n1\n8|PENDING|Dependency|0|\n")
     assert [record.job_id for record in stubs.slurm().queue()] == ["7", "8"]
