@@ -35,6 +35,7 @@ PARENTS = {
     "good": ("0-2", "sleep 1; exit 0"),
     "half done": ("0-2", f"sleep $((600 * ({INDEX} == 2))); exit $(({INDEX} == 1))"),
     "throttled": ("0,3,7%1", LONG),
+    "slow at first": ("0-19", f"sleep $((600 * ({INDEX} < 12)))"),
 }
 """Arrays that start together. Of `mixed` and `half done` the element 1 fails; of `half done` the element 2 runs on."""
 
@@ -42,6 +43,9 @@ HELD = {
     "cancelled": "0-2",
     "its elements cancelled": "0-3",
     "all of its elements cancelled": "0-1",
+    "first one, then the others": "0-4",
+    "first one, then the whole": "0-4",
+    "the last cancelled": "0-100:2",
     "one cancelled by hand": "0-2",
     "emptied by hand": "0-2",
     "steps": "0-100:2%3",
@@ -90,6 +94,7 @@ ARRAYS = {
     "aftercorr:{mixed}": [RUNS, REMOVED, RUNS, RUNS, REMOVED],
     "aftercorr:{good}": [RUNS, RUNS, RUNS, RUNS],  # without a partner, as if it waited for the array
     "aftercorr:{half done}": [RUNS, REMOVED, WAITS, WAITS],
+    "aftercorr:{slow at first}": [*[WAITS] * 12, *[RUNS] * 8],  # Slurm by itself would look at ten of them
     "aftercorr:{cancelled}": [REMOVED, REMOVED],
     "aftercorr:{its elements cancelled}": [WAITS, REMOVED],
     "aftercorr:{one cancelled by hand}": [WAITS, WAITS],
@@ -136,6 +141,7 @@ class ArrayScene:
             self.submit(f"array {text}", "exit 0", *options)
         self.submit("stays", "exit 0", "--array=0-2", f"--dependency=afterok:{self.ids['fails']}")
         self.submit("put off", "exit 0", "--array=0-1", f"--dependency=afterany:{start}")
+        self.submit("one never starts", "exit 0", "--array=0-2", f"--dependency=afterany:{self.ids['runs on']}")
         self.submit("one put off", "exit 0", "--array=0-2", f"--dependency=afterany:{start}")
 
     def _play(self) -> None:
@@ -146,6 +152,12 @@ class ArrayScene:
         self.slurm.cancel([ids["cancelled"]])
         self.slurm.cancel([element_id(ids["its elements cancelled"], index) for index in (1, 3)])
         self.slurm.cancel([element_id(ids["all of its elements cancelled"], index) for index in (0, 1)])
+        others = ("first one, then the others", "first one, then the whole")
+        self.slurm.cancel([element_id(ids[key], 4) for key in others])
+        self.slurm.cancel([element_id(ids[others[0]], index) for index in range(4)])
+        self.slurm.cancel([ids[others[1]]], pending_only=True)
+        self.slurm.cancel([element_id(ids["the last cancelled"], 100)], pending_only=True)
+        self.slurm.depend(element_id(ids["one never starts"], 1), f"afterok:{ids['fails']}")
         self.world.cancel_by_hand(element_id(ids["one cancelled by hand"], 1))
         self.world.cancel_what_waits_by_hand(ids["emptied by hand"])
         half = ("waiting ones cancelled", "waiting elements cancelled")
@@ -164,6 +176,7 @@ class ArrayScene:
             ends += [element_id(array, index) for index, expected in enumerate(fates) if expected != WAITS]
         ends += [element_id(self.ids["stays"], index) for index in range(3)]
         ends += [element_id(self.ids["one put off"], index) for index in (0, 2)]
+        ends += [element_id(self.ids["one never starts"], 1)]
         left = [one for one in ends if not (seen[one].state.is_final or seen[one].never)]
         running = element_id(self.ids["throttled"], 0)
         return left if seen[running].state is JobState.RUNNING else [*left, running]
@@ -263,6 +276,11 @@ class ArrayContract(ABC):
         assert scene.states("put off") == {0: W, 1: W}
         assert {index: fate(one) for index, one in scene.of("one put off").items()} == {0: RUNS, 1: WAITS, 2: RUNS}
 
+    def test_each_element_waits_for_its_own_reason(self, scene: ArrayScene) -> None:
+        told = scene.of("one never starts")
+        assert {index: fate(record) for index, record in told.items()} == {0: WAITS, 1: NEVER, 2: WAITS}
+        assert (told[0].reason, told[1].reason) == ("Dependency", "DependencyNeverSatisfied")
+
     def test_elements_that_have_started_cannot_be_made_to_depend(self, scene: ArrayScene) -> None:
         late = f"afterany:{scene.ids['runs on']}"
         for job_id in (scene.ids["good"], element_id(scene.ids["good"], 1), element_id(scene.ids["half done"], 2)):
@@ -279,6 +297,9 @@ class ArrayContract(ABC):
             ("cancelled", {0: C, 1: C, 2: C}),
             ("its elements cancelled", {0: W, 1: C, 2: W, 3: C}),
             ("all of its elements cancelled", {0: C, 1: C}),
+            ("first one, then the others", dict.fromkeys(range(5), C)),
+            ("first one, then the whole", dict.fromkeys(range(5), C)),
+            ("the last cancelled", {index: C if index == 100 else W for index in range(0, 101, 2)}),
             ("waiting ones cancelled", {0: R, 1: C, 2: C}),
             ("waiting elements cancelled", {0: R, 1: W, 2: C, 3: C, 4: W}),
         ],

@@ -83,6 +83,12 @@ def parse_squeue(text: str) -> tuple[Record, ...]:
     return tuple(_records(text, _squeue_exit))
 
 
+def has_mixed_reasons(text: str) -> bool:
+    """Whether squeue has put elements that wait for different reasons into one line, with all of the reasons."""
+    rows = [line.split("|") for line in text.splitlines()]
+    return any("_[" in row[0] and "," in row[2] for row in rows if len(row) > 2)
+
+
 def parse_sacct(text: str) -> tuple[Record, ...]:
     """Records of `sacct --noheader --parsable2 --allocations --format=SACCT_FORMAT`, one for each element of an array.
 

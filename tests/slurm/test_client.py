@@ -63,6 +63,26 @@ def test_a_script_goes_by_standard_input_and_options_as_they_are(stubs: Stubs) -
     assert stubs.stdin("sbatch") == "#!/bin/bash\necho ünï\n"
 
 
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        (["--array=0-99%5", "--dependency=afterok:3,aftercorr:4"], ["JobId=42_[0-98]", "Nice=0"]),
+        (["--array=1,5,7", "--dependency=aftercorr:4", "--nice=7"], ["JobId=42_[1,5]", "Nice=7"]),
+        (["--array=1,5", "--dependency=aftercorr:4", "--nice"], ["JobId=42_[1]", "Nice=100"]),
+        (["--array=0", "--dependency=aftercorr:4"], None),
+        (["--array=0-9", "--dependency=afterok:4"], None),
+        (["--dependency=aftercorr:4"], None),
+    ],
+)
+def test_slurm_is_made_to_look_at_each_element_that_waits_for_another(
+    stubs: Stubs, options: list[str], changed: list[str] | None
+) -> None:
+    stubs.answer("sbatch", "42\n")
+    stubs.answer("scontrol", err="Unable to contact slurm controller (connect failure)", code=1)
+    assert stubs.slurm().submit(options, "") == "42"  # it is in the queue, however that ends
+    assert stubs.calls("scontrol") == ([["update", *changed]] if changed else [])
+
+
 def test_the_queue_is_one_call_for_all_of_the_users_jobs(stubs: Stubs) -> None:
     stubs.answer("squeue", "7|RUNNING|None|0|n1\n8|PENDING|Dependency|0|\n")
     assert [record.job_id for record in stubs.slurm().queue()] == ["7", "8"]
@@ -73,7 +93,6 @@ def test_the_queue_is_one_call_for_all_of_the_users_jobs(stubs: Stubs) -> None:
 def test_the_queue_names_each_element_of_an_array_and_asks_slurm_to_leave_none_out(stubs: Stubs) -> None:
     stubs.answer("squeue", "7_2|RUNNING|None|0|n1\n7_[3-4,9%1]|PENDING|JobArrayTaskLimit|0|\n")
     assert [record.job_id for record in stubs.slurm().queue()] == ["7_2", "7_3", "7_4", "7_9"]
-    # With --array, 22.05 leaves out the last element of one that is written with a step.
     assert "--array" not in stubs.calls("squeue")[0]
     assert stubs.environment("squeue")["SLURM_BITSTR_LEN"] == "0"
     stubs.answer("sbatch", "7\n")
@@ -85,6 +104,19 @@ def test_find_takes_exact_names_only(stubs: Stubs) -> None:
     stubs.answer("squeue", "7|align.run1.1|(null)\n8|align.run1.11|(null)\n9|train|align.run1.1\n10|other|a|b\n")
     assert set(stubs.slurm().find("align.run1.1")) == {"7", "9"}
     assert stubs.slurm().find("align") == ()
+
+
+def test_elements_that_wait_for_different_reasons_are_asked_for_one_by_one(stubs: Stubs) -> None:
+    alone = "7_0|PENDING|Dependency|0|\n7_2|PENDING|DependencyNeverSatisfied|0|"
+    together = "7_[0-4:2]|PENDING|Dependency,DependencyNeverSatisfied|0|"
+    stubs.answer("squeue", script=f"case $* in *--array*) echo '{alone}';; *) echo '{together}';; esac")
+    reasons = {record.job_id: record.reason for record in stubs.slurm().queue()}
+    assert reasons == {
+        "7_0": "Dependency",
+        "7_2": "DependencyNeverSatisfied",
+        "7_4": "Dependency,DependencyNeverSatisfied",
+    }
+    assert len(stubs.calls("squeue")) == 2
 
 
 def test_an_array_is_found_once_and_named_by_its_elements(stubs: Stubs) -> None:
@@ -129,7 +161,7 @@ def test_of_a_requeued_job_the_last_run_counts(stubs: Stubs) -> None:
 
 def test_cancelling_what_waits_says_so_and_goes_in_chunks(stubs: Stubs) -> None:
     stubs.answer("scancel")
-    stubs.answer("squeue", "7\n")
+    stubs.answer("squeue", "7 7\n")
     stubs.slurm().cancel([str(number) for number in range(600)], pending_only=True)
     assert len(stubs.calls("scancel")) == 2
     assert all("--state=PENDING" in call for call in stubs.calls("scancel"))
@@ -140,11 +172,13 @@ def test_cancelling_what_waits_says_so_and_goes_in_chunks(stubs: Stubs) -> None:
 def test_elements_that_wait_together_are_made_jobs_of_their_own_before_some_are_cancelled(stubs: Stubs) -> None:
     stubs.answer("scancel")
     stubs.answer("scontrol", err="7_3: No error\n7_4: Job has already finished", code=1)
-    stubs.answer("squeue", "5\n7_1\n7_[2-20%1]\n8_[0-1]\n9_[4]\n")
-    stubs.slurm().cancel(["7_1", "7_3", "7_4", "7_5", "8", "9_4"], pending_only=True)
-    apart = [call[1] for call in stubs.calls("scontrol")]
-    assert apart == ["JobId=7_[3-4]", "JobId=7_[5]", "JobId=8_[0]", "JobId=8_[1]", "JobId=9_[4]"]
-    assert stubs.calls("scancel") == [["--quiet", "--state=PENDING", "8", "7_[1,3-5]", "9_[4]"]]
+    waiting = ["5 5", "7_1 11", "7_2 7", "7_3 7", "7_4 7", "7_5 7", "7_6 7", "8_0 8", "8_1 8", "9_4 9"]
+    stubs.answer("squeue", "\n".join(waiting))
+    stubs.slurm().cancel(["7_1", "7_3", "7_4", "7_5", "7_8", "8", "9_4"], pending_only=True)
+    changed = [call[1] for call in stubs.calls("scontrol")]
+    # 7_8 is not told of: it has ended, or squeue has left it out.
+    assert changed == ["JobId=7_[3-4]", "JobId=7_[5,8]", "JobId=8_[0]", "JobId=8_[1]", "JobId=9_[4]"]
+    assert stubs.calls("scancel") == [["--quiet", "--state=PENDING", "8", "7_[1,3-5,8]", "9_[4]"]]
 
 
 def test_a_whole_array_is_cancelled_as_it_is(stubs: Stubs) -> None:
@@ -156,7 +190,7 @@ def test_a_whole_array_is_cancelled_as_it_is(stubs: Stubs) -> None:
 
 def test_an_array_whose_elements_cannot_be_told_apart_is_left_alone(stubs: Stubs) -> None:
     stubs.answer("scancel")
-    stubs.answer("squeue", "7_[2-20%1]\n")
+    stubs.answer("squeue", "7_2 7\n7_3 7\n7_4 7\n")
     stubs.answer("scontrol", err="7_[3]: Access/permission denied", code=1)
     with pytest.raises(SlurmRefused):
         stubs.slurm().cancel(["7_3"], pending_only=True)
