@@ -15,7 +15,7 @@ from ..errors import KempnerError
 from ..plan.jobscript import guard_script
 from ..plan.model import Kind
 from ..slurm.client import Slurm, SlurmCommands
-from ..slurm.parse import Record
+from ..slurm.parse import Record, records_of
 from ..slurm.states import NEVER_REASONS, JobState
 from .cutoff import cut_off
 from .ledger import Entry, latest_ledger
@@ -41,8 +41,9 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
     keep_going, kills = bool(ledger.header.get("keep_going")), bool(ledger.header.get("kill_on_invalid_dep"))
     seen: dict[str, Record] = {}
     has_failed = False
+    ids = [entry.job_id for entry in entries]
     for _ in range(_ROUNDS):
-        seen = {record.job_id: record for record in slurm.queue()}
+        seen = records_of(ids, slurm.queue())
         doomed = cut_off(entries, seen)
         has_failed = _failed(entries, seen, ledger.cancelled)
         if not keep_going and has_failed:
@@ -93,7 +94,7 @@ def stop(folder: Path, slurm: Slurm, own_job_id: str) -> None:
     ledger = latest_ledger(folder)
     folder = ledger.folder
     entries = [entry for entry in ledger.entries if entry.job_id not in ("", own_job_id)]
-    doomed = _not_started(entries, {record.job_id: record for record in slurm.queue()})
+    doomed = _not_started(entries, records_of((entry.job_id for entry in entries), slurm.queue()))
     mark_stopped(folder)
     if doomed:
         print(f"kempner: no --keep-going: cancelling {len(doomed)} jobs that have not started", file=sys.stderr)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import SlurmError
 from ..plan.dependency import Ref
 from ..slurm.client import Slurm
-from ..slurm.parse import Record
+from ..slurm.parse import Record, records_of
 from ..slurm.states import JobState
 from .records import step_record
 from .watch import Followed
@@ -34,7 +34,7 @@ def look(slurm: Slurm, followed: Mapping[str, Followed], folder_of: FolderOf) ->
     Raises:
         SlurmError: the controller did not answer, so nothing was seen.
     """
-    seen = {record.job_id: record for record in slurm.queue() if record.job_id in followed}
+    seen = records_of(followed, slurm.queue())
     never = frozenset(job_id for job_id, record in seen.items() if record.never and record.state is JobState.WAITING)
     if never:
         slurm.cancel(never, pending_only=True)

@@ -10,7 +10,7 @@ from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind, Task
 from ..plan.resources import SET_BY_PLANNER, sbatch_options
 from ..slurm.client import Slurm
-from ..slurm.parse import Record
+from ..slurm.parse import Record, records_of
 from ..slurm.states import JobState
 from .adopt import Left, Names, all_of_run, carried_out, left_in_queue
 from .ledger import Entry, Ledger, open_ledgers, read_ledger
@@ -85,7 +85,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
     if not ledgers:
         return Found(ledgers=(), left=())
     _wait_for_unanswered(ledgers, slurm, warn)
-    queue, names = {record.job_id: record for record in slurm.queue()}, slurm.names()
+    queue, names = _seen(ledgers, slurm), slurm.names()
 
     def ended(entry: Entry) -> Record | None:
         written = step_record(Path(entry.folder), entry.job_id)
@@ -121,6 +121,13 @@ def _ended_unseen(ledger: LedgerRecord, entry: Entry) -> bool:
     return written is not None and written.exit_code == 0
 
 
+def _seen(ledgers: Iterable[LedgerRecord], slurm: Slurm) -> dict[str, Record]:
+    """What Slurm says of all that is in its queue, and of elements of arrays that have vanished from it."""
+    records = slurm.queue()
+    ids = {entry.job_id for ledger in ledgers for entry in ledger.entries} | {record.job_id for record in records}
+    return records_of(ids, records)
+
+
 def _in_queue(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names: Names) -> Iterator[Entry]:
     for ledger in ledgers:
         for entry in carried_out(ledger.entries, names):
@@ -135,7 +142,7 @@ def entries_in_queue(ledger: LedgerRecord, slurm: Slurm) -> tuple[Entry, ...]:
     Raises:
         SlurmError: Slurm could not be asked.
     """
-    return tuple(_in_queue([ledger], {record.job_id: record for record in slurm.queue()}, slurm.names()))
+    return tuple(_in_queue([ledger], _seen([ledger], slurm), slurm.names()))
 
 
 def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
@@ -226,7 +233,7 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
         SlurmError: Slurm could not be asked.
     """
     ledger = read_ledger(Path(live.policy.folder))
-    queue, names = {record.job_id: record for record in slurm.queue()}, slurm.names()
+    queue, names = _seen([ledger], slurm), slurm.names()
     here = [entry for entry in _in_queue([ledger], queue, names) if entry.kind in LOOK_AFTER]
     helpers = {Ref(entry.task, entry.attempt): entry.job_id for entry in here}
     waiting = [

@@ -124,12 +124,6 @@ def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def own_job_id(environment: Mapping[str, str]) -> str:
-    """Id of the surrounding Slurm job, `123_4` for an element of an array; empty outside of one."""
-    array, index = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{index}" if array and index else environment.get("SLURM_JOB_ID", "")
-
-
 def _signal(code: int) -> int:
     """What killed a program, or, as shells tell it, the program that a site's wrapper has called; 0 for none."""
     return -code if code < 0 else code - 128 if 128 < code <= 128 + signal.SIGRTMAX else 0

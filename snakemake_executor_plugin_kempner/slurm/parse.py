@@ -1,7 +1,7 @@
 """Text of Slurm's commands → records. Pure."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import SlurmError
@@ -72,6 +72,13 @@ def record_of(job_id: str, records: Mapping[str, Record]) -> Record | None:
     """
     found = records.get(job_id) or records.get(array_id(job_id))
     return found and replace(found, job_id=job_id)
+
+
+def records_of(job_ids: Iterable[str], records: Iterable[Record]) -> dict[str, Record]:
+    """What is said of these jobs, by the ids that they have or had; a job of which nothing is said is absent."""
+    known = {record.job_id: record for record in records}
+    found = ((job_id, record_of(job_id, known)) for job_id in job_ids if job_id)
+    return {job_id: record for job_id, record in found if record is not None}
 
 
 def parse_squeue(text: str) -> tuple[Record, ...]:

@@ -24,7 +24,9 @@ from ..plan.step import StepSpec
 from ..run.claim import claimed_by
 from ..run.guard import stop
 from ..run.ledger import read_ledger
-from ..slurm.client import SlurmCommands, own_job_id
+from ..slurm.client import SlurmCommands
+from ..slurm.ids import own_job_id
+from ..slurm.parse import records_of
 from ..slurm.states import JobState
 
 _POLL = 0.2
@@ -145,7 +147,7 @@ def _cancelled_before(spec: StepSpec) -> str:
     """The job of an earlier attempt that a person cancelled: `afternotok` holds after that too, but nobody wants it."""
     slurm = SlurmCommands()
     try:
-        states = {record.job_id: record for record in slurm.queue()}
+        states = records_of(spec.earlier_attempts, slurm.queue())
     except SlurmError as error:
         print(f"kempner: Slurm could not be asked about earlier attempts: {error}", file=sys.stderr)
         return ""
