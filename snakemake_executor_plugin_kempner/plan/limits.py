@@ -10,6 +10,9 @@ from .slots import STANDING, Placement, Request, Slots, place
 
 JOBS = "_nodes"
 """Snakemake's name for the number of jobs; each task takes one."""
+_TURNS = "takes turns"
+_FEW = 8
+"""Rules that a message names."""
 _ENDED = frozenset({DependencyType.AFTEROK, DependencyType.AFTERNOTOK, DependencyType.AFTERANY})
 
 
@@ -38,6 +41,18 @@ def within_limits(
     if slots.faults:
         raise PlanError([_fault(calls[number].first, limit, policy.limits) for number, limit in slots.faults])
     return tuple(_Limited(calls, slots, policy, gate).calls())
+
+
+def turns(calls: Sequence[Call], policy: Policy) -> tuple[str, ...]:
+    """What the user is told when tasks have to wait for places that others hold."""
+    rules = dict.fromkeys(call.first.rule for call in calls if call.throttle or call.first.why.endswith(_TURNS))
+    if not rules:
+        return ()
+    limits = ", ".join(f"{option(name)}={most}" for name, most in policy.limits.items())
+    whose = (
+        f"tasks of {', '.join(rules)} take turns" if len(rules) <= _FEW else f"tasks of {len(rules)} rules take turns"
+    )
+    return (f"To keep to {limits}, {whose}. Slurm sees to it, also when nobody watches.",)
 
 
 def _fault(submission: Submission, limit: str, limits: Mapping[str, int]) -> Fault:
@@ -102,7 +117,7 @@ class _Limited:
         own = waits_for.terms if waits_for else ()
         known = {(term.on, term.whole) for term in own if term.type in _ENDED}
         turns = (term for term in self._terms(placement.waits_for) if (term.on, term.whole) not in known)
-        why = "; ".join(filter(None, (call.first.why, "takes turns")))
+        why = "; ".join(filter(None, (call.first.why, _TURNS)))
         first = replace(call.first, why=why)
         yield replace(
             call,

@@ -11,7 +11,7 @@ from .arrays import in_calls
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from .jobscript import continuation_script, gate_script, guard_script
 from .lengths import in_pieces
-from .limits import within_limits
+from .limits import turns, within_limits
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .order import in_order
 from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
@@ -57,10 +57,11 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     if policy.needs_guard:
         planner.add_guard(ordered)
     closing_waits_for = planner.add_closing(deferred) if policy.detached else None
+    calls = tuple(planner.calls())
     return Plan(
-        calls=tuple(planner.calls()),
+        calls=calls,
         policy=policy,
-        notices=_notices(tasks, options),
+        notices=(*_notices(tasks, options), *turns(calls, policy)),
         closing_waits_for=closing_waits_for,
     )
 
