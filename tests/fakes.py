@@ -482,7 +482,7 @@ class FakeSlurm:
         array = _option(options, "array")
         indices, throttle = _indices(array) if array is not None else ([None], None)
         if self.max_submitted is not None and len(self.left) + len(indices) > self.max_submitted:
-            raise _refused("submit", "Job violates accounting/QOS policy (job submit limit, user's size limit)")
+            raise _refused("submit", "Job violates accounting/QOS policy", before="AssocMaxSubmitJobLimit")
         text = _option(options, "dependency")
         self._conditions(text)  # what is refused takes no number
         self._ids += 1
@@ -753,12 +753,13 @@ def _indices(array: str) -> tuple[list[int], int | None]:
     return sorted(int(one.partition("_")[2]) for one in expand(f"0_[{listed}]")), int(throttle) if throttle else None
 
 
-def _refused(command: str, why: str) -> SlurmRefused:
+def _refused(command: str, why: str, before: str = "") -> SlurmRefused:
     program = {"submit": "sbatch", "cancel": "scancel", "accounting": "sacct", "depend": "scontrol"}.get(
         command, "squeue"
     )
     text = f"Batch job submission failed: {why}" if command == "submit" else why
-    return SlurmRefused([program], 1, f"{program}: error: {text}")
+    lines = [f"{program}: error: {one}" for one in (before, text) if one]
+    return SlurmRefused([program], 1, "\n".join(lines))
 
 
 def _seconds(time: str | None) -> float | None:

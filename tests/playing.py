@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from fakes import Change, End, Ends, FakeClock, FakeJob, FakeSlurm, by_rule
 
 from snakemake_executor_plugin_kempner import beginning
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
+from snakemake_executor_plugin_kempner.plan.manifest import read_line
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run import ledger, opening
 from snakemake_executor_plugin_kempner.run.guard import guard
@@ -57,7 +59,11 @@ def left_over(tasks: Sequence[Task], slurm: FakeSlurm) -> list[Task]:
 
 
 def task_of(job: FakeJob) -> str:
-    """Key of the task, as the job's script names it."""
+    """Key of the task, as the job's script names it, or the manifest of its array."""
+    manifest = re.search(r"kempner\.step (\S+) <<", job.script)
+    if job.index is not None and manifest:
+        with Path(manifest[1]).open("rb") as file:
+            return str(read_line(file, job.index)["task"])
     return "".join(job.script.splitlines()[1:2]).removeprefix("# ").partition(" · attempt ")[0]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any
 
-from builders import a_task
+from builders import a_task, edge
 from fakes import End
 from hypothesis import strategies as st
 
@@ -92,3 +92,39 @@ def terms(draw: st.DrawFn) -> Term:
 def expressions() -> st.SearchStrategy[AllOf | AnyOf]:
     several = st.lists(terms(), min_size=1, max_size=6, unique=True).map(tuple)
     return st.builds(AllOf, several) | st.builds(AnyOf, several)
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> list[Task]:
+    """Rules with several tasks each, that follow each other in the ways that workflows have, and in any other."""
+    tasks: list[Task] = []
+    for layer in range(draw(st.integers(1, 4))):
+        width = draw(st.integers(1, 6))
+        pattern = draw(st.sampled_from(["element", "all", "one", "element and one", "window", "any", "pairs"]))
+        attempts = draw(st.sampled_from([1, 1, 1, 2]))
+        for number in range(width):
+            edges = _after(draw, pattern, number, tasks, layer)
+            kind = draw(st.sampled_from(["afterok"] * 5 + ["afterany", "after"])) if pattern == "any" else "afterok"
+            tasks.append(
+                a_task(
+                    f"r{layer}", *(edge(kind, key) for key in edges), wildcards={"i": str(number)}, attempts=attempts
+                )
+            )
+    return draw(st.permutations(tasks))
+
+
+def _after(draw: st.DrawFn, pattern: str, number: int, before: list[Task], layer: int) -> list[str]:
+    last = [task.key for task in before if task.name == f"r{layer - 1}"]
+    if not last:
+        return []
+    same = last[number % len(last)]
+    patterns = {
+        "element": [same],
+        "all": last,
+        "one": last[:1],
+        "element and one": [same, before[0].key],
+        "window": [same, last[(number + 1) % len(last)]],
+        "pairs": [last[number // 2 % len(last)]],
+    }
+    any_of_them = st.sets(st.sampled_from([task.key for task in before]), max_size=4)
+    return list(dict.fromkeys(patterns[pattern])) if pattern in patterns else sorted(draw(any_of_them))

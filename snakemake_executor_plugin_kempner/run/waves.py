@@ -30,11 +30,14 @@ class Wave:
     plan: Plan
     later: tuple[Task, ...] = ()
     """In order, what has no room yet."""
+    has_room: bool = True
+    """There is room for the plan."""
 
     @property
     def goes_on(self) -> bool:
         """Something is in the queue that goes on with the rest, or there is none."""
-        return not self.later or any(one.kind is Kind.CONTINUATION for one in self.plan.submissions)
+        goes_on = not self.later or any(one.kind is Kind.CONTINUATION for one in self.plan.submissions)
+        return goes_on and self.has_room
 
 
 def wave(
@@ -59,7 +62,8 @@ def wave(
         while count and tasks[count].may_follow_failure:
             count -= 1
         plan = make_plan(tasks[:count], policy, _deferred(tasks[:count], tasks[count:], policy, deferred))
-    return Wave(plan=plan, later=tuple(tasks[count:]))
+    has_room = room is None or len(plan.submissions) <= max(room, 0)
+    return Wave(plan=plan, later=tuple(tasks[count:]), has_room=has_room)
 
 
 class Room:

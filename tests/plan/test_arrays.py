@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from builders import POLICY, a_plan, a_task, diamond, edge, sweep
+from builders import POLICY, a_plan, a_task, diamond, sweep
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import layers
 
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType, Expression, Ref, Term, for_element
@@ -71,42 +72,6 @@ def keys(rule: str, *numbers: int) -> list[str]:
 
 
 # --- the law --------------------------------------------------------------------------------------------------------
-
-
-@st.composite
-def layers(draw: st.DrawFn) -> list[Task]:
-    """Rules with several tasks each, that follow each other in the ways that workflows have, and in any other."""
-    tasks: list[Task] = []
-    for layer in range(draw(st.integers(1, 4))):
-        width = draw(st.integers(1, 6))
-        pattern = draw(st.sampled_from(["element", "all", "one", "element and one", "window", "any", "pairs"]))
-        attempts = draw(st.sampled_from([1, 1, 1, 2]))
-        for number in range(width):
-            edges = _after(draw, pattern, number, tasks, layer)
-            kind = draw(st.sampled_from(["afterok"] * 5 + ["afterany", "after"])) if pattern == "any" else "afterok"
-            tasks.append(
-                a_task(
-                    f"r{layer}", *(edge(kind, key) for key in edges), wildcards={"i": str(number)}, attempts=attempts
-                )
-            )
-    return draw(st.permutations(tasks))
-
-
-def _after(draw: st.DrawFn, pattern: str, number: int, before: list[Task], layer: int) -> list[str]:
-    last = [task.key for task in before if task.name == f"r{layer - 1}"]
-    if not last:
-        return []
-    same = last[number % len(last)]
-    patterns = {
-        "element": [same],
-        "all": last,
-        "one": last[:1],
-        "element and one": [same, before[0].key],
-        "window": [same, last[(number + 1) % len(last)]],
-        "pairs": [last[number // 2 % len(last)]],
-    }
-    any_of_them = st.sets(st.sampled_from([task.key for task in before]), max_size=4)
-    return list(dict.fromkeys(patterns[pattern])) if pattern in patterns else sorted(draw(any_of_them))
 
 
 @given(layers(), st.sampled_from([2, 3, 5]), st.sampled_from([2, 4, 1000]))

@@ -141,11 +141,13 @@ def test_a_refusal_names_the_task_its_options_and_what_to_do(desk: Desk, answer:
     assert f"what to do: {REFUSALS[answer]}" in message
 
 
-def test_a_submit_limit_is_a_refusal_that_leaves_nothing(tmp_path: Path) -> None:
+def test_what_a_submit_limit_has_no_room_for_is_told_and_the_rest_stays(tmp_path: Path) -> None:
     desk = Desk(tmp_path, FakeSlurm(max_submitted=2))
-    with pytest.raises(SlurmError, match="job submit limit"):
-        desk.submit()
-    assert not desk.slurm.left
+    ids, refused = desk.submitter.submit(a_plan(*chain(), policy=ALONE), {})
+    assert [ref.task for ref in ids] == ["fetch", "align"]
+    assert refused is not None
+    assert refused.first.ref == Ref("plot", 1)
+    assert [job.job_id for job in desk.slurm.left] == ["1", "2"]
 
 
 def test_a_job_that_was_taken_although_its_sbatch_failed_is_withdrawn_too(desk: Desk) -> None:

@@ -180,3 +180,21 @@ def test_what_a_stop_finds_without_room_is_not_submitted_any_more(tmp_path: Path
     play.live.stop()
     assert not play.live.later
     assert play.live.submit_later() is None
+
+
+@pytest.mark.parametrize("array_from", [0, 2])
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_limit_that_only_sbatch_knows_is_learned_when_it_refuses(
+    tmp_path: Path, array_from: int, *, detached: bool
+) -> None:
+    play = Play(tmp_path / "run1", {"part": takes(3)}, detached=detached, max_submitted=9)
+    play.live.policy = replace(play.policy, array_from=array_from)
+    tasks = independent(30)
+    play.submit(*tasks)
+    if detached:  # what a continuation would do is for the tests on a real Slurm
+        assert play.slurm.named("continuation")
+        assert play.slurm.named("closing")
+        return
+    play_through(play, 9)
+    assert play.ended() == {task.key: SUCCEEDED for task in tasks}
+    assert all(job.runs == 1 for job in play.slurm.named("part"))
