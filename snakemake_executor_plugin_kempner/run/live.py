@@ -277,9 +277,9 @@ class LiveRun:
             found = look(self._slurm, self._followed, self._folder_of)
         except SlurmError as error:
             self._query_failed(error)
+            self._query_took = 0.0  # a controller that is away is not burdened
             return ()
-        finally:
-            self._query_took = self._clock.now() - asked
+        self._query_took = self._clock.now() - asked
         if found.failure is None:
             self._failed_queries = 0
         else:

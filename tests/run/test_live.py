@@ -190,6 +190,23 @@ def test_one_query_for_all_jobs_and_none_when_nothing_is_open(tmp_path: Path) ->
     assert [call.command for call in play.slurm.calls] == ["queue"]
 
 
+def test_a_controller_that_is_away_is_asked_as_often_as_ever(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(1000)})
+    play.submit(a_task("train"))
+    queue = play.slurm.queue
+
+    def slow_queue() -> object:
+        play.clock.sleep(5)
+        return queue()
+
+    play.slurm.queue = slow_queue  # type: ignore[assignment,method-assign]
+    play.look()
+    assert play.live.pause(180) == 150
+    play.slurm.down = True
+    play.look()
+    assert play.live.pause(180) <= 2
+
+
 def test_a_query_that_fails_changes_nothing_and_is_said_less_and_less_often(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
