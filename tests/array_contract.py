@@ -338,7 +338,12 @@ class ArrayContract(ABC):
         asked = {element_id(scene.ids["mixed"], index) for index in (0, 1)}
         for key in ("cancelled", "emptied by hand", "all of its elements cancelled", "array afterok:{fails}"):
             asked.add(element_id(scene.ids[key], 1))
-        scene.world.wait(lambda: all(record.state.is_final for record in scene.slurm.accounting(asked)))
+
+        def is_told() -> bool:
+            found = scene.slurm.accounting(asked)
+            return not found or (len(found) == len(asked) and all(record.state.is_final for record in found))
+
+        scene.world.wait(is_told)
         told = {record.job_id: record for record in scene.slurm.accounting(asked)}
         if not told:  # no accounting here
             return

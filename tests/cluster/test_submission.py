@@ -86,7 +86,7 @@ def test_the_whole_diamond_is_in_the_queue_before_its_first_task_has_ended(
 
 
 def test_one_job_at_a_time_still_queues_all_and_finishes(slurm: Sandbox, tmp_path: Path) -> None:
-    """`--jobs 1` limits what Snakemake hands over, not what Slurm may see."""
+    """`--jobs 1` limits what runs, not what Slurm may see."""
     folder = written(
         tmp_path / "run",
         f"""
@@ -102,7 +102,7 @@ def test_one_job_at_a_time_still_queues_all_and_finishes(slurm: Sandbox, tmp_pat
         """,
     )
     with Head(slurm, folder, jobs=1) as head:
-        head.until(lambda: len(list(folder.glob("*.started"))) == 3)
+        head.until(lambda: len(queued(slurm, folder)) == 3 and list(folder.glob("*.started")))
         go(folder)
         assert head.end() == 0, head.said
     assert len(list(folder.glob("*.txt"))) == 3

@@ -817,10 +817,9 @@ rule bad:
 """
 
 
-def test_with_one_job_at_a_time_the_failure_of_another_is_noticed_at_once(slurm: Sandbox, tmp_path: Path) -> None:
-    """Snakemake has handed over `slow` alone, and would hear of `bad` only when that has ended."""
+def test_with_few_jobs_at_a_time_a_failure_is_noticed_at_once(slurm: Sandbox, tmp_path: Path) -> None:
     folder = written(tmp_path / "run", SLOW_AND_BAD)
-    with Head(slurm, folder, "--keep-going", jobs=1) as head:
+    with Head(slurm, folder, "--keep-going", jobs=2) as head:
         head.until(lambda: "bad failed" in head.said and "no luck" in head.said)
         head.until(lambda: states(slurm, folder)["slow"] == "RUNNING")
         go(folder)
@@ -828,12 +827,10 @@ def test_with_one_job_at_a_time_the_failure_of_another_is_noticed_at_once(slurm:
         assert ends(slurm, folder) == {"slow": "COMPLETED", "bad": "FAILED", "after_slow": "COMPLETED"}
 
 
-def test_with_one_job_at_a_time_the_failure_of_another_stops_what_has_not_started(
-    slurm: Sandbox, tmp_path: Path
-) -> None:
+def test_with_few_jobs_at_a_time_a_failure_stops_what_has_not_started(slurm: Sandbox, tmp_path: Path) -> None:
     """The first failure counts, whether Snakemake has asked for that task already or not."""
     folder = written(tmp_path / "run", SLOW_AND_BAD)
-    with Head(slurm, folder, jobs=1) as head:
+    with Head(slurm, folder, jobs=2) as head:
         head.until(lambda: "bad failed" in head.said)
         head.until(lambda: states(slurm, folder)["after_slow"] == "CANCELLED")
         go(folder)
