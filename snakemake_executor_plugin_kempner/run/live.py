@@ -109,7 +109,8 @@ class LiveRun:
             attempts = (task.attempts[0] for task in now.later)
             self._ledger.left_out(file for attempt in attempts for file in attempt.step.outputs)
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
-        self._count += len(plan.submissions)  # before: what was withdrawn keeps its names
+        self._count += len(plan.submissions)
+        self._ledger.numbered(self._count)
         ids, refused = self._submitter.submit(plan, self._ids)
         self._ids |= ids
         self._note_submitted(fresh, {task.key for task in now.later})
@@ -195,7 +196,7 @@ class LiveRun:
 
         Args:
             helpers: jobs of ours that have not ended, this process's own among them: the end of the run waits for them.
-            submitted: how many submissions the run has had so far.
+            submitted: the highest number that a submission of the run has so far.
             closing: which of the helpers is the closing job, when it still waits.
         """
         self._ids |= helpers
