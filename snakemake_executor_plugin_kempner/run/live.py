@@ -155,7 +155,7 @@ class LiveRun:
         Raises:
             SlurmError, LedgerError: as `submit`.
         """
-        if not self._later or not self._room.is_worth_it(self.policy, len(self._later)):
+        if not self._later or not self._room.is_worth_it(self.policy, len(self._later), len(self._followed)):
             return None
         return self.submit(tuple(self._later.values()))
 

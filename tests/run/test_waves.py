@@ -250,3 +250,36 @@ def test_what_could_not_be_submitted_later_is_tried_again(tmp_path: Path) -> Non
     play_through(play, 4)
     assert play.ended() == {task.key: SUCCEEDED for task in tasks}
     assert not play.slurm.doubles
+
+
+def test_a_refusal_because_of_others_is_not_the_last_word(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", max_submitted=0)
+    tasks = independent(8)
+    play.submit(*tasks)
+    for _ in range(20):
+        play.look()
+        play.live.submit_later()
+        play.clock.sleep(15)
+    play.slurm.max_submitted = None
+    play_through(play, 8)
+    assert play.ended() == {task.key: SUCCEEDED for task in tasks}
+
+
+def test_a_run_uses_what_room_others_leave_it(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", {"other": takes(1e6), "part": takes(10)})
+    for number in range(80):
+        play.slurm.submit([f"--job-name=other.{number}"], "")
+    play.live.policy = replace(play.policy, largest_queue=100)
+    tasks = independent(60)
+    play.submit(*tasks)
+    assert play_through(play, 100) <= 100
+    assert play.ended() == {task.key: SUCCEEDED for task in tasks}
+
+
+def test_a_long_chain_of_tasks_that_follow_however_the_one_before_ends(tmp_path: Path) -> None:
+    tasks = [a_task("part", wildcards={"i": "0"})]
+    for number in range(1, 1500):
+        before = replace(edge("afterany", tasks[-1].key), declared=True)
+        tasks.append(a_task("part", before, wildcards={"i": str(number)}))
+    now = wave(tasks, replace(ALONE, array_from=0), (), 100)
+    assert now.later == tuple(tasks[len(now.plan.calls) :])
