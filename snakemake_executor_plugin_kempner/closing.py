@@ -143,12 +143,14 @@ class _Job:
         """Tasks are in the queue that this job was not made to wait for: let another one do so."""
         own = ledger.of_kind(Kind.CLOSING)[-1]
         ids = ":".join(dict.fromkeys(array_of(one.job_id) for one in tasks))
-        name = f"{Kind.CLOSING.value}.{ledger.run}.{len(ledger.entries) + 1}"
+        number = ledger.last_number + 1
+        name = f"{Kind.CLOSING.value}.{ledger.run}.{number}"
         options = [one for one in own.options if not one.startswith(("--job-name", "--comment", "--dependency"))]
         options += [f"--job-name={name}", f"--comment={name}", f"--dependency=afterany:{ids}"]
         record = Ledger(self._folder)
+        record.numbered(number)
         record.intend(
-            name, kind=own.kind, task=own.task, label=own.label, attempt=len(ledger.entries) + 1, attempts=1, options=options,
+            name, kind=own.kind, task=own.task, label=own.label, attempt=number, attempts=1, options=options,
             log=own.log, edges=[], spared=True,
         )  # fmt: skip
         script = self._script()

@@ -46,6 +46,10 @@ class Ledger:
     def submitted(self, job_name: str, job_id: str) -> None:
         self._write({"submitted": job_name, "job_id": job_id})
 
+    def numbered(self, last: int) -> None:
+        """A plan is about to be submitted whose names have numbers up to this one; no later name may be the same."""
+        self._write({"numbered": last})
+
     def adopted(self, entry: "Entry") -> None:
         """A submission of an earlier run is part of this one from now on."""
         self.intend(
@@ -179,10 +183,17 @@ class Record:
     """Ids of jobs whose end a head has seen."""
     cancelled: frozenset[str] = frozenset()
     """Ids of jobs that a head has cancelled, or was about to."""
+    numbered: int = 0
+    """The highest number that was set aside for the name of a submission, whether or not that came to be submitted."""
 
     @property
     def run(self) -> str:
         return self.folder.name
+
+    @property
+    def last_number(self) -> int:
+        """No name of a submission has a higher one. Calls are not made in the order of their numbers."""
+        return max(self.numbered, len(self.entries))
 
     def of_kind(self, kind: Kind) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.kind == kind.value)
@@ -240,6 +251,7 @@ def read_ledger(folder: Path) -> Record:
         left_out=frozenset(next((entry["left_out"] for entry in reversed(entries) if "left_out" in entry), ())),
         noted=frozenset(entry["ended"] for entry in entries if "ended" in entry),
         cancelled=frozenset(job_id for entry in entries for job_id in entry.get("cancelled", ())),
+        numbered=max((entry["numbered"] for entry in entries if "numbered" in entry), default=0),
     )
 
 

@@ -105,20 +105,15 @@ class LiveRun:
         )
         now = self._room.wave(fresh, policy, self._tasks.decidable(deferred, {task.key for task in fresh}))
         plan = now.plan
-        self._later = {task.key: task for task in now.later}
         if policy.detached and now.later:
             attempts = (task.attempts[0] for task in now.later)
             self._ledger.left_out(file for attempt in attempts for file in attempt.step.outputs)
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
-        ids, refused = self._submitter.submit(plan, self._ids)
         self._count += len(plan.submissions)
+        self._ledger.numbered(self._count)
+        ids, refused = self._submitter.submit(plan, self._ids)
         self._ids |= ids
-        for task in fresh[: len(fresh) - len(now.later)]:
-            before = self._tasks.get(task.key, TaskState(task=task))
-            is_complete = all(Ref(task.key, attempt.number) in ids for attempt in task.attempts)
-            self._tasks[task.key] = TaskState(task=task, jobs=before.jobs, records=before.records, complete=is_complete)
-            if not is_complete:
-                self._later[task.key] = task
+        self._note_submitted(fresh, {task.key for task in now.later})
         for call in plan.calls:
             for submission in call.submissions:
                 if submission.ref in ids:
@@ -131,6 +126,18 @@ class LiveRun:
         if plan.closing_waits_for and self._closing:
             self._submitter.put_off(self._ids[self._closing], plan.closing_waits_for, self._ids)
         return plan
+
+    def _note_submitted(self, fresh: Sequence[Task], absent: Collection[str]) -> None:
+        """Who is in the queue now, and who is not, each after what it needs; absent are those the plan left out."""
+        self._later = {}
+        for task in fresh:
+            made = [attempt for attempt in task.attempts if Ref(task.key, attempt.number) in self._ids]
+            is_complete = len(made) == len(task.attempts) and task.key not in absent
+            if not is_complete:
+                self._later[task.key] = task
+            if made or is_complete:
+                before = self._tasks.get(task.key, TaskState(task=task))
+                self._tasks[task.key] = replace(before, task=task, ended=None, complete=is_complete)
 
     def _follow(self, submission: Submission, job_id: str, log: str) -> None:
         self._followed[job_id] = Followed(ref=submission.ref, job_id=job_id)
@@ -148,7 +155,7 @@ class LiveRun:
         Raises:
             SlurmError, LedgerError: as `submit`.
         """
-        if not self._later or not self._room.is_worth_it(self.policy, len(self._later)):
+        if not self._later or not self._room.is_worth_it(self.policy, len(self._later), len(self._followed)):
             return None
         return self.submit(tuple(self._later.values()))
 
@@ -189,7 +196,7 @@ class LiveRun:
 
         Args:
             helpers: jobs of ours that have not ended, this process's own among them: the end of the run waits for them.
-            submitted: how many submissions the run has had so far.
+            submitted: the highest number that a submission of the run has so far.
             closing: which of the helpers is the closing job, when it still waits.
         """
         self._ids |= helpers

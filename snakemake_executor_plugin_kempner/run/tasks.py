@@ -83,14 +83,15 @@ class Tasks(dict[str, TaskState]):
         Args:
             tasks: each after those it waits for.
         """
-        fresh: list[Task] = []
+        fresh: dict[str, Task] = {}
         for task in tasks:
             if self.knows(task.key):
                 continue
             decided = Outcome.NOT_NEEDED if task.not_needed else None
             open_edges = []
             for edge in task.edges:
-                ended = self[edge.on].ended if edge.on in self else None
+                # An end is not the last word where another attempt is about to be submitted.
+                ended = self[edge.on].ended if edge.on in self and edge.on not in fresh else None
                 if ended is None:
                     open_edges.append(edge)
                 elif outcome := decided_by(edge, ended.outcome):
@@ -98,11 +99,11 @@ class Tasks(dict[str, TaskState]):
             if decided is None:
                 made = self[task.key].jobs if task.key in self else {}
                 attempts = tuple(attempt for attempt in task.attempts if attempt.number not in made)
-                fresh.append(replace(task, edges=tuple(open_edges), attempts=attempts))
+                fresh[task.key] = replace(task, edges=tuple(open_edges), attempts=attempts)
             else:
                 ended = TaskEnded(task=task.key, label=task.label, outcome=decided, why=task.not_needed)
                 self[task.key] = TaskState(task=task, ended=ended)
-        return fresh
+        return list(fresh.values())
 
     def units(self) -> tuple[Mapping[str, int], ...]:
         """What each job that has not ended takes of what is limited."""

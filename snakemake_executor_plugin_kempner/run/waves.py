@@ -19,6 +19,8 @@ _REFILL = 4
 """A part of the queue this large has to be free before more is submitted."""
 _PAUSE = 15.0
 """Seconds between two looks for room."""
+_TRUST = 900.0
+"""Seconds for which a refusal tells how much room there is: it may have been taken by others, who leave."""
 
 _HELPERS = frozenset(kind.value for kind in Kind)
 
@@ -79,15 +81,11 @@ class Room:
     def __init__(self, slurm: Slurm, clock: Clock, logger: logging.Logger, site: Site | None = None) -> None:
         self._slurm, self._clock, self._logger, self._site = slurm, clock, logger, site
         self._learned: int | None = None
+        self._learned_at = 0.0
         self._most = 0
         self._asked: set[tuple[str, ...]] = set()
         self.why = ""
         """The limit that leaves the least room, with its source."""
-
-    @property
-    def most(self) -> int:
-        """How long the queue may be, as far as that is known."""
-        return self._most
 
     def left(self, options: Iterable[Sequence[str]], policy: Policy) -> int | None:
         """For how many more jobs with such options there is room; None for any number.
@@ -98,6 +96,8 @@ class Room:
         bounds: list[tuple[int, int, str]] = []
         if self._site is not None and (bound := self._site.limits().tightest(map(Place.of, options))):
             bounds.append((bound.limit - bound.used, bound.limit, str(bound)))
+        if self._learned is not None and self._clock.now() - self._learned_at >= _TRUST:
+            self._learned = None
         own = [one for one in (policy.largest_queue, self._learned) if one is not None]
         if own:
             there = sum(not record.state.is_final for record in self._slurm.queue())
@@ -117,15 +117,21 @@ class Room:
             SlurmError: Slurm could not be asked.
         """
         self._learned = refused // 2 + sum(not record.state.is_final for record in self._slurm.queue())
+        self._learned_at = self._clock.now()
 
-    def is_worth_it(self, policy: Policy, later: int) -> bool:
-        """Whether there is room for so many tasks, or for a good part of the queue: fewer calls, fewer guards.
+    def is_worth_it(self, policy: Policy, later: int, ours: int) -> bool:
+        """Whether there is room for so many tasks, or for a good part of what the run may have: fewer calls, fewer guards.
+
+        Args:
+            policy: of the run.
+            later: tasks that wait for room.
+            ours: jobs of the run in the queue. The rest of the queue may belong to others for days.
 
         Raises:
             SlurmError: Slurm could not be asked.
         """
         left = self.left(self._asked, policy)
-        return left is None or left >= min(later, self._most // _REFILL)
+        return left is None or left >= max(1, min(later, (left + ours) // _REFILL))
 
     def wave(self, tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred]) -> Wave:
         """What there is room for now; a run that nobody watches waits until it can go on by itself.
@@ -151,7 +157,7 @@ class Room:
         self._asked |= {call.first.options for call in plan.calls}
         left = self.left(self._asked, policy)
         least = 0 if left is None or len(plan.submissions) <= left else _least(plan)
-        if least > self.most:
+        if least > self._most and self._learned is None:  # a refusal does not tell the limit
             what = f"needs {least} jobs in the queue at once, and Slurm lets you have {self.why}"
             raise PlanError([Fault(where=plan.submissions[0].label, what=what, remedy="ask for a larger limit")])
         return left
@@ -177,17 +183,13 @@ def _with_handlers(tasks: Sequence[Task]) -> list[Task]:
         for on in needs[key]:
             behind.setdefault(on, []).append(key)
     found: list[Task] = []
-
-    def add(task: Task) -> None:
-        found.append(task)
-        for key in behind.get(task.key, ()):
-            needs[key].discard(task.key)
-            if not needs[key]:
-                add(waiting[key])
-
     for task in tasks:
-        if task.key not in waiting:
-            add(task)
+        ready = [] if task.key in waiting else [task]
+        while ready:
+            found.append(one := ready.pop())
+            for key in behind.get(one.key, ()):
+                needs[key].discard(one.key)
+            ready += (waiting[key] for key in reversed(behind.get(one.key, ())) if not needs[key])
     return found
 
 

@@ -348,3 +348,21 @@ def test_submissions_are_numbered_on(tmp_path: Path) -> None:
     live, _ = own(play)
     live.submit([*chain(), a_task("show", "plot")])
     assert play.slurm.named("show")[0].name == "show.run1.5"
+
+
+def test_a_continuation_gives_no_name_twice_though_the_one_before_died_in_the_middle(tmp_path: Path) -> None:
+    class Killed(BaseException): ...
+
+    play = Play(tmp_path / "run1", {"part": takes(500)}, detached=True)
+    play.live.policy = replace(play.policy, array_from=0)
+    tasks = [a_task("part", wildcards={"i": str(number)}, attempts=3) for number in range(10)]
+    play.slurm.trouble("submit", *[None] * 12, Killed())
+    play.slurm.trouble("find", Killed())  # a process that is killed withdraws nothing
+    with pytest.raises(Killed):
+        play.submit(*tasks)
+    live = LiveRun(play.live.policy, play.slurm, Ledger(play.folder), play.clock, LOGGER)
+    go_on(live, play.slurm, play.clock)
+    live.submit(tasks)
+    assert not play.slurm.doubles
+    entries = [entry for entry in read_ledger(play.folder).entries if entry.job_id]
+    assert len({entry.job_id for entry in entries}) == len(entries) == len(play.slurm.left)

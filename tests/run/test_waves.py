@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from builders import POLICY, a_task, chain, diamond, edge, sweep
-from fakes import End, takes
+from fakes import End, Trouble, takes
 from hypothesis import given
 from hypothesis import strategies as st
-from playing import Play
+from playing import Play, task_of
 
-from snakemake_executor_plugin_kempner.errors import PlanError
+from snakemake_executor_plugin_kempner.errors import PlanError, SlurmError
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Policy, Task
 from snakemake_executor_plugin_kempner.run import waves
@@ -198,3 +198,88 @@ def test_a_limit_that_only_sbatch_knows_is_learned_when_it_refuses(
     play_through(play, 9)
     assert play.ended() == {task.key: SUCCEEDED for task in tasks}
     assert all(job.runs == 1 for job in play.slurm.named("part"))
+
+
+# --- what goes wrong meanwhile --------------------------------------------------------------------------------------
+
+
+def starts_and_ends(play: Play) -> list[tuple[str, str]]:
+    return [
+        (change.word, task_of(change.job)) for change in play.slurm.changes if change.word in ("RUNNING", "COMPLETED")
+    ]
+
+
+def test_what_sbatch_has_no_room_for_is_waited_for_by_what_follows(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", {"a": takes(50), "b": takes(50)}, max_submitted=12)
+    play.live.policy = replace(play.policy, largest_queue=14)
+    numbers = [{"i": str(number)} for number in range(8)]
+    chains = [a_task("a", wildcards=one) for one in numbers]
+    chains += [a_task("b", one.key, wildcards=one.wildcards) for one in chains]
+    chains += [a_task("c", one.key, wildcards=one.wildcards) for one in chains[8:]]
+    play.submit(*chains)
+    play_through(play, 14)
+    done: set[str] = set()
+    needs = {task.key: {one.on for one in task.edges} for task in chains}
+    for word, key in starts_and_ends(play):
+        assert word == "COMPLETED" or needs[key] <= done, f"{key} has started too early"
+        done |= {key} if word == "COMPLETED" else set()
+    assert play.ended() == {task.key: SUCCEEDED for task in chains}
+
+
+def test_what_goes_with_its_handler_changes_places_with_others(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", {"a": End(word="FAILED", exit_code=1)})
+    play.live.policy = replace(play.policy, largest_queue=4, array_from=0)
+    tasks = [a_task("a"), *independent(6), a_task("mend", replace(edge("afternotok", "a"), declared=True))]
+    play.submit(*tasks)
+    assert play.slurm.named("mend")
+    play_through(play, 4)
+    assert play.ended() == {task.key: SUCCEEDED for task in tasks} | {"a": Outcome.FAILED}
+    assert all(job.runs == 1 for job in play.slurm.jobs.values())
+
+
+def test_what_could_not_be_submitted_later_is_tried_again(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1")
+    play.live.policy = replace(play.policy, largest_queue=4)
+    tasks = independent(10)
+    play.submit(*tasks)
+    play.watch()
+    play.slurm.trouble("submit", Trouble.REFUSED)
+    with pytest.raises(SlurmError, match="Slurm refused"):
+        play.live.submit_later()
+    assert len(play.live.later) == 6
+    play_through(play, 4)
+    assert play.ended() == {task.key: SUCCEEDED for task in tasks}
+    assert not play.slurm.doubles
+
+
+def test_a_refusal_because_of_others_is_not_the_last_word(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", max_submitted=0)
+    tasks = independent(8)
+    play.submit(*tasks)
+    for _ in range(20):
+        play.look()
+        play.live.submit_later()
+        play.clock.sleep(15)
+    play.slurm.max_submitted = None
+    play_through(play, 8)
+    assert play.ended() == {task.key: SUCCEEDED for task in tasks}
+
+
+def test_a_run_uses_what_room_others_leave_it(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", {"other": takes(1e6), "part": takes(10)})
+    for number in range(80):
+        play.slurm.submit([f"--job-name=other.{number}"], "")
+    play.live.policy = replace(play.policy, largest_queue=100)
+    tasks = independent(60)
+    play.submit(*tasks)
+    assert play_through(play, 100) <= 100
+    assert play.ended() == {task.key: SUCCEEDED for task in tasks}
+
+
+def test_a_long_chain_of_tasks_that_follow_however_the_one_before_ends(tmp_path: Path) -> None:
+    tasks = [a_task("part", wildcards={"i": "0"})]
+    for number in range(1, 1500):
+        before = replace(edge("afterany", tasks[-1].key), declared=True)
+        tasks.append(a_task("part", before, wildcards={"i": str(number)}))
+    now = wave(tasks, replace(ALONE, array_from=0), (), 100)
+    assert now.later == tuple(tasks[len(now.plan.calls) :])
