@@ -113,7 +113,7 @@ class LiveRun:
         self._ledger.numbered(self._count)
         ids, refused = self._submitter.submit(plan, self._ids)
         self._ids |= ids
-        self._note_submitted(fresh, {task.key for task in now.later})
+        self._later = self._tasks.submitted(fresh, self._ids, absent={task.key for task in now.later})
         for call in plan.calls:
             for submission in call.submissions:
                 if submission.ref in ids:
@@ -126,18 +126,6 @@ class LiveRun:
         if plan.closing_waits_for and self._closing:
             self._submitter.put_off(self._ids[self._closing], plan.closing_waits_for, self._ids)
         return plan
-
-    def _note_submitted(self, fresh: Sequence[Task], absent: Collection[str]) -> None:
-        """Who is in the queue now, and who is not, each after what it needs; absent are those the plan left out."""
-        self._later = {}
-        for task in fresh:
-            made = [attempt for attempt in task.attempts if Ref(task.key, attempt.number) in self._ids]
-            is_complete = len(made) == len(task.attempts) and task.key not in absent
-            if not is_complete:
-                self._later[task.key] = task
-            if made or is_complete:
-                before = self._tasks.get(task.key, TaskState(task=task))
-                self._tasks[task.key] = replace(before, task=task, ended=None, complete=is_complete)
 
     def _follow(self, submission: Submission, job_id: str, log: str) -> None:
         self._followed[job_id] = Followed(ref=submission.ref, job_id=job_id)

@@ -105,6 +105,28 @@ class Tasks(dict[str, TaskState]):
                 self[task.key] = TaskState(task=task, ended=ended)
         return list(fresh.values())
 
+    def submitted(self, fresh: Sequence[Task], ids: Collection[Ref], *, absent: Collection[str]) -> dict[str, Task]:
+        """Take down which of the settled tasks are in the queue now.
+
+        Args:
+            fresh: what `settle` gave.
+            ids: attempts that have been submitted.
+            absent: tasks that the plan left out.
+
+        Returns:
+            Those that are not in the queue, or not with all their attempts; each after what it needs.
+        """
+        later = {}
+        for task in fresh:
+            made = [attempt for attempt in task.attempts if Ref(task.key, attempt.number) in ids]
+            is_complete = len(made) == len(task.attempts) and task.key not in absent
+            if not is_complete:
+                later[task.key] = task
+            if made or is_complete:
+                before = self.get(task.key, TaskState(task=task))
+                self[task.key] = replace(before, task=task, ended=None, complete=is_complete)
+        return later
+
     def units(self) -> tuple[Mapping[str, int], ...]:
         """What each job that has not ended takes of what is limited."""
         return tuple(
