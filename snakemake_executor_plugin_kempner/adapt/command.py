@@ -88,8 +88,8 @@ class JobCommand:
 
     def arguments(self, job: Any, threads: int, attempt: int, unneeded_temp: Sequence[str]) -> tuple[str, ...]:
         """Arguments for one attempt of a job or group job, without its targets."""
-        group = (str(job.jobid),) if job.is_group() else ()
-        what = (tuple(sorted(job.rules)), group, threads, attempt, tuple(unneeded_temp))
+        group, rules = ((str(job.jobid),), sorted(job.rules)) if job.is_group() else ((), (job.rule.name,))
+        what = (tuple(rules), group, threads, attempt, tuple(unneeded_temp))
         if what not in self._made:
             self._made[what] = self._arguments(*what)
         return self._made[what]

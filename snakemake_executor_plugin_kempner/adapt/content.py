@@ -1,11 +1,11 @@
 """What a job runs on, as digests: a later run sees what has changed since it was submitted."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from snakemake.common.tbdstring import TBDString
+
+from .units import digest, is_plain
 
 
 class Contents:
@@ -38,15 +38,12 @@ class Contents:
 
     def _digest(self, name: str, members: Sequence[Any]) -> str | None:
         try:
-            text = _to_json([_READERS[name](member, self._persistence) for member in members])
+            text = repr([_READERS[name](member, self._persistence) for member in members])
         except Exception:  # noqa: BLE001 - a function of the workflow may raise anything
             return None
         if "<TBD>" in text:
             return None
-        return hashlib.sha1(text.encode(errors="replace"), usedforsecurity=False).hexdigest()[:12]
-
-
-_to_json = json.JSONEncoder(default=str).encode
+        return digest([text])[:12]
 
 
 def _code(job: Any, persistence: Any) -> Any:
@@ -60,7 +57,7 @@ def _params(job: Any, persistence: Any) -> Any:
 
 
 def _input(job: Any, persistence: Any) -> Any:
-    if not any(file.flags for file in job.input):  # what Snakemake finds for such files, in less time
+    if is_plain(job.input):  # what Snakemake finds for such files, in less time
         return sorted(map(str, job.input))
     return [str(one) for one in persistence._input(job)]  # noqa: SLF001
 

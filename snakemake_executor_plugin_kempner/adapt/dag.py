@@ -16,7 +16,7 @@ from ..plan.undisturbed import undisturbed
 from .command import JobCommand
 from .resources import NotYetError
 from .tasks import TaskReader
-from .units import Scope, Units, does_nothing, job_label, members_of, name_of
+from .units import Scope, Units, does_nothing, is_plain, job_label, members_of, name_of
 
 DECLARATION = "slurm_dependency"
 """The resource that declares dependencies."""
@@ -57,6 +57,8 @@ class _Reader:
         self._ready = set(scope.ready)
         self._head_fetches_storage = SharedFSUsage.STORAGE_LOCAL_COPIES in workflow.storage_settings.shared_fs_usage
         self._faults: list[Fault] = []
+        self._shared_files = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
+        self._local_rules: dict[str, bool] = {}
         self._deferred: dict[Any, Deferred] = {}
         self._checkpoints = {self._units.of(job) for job in self._dag.checkpoint_jobs if self._units.is_wanted(job)}
 
@@ -77,7 +79,7 @@ class _Reader:
                 self._check_that_it_comes(job, deferred)
         if faults := (*self._faults, *self._tasks.faults):
             raise PlanError(faults)
-        shown = [one for job, one in self._deferred.items() if self._scope.detached or not job.is_local]
+        shown = [one for job, one in self._deferred.items() if self._scope.detached or not self._is_local(job)]
         return Reading(tasks=tuple(tasks), deferred=tuple(shown))
 
     def _check_that_it_comes(self, job: Any, deferred: Deferred) -> None:
@@ -150,9 +152,8 @@ class _Reader:
     # --- what cannot be planned yet -----------------------------------------------------------------------------
 
     def _deferral(self, job: Any, before: tuple[Any, ...]) -> Deferred | None:  # noqa: PLR0911 - one per reason
-        name = name_of(job)
-        if not self._scope.detached and job.is_local:
-            return Deferred(f"local rule {name} runs in the head process first")
+        if not self._scope.detached and self._is_local(job):
+            return Deferred(f"local rule {name_of(job)} runs in the head process first")
         for one in before:
             if one in self._deferred:
                 return self._deferred[one]
@@ -162,7 +163,18 @@ class _Reader:
             return None
         for member in members_of(job):
             if member.has_unfinished_queue_input():
-                return Deferred(f"{name} reads from a queue that is not finished")
-            if self._head_fetches_storage and any(file.is_storage for file in member.input):
-                return Deferred(f"input of {name} is fetched from storage by the head process")
+                return Deferred(f"{name_of(job)} reads from a queue that is not finished")
+            if is_plain(member.input) or not self._head_fetches_storage:
+                continue
+            if any(file.is_storage for file in member.input):
+                return Deferred(f"input of {name_of(job)} is fetched from storage by the head process")
         return None
+
+    def _is_local(self, job: Any) -> bool:
+        """As Snakemake's, asked for once for all jobs of a rule where a job's own files do not count."""
+        if job.is_group() or not self._shared_files:
+            return bool(job.is_local)
+        name = job.rule.name
+        if name not in self._local_rules:
+            self._local_rules[name] = job.is_local
+        return self._local_rules[name]

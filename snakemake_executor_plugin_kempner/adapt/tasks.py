@@ -10,12 +10,12 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..errors import Fault
 from ..plan.declared import Resolution
-from ..plan.model import Attempt, Edge, Task
+from ..plan.model import Attempt, Edge, Task, label
 from ..plan.step import StepSpec
 from .command import JobCommand
 from .content import Contents
 from .resources import BadResourcesError, Evaluated, Evaluator
-from .units import Scope, Units, job_label, members_of, name_of, texts, wildcards_of
+from .units import Scope, Units, is_plain, job_label, members_of, name_of, texts, wildcards_of
 
 
 class TaskReader:
@@ -39,6 +39,7 @@ class TaskReader:
         self._checkpoint_folders = f"{os.path.dirname(scope.folder)}/checkpoints"
         defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
         self._evaluator, self._contents = Evaluator(defaults, scope.limited), Contents(workflow.persistence)
+        self._evaluated: set[Any] = set()
         self._edges: dict[Any, Edge] = {}
         self._passing_files: dict[tuple[Any, Any], tuple[str, tuple[str, ...]]] = {}
 
@@ -62,14 +63,14 @@ class TaskReader:
                 key=key,
                 name=name_of(job),
                 wildcards=wildcards,
-                attempts=tuple(self._attempts(job, flagged)),
+                attempts=tuple(self._attempts(job, wildcards, flagged)),
                 edges=(*map(self._edge, inputs), *declared.edges),
                 singleton=declared.singleton,
                 folders=tuple(str(file) for file in flagged if is_flagged(file, "directory")),
                 content=self._contents.of(tuple(members_of(job))),
             )
         finally:
-            if job not in self._ready:
+            if job not in self._ready and (job in self._evaluated or job.is_group() or job.rule.params):
                 _forget_evaluated(job)
 
     def _edge(self, on: Any) -> Edge:
@@ -79,9 +80,9 @@ class TaskReader:
             edge = self._edges[on] = Edge(on=self._units.key(on))
         return edge
 
-    def _attempts(self, job: Any, flagged: Iterable[Any]) -> Iterator[Attempt]:
+    def _attempts(self, job: Any, wildcards: dict[str, str], flagged: Iterable[Any]) -> Iterator[Attempt]:
         unneeded = tuple(map(str, self._dag.get_unneeded_temp_files(job))) if flagged else ()
-        step = self._step(job, unneeded)
+        step = self._step(job, wildcards, unneeded)
         first = job.attempt
         try:
             for number in range(first, max(job.restart_times, first - 1) + 2):
@@ -97,15 +98,15 @@ class TaskReader:
             if job.attempt != first:
                 job.attempt = first
 
-    def _step(self, job: Any, unneeded: tuple[str, ...]) -> Callable[..., StepSpec]:
+    def _step(self, job: Any, wildcards: dict[str, str], unneeded: tuple[str, ...]) -> Callable[..., StepSpec]:
         """What all attempts have in common."""
         detached = self._scope.detached
         return partial(
             StepSpec,
-            task=job_label(job),
+            task=label(name_of(job), wildcards),
             folder=self._workdir,
             records=self._records,
-            targets=_targets(job),
+            targets=_targets(job) if job.is_group() else ((job.rule.name, wildcards),),
             config=self._command.config,
             wait_for=tuple(map(str, _files_to_wait_for(job))) if self._shared_files else (),
             outputs=tuple(self._outputs_to_verify(job, unneeded)),
@@ -163,6 +164,7 @@ class TaskReader:
         found = self._evaluator.of_all(job)
         if found is not None:
             return found
+        self._evaluated.add(job)
         if job.attempt != attempt:
             job.attempt = attempt  # resets the resources, which may depend on it
         try:
@@ -182,7 +184,7 @@ def _flagged_outputs(job: Any) -> list[Any]:
 
 
 def _files_to_wait_for(job: Any) -> Iterable[Any]:
-    if job.is_group() or any(file.flags for file in job.input):
+    if job.is_group() or not is_plain(job.input):
         return job.get_wait_for_files()  # type: ignore[no-any-return]
     return (*job.input, *job.get_wait_for_files(skip_input_files=True))  # the same, without a look at each file
 

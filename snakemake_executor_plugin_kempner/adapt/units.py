@@ -1,7 +1,6 @@
 """The jobs of Snakemake's DAG as they are submitted: alone, or with the group that they belong to."""
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -29,11 +28,20 @@ class Scope:
 
 def task_key(job: Any) -> str:
     """Digest of rule, wildcards and outputs, of each member for a group: the same after a DAG was rebuilt."""
-    members = sorted(
-        [member.rule.name, sorted(member.wildcards_dict.items()), [str(file) for file in member.output]]
-        for member in members_of(job)
-    )
-    return hashlib.sha1(json.dumps(members).encode(), usedforsecurity=False).hexdigest()
+    if not job.is_group():
+        return digest(_identity(job))
+    return digest([text for member in sorted(map(_identity, job.jobs)) for text in (str(len(member)), *member)])
+
+
+def _identity(job: Any) -> list[str]:
+    wildcards = [text for item in sorted(job.wildcards_dict.items()) for text in item]
+    return [job.rule.name, *map(str, wildcards), "", *map(str, job.output)]
+
+
+def digest(texts: Iterable[str]) -> str:
+    """One for these texts in this order; no file's name has the character that is put between them."""
+    joined = "\0".join(texts).encode(errors="surrogatepass")
+    return hashlib.sha1(joined, usedforsecurity=False).hexdigest()
 
 
 def job_label(job: Any) -> str:
@@ -54,9 +62,14 @@ def wildcards_of(job: Any) -> dict[str, str]:
 
 def texts(values: dict[str, Any]) -> dict[str, str]:
     """The wildcards as they are where all are texts, as Snakemake's own are; nobody writes to them."""
-    if all(type(value) is str for value in values.values()):
+    if {str}.issuperset(map(type, values.values())):
         return values
     return {name: str(value) for name, value in values.items()}
+
+
+def is_plain(files: Iterable[Any]) -> bool:
+    """Nothing is said of any of the files (`ancient`, `temp`, a storage, …)."""
+    return not any([file.flags for file in files])  # noqa: C419 - a generator takes as long again, and there are many
 
 
 def does_nothing(job: Any) -> bool:

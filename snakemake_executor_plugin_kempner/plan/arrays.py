@@ -179,13 +179,16 @@ class _Calls:
         for term in expression.terms:
             if term.on in self.places and term.type in _COMPRESSED:
                 named[term.type, self.places[term.on].array] += 1
-        return all_of(self._shortened(term, named) for term in expression.terms)
-
-    def _shortened(self, term: Term, named: Mapping[tuple[DependencyType, int], int]) -> Term:
-        place = self.places.get(term.on) if term.on else None
-        if place is None or named.get((term.type, place.array)) != place.size:
-            return term
-        return replace(term, on=self.made[place.array].first.ref, whole=True)
+        whole: dict[tuple[DependencyType, int], Term] = {}
+        terms: list[Term] = []
+        for term in expression.terms:
+            place = self.places.get(term.on) if term.on else None
+            if place is None or named.get((term.type, place.array)) != place.size:
+                terms.append(term)
+            elif (term.type, place.array) not in whole:
+                terms.append(replace(term, on=self.made[place.array].first.ref, whole=True))
+                whole[term.type, place.array] = terms[-1]
+        return all_of(terms)
 
 
 def _natural(one: Submission) -> list[object]:

@@ -26,6 +26,8 @@ class DependencyType(StrEnum):
     SINGLETON = "singleton"
     """No other job of the same user and name runs."""
 
+    __hash__ = str.__hash__  # that of Enum is written in Python, and terms are hashed by the hundred thousand
+
 
 @dataclass(frozen=True, order=True, slots=True)
 class Ref:
@@ -87,7 +89,8 @@ Expression = AllOf | AnyOf
 
 def all_of(terms: Iterable[Term]) -> Expression | None:
     """Every distinct term, in order; None when there is nothing to wait for."""
-    unique = tuple(dict.fromkeys(terms))
+    found = tuple(terms)
+    unique = tuple(dict.fromkeys(found)) if len(found) > 1 else found
     return AllOf(unique) if unique else None
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from graphlib import CycleError
 from itertools import count
 
@@ -157,14 +158,14 @@ class _Planner:
         named, not the last alone: when the first succeeds, the second is cancelled, which is "not ok" again.
         """
         refs = list(self.policy.standing.get(task.key, ()))  # of an earlier head, which died before the next ones
+        self._labels[task.key] = label = task.label
         for attempt in task.attempts:
             ref = Ref(task.key, attempt.number)
-            self.submissions.append(self._submission(task, attempt, ref, refs))
+            self.submissions.append(self._submission(task, label, attempt, ref, refs))
             refs.append(ref)
         self._attempts[task.key] = tuple(refs)
-        self._labels[task.key] = task.label
 
-    def _submission(self, task: Task, attempt: Attempt, ref: Ref, earlier: Sequence[Ref]) -> Submission:
+    def _submission(self, task: Task, label: str, attempt: Attempt, ref: Ref, earlier: Sequence[Ref]) -> Submission:
         waits_for = self._waits_for(task, earlier)
         name, number = _job_name(task.name), next(self._numbers)
         options = self.options[task.key, attempt.number]
@@ -172,7 +173,7 @@ class _Planner:
         return Submission(
             ref=ref,
             kind=Kind.TASK,
-            label=task.label,
+            label=label,
             rule=task.name,
             job_name=f"{name}.{self.policy.run}.{number}",
             shown_name=name if task.singleton else "",
@@ -353,6 +354,7 @@ def _why(task: Task, earlier: Sequence[Ref]) -> str:
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=+-]+")
 
 
+@cache
 def _job_name(name: str) -> str:
     return _UNSAFE.sub("_", name)[:_NAME_LENGTH]
 
