@@ -84,6 +84,7 @@ def _mend_hooks(end: End | None) -> None:
                 logger.error(failure)
             failed = WorkflowError("At least one job did not complete successfully.")
         self.async_run(_remove_temporary(self.dag, end.succeeded))
+        self.dag.cleanup_workdir()  # folders that are empty now
         if not self.execution_settings.no_hooks:
             name = "onerror" if failed is not None else "onsuccess"
             end.run_hook(name, partial(hooks[name], self.logger_manager.get_logfile()))

@@ -101,7 +101,7 @@ CASES = (
     Case(
         name="temp",
         text={"left.txt": "shared\ninside\n", "right.txt": "shared\nshared\ninside\n"},
-        gone=("shared.txt", "filled"),
+        gone=("passing", "filled"),
     ),
     Case(name="temp that nobody reads", workflow="temp_unread", text={"kept.txt": "kept\n"}, gone=("scratch.txt",)),
     Case(name="protected", text={"precious.txt": "precious\n"}, protected=("precious.txt",)),
