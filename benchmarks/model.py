@@ -19,6 +19,8 @@ from contestants import TITLES
 from head import BenchmarkError
 from results import Results, Run, by_contestant, groups
 
+from snakemake_executor_plugin_kempner.run.watch import pause
+
 TASK = 300.0
 SPREAD = 0.5
 SLOTS = 1000
@@ -26,7 +28,7 @@ PASS = 3.0
 SQUEUE = 20e-6
 SACCT = 80e-6
 SBATCH = 0.005
-SHORTEST, FIRST_LOOK, LONGER, LONGEST = 1.0, 40.0, 10.0, 180.0
+FIRST_LOOK, LONGER, LONGEST = 40.0, 10.0, 180.0
 
 ASSUMED = (
     ("a task's own work", f"{TASK:g} s, evenly spread by ±{100 * SPREAD:g} %", "assumption"),
@@ -36,7 +38,7 @@ ASSUMED = (
     ("a call of squeue", f"{1e6 * SQUEUE:g} µs of the controller per job in the queue", "measured with 5,000 jobs; linear growth is an assumption"),
     ("a call of sacct", f"{1e6 * SACCT:g} µs of the database per job it asks for", "measured with 1,000 ids; linear growth is an assumption"),
     ("the slurm plugin's pauses", f"{FIRST_LOOK:g} s, {LONGER:g} s more after each look without news, at most {LONGEST:g} s", "its source"),
-    ("this plugin's pauses while it watches", "a tenth of the time since the last news, 1 to 180 s", "its source"),
+    ("this plugin's pauses while it watches", "a tenth of the time since the last news; at least 1 s for each minute of the run, up to 15 s, and 30 times what an answer takes", "its code is called"),
     ("not in the model", "the controller's own work on a long queue, other users, failures, the file system", ""),
 )  # fmt: skip
 """Parameter, value, where it is from."""
@@ -93,7 +95,8 @@ class _Model:
         self.unnoticed: list[int] = []
         self.in_queue = self.ended = 0
         self.now = self.submitted_until = self.last_news = way.start + way.before * (2 * pairs + 1)
-        self.pause = FIRST_LOOK if self.polls else SHORTEST
+        self.began = self.now
+        self.pause = FIRST_LOOK if self.polls else 1.0
         self.next_look = self.now + self.pause
         self.random = random.Random(1)
 
@@ -129,7 +132,7 @@ class _Model:
             self.waiting.extend(self.unnoticed)
             self.unnoticed.clear()
         else:
-            self.pause = min(LONGEST, max(SHORTEST, (self.now - self.last_news) / 10))
+            self.pause = pause(self.now - self.last_news, LONGEST, age=self.now - self.began, took=answer)
         self.next_look += self.pause + answer
 
     def submit(self) -> None:

@@ -81,7 +81,10 @@ def kill_jobs(jobs: Jobs) -> None:
         found = _processes_of(jobs)
         if not found:
             return
-        kill(found)
+        # First the daemons: one that outlives its job would tell the controller that the job has failed.
+        step_daemons = {process for process in found if _is_step_daemon(process.pid)}
+        kill(step_daemons)
+        kill(found - step_daemons)
     msg = f"the jobs of the sandbox {jobs.conf} start processes faster than they can be killed"
     raise SandboxError(msg)
 

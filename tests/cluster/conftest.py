@@ -22,6 +22,9 @@ HERE = Path(__file__).parent
 SHARED = SandboxOptions(max_array_size=10_001, max_job_count=20_000, min_job_age=900)
 """However busy the machine is, a test still finds its first job when its last one has ended."""
 
+WAITING = ("test_faults.py", "test_attempts.py", "test_dependency_types.py")
+"""Files whose tests wait for time limits, for daemons that are away, for a node to be given up."""
+
 pytest.register_assert_rewrite("behaviour", "head")
 
 
@@ -32,10 +35,11 @@ class StartSlurm(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test below this folder, so that none is run without Slurm by mistake."""
+    """Mark every test below this folder, so that none is run without Slurm by mistake; those that mostly wait begin first."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.cluster)
+    items.sort(key=lambda item: item.path.name not in WAITING)
 
 
 @pytest.fixture(scope="session")
