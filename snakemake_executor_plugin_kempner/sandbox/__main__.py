@@ -106,12 +106,18 @@ def _in_foreground(command: Sequence[str], environment: Mapping[str, str]) -> in
     Ctrl-C reaches the command from the terminal; it decides, and the sandbox stays up until it has ended. When this
     process is killed, its keeper takes the sandbox down.
     """
+    missed: list[int] = []
     # Not SIG_IGN, which the command would inherit.
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, _: missed.append(number)),
+    }
     try:
         child = daemons.foreground(command, environment)
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda number, _: child.send_signal(number))
         signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
+        for number in missed:  # the command was told to end before anybody could pass it on
+            child.send_signal(number)
         status = child.wait()
     except FileNotFoundError:
         _say(f"sandbox: {command[0]}: command not found")
