@@ -8,4 +8,4 @@ export KEMPNER_REQUIRE_SLURM=1
 ruff check .
 ruff format --check .
 mypy
-exec python -m pytest -n "${PYTEST_WORKERS:-4}" --dist worksteal "$@"
+exec python -m pytest -n "${PYTEST_WORKERS:-4}" --dist worksteal --durations=20 "$@"

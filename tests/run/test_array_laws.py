@@ -58,6 +58,11 @@ def is_task(job: FakeJob) -> bool:
     return job.rule.startswith("r") and job.rule[1:].isdecimal()
 
 
+def limited(tasks: list[Task], jobs: int | None) -> tuple[list[Task], dict[str, int]]:
+    """The tasks of a run with `--jobs`, and its limits."""
+    return (tasks, {}) if jobs is None else ([_taking_a_place(task) for task in tasks], {JOBS: jobs})
+
+
 def check(tasks: list[Task], fates: Fates, play: Play, jobs: int | None) -> None:
     done: set[str] = set()
     runs: Counter[str] = Counter()
@@ -85,11 +90,9 @@ def test_arrays_and_turns_change_nothing_but_the_time(
     workflow: tuple[list[Task], Fates], jobs: int | None, array_from: int, largest: int
 ) -> None:
     tasks, fates = workflow
-    if jobs is not None:
-        tasks = [_taking_a_place(task) for task in tasks]
+    tasks, limits = limited(tasks, jobs)
     with tempfile.TemporaryDirectory() as folder:
         play = play_of(folder, fates)
-        limits = {} if jobs is None else {JOBS: jobs}
         play.live.policy = replace(play.policy, array_from=array_from, largest_array=largest, limits=limits)
         play.submit(*_ordered(tasks))
         play.run_headless()
@@ -101,11 +104,9 @@ def test_waves_change_nothing_but_the_time(
     workflow: tuple[list[Task], Fates], jobs: int | None, room: int, array_from: int
 ) -> None:
     tasks, fates = workflow
-    if jobs is not None:
-        tasks = [_taking_a_place(task) for task in tasks]
+    tasks, limits = limited(tasks, jobs)
     with tempfile.TemporaryDirectory() as folder:
         play = play_of(folder, fates)
-        limits = {} if jobs is None else {JOBS: jobs}
         play.live.policy = replace(play.policy, array_from=array_from, limits=limits, largest_queue=room)
         play.submit(*_ordered(tasks))
         for _ in range(3000):
