@@ -71,8 +71,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for."""
     parser = results.options(__doc__, repeats=3, only=PARTICIPANTS)
     parser.add_argument(
-        "--sizes", nargs="+", type=shape, default=[shape(text) for text in ("1x10", "8", "50x3")],
-        help="LANESxSTEPS for chains, WIDTH for a diamond (default: 1x10 8 50x3)",
+        "--sizes", nargs="+", type=shape, default=[shape(text) for text in ("2x5", "1x10", "8", "50x3")],
+        help="LANESxSTEPS for chains, WIDTH for a diamond (default: 2x5 1x10 8 50x3)",
     )  # fmt: skip
     parser.add_argument("--scheduling", nargs="+", choices=SCHEDULING, default=list(SCHEDULING))
     arguments = parser.parse_args(words)
