@@ -3,6 +3,7 @@
 import logging
 import os
 import shlex
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,15 @@ from .plan.model import Kind, Policy, Task
 from .report import changed_message, unplanned_message
 from .run.ledger import Ledger
 from .run.live import LiveRun
-from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on
+from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, look_back
 from .run.outcome import TaskEvent
+from .run.pruning import prune
 from .run.submit import SystemClock
+from .site.file import applies, packaged, read_site
+from .site.live import Tell, live_site, together
+from .site.model import Site
 from .slurm.client import Slurm
-from .slurm.limits import Limits, Site
+from .slurm.limits import SiteLimits, user_name
 
 
 def check_that_it_can_leave() -> None:
@@ -31,12 +36,30 @@ def check_that_it_can_leave() -> None:
         raise PlanError([Fault(where="command line", what=f"{what}: {shlex.join(started().command)}")])
 
 
-def at_site(policy: Policy, limits: Limits) -> Policy:
-    """The policy with what Slurm takes there."""
-    return replace(policy, largest_array=limits.array_size, largest_script=limits.script_bytes)
+def at_site(policy: Policy, limits: SiteLimits, file: Path | None) -> Policy:
+    """The policy with what Slurm takes there, and what is known of the place.
+
+    Raises:
+        PlanError: the site file cannot be read.
+    """
+    read = limits.limits()
+    site = _site(file, limits.tell)
+    return replace(policy, largest_array=read.array_size, largest_script=read.script_bytes, site=site)
 
 
-def settle_changes(found: Found, tasks: Sequence[Task], slurm: Slurm | None, warn: Callable[[str], None]) -> Found:
+def _site(file: Path | None, tell: Tell) -> Site | None:
+    """What is known of the cluster: the live Slurm, and a site file; the packaged one where it applies."""
+    of_file = read_site(Path(started().folder, file)) if file else None
+    live = live_site(tell, user_name(), os.environ)
+    if of_file is None and live is not None:
+        kempner, patterns = packaged()
+        of_file = kempner if applies(patterns, live.partitions) else None
+    return together(of_file, live) if of_file or live else None
+
+
+def settle_changes(
+    found: Found, tasks: Sequence[Task], slurm: Slurm | None, warn: Callable[[str], None], site: Site | None = None
+) -> Found:
     """Say which tasks in the queue the workflow now describes otherwise, and what is left to go on with.
 
     Args:
@@ -44,12 +67,13 @@ def settle_changes(found: Found, tasks: Sequence[Task], slurm: Slurm | None, war
         tasks: those of them that are wanted now, as the workflow describes them.
         slurm: cancels what has changed, and what waits for it; None lets it go on as it is.
         warn: gets one sentence per changed task.
+        site: where they are to run.
 
     Raises:
         SlurmError: a changed task does not leave the queue.
     """
     left = {one.task: one for one in found.left}
-    changed = {task.key: words for task in tasks if (words := changes(task, left[task.key]))}
+    changed = {task.key: words for task in tasks if (words := changes(task, left[task.key], site))}
     for key, words in changed.items():
         warn(changed_message(left[key], words, is_replaced=slurm is not None))
     return cancel_tasks(found, changed, slurm) if slurm is not None and changed else found
@@ -74,7 +98,20 @@ def _wish(command: Sequence[str]) -> set[str]:
     return {word for word in command[1:] if not word.startswith(("--kempner-", "--rerun-incomplete"))}
 
 
-def begin_run(policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger, site: Site | None = None) -> LiveRun:
+def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after: float | None) -> Found:
+    """What is left of earlier runs below the folder, after those that are over and so many days old are gone.
+
+    Raises:
+        LedgerError, SlurmError: as `look_back`.
+    """
+    if delete_after is not None and (gone := list(prune(runs, delete_after, time.time()))):
+        logger.info(f"Removed the records of {len(gone)} runs that ended more than {delete_after:g} days ago.")
+    return look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
+
+
+def begin_run(
+    policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger, limits: SiteLimits | None = None
+) -> LiveRun:
     """A new run, with a ledger that holds what it takes over too.
 
     Raises:
@@ -90,14 +127,14 @@ def begin_run(policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger
         keep_going=policy.keep_going,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
     )
-    live = LiveRun(policy, slurm, ledger, SystemClock(), logger, site=site)
+    live = LiveRun(policy, slurm, ledger, SystemClock(), logger, limits=limits)
     live.adopt(found.left)
     live.look_after(entry for entry in found.jobs.values() if entry.kind == Kind.GATE.value)
     return live
 
 
 def go_on_with_run(
-    policy: Policy, slurm: Slurm, logger: logging.Logger, site: Site | None = None
+    policy: Policy, slurm: Slurm, logger: logging.Logger, limits: SiteLimits | None = None
 ) -> tuple[LiveRun, tuple[TaskEvent, ...]]:
     """The run whose continuation or closing job this process is, and what has become of its tasks.
 
@@ -105,5 +142,5 @@ def go_on_with_run(
         LedgerError: the ledger cannot be read.
         SlurmError: Slurm could not be asked.
     """
-    live = LiveRun(policy, slurm, Ledger(Path(policy.folder), logger.warning), SystemClock(), logger, site=site)
+    live = LiveRun(policy, slurm, Ledger(Path(policy.folder), logger.warning), SystemClock(), logger, limits=limits)
     return live, go_on(live, slurm, SystemClock())

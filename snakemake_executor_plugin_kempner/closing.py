@@ -144,7 +144,7 @@ class _Job:
         own = ledger.of_kind(Kind.CLOSING)[-1]
         ids = ":".join(dict.fromkeys(array_of(one.job_id) for one in tasks))
         number = ledger.last_number + 1
-        name = f"{Kind.CLOSING.value}.{ledger.run}.{number}"
+        name = f"{own.job_name.rpartition('.')[0]}.{number}"
         options = [one for one in own.options if not one.startswith(("--job-name", "--comment", "--dependency"))]
         options += [f"--job-name={name}", f"--comment={name}", f"--dependency=afterany:{ids}"]
         record = Ledger(self._folder)

@@ -1,7 +1,6 @@
 """Snakemake's hooks: read the DAG, plan, submit, watch, report. The one place that turns our errors into Snakemake's."""
 
 import asyncio
-import os
 import sys
 import threading
 import uuid
@@ -14,13 +13,13 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
+from . import beginning
 from .adapt.command import JobCommand
 from .adapt.dag import Reading, read_dag
 from .adapt.policy import policy_of
 from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
 from .adapt.units import Scope, job_label, task_key
-from .beginning import at_site, begin_run, check_that_it_can_leave, go_on_with_run, settle_changes, take_over
 from .errors import KempnerError, SlurmError
 from .invocation import Continued, Leaving, started
 from .plan.model import Plan, Policy
@@ -38,12 +37,12 @@ from .run.claim import Claim, claim_folder, this_head
 from .run.guard import is_stopped
 from .run.ledger import make_folders
 from .run.live import LiveRun
-from .run.opening import Found, look_back
+from .run.opening import Found
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .run.records import usage_of
 from .settings import common_settings
 from .slurm.client import SlurmCommands
-from .slurm.limits import Site
+from .slurm.limits import SiteLimits
 from .slurm.parse import Usage
 
 _SLICE = 0.2
@@ -134,14 +133,14 @@ class Executor(RemoteExecutor):
         folder = self.continued.folder if self.continued else runs / uuid.uuid4().hex[:8]
         make_folders(folder, ())
         if self._detached and not self.continued:
-            check_that_it_can_leave()
+            beginning.check_that_it_can_leave()
         self._slurm = SlurmCommands(self.envvars(), submit_pause=self.executor_settings.submit_pause)
-        site = Site(self._slurm.tell)
-        python = self.get_python_executable()
-        policy = at_site(policy_of(self.workflow, self.executor_settings, folder, python), site.limits())
+        limits = SiteLimits(self._slurm.tell)
+        policy = policy_of(self.workflow, self.executor_settings, folder, self.get_python_executable())
+        policy = beginning.at_site(policy, limits, self.executor_settings.site)
         self._command = JobCommand(self.workflow, common_settings, folder)
         if self.continued:
-            live, events = go_on_with_run(policy, self._slurm, self.logger, site)
+            live, events = beginning.go_on_with_run(policy, self._slurm, self.logger, limits)
             self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome is Outcome.FAILED]
             for event in events if self.continued.is_closing else ():
                 if isinstance(event, AttemptFailed):
@@ -149,9 +148,9 @@ class Executor(RemoteExecutor):
             self._stopping = is_stopped(folder)
         else:
             self._claim = claim_folder(runs, this_head(policy.run), self._slurm.runs, self.logger.info)
-            found = look_back(runs, os.getcwd(), self._slurm, started().time, self.logger.warning)
+            found = beginning.earlier_runs(runs, self._slurm, self.logger, self.executor_settings.delete_runs_after)
             self._found = self._settle_changes(found, policy, ready)
-            live = begin_run(policy, self._found, self._slurm, self.logger, site)
+            live = beginning.begin_run(policy, self._found, self._slurm, self.logger, limits)
         self._live = live
         leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
         return live
@@ -162,8 +161,8 @@ class Executor(RemoteExecutor):
         if not left:
             return found
         tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left.__contains__).tasks
-        replace = self.executor_settings.replace_changed
-        return settle_changes(found, tasks, self._slurm if replace else None, self.logger.warning)
+        slurm = self._slurm if self.executor_settings.replace_changed else None
+        return beginning.settle_changes(found, tasks, slurm, self.logger.warning, policy.site)
 
     # --- planning -----------------------------------------------------------------------------------------------
 
@@ -189,7 +188,8 @@ class Executor(RemoteExecutor):
         plan = live.submit(reading.tasks, reading.deferred)
         self._deferred = bool(reading.deferred)
         if self._found is not None:
-            take_over(self._found, live.policy.run, self._slurm, self.logger, len(plan.tasks) + len(live.later))
+            number = len(plan.tasks) + len(live.later)
+            beginning.take_over(self._found, live.policy.run, self._slurm, self.logger, number)
             self._found = None
         self._say(plan, live, [one.why for one in reading.deferred])
 

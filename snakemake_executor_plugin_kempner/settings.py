@@ -1,6 +1,7 @@
 """Command line flags of the executor and what they mean."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 
@@ -70,6 +71,37 @@ class ExecutorSettings(ExecutorSettingsBase):
         default=0.0,
         metadata={
             "help": "Seconds to wait between two calls of sbatch, on sites that ask for it.",
+            "type": float,
+        },
+    )
+    site: Path | None = field(
+        default=None,
+        metadata={
+            "help": "File that describes the cluster (partitions, GPUs, accounts, caps) where Slurm does not. One for Kempner "
+            "comes with the plugin; 'python -m snakemake_executor_plugin_kempner.draft_site' begins one for any other.",
+            "type": Path,
+        },
+    )
+    checks: str = field(
+        default="error",
+        metadata={
+            "help": "What to do about requests that can never start, or that waste: 'error' (submit nothing when something "
+            "can never start, and warn of what wastes), 'warn' (only say so) or 'off'.",
+            "type": str,
+        },
+    )
+    jobname_prefix: str = field(
+        default="",
+        metadata={
+            "help": "Text before the name of each Slurm job: letters, digits, '_', '-', '.', '+' and '='.",
+            "type": str,
+        },
+    )
+    delete_runs_after: float | None = field(
+        default=None,
+        metadata={
+            "help": "Days after which the folders of runs that are over (logs, records) are removed from "
+            ".snakemake/kempner; without it they stay.",
             "type": float,
         },
     )

@@ -1,20 +1,37 @@
 """Snakemake's settings and ours → the policy of a run."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
+
+from ..errors import Fault, PlanError
 from ..plan.model import Policy
 from ..plan.resources import extra_options
 from ..settings import ExecutorSettings, common_settings
+from ..site.checks import Checks
 from .limits import capacities
+
+_BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
+"""Ways to get software that begin with building something."""
 
 
 def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: str) -> Policy:
     """What holds for all submissions of the run in the folder.
 
     Raises:
-        PlanError: `--kempner-closing-options` cannot be read.
+        PlanError: `--kempner-closing-options` `--kempner-checks` or `--kempner-jobname-prefix` cannot be read.
     """
+    faults = []
+    if settings.checks not in tuple(Checks):
+        what = f"--kempner-checks {settings.checks!r} is not known"
+        faults.append(Fault(where="command line", what=what, remedy=f"take {', '.join(Checks)}"))
+    if not re.fullmatch(r"[\w.=+-]{0,40}", settings.jobname_prefix, re.ASCII):
+        what = f"--kempner-jobname-prefix {settings.jobname_prefix!r} takes up to 40 letters, digits and any of _-.+="
+        faults.append(Fault(where="command line", what=what))
+    if faults:
+        raise PlanError(faults)
     return Policy(
         run=folder.name,
         folder=str(folder),
@@ -26,6 +43,11 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
         detached=settings.detach,
         array_from=settings.array_from,
         limits=capacities(workflow),
+        environments=tuple(
+            one.name.lower() for one in _BUILDING if one in workflow.deployment_settings.deployment_method
+        ),
+        prefix=settings.jobname_prefix,
+        checks=Checks(settings.checks),
         largest_queue=settings.max_queued,
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
     )

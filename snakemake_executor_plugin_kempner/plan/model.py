@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from ..site.checks import Checks
+from ..site.model import Site
 from .dependency import DependencyType, Expression, Ref
 from .step import StepSpec
 
@@ -246,6 +248,8 @@ class Policy:
     """A job whose dependency can never hold leaves the queue by itself."""
     keep_going: bool = False
     """After a failure, what does not depend on it goes on."""
+    prefix: str = ""
+    """Text before the name of each job."""
     precommand: str = ""
     """Shell command that each job runs first (Snakemake's --precommand)."""
     first_number: int = 1
@@ -270,6 +274,12 @@ class Policy:
     """Elements that an array may have: Slurm's MaxArraySize, which is one more than the largest index."""
     largest_script: int = 4 * 2**20
     """Bytes of a job script; what is longer lies in a file beside it."""
+    site: Site | None = None
+    """Where the jobs are to run; None where nothing is known of it."""
+    environments: tuple[str, ...] = ()
+    """What the head builds software environments with (`conda`, `apptainer`)."""
+    checks: Checks = Checks.ERROR
+    """What is done about a request that the site cannot meet, or that wastes."""
 
     @property
     def needs_guard(self) -> bool:

@@ -8,14 +8,16 @@ from graphlib import CycleError
 from itertools import count
 
 from ..errors import Fault, PlanError
+from ..site.model import Site
 from .arrays import in_calls
+from .at_site import choices, options_at, verdict
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from .jobscript import continuation_script, gate_script, guard_script
 from .lengths import in_pieces
 from .limits import turns, within_limits
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .order import in_order
-from .resources import PLACEMENT, STEP_MEMORY_MB, Options, sbatch_options
+from .resources import PLACEMENT, STEP_MEMORY_MB, Options
 from .undisturbed import undisturbed
 
 _NAME_LENGTH = 60
@@ -46,8 +48,10 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     Raises:
         PlanError: with all faults of all tasks, when there is one.
     """
-    options = _options(tasks)
+    options = _options(tasks, policy.site)
     faults = [fault for option in options.values() for fault in option.faults]
+    found = verdict(tasks, options, policy)
+    faults += found.faults
     ordered = _in_order(tasks, policy, faults)
     faults += _handlers_of_handlers(ordered)
     if faults:
@@ -62,12 +66,12 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     return Plan(
         calls=calls,
         policy=policy,
-        notices=(*_notices(tasks, options), *turns(calls, policy)),
+        notices=(*found.warnings, *choices(tasks, options), *_notices(tasks, options), *turns(calls, policy)),
         closing_waits_for=closing_waits_for,
     )
 
 
-def _options(tasks: Iterable[Task]) -> dict[tuple[str, int], Options]:
+def _options(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int], Options]:
     """The options of each attempt; attempts that ask for the same share one value."""
     options: dict[tuple[str, int], Options] = {}
     made: dict[tuple[int, str], Options] = {}
@@ -76,7 +80,7 @@ def _options(tasks: Iterable[Task]) -> dict[tuple[str, int], Options]:
             asked = (attempt.threads, repr(attempt.resources))  # not the values themselves: True is 1 to a dictionary
             found = made.get(asked)
             if found is None:
-                found = sbatch_options(task.label, attempt.resources, attempt.threads)
+                found = options_at(site, task.label, attempt.resources, attempt.threads)
                 if not found.faults:  # a fault names its task
                     made[asked] = found
             options[task.key, attempt.number] = found
@@ -175,8 +179,8 @@ class _Planner:
             kind=Kind.TASK,
             label=label,
             rule=task.name,
-            job_name=f"{name}.{self.policy.run}.{number}",
-            shown_name=name if task.singleton else "",
+            job_name=f"{self.policy.prefix}{name}.{self.policy.run}.{number}",
+            shown_name=f"{self.policy.prefix}{name}" if task.singleton else "",
             options=self._options(options.arguments),
             step=attempt.step,
             stops=attempt is task.attempts[-1] and not self.policy.keep_going,
@@ -316,7 +320,7 @@ class _Planner:
             ref=ref,
             kind=kind,
             label=label,
-            job_name=f"{kind.value}.{self.policy.run}.{number}",
+            job_name=f"{self.policy.prefix}{kind.value}.{self.policy.run}.{number}",
             options=self._options((*self._gate_place, *_LIMITS[kind], *more)),
             script=script,
             log=log,

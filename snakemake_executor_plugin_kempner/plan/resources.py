@@ -7,9 +7,10 @@ Options: `man sbatch`. GPU requests use --gres, as the Kempner handbook does; --
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import Fault, PlanError
+from ..site.request import Request
 
 Value = int | str
 Resources = Mapping[str, Value]
@@ -79,6 +80,7 @@ ROWS = (
     Row("--time", ("runtime", "time", "walltime"), _minutes),
     Row("--constraint", ("constraint",), _word),
     Row("--reservation", ("reservation", "slurm_reservation"), _word),
+    Row("--signal", ("slurm_signal",), _word),
     Row("--nodelist", ("nodelist",), _word),
     Row("--exclude", ("exclude",), _word),
     Row("--nodes", ("nodes",), _positive),
@@ -124,6 +126,12 @@ class Options:
     """From how many of its tasks on the rule becomes a job array; None where it does not say."""
     raised_memory: int | None = None
     """MB the rule asked for, where it was less than the job's own Snakemake needs."""
+    default_cores: bool = False
+    """The number of cores is nobody's wish: one thread, which is also what a rule has that says nothing."""
+    why: tuple[str, ...] = ()
+    """Arguments that were added for the site, each with the reason."""
+    request: Request = field(default_factory=Request)
+    """The arguments, read again."""
 
 
 def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
@@ -166,6 +174,7 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
         faults=tuple(faults),
         array_from=int(array) if array else None,
         raised_memory=raised,
+        default_cores=cpus == ("threads", 1),
     )
 
 

@@ -9,7 +9,7 @@ from ..errors import SlurmError
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
-from ..slurm.limits import Site
+from ..slurm.limits import SiteLimits
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .adopt import Left
@@ -46,7 +46,7 @@ class LiveRun:
         ledger: the run's record.
         clock: time.
         logger: told about busy controllers and failed queries.
-        site: knows how many jobs may be in the queue; without it, sbatch tells when it refuses.
+        limits: knows how many jobs may be in the queue; without it, sbatch tells when it refuses.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class LiveRun:
         clock: Clock,
         logger: logging.Logger,
         *,
-        site: Site | None = None,
+        limits: SiteLimits | None = None,
     ) -> None:
         self.policy = policy
         self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
-        self._room = Room(slurm, clock, logger, site)
+        self._room = Room(slurm, clock, logger, limits)
         self._submitter = Submitter(slurm, ledger, clock, logger)
         self._tasks = Tasks()
         self._ids: dict[Ref, str] = {}

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import SlurmError
+from ..plan.at_site import options_at
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind, Task
-from ..plan.resources import SET_BY_PLANNER, sbatch_options
+from ..plan.resources import SET_BY_PLANNER
+from ..site.model import Site
 from ..slurm.client import Slurm
 from ..slurm.parse import Record, records_of
 from ..slurm.states import JobState
@@ -162,13 +164,13 @@ def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
         Ledger(ledger.folder).close(by=run)
 
 
-def changes(task: Task, left: Left) -> tuple[str, ...]:
+def changes(task: Task, left: Left, site: Site | None = None) -> tuple[str, ...]:
     """What the workflow says otherwise than when the task was submitted: `code`, `params`, `resources`, …"""
     first = left.entries[0]
     changed = [name for name, digest in task.content.items() if first.content.get(name, digest) != digest]
     for attempt in task.attempts:
         entry = next((one for one in left.entries if one.attempt == attempt.number), None)
-        asked = sbatch_options(task.label, attempt.resources, attempt.threads).arguments
+        asked = options_at(site, task.label, attempt.resources, attempt.threads).arguments
         before = [] if entry is None else [one for one in entry.options if not one.startswith(SET_BY_PLANNER)]
         if entry is not None and set(asked) != set(before):
             changed.append("resources")

@@ -12,7 +12,7 @@ from ..errors import Fault, PlanError, SlurmError
 from ..plan.model import Deferred, Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
 from ..slurm.client import Slurm
-from ..slurm.limits import Place, Site
+from ..slurm.limits import Place, SiteLimits
 from .submit import PATIENCE, Clock
 
 _REFILL = 4
@@ -75,11 +75,11 @@ class Room:
         slurm: where it is.
         clock: time.
         logger: told when the queue is full.
-        site: knows the limits of the site; without it, sbatch tells when it refuses.
+        limits: knows the limits of the site; without it, sbatch tells when it refuses.
     """
 
-    def __init__(self, slurm: Slurm, clock: Clock, logger: logging.Logger, site: Site | None = None) -> None:
-        self._slurm, self._clock, self._logger, self._site = slurm, clock, logger, site
+    def __init__(self, slurm: Slurm, clock: Clock, logger: logging.Logger, limits: SiteLimits | None = None) -> None:
+        self._slurm, self._clock, self._logger, self._limits = slurm, clock, logger, limits
         self._learned: int | None = None
         self._learned_at = 0.0
         self._most = 0
@@ -94,7 +94,7 @@ class Room:
             SlurmError: Slurm could not be asked.
         """
         bounds: list[tuple[int, int, str]] = []
-        if self._site is not None and (bound := self._site.limits().tightest(map(Place.of, options))):
+        if self._limits is not None and (bound := self._limits.limits().tightest(map(Place.of, options))):
             bounds.append((bound.limit - bound.used, bound.limit, str(bound)))
         if self._learned is not None and self._clock.now() - self._learned_at >= _TRUST:
             self._learned = None

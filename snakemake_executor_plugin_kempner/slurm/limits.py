@@ -194,7 +194,7 @@ def _bounds(qos: Iterable[Qos], whose: Whose, account: str) -> Iterator[Bound]:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-class Site:
+class SiteLimits:
     """Reads the limits when they are asked for; never fails.
 
     Args:
@@ -203,7 +203,7 @@ class Site:
     """
 
     def __init__(self, tell: Tell, user: str = "") -> None:
-        self._tell, self._user = tell, user or _user_name()
+        self.tell, self._user = tell, user or user_name()
         self._database: str | None = None
 
     def limits(self) -> Limits:
@@ -226,12 +226,13 @@ class Site:
 
     def _ask(self, program: str, *questions: str) -> str:
         try:
-            return self._tell(program, questions)
+            return self.tell(program, questions)
         except SlurmError:
             return ""
 
 
-def _user_name() -> str:
+def user_name() -> str:
+    """Of this process; empty where it has none."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:  # then there is nothing to be asked for

@@ -2,6 +2,7 @@
 
     slurm                    one sandbox for the whole test run, shared by all pytest-xdist workers, no accounting
     slurm_with_accounting    the same with slurmdbd and MariaDB; started only if a test asks for it
+    kempner                  one with nodes of every GPU model, Kempner's partitions, and accounts of two kinds
     private_slurm            a function that starts a sandbox of the test's own, for whoever breaks things
 
 Other workers use the shared ones at the same time: look at and cancel your own jobs only, break nothing. Job 1 of
@@ -11,12 +12,15 @@ every sandbox is its own first trial (`sandbox-probe`).
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from kempner_site import ACCOUNTS, NODES
 
 from snakemake_executor_plugin_kempner.sandbox import MissingPrograms, Sandbox, SandboxOptions
+from snakemake_executor_plugin_kempner.sandbox.config import kempner_partitions
 
 HERE = Path(__file__).parent
 SHARED = SandboxOptions(max_array_size=10_001, max_job_count=20_000, min_job_age=900)
@@ -54,6 +58,17 @@ def slurm_with_accounting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield from _shared(tmp_path_factory, "slurm_with_accounting", accounting=True)
 
 
+@pytest.fixture(scope="session")
+def kempner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The shared sandbox that looks like Kempner: jobs of the default account may not use the GPU partitions."""
+    partitions = tuple(
+        replace(one, extra="AllowAccounts=kempner_doe_lab") if one.name.startswith("kempner") else one
+        for one in kempner_partitions(NODES)
+    )
+    options = replace(SHARED, nodes=NODES, partitions=partitions, accounts=ACCOUNTS, accounting_enforce="associations")
+    yield from _shared(tmp_path_factory, "kempner", accounting=True, options=options)
+
+
 @pytest.fixture
 def private_slurm() -> Iterator[StartSlurm]:
     """Start sandboxes for this test alone: `private_slurm(accounting=True, min_job_age=2, …)`, options by name."""
@@ -66,11 +81,13 @@ def private_slurm() -> Iterator[StartSlurm]:
         yield start
 
 
-def _shared(factory: pytest.TempPathFactory, name: str, *, accounting: bool) -> Iterator[Sandbox]:
+def _shared(
+    factory: pytest.TempPathFactory, name: str, *, accounting: bool, options: SandboxOptions = SHARED
+) -> Iterator[Sandbox]:
     base = factory.getbasetemp()
     # A worker's own folder lies inside the one that all workers of a run have in common.
     common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    sandbox = _or_skip(lambda: Sandbox.share(common / name, accounting=accounting, options=SHARED))
+    sandbox = _or_skip(lambda: Sandbox.share(common / name, accounting=accounting, options=options))
     try:
         yield sandbox
     finally:

@@ -100,19 +100,24 @@ def test_without_jobs_snakemake_says_what_is_missing(slurm: Sandbox, tmp_path: P
     assert_refused(outcome, slurm, folder, "--jobs")
 
 
+UNCHECKED = ("--kempner-checks", "off")
+"""Then sbatch is asked at once."""
+
+
 @pytest.mark.parametrize(
     ("resource", "words"),
     [
-        ('slurm_partition="no_such"', ("make", "invalid partition", "--partition=no_such", "sinfo")),
-        ("mem_mb=900_000_000", ("make", "--mem=900000000M", "no node")),
-        ('slurm_partition="kempner", gpu=1, gpu_model="abacus"', ("make", "--gres=gpu:abacus:1", "no node")),
+        ('slurm_partition="no_such"', ("make", "partition no_such does not exist", "there are kempner")),
+        ("mem_mb=900_000_000", ("make", "878906 GB of memory of one node", "the default partition has 488 GB [Slurm]")),
+        ("cpus_per_task=500", ("make", "500 cores of one node, and a node of the default partition has 64 [Slurm]")),
+        ('slurm_partition="kempner", gpu=1, gpu_model="abacus"', ("make", "1 abacus GPU asked for", "which has a100")),
         ('gres="fpga:1"', ("make", "--gres=fpga:1", "does not know the device")),
         ('slurm_extra="--no-such-option"', ("make", "--no-such-option")),
         ('gpu="two"', ("make", "gpu='two'", "takes a number of GPUs")),
         ('runtime="next week"', ("runtime", "next week")),
         ('slurm_extra="--dependency=afterok:1"', ("make", "slurm_extra", "--dependency", "the plugin sets itself")),
     ],
-    ids=["partition", "memory", "model", "device", "option", "gpu", "runtime", "dependency"],
+    ids=["partition", "memory", "cores", "model", "device", "option", "gpu", "runtime", "dependency"],
 )
 def test_a_resource_that_cannot_be_had_is_named(
     slurm: Sandbox, tmp_path: Path, resource: str, words: tuple[str, ...]
@@ -121,10 +126,26 @@ def test_a_resource_that_cannot_be_had_is_named(
     assert_refused(run(slurm, folder), slurm, folder, *words)
 
 
+@pytest.mark.parametrize(
+    ("resource", "words"),
+    [
+        ('slurm_partition="no_such"', ("make", "invalid partition", "--partition=no_such", "sinfo")),
+        ("mem_mb=900_000_000", ("make", "--mem=900000000M", "no node")),
+        ('slurm_partition="kempner", gpu=1, gpu_model="abacus"', ("make", "--gres=gpu:abacus:1", "no node")),
+    ],
+    ids=["partition", "memory", "model"],
+)
+def test_what_no_check_has_found_is_refused_by_sbatch_and_named(
+    slurm: Sandbox, tmp_path: Path, resource: str, words: tuple[str, ...]
+) -> None:
+    folder = written(tmp_path / "run", one_rule_with(resource))
+    assert_refused(run(slurm, folder, *UNCHECKED), slurm, folder, *words)
+
+
 def test_a_task_that_no_node_can_ever_run_is_pointed_out(slurm: Sandbox, tmp_path: Path) -> None:
     """Slurm takes such a job into the queue and lets it wait for ever; only its reason tells."""
     folder = written(tmp_path / "run", ONE_RULE.replace("    shell:", "    threads: 500\n    shell:"))
-    with Head(slurm, folder) as head:
+    with Head(slurm, folder, *UNCHECKED) as head:
         head.until(lambda: not head.lives or "PartitionConfig" in head.said)
         assert "PartitionConfig" in head.said or "no node" in head.said, head.said
 
@@ -134,8 +155,9 @@ def test_an_account_that_is_refused_is_named_with_the_way_to_find_the_right_one(
 ) -> None:
     slurm = private_slurm(accounting=True, accounting_enforce="associations", nodes=SMALL)
     folder = written(tmp_path / "run", one_rule_with('slurm_account="another_lab"'))
-    outcome = run(slurm, folder)
+    outcome = run(slurm, folder, *UNCHECKED)
     assert_refused(outcome, slurm, folder, "make", "Invalid account", "--account=another_lab", "slurm_account=NAME")
+    assert_refused(run(slurm, folder), slurm, folder, "make", "account another_lab is not one of yours", "yours are")
 
 
 def test_when_a_later_task_is_refused_those_before_it_leave_the_queue(slurm: Sandbox, tmp_path: Path) -> None:
@@ -160,7 +182,7 @@ def test_when_a_later_task_is_refused_those_before_it_leave_the_queue(slurm: San
                 "sleep 60; touch {output}"
         """,
     )
-    with Head(slurm, folder) as head:
+    with Head(slurm, folder, *UNCHECKED) as head:
         outcome = Outcome(exit_code=head.end(), output=head.said)
         ended(slurm, folder)
     assert_refused(outcome, slurm, folder, "last", "--partition=no_such", "Nothing of this plan was left in the queue")

@@ -364,7 +364,7 @@ def executor(request: pytest.FixtureRequest) -> Executor:
     """Give the executor under test: `kempner`, unless the environment names another."""
     name = os.environ.get("MATRIX_EXECUTOR", "kempner")
     if name == "local":
-        return _local()
+        return local()
     slurm = request.getfixturevalue("slurm")
     return Executor(
         name=name,
@@ -382,13 +382,13 @@ def test_a_feature_gives_what_it_gives_locally(
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{case.name} needs {module}, which is not installed")
 
-    locally = _play(case, _local(), tmp_path / "local" / case.folder)
+    locally = play(case, local(), tmp_path / "local" / case.folder)
     tried = [executor]
     if executor.name == "kempner" and case.name in ALSO_DETACHED:
         tried.append(_detached(request.getfixturevalue("slurm")))
     for one in tried:
         folder = tmp_path / "tried" / one.name / case.folder
-        sentences = differences(locally, _play(case, one, folder))
+        sentences = differences(locally, play(case, one, folder))
         assert not sentences, f"{case.name}, {one.name}, differs from a local run:\n" + "\n".join(sentences)
         if case.settles:
             _checked(one.ask(case, folder, "--dry-run"), 0, "Nothing to be done")
@@ -400,18 +400,18 @@ def _detached(slurm: Sandbox) -> Executor:
     return Executor(name="detached", args=args, environment=slurm.environment, end=partial(closed, slurm))
 
 
-def _local() -> Executor:
+def local() -> Executor:
     outside_slurm = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     args = ("--executor", "local", "--cores", "4")
     return Executor(name="local", args=args, environment=outside_slurm, snakemake=run_forked)
 
 
-def _play(case: Case, executor: Executor, folder: Path) -> Tree:
+def play(case: Case, executor: Executor, folder: Path) -> Tree:
     """Run all steps of a case, check what its user relies on, and see what is left on disk."""
     fresh_copy(WORKFLOWS / (case.workflow or case.name), folder)
     said = ""
     for step in case.steps:
-        outcome = (_local() if step.local else executor).run(case, folder, *step.args)
+        outcome = (local() if step.local else executor).run(case, folder, *step.args)
         said = _checked(outcome, step.exit_code, step.says)
     tree = snapshot(folder, varying=(*ALWAYS_VARYING, *case.varying))
     broken = [*_broken_promises(case, tree), *_disagreements(case, folder), *_orphans(executor, folder)]

@@ -6,7 +6,7 @@ from conftest import StartSlurm
 from snakemake_executor_plugin_kempner.errors import SlurmRefused
 from snakemake_executor_plugin_kempner.sandbox import Node
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
-from snakemake_executor_plugin_kempner.slurm.limits import Place, Site, lacks_room
+from snakemake_executor_plugin_kempner.slurm.limits import Place, SiteLimits, lacks_room
 
 HELD = ("--hold", "--output=/dev/null")
 SCRIPT = "#!/bin/sh\ntrue\n"
@@ -22,7 +22,7 @@ def test_what_is_said_to_fit_is_what_sbatch_takes(private_slurm: StartSlurm) -> 
         sacctmgr=("modify account lab set maxsubmitjobs=4", "modify qos normal set maxsubmitjobsperaccount=6"),
     )
     client = SlurmCommands(slurm.environment)
-    site = Site(client.tell)
+    site = SiteLimits(client.tell)
     assert site.limits().array_size == 77
     assert str(site.limits().tightest([Place()])) == "6 jobs in the queue (MaxSubmitJobsPerAccount of QOS normal)"
     in_front = client.submit([*HELD, "--array=0-5"], SCRIPT)  # more than the association allows: the QOS goes before it

@@ -399,6 +399,13 @@ def test_a_closing_job_that_still_waits_is_put_off_and_no_second_one_is_queued()
     assert detached(**policy).closing_waits_for is None  # nothing new
 
 
+def test_a_prefix_stands_before_the_name_of_each_job() -> None:
+    tasks = [*retry_with_gate(), a_task("alone")]
+    plan = make_plan([replace(tasks[-1], singleton=True), *tasks[:-1]], replace(POLICY, detached=True, prefix="doe-"))
+    assert all(one.job_name.startswith("doe-") for one in plan.submissions)
+    assert [one.shown_name for one in plan.submissions if one.shown_name] == ["doe-alone"]
+
+
 def test_names_of_jobs_of_ours_are_numbered_on_in_later_plans() -> None:
     plan = detached(a_task("align"), deferred=(awaits("align"),), first_number=5)
     assert [one.job_name for one in plan.submissions] == ["align.run1.5", "continuation.run1.6", "closing.run1.7"]

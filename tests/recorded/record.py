@@ -15,7 +15,7 @@ from pathlib import Path
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOptions
 from snakemake_executor_plugin_kempner.sandbox.config import Partition
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
-from snakemake_executor_plugin_kempner.slurm.limits import Site
+from snakemake_executor_plugin_kempner.slurm.limits import SiteLimits
 from snakemake_executor_plugin_kempner.slurm.parse import SACCT_FORMAT, SQUEUE_FORMAT
 
 SQUEUE = ("squeue", "--me", "--noheader", "--states=all", f"--Format={SQUEUE_FORMAT}")
@@ -82,7 +82,7 @@ def record_limits() -> None:
             told[program] = SlurmCommands(slurm.environment).tell(program, questions)
             return told[program]
 
-        Site(tell).limits()
+        SiteLimits(tell).limits()
         # Of the configuration only what is read: the rest speaks of this machine.
         lines = [one for one in told["scontrol"].splitlines() if one.startswith((*ABOUT_LIMITS, *RECORDS))]
         (folder / "limits_scontrol.txt").write_text("\n".join(lines) + "\n")

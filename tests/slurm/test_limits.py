@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmMissing, SlurmUnreachable
-from snakemake_executor_plugin_kempner.slurm.limits import Limits, Place, Site, lacks_room, parse_limits
+from snakemake_executor_plugin_kempner.slurm.limits import Limits, Place, SiteLimits, lacks_room, parse_limits
 
 RECORDED = sorted(path.parent for path in (Path(__file__).parents[1] / "recorded").glob("*/limits_user.txt"))
 CONFIG = "MaxArraySize            = 1001\nMaxJobCount             = 10000\nAccountingStorageEnforce = {}\n"
@@ -122,20 +122,20 @@ ASSOCIATION = "ClusterName=c Account=lab UserName=me(7) Partition={} ParentAccou
 
 def test_without_enforcement_nothing_limits_and_the_database_is_not_asked() -> None:
     told = Told(CONFIG.format("associations") + ASSOCIATION.format("", "1(1)"))
-    limits = Site(told, "me").limits()
+    limits = SiteLimits(told, "me").limits()
     assert limits.tightest([Place()]) == limits.jobs
     assert told.asked == ["scontrol"]
 
 
 def test_without_any_answer_slurms_own_defaults_hold() -> None:
-    assert Site(Told(SlurmMissing("gone")), "me").limits() == Limits()
+    assert SiteLimits(Told(SlurmMissing("gone")), "me").limits() == Limits()
     assert Limits().fit([(Place(), 1000)] * 1000) == (1000, None)
     assert Limits().tightest([Place()]) is None
 
 
 def test_without_a_database_the_controller_alone_is_believed() -> None:
     told = Told(CONFIG.format("associations,limits") + ASSOCIATION.format("", "3(1)"), SlurmUnreachable("slow"))
-    site = Site(told, "me")
+    site = SiteLimits(told, "me")
     assert site.limits().fit([(Place(), 1)] * 9)[0] == 2
     site.limits()
     assert told.asked == ["scontrol", "sacctmgr", "scontrol"]

@@ -1,0 +1,99 @@
+"""The options of tasks at a site: what follows for each, what is wrong with it, and what is said of all of them."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import Fault
+from ..site.checks import Checks, Finding, Severity, asked, findings
+from ..site.choices import choose
+from ..site.model import Site
+from ..site.request import request_of
+from ..site.whole import Many, Work, of_plan
+from .model import Policy, Task
+from .resources import Options, sbatch_options
+
+
+def options_at(site: Site | None, where: str, resources: Mapping[str, int | str], threads: int) -> Options:
+    """Options of sbatch for what a task asks for, with what follows from it at the site.
+
+    Args:
+        site: where it is to run; None where nothing is known.
+        where: label of the task, for faults.
+        resources: evaluated.
+        threads: of the task.
+    """
+    options = sbatch_options(where, resources, threads)
+    if site is None or options.faults:
+        return options
+    choice = choose(options.arguments, site, default_cores=options.default_cores)
+    request = request_of(choice.arguments, site.chosen)
+    return replace(options, arguments=choice.arguments, why=choice.why, request=request)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What is said of a plan before it is submitted."""
+
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], policy: Policy) -> Verdict:
+    """Check the whole plan: each request once, with the tasks that ask for the same.
+
+    Args:
+        tasks: of the plan.
+        options: of each attempt, by key and number.
+        policy: says where they are to run, and what becomes of what is found.
+    """
+    site, checks = policy.site, policy.checks
+    if site is None or checks is Checks.OFF:
+        return Verdict()
+    alike: dict[tuple[str, int, int], list[Task]] = {}
+    for task in tasks:
+        for attempt in task.attempts:
+            alike.setdefault((task.name, attempt.number, id(options[task.key, attempt.number])), []).append(task)
+    found = list(_of_each(alike, options, site))
+    many = [
+        Many(rule=rule, number=len(of), request=options[of[0].key, number].request)
+        for (rule, number, _), of in alike.items()
+        if number == of[0].attempts[0].number
+    ]
+    numbers = Counter(task.name for task in tasks)
+    work = Work(folder=policy.workdir, environments=policy.environments)
+    found += ((_rule(rule, numbers[rule]), one) for rule, one in of_plan(many, work, site))
+    is_fault = {Severity.ERROR: checks is Checks.ERROR, Severity.WARNING: False}
+    faults = [Fault(where=where, what=one.what, remedy=one.remedy) for where, one in found if is_fault[one.severity]]
+    said = [Fault(where=where, what=one.what, remedy=one.remedy) for where, one in found if not is_fault[one.severity]]
+    return Verdict(faults=tuple(dict.fromkeys(faults)), warnings=tuple(dict.fromkeys(map(str, said))))
+
+
+def _of_each(
+    alike: Mapping[tuple[str, int, int], Sequence[Task]], options: Mapping[tuple[str, int], Options], site: Site
+) -> Iterator[tuple[str, Finding]]:
+    seen: set[tuple[str, Finding]] = set()
+    for (rule, number, _), tasks in alike.items():
+        request = options[tasks[0].key, number].request
+        for finding in findings(asked(request, site)):
+            if (rule, finding) in seen:  # of an earlier attempt
+                continue
+            seen.add((rule, finding))
+            where = tasks[0].label if len(tasks) == 1 else _rule(rule, len(tasks))
+            attempt = f", attempt {number}" if number > tasks[0].attempts[0].number else ""
+            yield f"{where}{attempt}", finding
+
+
+def _rule(name: str, tasks: int) -> str:
+    return f"{name} ({tasks} tasks)" if tasks > 1 else name
+
+
+def choices(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]) -> Iterator[str]:
+    """What was chosen for each rule, and why; once for all of its tasks."""
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    for task in tasks:
+        for attempt in task.attempts:
+            why = options[task.key, attempt.number].why
+            if why and (task.name, why) not in seen:
+                seen.add((task.name, why))
+                yield f"{task.name} gets {', '.join(why)}."

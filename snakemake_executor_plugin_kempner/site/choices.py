@@ -1,0 +1,155 @@
+"""What follows from a request at a site: partition, constraint, account, cores and memory of a GPU's share.
+
+Nothing that the rule has decided is touched, and nothing is chosen where there is more than one answer.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from .model import Partition, Site, in_words
+from .request import Request, request_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """Options of a job at a site, and why those that were added."""
+
+    arguments: tuple[str, ...]
+    why: tuple[str, ...] = ()
+
+
+def choose(arguments: Sequence[str], site: Site, *, default_cores: bool) -> Choice:
+    """Add what follows.
+
+    Args:
+        arguments: options of sbatch that the rule's resources have become.
+        site: where the job is to run.
+        default_cores: the number of cores is nobody's wish.
+    """
+    choice = Choice(arguments=tuple(arguments))
+    for follow in (_partition, _constraint, _account, _requeue):
+        choice = _with(choice, follow(request_of(choice.arguments, site.chosen), site))
+    return _with(choice, _share(request_of(choice.arguments, site.chosen), site, default_cores=default_cores))
+
+
+Added = tuple[str, str]
+"""An option, and why."""
+
+
+def _with(choice: Choice, added: Iterator[Added]) -> Choice:
+    arguments, why = list(choice.arguments), list(choice.why)
+    for option, reason in added:
+        name = option.partition("=")[0]
+        place = next((number for number, one in enumerate(arguments) if one.partition("=")[0] == name), None)
+        if place is None:
+            arguments.append(option)
+        else:  # `--gres=gpu:1`, or two words
+            arguments[place : place + 1 + ("=" not in arguments[place])] = [option]
+        why.append(f"{option} ({reason})")
+    return replace(choice, arguments=tuple(arguments), why=tuple(why))
+
+
+def _partition(request: Request, site: Site) -> Iterator[Added]:
+    if request.partition or not site.partitions:
+        return
+    if request.gpus:
+        possible = site.with_model(request.wanted_model) if request.wanted_model else _with_gpus(site)
+        if len(possible) == 1:
+            what = f"{request.wanted_model} GPUs" if request.wanted_model else "GPUs"
+            yield f"--partition={possible[0].name}", f"the only partition with {what}"
+    elif site.cpu_partition and not _default_is_fine(site):
+        yield f"--partition={site.cpu_partition}", "no GPU is asked for"
+
+
+def _with_gpus(site: Site) -> tuple[Partition, ...]:
+    return tuple(one for one in site.partitions.values() if one.has_gpus and not one.requeues)
+
+
+def _default_is_fine(site: Site) -> bool:
+    default = default_partition(site)
+    return default is not None and not default.only_gpu
+
+
+def default_partition(site: Site) -> Partition | None:
+    """Where Slurm puts a job that names no partition."""
+    return next((one for one in site.partitions.values() if one.is_default), None)
+
+
+def _constraint(request: Request, site: Site) -> Iterator[Added]:
+    """A model that Slurm knows as a feature of nodes, not as a type of GPU, is asked for as such."""
+    partition = site.partition(request.partition)
+    if partition is None or not request.model or f"gpu:{request.model}" not in request.gres:
+        return
+    shapes = [shape for shape in partition.nodes if shape.gpus]
+    meant = [shape for shape in shapes if shape.is_one_of(request.model)]
+    if not meant or any(shape.type == request.model for shape in meant):
+        return
+    untyped = re.sub(rf"\bgpu:{re.escape(request.model)}(?=[:=,]|$)", "gpu", request.gres)
+    yield f"--gres={untyped}", f"{request.model} is a feature of nodes there, no type of GPU"
+    if len(meant) < len(shapes) and not re.search(
+        rf"(?<![\w.-]){re.escape(request.model)}(?![\w.-])", request.constraint
+    ):
+        wanted = f"{request.constraint}&{request.model}" if request.constraint else request.model
+        yield f"--constraint={wanted}", f"{partition.name} has several GPU models"
+
+
+def _account(request: Request, site: Site) -> Iterator[Added]:
+    partition = site.partition(request.partition) or (None if request.partition else default_partition(site))
+    if request.account or partition is None or site.own_accounts is None:
+        return
+    if site.default_account and partition.takes(site.default_account):
+        return  # sbatch takes it by itself
+    possible = possible_accounts(site, partition)
+    if len(possible) == 1:
+        yield f"--account={possible[0]}", f"your only account for partition {partition.name}"
+
+
+def possible_accounts(site: Site, partition: Partition) -> tuple[str, ...]:
+    """Accounts of the user with which a job may run there."""
+    return tuple(one for one in site.own_accounts or () if partition.takes(one))
+
+
+def _requeue(request: Request, site: Site) -> Iterator[Added]:
+    partition = site.partition(request.partition)
+    if partition is None or not partition.requeues:
+        return
+    if not request.given & {"requeue", "no-requeue"}:
+        yield "--requeue", f"{partition.name} takes jobs back into the queue"
+    if partition.signal and "signal" not in request.given:
+        yield f"--signal={partition.signal}", "so that the rule hears of it in time"
+
+
+def _share(request: Request, site: Site, *, default_cores: bool) -> Iterator[Added]:
+    model = model_of(request, site)
+    gpu = site.share(model) if model else None
+    if gpu is None or not request.gpus_of_node:
+        return
+    partition, number = site.partition(request.partition), request.gpus_of_node
+    shapes = [one for one in (partition.nodes if partition else ()) if one.is_one_of(model)]
+    if shapes and number > max(one.gpus for one in shapes):
+        return  # there is no such job; what is wrong with it is said elsewhere
+    many = f"the share of {number} {gpu.name} GPU{'s' if number > 1 else ''}"
+    single = not request.given & {"ntasks", "ntasks-per-node", "cpus-per-gpu", "ntasks-per-gpu"}
+    if default_cores and gpu.cores and single:
+        yield f"--cpus-per-task={_at_most(gpu.cores * number, [one.cores for one in shapes])}", many
+    if gpu.memory_mb and not request.given & {"mem", "mem-per-cpu", "mem-per-gpu"}:
+        memory = _at_most(gpu.memory_mb * number, [one.memory_mb for one in shapes])
+        yield f"--mem={memory}M", f"{many}, {in_words(gpu.memory_mb)} each"
+
+
+def _at_most(number: int, of_nodes: Sequence[int | None]) -> int:
+    """What every one of the nodes has."""
+    return min([number, *(one for one in of_nodes if one)])
+
+
+def model_of(request: Request, site: Site) -> str:
+    """The GPU model a job gets, where that is certain."""
+    partition = site.partition(request.partition)
+    if request.model and (partition is None or any(shape.gpu == request.model for shape in partition.nodes)):
+        return request.model
+    if partition is None:
+        return request.model
+    wanted = request.wanted_model
+    models = {shape.gpu for shape in partition.nodes if shape.gpus and (not wanted or shape.is_one_of(wanted))}
+    return models.pop() if len(models) == 1 else ""

@@ -1,0 +1,189 @@
+"""A site file: YAML → site. All faults of a file are said at once."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ..errors import Fault, PlanError
+from .model import Cap, Gpu, NodeShape, Partition, Site, megabytes, minutes
+
+Convert = Callable[[Any], Any]
+Fields = Mapping[str, tuple[str, Convert]]
+"""Key in the file → name of the value, and how it is read."""
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("takes a text")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError('takes a list of texts, like ["kempner*"]')
+    return tuple(value)
+
+
+def _sentences(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(one, str) for pair in value.items() for one in pair):
+        raise ValueError("takes folders, and for each of them why")
+    return value
+
+
+def _count(value: Any) -> int:
+    if not str(value).isdecimal():
+        raise ValueError("takes a whole number")
+    return int(value)
+
+
+def _flag(value: Any) -> bool:
+    if value not in _FLAGS:
+        raise ValueError("takes true or false")
+    return _FLAGS[value]
+
+
+_FLAGS = {"true": True, "false": False}
+
+
+def _memory(value: Any) -> int:
+    try:
+        return megabytes(value)
+    except ValueError:
+        raise ValueError('takes MB, or a text like "240G"') from None
+
+
+def _time(value: Any) -> int | None:
+    try:
+        return minutes(str(value))
+    except ValueError:
+        raise ValueError('takes minutes, or a text like "2-00:00:00"') from None
+
+
+_GPU: Fields = {"title": ("title", _text), "cores": ("cores", _count), "memory": ("memory_mb", _memory)}
+_NODES: Fields = {
+    "gpu": ("gpu", _text), "gpus": ("gpus", _count), "cores": ("cores", _count), "memory": ("memory_mb", _memory),
+    "features": ("features", lambda value: frozenset(_texts(value))),
+}  # fmt: skip
+_PARTITION: Fields = {
+    "runtime": ("minutes", _time), "only_gpu": ("only_gpu", _flag), "only_alone": ("only_alone", _flag),
+    "requeues": ("requeues", _flag), "signal": ("signal", _text), "accounts": ("accounts", _texts), "denied": ("denied", _texts),
+    "nodes": ("nodes", lambda value: value),
+}  # fmt: skip
+_CAP: Fields = {
+    "partitions": ("partitions", _texts), "accounts": ("accounts", _texts), "gpus": ("gpus", _count), "whose": ("whose", _text),
+}  # fmt: skip
+_SITE: Fields = {
+    "name": ("name", _text), "applies_to": ("applies_to", _texts), "cpu_partition": ("cpu_partition", _text), "needs_account": ("needs_account", _flag),
+    "folders": ("folders", _sentences),
+}  # fmt: skip
+_TABLES = ("gpus", "partitions", "caps")
+
+
+def packaged() -> tuple[Site, tuple[str, ...]]:
+    """The Kempner AI cluster, and the names of partitions that tell that this is it."""
+    return parse_site(files(__package__).joinpath("kempner.yaml").read_text(), "kempner.yaml")
+
+
+def read_site(path: Path) -> Site:
+    """A site file of the user's own.
+
+    Raises:
+        PlanError: it cannot be read, or says something that is not understood; with all faults.
+    """
+    try:
+        return parse_site(path.read_text(), str(path))[0]
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError([Fault(where=f"--kempner-site {path}", what=f"cannot be read: {error}")]) from None
+
+
+def applies(patterns: tuple[str, ...], partitions: Mapping[str, Partition]) -> bool:
+    """Whether a file holds where Slurm has these partitions."""
+    return any(fnmatchcase(name, pattern) for name in partitions for pattern in patterns)
+
+
+def parse_site(text: str, where: str) -> tuple[Site, tuple[str, ...]]:
+    """The site that a text describes, and the patterns of partitions that tell where it holds.
+
+    Raises:
+        PlanError: with all faults.
+    """
+    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - only where a file is read
+
+    try:
+        # All values as texts: YAML would read 12:00:00 as 43200.
+        content = yaml.load(text, Loader=yaml.BaseLoader) or {}  # noqa: S506 - makes nothing but texts
+    except yaml.YAMLError as error:
+        raise PlanError([Fault(where=where, what=f"is not YAML: {' '.join(str(error).split())}")]) from None
+    reader = _Reader(where)
+    found = reader.site(content), reader.values(content, _SITE, "", _TABLES).get("applies_to", ())
+    if reader.faults:
+        raise PlanError(reader.faults)
+    return found
+
+
+class _Reader:
+    """Turns tables into values and collects what is wrong with them."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self.faults: list[Fault] = []
+
+    def site(self, content: Mapping[str, Any]) -> Site:
+        own = self.values(content, _SITE, "", _TABLES)
+        own.pop("applies_to", None)
+        name = own.setdefault("name", self._where)
+        gpus = {
+            key: Gpu(name=key, **self.values(row, _GPU, f"gpus.{key}")) for key, row in self._tables(content, "gpus")
+        }
+        partitions = {key: self._partition(key, row, name) for key, row in self._tables(content, "partitions")}
+        caps = [self._cap(row, f"caps[{number}]", name) for number, row in enumerate(content.get("caps") or [])]
+        return Site(**own, partitions=partitions, gpus=gpus, caps=tuple(one for one in caps if one))
+
+    def values(self, table: Any, fields: Fields, path: str, others: Sequence[str] = ()) -> dict[str, Any]:
+        """Values by their names; what is not known, or cannot be read, is a fault."""
+        found: dict[str, Any] = {}
+        for key, value in table.items() if isinstance(table, dict) else ():
+            name = f"{path}.{key}" if path else key
+            if key in fields:
+                try:
+                    found[fields[key][0]] = fields[key][1](value)
+                except ValueError as error:
+                    self._fault(f"{name}={value!r} {error}")
+            elif key not in others:
+                self._fault(f"{name} is not known", f"known are {', '.join((*fields, *others))}")
+        if not isinstance(table, dict):
+            self._fault(f"{path} takes keys and values")
+        return found
+
+    def _tables(self, content: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:
+        found = content.get(name) or {}
+        if isinstance(found, dict):
+            return found.items()
+        self._fault(f"{name} takes names, and for each of them what it is")
+        return ()
+
+    def _partition(self, name: str, row: Any, source: str) -> Partition:
+        found = self.values(row, _PARTITION, f"partitions.{name}")
+        rows = found.pop("nodes", [])
+        if not isinstance(rows, list):
+            self._fault(f"partitions.{name}.nodes takes a list")
+            rows = []
+        shapes = [
+            NodeShape(**self.values(one, _NODES, f"partitions.{name}.nodes[{number}]"))
+            for number, one in enumerate(rows)
+        ]
+        nodes = tuple(replace(shape, features=shape.features | ({shape.gpu} - {""})) for shape in shapes)
+        return Partition(name=name, source=source, policy=source, nodes=nodes, **found)
+
+    def _cap(self, row: Any, path: str, source: str) -> Cap | None:
+        found = self.values(row, _CAP, path)
+        if missing := {"partitions", "gpus"} - found.keys():
+            self._fault(f"{path} lacks {' and '.join(sorted(missing))}")
+            return None
+        return Cap(source=source, **found)
+
+    def _fault(self, what: str, remedy: str = "") -> None:
+        self.faults.append(Fault(where=self._where, what=what, remedy=remedy))

@@ -1,0 +1,164 @@
+"""What the live Slurm says of the site, and how it goes together with what a file says. Pure: answers of scontrol in, values out."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from ..errors import SlurmError
+from .model import NodeShape, Partition, Site, minutes
+
+Tell = Callable[[str, Sequence[str]], str]
+"""A program's answers to questions, as one text; `SlurmCommands.tell`."""
+
+_SOURCE = "Slurm"
+_CHOSEN = {"SBATCH_PARTITION": "partition", "SBATCH_ACCOUNT": "account", "SBATCH_QOS": "qos", "SBATCH_TIMELIMIT": "time",
+           "SBATCH_CONSTRAINT": "constraint", "SBATCH_GRES": "gres", "SBATCH_GPUS": "gpus"}  # fmt: skip
+"""Source: sbatch(1), INPUT ENVIRONMENT VARIABLES."""
+
+
+def live_site(tell: Tell, user: str, environment: Mapping[str, str]) -> Site | None:
+    """What Slurm says; None where it does not answer. One call of scontrol.
+
+    Args:
+        tell: asks Slurm.
+        user: whose accounts.
+        environment: in which sbatch will be called.
+    """
+    questions = ("show config", "show partition", "show node", f"show assoc_mgr users={user} flags=assoc")
+    try:
+        told = tell("scontrol", questions)
+    except SlurmError:
+        return None
+    return parse_live(told, user, environment)
+
+
+def parse_live(told: str, user: str, environment: Mapping[str, str]) -> Site | None:
+    """The site that scontrol (config, partitions, nodes, associations, each a line) describes; None where it names no partition."""
+    lines = [re.sub(r"^(scontrol: )+", "", line) for line in told.splitlines()]
+    rows = {line.split()[0].partition("=")[2]: _fields(line) for line in lines if line.startswith("PartitionName=")}
+    if not rows:
+        return None
+    nodes: dict[str, list[NodeShape]] = {}
+    beside: dict[str, set[str]] = {}
+    for fields in (_fields(line) for line in lines if line.startswith("NodeName=")):
+        names = fields.get("Partitions", "").split(",")
+        for name in names:
+            nodes.setdefault(name, []).append(_shape(fields))
+            beside.setdefault(name, set()).update(names)
+    partitions = {name: _partition(row, nodes.get(name, ())) for name, row in rows.items()}
+    if _setting(told, "PreemptType") == "preempt/partition_prio":
+        partitions = {
+            name: replace(
+                one, requeues=_gives_way(rows[name], [rows[other] for other in beside.get(name, set()) & rows.keys()])
+            )
+            for name, one in partitions.items()
+        }
+    own = [
+        fields
+        for line in lines
+        if line.startswith("ClusterName=")
+        if (fields := _fields(line)).get("UserName", "").partition("(")[0] == user
+    ]
+    has_accounts = _setting(told, "AccountingStorageType").endswith("slurmdbd")
+    cluster = _setting(told, "ClusterName")
+    return Site(
+        name=f"Slurm of {cluster}" if cluster else _SOURCE,
+        partitions=partitions,
+        is_complete=True,
+        needs_account="associations" in _setting(told, "AccountingStorageEnforce"),
+        has_accounts=has_accounts,
+        own_accounts=tuple(dict.fromkeys(fields.get("Account", "") for fields in own)) if own else None,
+        default_account=next((fields.get("Account", "") for fields in own if fields.get("DefAssoc") == "Yes"), ""),
+        home=environment.get("HOME", ""),
+        is_login_node="SLURM_JOB_ID" not in environment,
+        chosen={_CHOSEN[name]: value for name, value in environment.items() if name in _CHOSEN and value},
+    )
+
+
+def _fields(line: str) -> dict[str, str]:
+    return dict(re.findall(r"(?:^|\s)([A-Za-z][\w/]*)=(\S*)", line))
+
+
+def _setting(told: str, name: str) -> str:
+    found = re.search(rf"^(?:scontrol: )*{name}\s*= (.*)$", told, re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def _shape(fields: Mapping[str, str]) -> NodeShape:
+    gpu = re.search(r"\bgpu(?::([A-Za-z][^:,()]*))?:(\d+)", fields.get("Gres", ""))
+    features = frozenset(one for one in fields.get("AvailableFeatures", "").split(",") if one not in ("", "(null)"))
+    return NodeShape(
+        cores=int(fields.get("CPUTot", 0)) or None,
+        memory_mb=int(fields.get("RealMemory", 0)) or None,
+        gpus=int(gpu[2]) if gpu else 0,
+        gpu=(gpu[1] or "") if gpu else "",
+        type=(gpu[1] or "") if gpu else "",
+        features=features,
+    )
+
+
+def _partition(row: Mapping[str, str], nodes: Iterable[NodeShape]) -> Partition:
+    most = row.get("MaxNodes", "")
+    return Partition(
+        name=row["PartitionName"],
+        nodes=tuple(dict.fromkeys(nodes)),
+        minutes=minutes(row["MaxTime"]) if "MaxTime" in row else None,
+        accounts=_names(row.get("AllowAccounts", "ALL")),
+        denied=_names(row.get("DenyAccounts", "ALL")),
+        whole_nodes_of=int(most) if most.isdecimal() else None,
+        is_default=row.get("Default") == "YES",
+        source=_SOURCE,
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return () if text in ("ALL", "", "(null)") else tuple(text.split(","))
+
+
+def _gives_way(row: Mapping[str, str], beside: Iterable[Mapping[str, str]]) -> bool:
+    """Whether jobs of a partition go back into the queue when one of a higher tier needs their node."""
+    tiers = [int(one.get("PriorityTier", 1)) for one in beside]
+    return row.get("PreemptMode", "").startswith("REQUEUE") and max(tiers, default=0) > int(row.get("PriorityTier", 1))
+
+
+def together(file: Site | None, live: Site | None) -> Site:
+    """What holds at the site: the values of Slurm, and what only a file knows (policy, GPU shares, caps)."""
+    if live is None or file is None:
+        return live or file or Site()
+    partitions = {name: _with_policy(one, file.partitions.get(name), file) for name, one in live.partitions.items()}
+    ordered = [name for name in file.partitions if name in partitions]  # what a file names first is looked at first
+    return replace(
+        live,
+        name=file.name,
+        partitions={name: partitions[name] for name in dict.fromkeys((*ordered, *partitions))},
+        gpus=file.gpus,
+        caps=file.caps,
+        folders=file.folders,
+        cpu_partition=file.cpu_partition if file.cpu_partition in partitions else "",
+        needs_account=live.has_accounts and (file.needs_account or live.needs_account),
+    )
+
+
+def _with_policy(live: Partition, file: Partition | None, site: Site) -> Partition:
+    nodes = tuple(replace(shape, gpu=_model(shape, site)) for shape in live.nodes)
+    if file is None:
+        return replace(live, nodes=nodes)
+    return replace(
+        live,
+        nodes=nodes or file.nodes,
+        minutes=live.minutes if live.minutes is not None else file.minutes,
+        only_gpu=file.only_gpu,
+        only_alone=file.only_alone,
+        requeues=live.requeues or file.requeues,
+        signal=file.signal,
+        accounts=live.accounts or file.accounts,
+        policy=file.source,
+    )
+
+
+def _model(shape: NodeShape, site: Site) -> str:
+    """The name by which the file knows the GPU: its type in Slurm, or a feature of its node."""
+    if not shape.gpus or shape.gpu in site.gpus:
+        return shape.gpu
+    known = [feature for feature in sorted(shape.features) if feature in site.gpus]
+    return known[0] if len(known) == 1 else shape.gpu

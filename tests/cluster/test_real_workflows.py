@@ -1,0 +1,46 @@
+"""Workflows of the shapes that are found in the wild, written for other executors, run as they are on Kempner's partitions."""
+
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+from comparison import differences
+from head import closed
+from test_feature_matrix import Case, Executor, local, play
+
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
+
+CASES = (
+    Case(name="models, folds and seeds", workflow="real_sweep"),
+    Case(name="rules without names from a loop", workflow="real_loop", gone=("work/small.txt", "work/large.txt")),
+    Case(name="a pipeline that is used twice", workflow="real_modules", varying=("*/benchmarks/*",)),
+    Case(name="three checkpoints", workflow="real_checkpoints", text={"ensemble.txt": "model of c\nmodel of a\n"}),
+    Case(
+        name="an old profile",
+        workflow="real_profile",
+        args=("--workflow-profile", "old_cluster"),
+        protected=("raw/first.txt", "raw/second.txt"),
+    ),
+    Case(
+        name="from a GPU to a CPU partition",
+        workflow="real_attempts",
+        text={"embedded/one.txt": "one\n", "embedded/two.txt": "two\n"},
+    ),
+)
+
+
+@pytest.mark.parametrize("detach", [False, True], ids=["watched", "nobody there"])
+@pytest.mark.parametrize("case", CASES, ids=attrgetter("name"))
+def test_a_workflow_from_elsewhere_gives_what_it_gives_locally(
+    case: Case, detach: bool, kempner: Sandbox, tmp_path: Path
+) -> None:
+    expected = play(case, local(), tmp_path / "local")
+    args = ("--executor", "kempner", "--jobs", "50", "--kempner-detach" if detach else "--kempner-jobname-prefix=doe-")
+    if detach:
+        cluster = Executor(name="detached", args=args, environment=kempner.environment, end=partial(closed, kempner))
+    else:
+        cluster = Executor(name="kempner", args=args, environment=kempner.environment)
+    found = play(case, cluster, tmp_path / "tried")
+    sentences = differences(expected, found)
+    assert not sentences, f"{case.name} differs from a local run:\n" + "\n".join(sentences)

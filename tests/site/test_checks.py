@@ -1,0 +1,162 @@
+"""What is said before anything is submitted: every error and every warning in its words, all of a plan's at once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+from builders import POLICY, a_task
+from kempner_site import SITE
+
+from snakemake_executor_plugin_kempner.errors import PlanError
+from snakemake_executor_plugin_kempner.plan.model import Policy, Task
+from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.site.checks import CHECKS, Checks
+from snakemake_executor_plugin_kempner.site.model import Site
+
+Declared = dict[str, int | str]
+Golden = Callable[[str, str], None]
+
+AT_KEMPNER = replace(POLICY, workdir="/n/holylabs/doe_lab/flow", site=SITE)
+GPU: Declared = {"gpu": 1, "slurm_partition": "kempner", "runtime": 60}
+
+ERRORS: dict[str, Declared] = {
+    "a partition that does not exist": GPU | {"slurm_partition": "kempner_b200"},
+    "several partitions": GPU | {"slurm_partition": "kempner,kempner_h100", "slurm_account": "kempner_doe_lab"},
+    "a GPU that is nowhere": {"gpu": 1, "gpu_model": "b200", "runtime": 60},
+    "a GPU of any model": {"gpu": 1, "runtime": 60},
+    "a GPU where there is none": {"gpu": 1, "slurm_partition": "shared", "runtime": 60},
+    "a GPU that is elsewhere": GPU | {"gpu_model": "h100"},
+    "a rule without GPU where only GPUs are": {"slurm_partition": "kempner", "runtime": 60},
+    "an account of another partition": GPU | {"slurm_account": "doe_lab"},
+    "an account of somebody else": GPU | {"slurm_account": "kempner_roe_lab"},
+    "too long": GPU | {"runtime": 5000},
+    "too many GPUs of a node": GPU | {"gpu": 5},
+    "more GPUs than anybody may use": GPU | {"gpu": 4, "nodes": 5},
+    "too many cores": GPU | {"cpus_per_task": 65},
+    "too much memory": GPU | {"mem_mb": 1_200_000},
+}
+WARNINGS: dict[str, Declared] = {
+    "more than the share of a GPU": GPU | {"cpus_per_task": 32, "mem_mb": 480_000},
+    "no runtime": {"gpu": 1, "slurm_partition": "kempner"},
+    "the longest runtime": GPU | {"runtime": 2880},
+}
+
+
+def train(declared: Mapping[str, int | str], number: int = 1, name: str = "train") -> list[Task]:
+    return [a_task(name, wildcards={"seed": str(seed)}, resources=dict(declared)) for seed in range(number)]
+
+
+def faults(tasks: list[Task], policy: Policy = AT_KEMPNER) -> list[str]:
+    try:
+        make_plan(tasks, policy)
+    except PlanError as error:
+        return list(map(str, error.faults))
+    return []
+
+
+def notices(tasks: list[Task], policy: Policy = AT_KEMPNER) -> list[str]:
+    return list(make_plan(tasks, policy).notices)
+
+
+def of_site(**changes: object) -> Policy:
+    return replace(AT_KEMPNER, site=replace(SITE, **changes))
+
+
+PLANS: dict[str, tuple[list[Task], Policy]] = {
+    **{name: (train(declared), AT_KEMPNER) for name, declared in (ERRORS | WARNINGS).items()},
+    "many of a rule": (train(GPU | {"runtime": 5000}, 8), AT_KEMPNER),
+    "no account, and several to choose from": (
+        train(GPU),
+        of_site(own_accounts=("doe_lab", "kempner_doe_lab", "kempner_grads")),
+    ),
+    "no account that would do": (train(GPU), of_site(own_accounts=("doe_lab",))),
+    "no account, and nothing is known of yours": (train(GPU), of_site(own_accounts=None, default_account="")),
+    "undergraduates": (train(GPU | {"gpu": 4, "nodes": 2}), of_site(own_accounts=("kempner_undergrads",))),
+    "short ones by the thousand": (train({"runtime": 5}, 1200), AT_KEMPNER),
+    "wider than what one may use": (train(GPU, 40), AT_KEMPNER),
+    "in a folder that nodes do not see": (train({"runtime": 60}), replace(AT_KEMPNER, workdir="/tmp/flow")),
+    "at home": (
+        train({"runtime": 60}),
+        replace(AT_KEMPNER, workdir="/n/home01/doe/flow", site=replace(SITE, home="/n/home01/doe")),
+    ),
+    "environments on a login node": (
+        train({"runtime": 60}),
+        replace(AT_KEMPNER, environments=("conda",), site=replace(SITE, is_login_node=True)),
+    ),
+    "checkpoints that a requeue would remove": (
+        [
+            replace(
+                a_task("train", resources={"gpu": 1, "slurm_partition": "kempner_requeue", "runtime": 60}),
+                folders=("checkpoints",),
+            )
+        ],
+        AT_KEMPNER,
+    ),
+}
+
+
+def test_golden_findings(golden: Golden) -> None:
+    lines: list[str] = []
+    for name, (tasks, policy) in PLANS.items():
+        said = faults(tasks, policy)
+        lines += [name, *(f"  error: {one}" for one in said)]
+        lines += [f"  {one}" for one in ([] if said else notices(tasks, policy))]
+        lines.append("")
+    golden("findings", "\n".join(lines))
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_what_can_never_start_is_an_error_and_nothing_is_submitted(name: str) -> None:
+    (only,) = faults(train(ERRORS[name]))
+    assert only.startswith("train[seed=0]: ")
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_what_wastes_is_said_and_submitted(name: str) -> None:
+    assert not faults(train(WARNINGS[name]))
+    assert any(one.startswith("train[seed=0]: ") for one in notices(train(WARNINGS[name])))
+
+
+def test_each_check_is_shown() -> None:
+    """Without any one of them, something else would be said of what is above."""
+    assert len(CHECKS) <= len(ERRORS) + len(WARNINGS)
+
+
+def test_a_plan_with_ten_faults_lists_ten() -> None:
+    ten = [
+        task for name, declared in list(ERRORS.items())[:10] for task in train(declared, name=name.replace(" ", "_"))
+    ]
+    assert len(faults(ten)) == 10
+
+
+def test_only_what_is_wrong_itself_is_named_once_for_a_rule() -> None:
+    (only,) = faults([*train(GPU | {"runtime": 5000}, 8), *train(GPU, name="eval")])
+    assert only.startswith("train (8 tasks): ")
+
+
+def test_errors_can_be_made_warnings_and_all_of_it_left_out() -> None:
+    tasks = train(ERRORS["too long"])
+    assert any("is above the limit" in one for one in notices(tasks, replace(AT_KEMPNER, checks=Checks.WARN)))
+    assert not any("is above the limit" in one for one in notices(tasks, replace(AT_KEMPNER, checks=Checks.OFF)))
+
+
+@pytest.mark.parametrize("name", [*ERRORS, *WARNINGS])
+def test_where_nothing_is_known_nothing_is_said(name: str) -> None:
+    for site in (None, Site()):
+        policy = replace(AT_KEMPNER, site=site)
+        tasks = train((ERRORS | WARNINGS)[name])
+        assert not faults(tasks, policy)
+        assert not [one for one in notices(tasks, policy) if not one.startswith("Memory")]
+
+
+def test_an_attempt_of_its_own_is_checked_too() -> None:
+    (task,) = train(GPU)
+    second = replace(task.attempts[0], number=2, resources={**GPU, "runtime": 5000})
+    (only,) = faults([replace(task, attempts=(*task.attempts, second))])
+    assert only.startswith("train[seed=0], attempt 2: runtime=5000")
+
+
+def test_an_attempt_may_move_from_a_gpu_to_a_cpu_partition() -> None:
+    (task,) = train(GPU)
+    second = replace(task.attempts[0], number=2, resources={"slurm_partition": "shared", "runtime": 600})
+    assert not faults([replace(task, attempts=(*task.attempts, second))])

@@ -1,0 +1,110 @@
+"""A site file is read as it is meant, and every fault in it is said at once."""
+
+from pathlib import Path
+
+import pytest
+from kempner_site import live
+
+from snakemake_executor_plugin_kempner.errors import PlanError
+from snakemake_executor_plugin_kempner.site.draft import draft
+from snakemake_executor_plugin_kempner.site.file import applies, packaged, parse_site, read_site
+from snakemake_executor_plugin_kempner.site.live import together
+
+WRONG = """
+name: my cluster
+needs_account: perhaps
+colour: red
+gpus:
+  a100: {cores: many, memory: 240 gigs, price: 1}
+partitions:
+  gpu:
+    nodes: [{gpus: -1}, fast]
+    runtime: soon
+  cpu: yes
+caps:
+  - {gpus: 4}
+folders: [/tmp]
+"""
+
+
+def test_all_faults_of_a_file_are_said_at_once() -> None:
+    with pytest.raises(PlanError) as caught:
+        parse_site(WRONG, "site.yaml")
+    said = [str(fault) for fault in caught.value.faults]
+    for words in (
+        "needs_account='perhaps' takes true or false",
+        "colour is not known (known are name,",
+        "gpus.a100.cores='many' takes a whole number",
+        "gpus.a100.memory='240 gigs' takes MB, or a text like \"240G\"",
+        "gpus.a100.price is not known",
+        "partitions.gpu.nodes[0].gpus='-1' takes a whole number",
+        "partitions.gpu.nodes[1] takes keys and values",
+        "partitions.gpu.runtime='soon' takes minutes, or a text like",
+        "partitions.cpu takes keys and values",
+        "caps[0] lacks partitions",
+        "folders=['/tmp'] takes folders, and for each of them why",
+    ):
+        assert any(one.startswith(f"site.yaml: {words}") for one in said), f"{words} is missing in {said}"
+
+
+def test_what_is_no_yaml(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("name: [")
+    with pytest.raises(PlanError, match="is not YAML"):
+        read_site(tmp_path / "site.yaml")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"--kempner-site .*gone.yaml: cannot be read"):
+        read_site(tmp_path / "gone.yaml")
+
+
+def test_times_are_not_read_as_sixtieths() -> None:
+    """YAML itself would make 43200 of 12:00:00."""
+    site, _ = parse_site("partitions: {test: {runtime: 12:00:00}}", "site.yaml")
+    assert site.partitions["test"].minutes == 720
+
+
+def test_the_file_of_kempner_holds_where_a_partition_is_called_so() -> None:
+    _, patterns = packaged()
+    assert applies(patterns, live().partitions)
+    assert not applies(patterns, {"gpu": live().partitions["kempner"]})
+
+
+def test_the_policy_of_kempner() -> None:
+    """Source: Kempner computing handbook."""
+    site, _ = packaged()
+    shares = {name: (one.cores, one.memory_mb) for name, one in site.gpus.items()}
+    assert shares == {
+        "a100": (16, 240 * 1024),
+        "h100": (24, 360 * 1024),
+        "h200": (16, 360 * 1024),
+        "rtx6000pro": (16, 180 * 1024),
+    }
+    days = {name: (one.minutes or 0) // 1440 for name, one in site.partitions.items() if one.nodes}
+    assert days == {"kempner": 2, "kempner_h100": 2, "kempner_h200": 2, "kempner_rtx": 2, "kempner_requeue": 7}
+    assert {cap.gpus for cap in site.caps if cap.holds("kempner_h100", "kempner_undergrads")} == {4, 16}
+    assert not [cap for cap in site.caps if cap.holds("kempner_requeue", "kempner_doe_lab")]
+
+
+def test_a_draft_reads_back() -> None:
+    site, _ = parse_site(draft(live()), "draft")
+    assert {name: one.minutes for name, one in site.partitions.items()} == {
+        name: one.minutes for name, one in live().partitions.items()
+    }
+    assert site.gpus["h100"].cores == 24
+
+
+def test_slurm_is_believed_before_a_file() -> None:
+    file, _ = parse_site(
+        """
+        partitions:
+          kempner: {runtime: 9-00:00:00, only_gpu: true, accounts: [kempner_grads], nodes: [{gpu: a100, gpus: 16}]}
+          gone: {runtime: 60}
+        """,
+        "site.yaml",
+    )
+    both = together(file, live("kempner_doe_lab"))
+    kempner = both.partitions["kempner"]
+    assert (kempner.minutes, kempner.only_gpu, kempner.accounts) == (2880, True, ("kempner_doe_lab",))
+    assert [one.gpus for one in kempner.nodes] == [4]
+    assert "gone" not in both.partitions

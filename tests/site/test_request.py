@@ -1,0 +1,83 @@
+"""Options of sbatch are read as sbatch reads them, however they are written."""
+
+import pytest
+
+from snakemake_executor_plugin_kempner.site.model import in_slurm_format, in_words, megabytes, minutes, span
+from snakemake_executor_plugin_kempner.site.request import Request, request_of
+
+TABLE: dict[str, dict[str, object]] = {
+    "": {},
+    "--partition=gpu --account=lab": {"partition": "gpu", "account": "lab"},
+    "-p gpu -A lab": {"partition": "gpu", "account": "lab"},
+    "-pgpu -Alab": {"partition": "gpu", "account": "lab"},
+    "--partition gpu --mail-type END --account lab": {"partition": "gpu", "account": "lab"},
+    "--time=90": {"minutes": 90},
+    "-t 1-12": {"minutes": 36 * 60},
+    "--time=01:30:01": {"minutes": 91},
+    "--time=soon": {"minutes": None},
+    "--cpus-per-task=4": {"cores_of_node": 4},
+    "-c 4 -n 3": {"cores_of_node": 4},
+    "-c 4 -n 8 -N 2": {"cores_of_node": 16, "nodes": 2},
+    "--ntasks-per-node=4 --nodes=2 -c 2": {"cores_of_node": 8, "nodes": 2},
+    "--ntasks-per-node=4 --ntasks=8": {"cores_of_node": 4, "nodes": 2},
+    "--nodes=2-4": {"nodes": 2},
+    "--mem=16G": {"memory_of_node": 16 * 1024},
+    "--mem=4000M": {"memory_of_node": 4000},
+    "--mem=0": {"memory_of_node": None},
+    "--mem-per-cpu=2G -c 4": {"memory_of_node": 8 * 1024, "cores_of_node": 4},
+    "--gres=gpu:2": {"gpus": 2, "gpus_of_node": 2, "gres": "gpu:2"},
+    "--gres=gpu": {"gpus": 1, "gpus_of_node": 1, "gres": "gpu"},
+    "--gres=gpu:a100:2 --nodes=3": {"gpus": 6, "gpus_of_node": 2, "model": "a100", "nodes": 3, "gres": "gpu:a100:2"},
+    "--gres=ssd:1,gpu:h100:1": {"gpus": 1, "gpus_of_node": 1, "model": "h100", "gres": "ssd:1,gpu:h100:1"},
+    "--gres=ssd:1": {"gres": "ssd:1"},
+    "--gpus=8 --nodes=2": {"gpus": 8, "gpus_of_node": 4, "nodes": 2},
+    "-G h100:2": {"gpus": 2, "gpus_of_node": 2, "model": "h100"},
+    "--gpus-per-node=2 -N 2": {"gpus": 4, "gpus_of_node": 2, "nodes": 2},
+    "--gpus-per-task=1 --ntasks=4 -N1": {"gpus": 4, "gpus_of_node": 4, "cores_of_node": 4},
+    "--cpus-per-gpu=6 --gres=gpu:2": {"gpus": 2, "gpus_of_node": 2, "cores_of_node": 12, "gres": "gpu:2"},
+    "--constraint=h100": {"constraint": "h100"},
+}
+
+
+@pytest.mark.parametrize("text", TABLE)
+def test_what_is_read(text: str) -> None:
+    found = request_of(text.split(), {})
+    expected = Request(**TABLE[text], given=found.given)  # type: ignore[arg-type]
+    assert found == expected
+
+
+def test_the_environment_counts_where_a_job_says_nothing() -> None:
+    chosen = {"partition": "shared", "account": "lab"}
+    assert request_of(["--partition=gpu"], chosen).partition == "gpu"
+    assert request_of([], chosen).account == "lab"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("240G", 245760), ("1T", 1048576), ("500", 500), ("2048K", 2), ("8GB", 8192)]
+)
+def test_memory(text: str, expected: int) -> None:
+    assert megabytes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90", 90),
+        ("1:30", 2),
+        ("1:00:00", 60),
+        ("1-0", 1440),
+        ("1-02:03", 1563),
+        ("2-00:00:30", 2881),
+        ("UNLIMITED", None),
+        ("0", None),
+    ],
+)
+def test_time(text: str, expected: int | None) -> None:
+    """Source: sbatch(1), --time: `1:30` is a minute and a half."""
+    assert minutes(text) == expected
+
+
+def test_words_of_people() -> None:
+    assert [span(0), span(90), span(2880), span(None)] == ["0 min", "1 h 30 min", "2 d", "no limit"]
+    assert [in_words(500), in_words(245760)] == ["500 MB", "240 GB"]
+    assert minutes(in_slurm_format(3001)) == 3001
