@@ -33,7 +33,7 @@ def plan_messages(plan: Plan, reasons: Iterable[str], said: set[str]) -> Iterato
     said.update(plan.notices)
 
 
-def plan_summary(plan: Plan) -> str:
+def plan_summary(plan: Plan, verb: str = "Queued") -> str:
     """`Queued 5 tasks as 9 Slurm jobs, 2 retries, 1 gate and 1 guard among them`."""
     submissions = plan.submissions
     kinds = Counter(one.kind for one in submissions)
@@ -41,15 +41,15 @@ def plan_summary(plan: Plan) -> str:
     helpers = (Kind.GATE, Kind.GUARD, Kind.CONTINUATION, Kind.CLOSING)
     names = {Kind.CLOSING: "closing job"}
     numbers = {"retry": kinds[Kind.TASK] - tasks, **{names.get(kind, kind.value): kinds[kind] for kind in helpers}}
-    text = f"Queued {_count(tasks, 'task')} as {_count(len(submissions), 'Slurm job')}"
-    extra = _listed([_count(number, noun) for noun, number in numbers.items() if number])
+    text = f"{verb} {count_of(tasks, 'task')} as {count_of(len(submissions), 'Slurm job')}"
+    extra = _listed([count_of(number, noun) for noun, number in numbers.items() if number])
     return f"{text}, {extra} among them" if extra else text
 
 
 def deferred_summary(reasons: Iterable[str]) -> Iterator[str]:
     """One line per reason for which tasks are not in the queue yet."""
     for reason, number in Counter(reasons).items():
-        yield f"  {_count(number, 'task')} will be queued later: {reason}"
+        yield f"  {count_of(number, 'task')} will be queued later: {reason}"
 
 
 def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> str:
@@ -134,7 +134,8 @@ def ranges(job_ids: Iterable[str]) -> str:
     return ", ".join([*jobs, *(f"{base}_[{model.ranges(sorted(of))}]" for base, of in sorted(arrays.items()))])
 
 
-def _count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
+    """`1 task`, `2 tasks`."""
     plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
     return f"{number} {noun if number == 1 else plural}"
 
@@ -166,7 +167,7 @@ def _fallen(labels: Sequence[str]) -> str:
     if not labels:
         return ""
     shown = ", ".join(labels[:_FALLEN]) + (f" and {len(labels) - _FALLEN} more" if len(labels) > _FALLEN else "")
-    return f"  {_count(len(labels), 'task')} cannot run now: {shown}\n"
+    return f"  {count_of(len(labels), 'task')} cannot run now: {shown}\n"
 
 
 def failures_summary(labels: Sequence[str], command: Sequence[str]) -> str:

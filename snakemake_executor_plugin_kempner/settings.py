@@ -44,6 +44,13 @@ class ExecutorSettings(ExecutorSettingsBase):
             "job runs the hooks and reports the end, and jobs of the run go on behind checkpoints.",
         },
     )
+    preview: bool = field(
+        default=False,
+        metadata={
+            "help": "Submit nothing. Check the whole plan, and show for each rule what would be queued: what it waits for, "
+            "its options of sbatch, and why.",
+        },
+    )
     cancel: bool = field(
         default=False,
         metadata={
@@ -126,3 +133,7 @@ class ExecutorSettings(ExecutorSettingsBase):
             from .cancelling import cancel_instead_of_running  # noqa: PLC0415 - the settings alone cost nothing
 
             cancel_instead_of_running()
+        elif self.preview:
+            from .previewing import preview_instead_of_running  # noqa: PLC0415
+
+            preview_instead_of_running()

@@ -31,6 +31,7 @@ REQUESTS: dict[str, tuple[Declared, int]] = {
     "qos": ({"qos": "normal", "runtime": 30}, 1),
     "slurm_qos": ({"slurm_qos": "normal", "runtime": 30}, 1),
     "nodes to keep off": ({"exclude": "n8", "runtime": 30}, 1),
+    "this cluster, by its name": ({"clusters": "sandbox", "runtime": 30}, 1),
     "one node": ({"nodelist": "n7", "runtime": 30}, 1),
     # GPUs by their model
     "an A100": ({"gpu": 1, "gpu_model": "a100", **GPU}, 8),

@@ -49,6 +49,7 @@ def live(*accounts: str) -> Site:
     }
     return Site(
         name="Slurm of sandbox",
+        cluster="sandbox",
         partitions=partitions,
         is_complete=True,
         needs_account=True,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import WorkflowError, print_exception
 from snakemake.logging import logger
 from snakemake.workflow import Workflow
 
@@ -24,6 +24,7 @@ def instead_of_running(action: Callable[[Callable[[str], None], Callable[[str], 
         try:
             return action(logger.info, logger.warning)
         except KempnerError as error:
-            raise WorkflowError(str(error)) from None
+            print_exception(WorkflowError(str(error)), self.linemaps)  # raised, it would name our files
+            raise SystemExit(1) from None
 
     Workflow.execute = execute

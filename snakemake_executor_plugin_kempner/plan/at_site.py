@@ -13,6 +13,9 @@ from ..site.whole import Many, Work, of_plan
 from .model import Policy, Task
 from .resources import Options, sbatch_options
 
+_NAMED = 5
+"""Rules that are named of those of which the same is said."""
+
 
 def options_at(site: Site | None, where: str, resources: Mapping[str, int | str], threads: int) -> Options:
     """Options of sbatch for what a task asks for, with what follows from it at the site.
@@ -66,7 +69,17 @@ def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], p
     is_fault = {Severity.ERROR: checks is Checks.ERROR, Severity.WARNING: False}
     faults = [Fault(where=where, what=one.what, remedy=one.remedy) for where, one in found if is_fault[one.severity]]
     said = [Fault(where=where, what=one.what, remedy=one.remedy) for where, one in found if not is_fault[one.severity]]
-    return Verdict(faults=tuple(dict.fromkeys(faults)), warnings=tuple(dict.fromkeys(map(str, said))))
+    return Verdict(faults=tuple(dict.fromkeys(faults)), warnings=tuple(_of_several_rules(said)))
+
+
+def _of_several_rules(said: Iterable[Fault]) -> Iterator[str]:
+    """What is said of several rules in the same words, once."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for one in dict.fromkeys(said):
+        where.setdefault((one.what, one.remedy), []).append(one.where)
+    for (what, remedy), rules in where.items():
+        more = f" and {len(rules) - _NAMED} more" if len(rules) > _NAMED else ""
+        yield str(Fault(where=", ".join(rules[:_NAMED]) + more, what=what, remedy=remedy))
 
 
 def _of_each(

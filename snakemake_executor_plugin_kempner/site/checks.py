@@ -96,6 +96,15 @@ def findings(one: Asked) -> Iterator[Finding]:
 # --- what can never start -------------------------------------------------------------------------------------------
 
 
+def _another_cluster(one: Asked) -> Iterator[Said]:
+    others = [name for name in one.request.clusters.split(",") if name not in ("", one.site.cluster)]
+    if one.site.cluster and others:
+        what = (
+            f"cluster {others[0]} is another one than {one.site.cluster}, whose queue is watched and waited for [Slurm]"
+        )
+        yield what, f"run the whole workflow there: SLURM_CLUSTERS={others[0]} snakemake …"
+
+
 def _unknown_partition(one: Asked) -> Iterator[Said]:
     if not one.site.is_complete:
         return
@@ -283,7 +292,7 @@ def _no_runtime(one: Asked) -> Iterator[Said]:
 def _longest_runtime(one: Asked) -> Iterator[Said]:
     longest = [partition.minutes for partition in one.partitions if partition.minutes]
     if longest and one.request.minutes == max(longest):
-        what = f"runtime={one.request.minutes} is all that {one.where} allows: such jobs start last, and unused time is counted"
+        what = f"runtime={one.request.minutes} is all that {one.where} allows [{one.source}]: such jobs start last, and unused time is counted"
         yield what, "ask for what the job needs, and somewhat more"
 
 
@@ -292,6 +301,7 @@ def _gpus(number: int, model: str = "") -> str:
 
 
 CHECKS: tuple[tuple[Severity, Callable[[Asked], Iterator[Said]]], ...] = (
+    (Severity.ERROR, _another_cluster),
     (Severity.ERROR, _unknown_partition),
     (Severity.ERROR, _list_of_partitions),
     (Severity.ERROR, _no_partition_for_gpu),

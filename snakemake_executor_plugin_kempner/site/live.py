@@ -12,7 +12,8 @@ Tell = Callable[[str, Sequence[str]], str]
 
 _SOURCE = "Slurm"
 _CHOSEN = {"SBATCH_PARTITION": "partition", "SBATCH_ACCOUNT": "account", "SBATCH_QOS": "qos", "SBATCH_TIMELIMIT": "time",
-           "SBATCH_CONSTRAINT": "constraint", "SBATCH_GRES": "gres", "SBATCH_GPUS": "gpus"}  # fmt: skip
+           "SBATCH_CONSTRAINT": "constraint", "SBATCH_GRES": "gres", "SBATCH_GPUS": "gpus",
+           "SBATCH_CLUSTERS": "clusters"}  # fmt: skip
 """Source: sbatch(1), INPUT ENVIRONMENT VARIABLES."""
 
 
@@ -63,6 +64,7 @@ def parse_live(told: str, user: str, environment: Mapping[str, str]) -> Site | N
     cluster = _setting(told, "ClusterName")
     return Site(
         name=f"Slurm of {cluster}" if cluster else _SOURCE,
+        cluster=cluster,
         partitions=partitions,
         is_complete=True,
         needs_account="associations" in _setting(told, "AccountingStorageEnforce"),

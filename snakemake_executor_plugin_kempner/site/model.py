@@ -97,6 +97,8 @@ class Site:
     """All that is known of where jobs run; whatever is missing is not checked."""
 
     name: str = "this cluster"
+    cluster: str = ""
+    """Slurm's own name of it (ClusterName)."""
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     is_complete: bool = False
     """There are no partitions but these: Slurm itself has listed them."""

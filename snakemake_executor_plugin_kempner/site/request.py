@@ -21,6 +21,7 @@ _LONG = {
 class Request:
     """What one job asks for; None or empty where it says nothing."""
 
+    clusters: str = ""
     partition: str = ""
     account: str = ""
     minutes: int | None = None
@@ -64,6 +65,7 @@ def request_of(arguments: Sequence[str], chosen: Mapping[str, str]) -> Request:
     if "cpus-per-gpu" in both:
         cores = _number(both["cpus-per-gpu"]) * of_node
     return Request(
+        clusters=both.get("clusters", ""),
         partition=both.get("partition", ""),
         account=both.get("account", ""),
         minutes=_or_none(minutes, both.get("time", "")),

@@ -24,6 +24,17 @@ WORKFLOWS = Path(__file__).parent.parent / "workflows"
 ALWAYS_VARYING = ("benchmarks/*",)
 TAIL = 6000
 
+_IN_STORAGE = ("--default-storage-provider", "fs", "--default-storage-prefix", "store")
+_SHARED = {
+    "fetched by each job": ("--shared-fs-usage", "persistence", "software-deployment", "sources", "source-cache"),
+    "nothing shared": ("--shared-fs-usage", "none"),
+    "local copies shared": (
+        *("--shared-fs-usage", "persistence", "software-deployment", "sources"),
+        *("source-cache", "storage-local-copies"),
+    ),
+}
+"""What of the files all nodes see, as far as Snakemake knows."""
+
 GATHERED = "".join(f"split/{item}.txt\n{item}\n" for item in ("1-of-2", "2-of-2"))
 
 pytestmark = pytest.mark.cluster
@@ -241,6 +252,17 @@ CASES = (
         name="storage",
         text={"store/answer.txt": "question\nanswer\n"},
         needs=("snakemake_storage_plugin_fs",),
+    ),
+    *(
+        Case(
+            name=f"default storage, {name}",
+            workflow="default_storage",
+            args=(*_IN_STORAGE, *usage),
+            text={"store/answer.txt": "question\nthought\nanswer\n"},
+            gone=("store/thought.txt", "answer.txt"),
+            needs=("snakemake_storage_plugin_fs",),
+        )
+        for name, usage in _SHARED.items()
     ),
     Case(name="script", text={"seen-one.txt": "source\none\n7\n1\n3\nfrom the file\nsee\n"}),
     Case(name="run", text={"joined.txt": "a-b!\nshell\n"}),

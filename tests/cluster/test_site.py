@@ -1,11 +1,16 @@
 """On a Slurm with Kempner's partitions and accounts: what it says of itself, what it takes, what is said before it is asked."""
 
+import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from comparison import fresh_copy
 from declarations import REQUESTS
+from head import queued, run, run_detached, written
 from kempner_site import ACCOUNTS, SITE, live
 
 from snakemake_executor_plugin_kempner.plan.at_site import options_at
@@ -47,3 +52,105 @@ def test_a_draft_is_a_site_file_that_adds_nothing_of_its_own(kempner: Sandbox) -
     assert drafted.cpu_partition == "shared"
     assert drafted.gpus["a100"].cores == 16
     assert [one.minutes for one in drafted.partitions.values()] == [one.minutes for one in said.partitions.values()]
+
+
+# --- several nodes --------------------------------------------------------------------------------------------------
+
+WORKFLOWS = Path(__file__).parent.parent / "workflows"
+
+
+def test_a_training_on_several_nodes_has_one_allocation_and_its_workers_find_each_other(
+    kempner: Sandbox, tmp_path: Path
+) -> None:
+    folder = fresh_copy(WORKFLOWS / "real_distributed", tmp_path / "run")
+    outcome = run(kempner, folder)
+    assert outcome.exit_code == 0, outcome.output
+    places = [(0, "n3"), (1, "n3"), (2, "n4"), (3, "n4")]
+    expected = [f"{rank} of 4 on {node}, GPUs 0,1" for rank, node in places]
+    assert (folder / "model.txt").read_text().splitlines() == expected
+    assert (folder / "evaluated.txt").read_text().splitlines() == [
+        f"rank {rank} of 3 read 4 lines" for rank in range(3)
+    ]
+
+
+# --- a preview ------------------------------------------------------------------------------------------------------
+
+PREVIEWED = """
+onstart:
+    shell("touch started")
+onsuccess:
+    shell("touch succeeded")
+
+rule all:
+    input:
+        "report.txt",
+
+localrules: note
+
+rule note:
+    output:
+        "note.txt",
+    shell:
+        "touch {output}"
+
+rule split:
+    output:
+        "split.txt",
+    resources:
+        runtime=10,
+    shell:
+        "touch {output}"
+
+rule train:
+    input:
+        "split.txt",
+    output:
+        "model{seed}.txt",
+    retries: 1
+    resources:
+        gpu=1, gpu_model="h100", mem_mb=600, cpus_per_task=1, runtime=20,
+    shell:
+        "touch {output}"
+
+rule report:
+    input:
+        "note.txt",
+        expand("model{seed}.txt", seed=range(6)),
+    output:
+        "report.txt",
+    resources:
+        runtime=10,
+    shell:
+        "touch {output}"
+"""
+
+
+def test_a_preview_shows_what_is_then_queued_and_does_nothing(kempner: Sandbox, tmp_path: Path) -> None:
+    folder = written(tmp_path / "run", PREVIEWED)
+    shown = run(kempner, folder, "--kempner-preview", "--kempner-detach")
+    assert shown.exit_code == 0, shown.output
+    assert not queued(kempner, folder, helpers=True)
+    assert not [path.name for path in folder.iterdir() if path.name not in ("Snakefile", ".snakemake")]
+    assert not (folder / ".snakemake" / "kempner").exists()
+
+    done = run_detached(kempner, folder)
+    assert done.exit_code == 0, done.output
+    (number,) = re.findall("Would queue (.*)", shown.output)
+    assert f"Queued {number.removesuffix('.')} (run" in done.output
+    for said in re.findall(r"^(?:train gets|workflow:) .*", shown.output, re.MULTILINE):
+        assert said in done.output
+    (ledger,) = folder.glob(".snakemake/kempner/*/ledger.jsonl")
+    asked = [re.sub(" --(job-name|comment|output).*", "", line) for line in re.findall(r"sbatch +(.*)", shown.output)]
+    entries = map(json.loads, ledger.read_text().splitlines())
+    submitted = [[*entry["options"]] for entry in entries if "intent" in entry]
+    for line in asked:
+        assert any(set(line.split()) <= set(options) for options in submitted), line
+
+
+def test_a_preview_of_what_can_never_start_says_so(kempner: Sandbox, tmp_path: Path) -> None:
+    folder = written(tmp_path / "run", PREVIEWED.replace("h100", "b200"))
+    shown = run(kempner, folder, "--kempner-preview")
+    assert shown.exit_code == 1
+    assert "train (6 tasks): no partition has b200 GPUs" in shown.output
+    assert "File " not in shown.output.rsplit("WorkflowError", 1)[1]
+    assert not queued(kempner, folder, helpers=True)

@@ -21,6 +21,7 @@ GPU: Declared = {"gpu": 1, "slurm_partition": "kempner", "runtime": 60}
 
 ERRORS: dict[str, Declared] = {
     "a partition that does not exist": GPU | {"slurm_partition": "kempner_b200"},
+    "another cluster": GPU | {"clusters": "sandbox,elsewhere"},
     "several partitions": GPU | {"slurm_partition": "kempner,kempner_h100", "slurm_account": "kempner_doe_lab"},
     "a GPU that is nowhere": {"gpu": 1, "gpu_model": "b200", "runtime": 60},
     "a GPU of any model": {"gpu": 1, "runtime": 60},
@@ -72,6 +73,10 @@ PLANS: dict[str, tuple[list[Task], Policy]] = {
     "no account that would do": (train(GPU), of_site(own_accounts=("doe_lab",))),
     "no account, and nothing is known of yours": (train(GPU), of_site(own_accounts=None, default_account="")),
     "undergraduates": (train(GPU | {"gpu": 4, "nodes": 2}), of_site(own_accounts=("kempner_undergrads",))),
+    "several rules without a runtime": (
+        [task for name in ("split", "train", "join", "plot", "tell", "tidy") for task in train({}, name=name)],
+        AT_KEMPNER,
+    ),
     "short ones by the thousand": (train({"runtime": 5}, 1200), AT_KEMPNER),
     "wider than what one may use": (train(GPU, 40), AT_KEMPNER),
     "in a folder that nodes do not see": (train({"runtime": 60}), replace(AT_KEMPNER, workdir="/tmp/flow")),

@@ -1,0 +1,87 @@
+"""A plan for people, before anything of it is submitted: what is asked of Slurm for each rule, and what waits for what."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from .plan.dependency import AnyOf, Expression, Ref
+from .plan.model import Call, Kind, Plan, Submission
+from .plan.resources import SET_BY_PLANNER
+from .report import count_of, deferred_summary, plan_summary
+
+_OURS = {
+    Kind.GUARD: "guard of the run",
+    Kind.CONTINUATION: "continuation, which plans what has to wait",
+    Kind.CLOSING: "closing job, the end of the run",
+}
+
+
+@dataclass(slots=True)
+class _Alike:
+    """Submissions of one kind, with the same options, that wait for the same."""
+
+    tasks: int = 0
+    arrays: int = 0
+    alone: int = 0
+    throttles: set[int] = field(default_factory=set)
+
+    def add(self, call: Call) -> None:
+        self.tasks += len(call.submissions)
+        self.arrays += call.is_array
+        self.alone += not call.is_array
+        self.throttles |= {call.throttle} - {0}
+
+    def __str__(self) -> str:
+        arrays = count_of(self.arrays, "job array") if self.arrays else ""
+        if arrays and self.throttles:
+            arrays += f", at most {max(self.throttles)} at a time in one"
+        jobs = count_of(self.alone, "job") if self.alone else ""
+        return " and ".join(part for part in (jobs, arrays) if part)
+
+
+def preview(plan: Plan, later: Iterable[str]) -> str:
+    """What would be queued, a paragraph for what is alike, in the order of submission; then choices and warnings.
+
+    Args:
+        plan: what would be submitted.
+        later: for each task that would be queued later, why.
+    """
+    of_task = {one.ref.task: one.rule for one in plan.submissions if one.kind is Kind.TASK}
+    names = {one.ref: _name(one, of_task) for one in plan.submissions}
+    alike: dict[tuple[str, str, str], _Alike] = {}
+    for call in plan.calls:
+        key = (names[call.first.ref], _waits_for(call.waits_for, names), " ".join(_asked(call.first)))
+        alike.setdefault(key, _Alike()).add(call)
+    lines = [f"{plan_summary(plan, 'Would queue') if plan.calls else 'Nothing would be queued'}."]
+    lines += deferred_summary(later)
+    for (name, waits_for, asked), jobs in alike.items():
+        lines += ["", f"{name}: {_number(jobs, name)}{jobs}", f"  waits for  {waits_for}", f"  sbatch     {asked}"]
+    lines += ["", *plan.notices] if plan.notices else []
+    return "\n".join([*lines, "", "This was a preview (--kempner-preview): nothing was submitted."])
+
+
+def _number(jobs: _Alike, name: str) -> str:
+    return "" if name in _OURS.values() or not jobs.arrays else f"{count_of(jobs.tasks, 'task')} as "
+
+
+def _name(submission: Submission, of_task: Mapping[str, str]) -> str:
+    if submission.kind is Kind.GATE:
+        return f"gate of {of_task.get(submission.ref.task, submission.label)}"
+    if submission.kind is not Kind.TASK:
+        return _OURS[submission.kind]
+    attempt = submission.ref.attempt
+    return f"{submission.rule} (attempt {attempt})" if attempt > 1 else submission.rule
+
+
+def _asked(submission: Submission) -> Iterator[str]:
+    return (option for option in submission.options if not option.startswith(SET_BY_PLANNER))
+
+
+def _waits_for(expression: Expression | None, names: Mapping[Ref, str]) -> str:
+    if expression is None:
+        return "nothing"
+    words = dict.fromkeys(
+        f"{term.type} {names.get(term.on, 'a job in the queue') if term.on else ''}".strip()
+        + (f" + {term.minutes} min" if term.minutes else "")
+        for term in expression.terms
+    )
+    return f"{'any of ' if isinstance(expression, AnyOf) and len(words) > 1 else ''}{', '.join(words)}"

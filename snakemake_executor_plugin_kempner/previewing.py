@@ -1,0 +1,66 @@
+"""`--kempner-preview`: all that a run would do before the first job is queued, and then what would be queued."""
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from . import beginning
+from .adapt.command import JobCommand
+from .adapt.dag import read_dag
+from .adapt.policy import policy_of
+from .adapt.previewing import instead_of_scheduling
+from .adapt.units import Scope
+from .invocation import Leaving
+from .preview import preview
+from .report import NO_ROOM
+from .slurm.client import SlurmCommands
+from .slurm.limits import SiteLimits
+
+
+class _Unsubmitted(SlurmCommands):
+    """Answers questions as Slurm does, and takes jobs without passing them on."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        super().__init__(environment)
+        self._ids = map(str, count(1))
+
+    def submit(self, options: Sequence[str], script: str) -> str:  # noqa: ARG002
+        return next(self._ids)
+
+    def depend(self, job_id: str, dependency: str) -> None: ...
+
+    def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None: ...
+
+
+def preview_instead_of_running() -> None:
+    """Let this process print what would be queued, once it has read the workflow, and leave."""
+    instead_of_scheduling(_preview)
+
+
+def _preview(workflow: Any, executor: Any) -> None:
+    """Print, and leave.
+
+    Raises:
+        KempnerError: what would stop the run before anything is submitted.
+    """
+    settings, logger = executor.executor_settings, executor.logger
+    with TemporaryDirectory(prefix="kempner-preview-") as place:
+        folder = Path(place)
+        slurm = _Unsubmitted(executor.envvars())
+        limits = SiteLimits(slurm.tell)
+        policy = policy_of(workflow, settings, folder, executor.get_python_executable())
+        policy = beginning.at_site(policy, limits, settings.site)
+        found = beginning.earlier_runs(Path(".snakemake/kempner").absolute(), slurm, logger, None)
+        live = beginning.begin_run(policy, found, slurm, logger, limits)
+        scope = Scope(
+            folder=place, ready=(), limited=policy.limits.keys(), detached=policy.detached,
+            known=live.knows, in_flight=live.in_flight,
+        )  # fmt: skip
+        reading = read_dag(workflow, JobCommand(workflow, executor.common_settings, folder), scope)
+        plan = live.submit(reading.tasks, reading.deferred)
+        if found.left:
+            logger.info(found.line(len(plan.tasks) + len(live.later)))
+        logger.info(preview(plan, [*(one.why for one in reading.deferred), *len(live.later) * [NO_ROOM]]))
+    raise Leaving(0)

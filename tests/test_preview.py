@@ -1,0 +1,48 @@
+"""What a person reads of a plan before anything of it is submitted."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from builders import POLICY, a_plan, a_task
+from kempner_site import SITE
+
+from snakemake_executor_plugin_kempner.plan.model import Plan
+from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.preview import preview
+
+Golden = Callable[[str, str], None]
+
+
+def paragraphs(plan: Plan, *later: str) -> list[str]:
+    return preview(plan, later).split("\n\n")
+
+
+def test_golden_preview(golden: Golden) -> None:
+    """An array, a retry behind a gate, a GPU whose partition and account follow, in a run that nobody watches."""
+    gpu = {"gpu": 1, "gpu_model": "h100", "runtime": 60}
+    seeds = [a_task("train", "split", wildcards={"seed": str(seed)}, resources=gpu) for seed in range(6)]
+    tune = a_task("tune", *(one.key for one in seeds), attempts=2, resources={"runtime": 30})
+    tasks = (a_task("split", resources={"runtime": 10}), *seeds, tune, a_task("report", "tune"), a_task("plot", "tune"))
+    policy = replace(POLICY, site=SITE, detached=True, workdir="/n/holylabs/doe_lab/flow")
+    golden("preview", preview(make_plan(tasks, policy), ["a checkpoint decides"]))
+
+
+def test_a_rule_of_a_thousand_tasks_is_one_paragraph() -> None:
+    tasks = [a_task("train", wildcards={"seed": str(seed)}) for seed in range(1000)]
+    assert len(paragraphs(make_plan(tasks, replace(POLICY, array_from=0)))) == len(paragraphs(a_plan(*tasks)))
+    assert "train: 1000 tasks as 1 job array" in preview(a_plan(*tasks), ())
+
+
+def test_tasks_of_a_rule_that_ask_for_different_things_are_apart() -> None:
+    tasks = [a_task("train", wildcards={"seed": str(one)}, resources={"runtime": 60 * one}) for one in (1, 2)]
+    shown = paragraphs(a_plan(*tasks))
+    assert sum(one.startswith("train: 1 job\n") for one in shown) == 2
+
+
+def test_what_follows_later_is_counted_by_reason() -> None:
+    shown = preview(a_plan(a_task("train")), ["a checkpoint decides"] * 3)
+    assert "3 tasks will be queued later: a checkpoint decides" in shown
+
+
+def test_an_empty_plan_says_so() -> None:
+    assert paragraphs(a_plan())[0] == "Nothing would be queued."
