@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from snakemake_interface_executor_plugins.settings import DeploymentMethod
+from snakemake_interface_executor_plugins.settings import DeploymentMethod, SharedFSUsage
 
 from ..errors import Fault, PlanError
 from ..plan.model import Policy
@@ -21,7 +21,8 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
     """What holds for all submissions of the run in the folder.
 
     Raises:
-        PlanError: `--kempner-closing-options` `--kempner-checks` or `--kempner-jobname-prefix` cannot be read.
+        PlanError: `--kempner-closing-options`, `--kempner-checks` or `--kempner-jobname-prefix` cannot be read, or a run
+            that nobody watches would lose its provenance.
     """
     faults = []
     if settings.checks not in tuple(Checks):
@@ -30,6 +31,12 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
     if not re.fullmatch(r"[\w.=+-]{0,40}", settings.jobname_prefix, re.ASCII):
         what = f"--kempner-jobname-prefix {settings.jobname_prefix!r} takes up to 40 letters, digits and any of _-.+="
         faults.append(Fault(where="command line", what=what))
+    if settings.detach and SharedFSUsage.PERSISTENCE not in workflow.storage_settings.shared_fs_usage:
+        what = (
+            "--kempner-detach, and --shared-fs-usage without persistence: nobody would record what has made the outputs"
+        )
+        remedy = "add persistence, or leave out --kempner-detach"
+        faults.append(Fault(where="command line", what=what, remedy=remedy))
     if faults:
         raise PlanError(faults)
     return Policy(

@@ -100,6 +100,24 @@ def test_without_jobs_snakemake_says_what_is_missing(slurm: Sandbox, tmp_path: P
     assert_refused(outcome, slurm, folder, "--jobs")
 
 
+def test_threads_that_are_a_share_of_all_cores_need_their_number(slurm: Sandbox, tmp_path: Path) -> None:
+    """A cluster has no number of cores of its own; with --cores, a rule that takes them all asks Slurm for so many."""
+    folder = written(tmp_path / "run", ONE_RULE.replace("    shell:", "    threads: workflow.cores\n    shell:"))
+    assert_refused(run(slurm, folder), slurm, folder, "requires a total number of cores", "--cores N")
+    shown = run(slurm, folder, "--cores", "6", "--kempner-preview")
+    assert "--cpus-per-task=6" in shown.output
+    assert_refused(run(slurm, folder, "--cores", "500"), slurm, folder, "make: 500 cores of one node", "has 64")
+
+
+def test_a_run_that_nobody_watches_has_to_record_what_it_has_made(slurm: Sandbox, tmp_path: Path) -> None:
+    folder = written(tmp_path / "run", ONE_RULE)
+    storage = ("--default-storage-provider", "fs", "--default-storage-prefix", "store", "--shared-fs-usage", "none")
+    outcome = run(slurm, folder, "--kempner-detach", *storage)
+    assert_refused(
+        outcome, slurm, folder, "--kempner-detach, and --shared-fs-usage without persistence", "add persistence"
+    )
+
+
 UNCHECKED = ("--kempner-checks", "off")
 """Then sbatch is asked at once."""
 

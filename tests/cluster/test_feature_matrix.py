@@ -377,6 +377,7 @@ ALSO_DETACHED = frozenset({
     "temp", "temp that nobody reads", "protected", "ensure that is broken", "log of a failure", "update that fails", "keep-going",
     "no keep-going", "keep-incomplete", "onsuccess", "checkpoints", "retries", "group", "resources from the size of an input",
     "directory elsewhere", "workdir", "odd characters", "until", "an input that vanished",
+    "default storage, fetched by each job",
 })  # fmt: skip
 """Features in which a head has a part, so that it makes a difference that none is there; see also test_detached.py."""
 
