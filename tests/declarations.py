@@ -57,6 +57,9 @@ REQUESTS: dict[str, tuple[Declared, int]] = {
     "the whole of a node": ({"slurm_partition": "kempner_rtx", "gpu": 8, "runtime": 60}, 1),
     "gres": ({"slurm_partition": "kempner", "gres": "gpu:2", **GPU}, 8),
     "gres with a model": ({"slurm_partition": "kempner", "gres": "gpu:a100:2", **GPU}, 8),
+    "gres and gpu that agree": ({"slurm_partition": "kempner", "gres": "gpu:2", "gpu": 2, **GPU}, 8),
+    "gres, gpu and a model": ({"gres": "gpu:1", "gpu": 1, "gpu_model": "h100", **GPU}, 8),
+    "a model alone": ({"gpu_model": "h200", **GPU}, 8),
     "slurm_gres": ({"slurm_partition": "kempner", "slurm_gres": "gpu:1", **GPU}, 8),
     "gres says the partition": ({"gres": "gpu:h100:1", **GPU}, 8),
     "a constraint says the partition": ({"gpu": 1, "constraint": "h200", **GPU}, 8),
@@ -66,6 +69,10 @@ REQUESTS: dict[str, tuple[Declared, int]] = {
     "gres in slurm_extra, two words": ({"slurm_partition": "kempner", "slurm_extra": "--gres gpu:1", **GPU}, 8),
     "gpus in slurm_extra": ({"slurm_partition": "kempner_h100", "slurm_extra": "--gpus=1", **GPU}, 8),
     "gpus per node in slurm_extra": ({"slurm_partition": "kempner", "slurm_extra": "--gpus-per-node=2", **GPU}, 8),
+    "counted by gpu, asked for in slurm_extra": (
+        {"slurm_partition": "kempner", "gpu": 1, "slurm_extra": "--gpus=1", **GPU},
+        8,
+    ),
     "all of it in slurm_extra": (
         {"slurm_extra": "-p kempner -A kempner_doe_lab --gres=gpu:1 -t 30 --mem=8G", "cpus_per_task": 4},
         1,

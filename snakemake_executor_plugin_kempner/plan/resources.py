@@ -181,23 +181,28 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
 Take = Callable[[str, Callable[[Value], str], Value], str | None]
 
 
+_GPUS = re.compile(r"(?:gres[/:])?gpu(?::([A-Za-z][\w.-]*))?(?::(\d+))?")
+"""What --gres says of GPUs: type, number (man sbatch)."""
+
+
 def _gres(resources: Resources, take: Take, where: str, faults: list[Fault]) -> Iterator[str]:
     gres, gpus = first_given(resources, GRES_NAMES), first_given(resources, GPU_NAMES)
     model = first_given(resources, MODEL_NAMES)
-    if gres and gpus:
-        what = f"both {gres[0]}={gres[1]!r} and {gpus[0]}={gpus[1]!r} ask for devices"
-        faults.append(Fault(where=where, what=what, remedy="keep one of them"))
-    elif gres:
-        if text := take(gres[0], _word, gres[1]):
-            yield text
-    elif gpus and gpus[1] != 0:
-        count = take(gpus[0], _gpu_count, gpus[1])
-        kind = take(model[0], _word, model[1]) if model else None
-        if count:
-            yield f"gpu:{kind}:{count}" if kind and ":" not in count else f"gpu:{count}"
-    elif model:
-        what = f"{model[0]}={model[1]!r} names a GPU model but no number of GPUs"
-        faults.append(Fault(where=where, what=what, remedy="add gpu=1"))
+    devices = ((take(gres[0], _word, gres[1]) if gres else None) or "").split(",")
+    kind = (take(model[0], _word, model[1]) if model else None) or ""
+    asked = (take(gpus[0], _gpu_count, gpus[1]) if gpus and gpus[1] != 0 else None) or ""
+    own_kind, _, number = asked.rpartition(":")
+    place, named = next(((at, found) for at, one in enumerate(devices) if (found := _GPUS.fullmatch(one))), (0, None))
+    if gres and gpus and named and number and number != (named[2] or "1"):
+        what = f"both {gres[0]}={gres[1]!r} and {gpus[0]}={gpus[1]!r} ask for GPUs"
+        faults.append(Fault(where=where, what=what, remedy="let them agree, or keep one of them"))
+    elif named:
+        kind, number = named[1] or own_kind or kind, named[2] or "1"
+        devices[place] = f"gpu:{kind}:{number}" if kind != (named[1] or "") else named[0]
+    elif number or (kind and not gpus):  # a model alone means one GPU, as for snakemake-executor-plugin-slurm
+        devices.append(":".join(filter(None, ("gpu", own_kind or kind, number or "1"))))
+    if text := ",".join(filter(None, devices)):
+        yield text
 
 
 def _gpu_count(value: Value) -> str:

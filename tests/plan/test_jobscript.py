@@ -117,5 +117,19 @@ def test_an_interpreter_in_a_folder_with_spaces_and_quotes_is_found(tmp_path: Pa
     )
 
 
+def test_what_slurm_finds_too_long_lies_beside_the_script() -> None:
+    """Each job takes a script up to a length only (max_script_size); the step then comes from a file of the run."""
+    step = a_step(wait_for=tuple(f"raw/{number}.txt" for number in range(1000)))
+    one = Submission(
+        ref=Ref("join", 1), kind=Kind.TASK, label="join", job_name="join.run1.1", options=(), log="", step=step
+    )
+    policy = replace(POLICY, largest_script=2000)
+    script, manifest = call_script(Call(submissions=(one,)), policy, str)
+    assert len(script) < policy.largest_script
+    assert f"{policy.folder}/arrays/join.run1.1" in script
+    assert manifest is not None
+    assert b"raw/999.txt" in manifest
+
+
 def test_a_gate_succeeds() -> None:
     assert subprocess.run(["bash"], input=gate_script("it's\na gate"), text=True, check=True).returncode == 0
