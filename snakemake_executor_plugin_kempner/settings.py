@@ -97,6 +97,14 @@ class ExecutorSettings(ExecutorSettingsBase):
             "type": str,
         },
     )
+    logdir: Path | None = field(
+        default=None,
+        metadata={
+            "help": "Where the logs of jobs lie, in a folder for each run, below the working directory or absolute; "
+            "without it, in .snakemake/kempner/<run>/logs.",
+            "type": Path,
+        },
+    )
     jobname_prefix: str = field(
         default="",
         metadata={
@@ -107,8 +115,8 @@ class ExecutorSettings(ExecutorSettingsBase):
     delete_runs_after: float | None = field(
         default=None,
         metadata={
-            "help": "Days after which the folders of runs that are over (logs, records) are removed from "
-            ".snakemake/kempner; without it they stay.",
+            "help": "Days after which the folders of runs that are over (logs, records) are removed "
+            "from .snakemake/kempner and --kempner-logdir; without it they stay.",
             "type": float,
         },
     )

@@ -53,6 +53,7 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
         environments=tuple(
             one.name.lower() for one in _BUILDING if one in workflow.deployment_settings.deployment_method
         ),
+        logs=str(Path(workflow.workdir_init, settings.logdir.expanduser(), folder.name)) if settings.logdir else "",
         prefix=settings.jobname_prefix,
         checks=Checks(settings.checks),
         largest_queue=settings.max_queued,

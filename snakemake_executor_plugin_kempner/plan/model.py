@@ -248,6 +248,8 @@ class Policy:
     """A job whose dependency can never hold leaves the queue by itself."""
     keep_going: bool = False
     """After a failure, what does not depend on it goes on."""
+    logs: str = ""
+    """Where the logs of jobs lie; empty for a folder below that of the run."""
     prefix: str = ""
     """Text before the name of each job."""
     precommand: str = ""
@@ -280,6 +282,10 @@ class Policy:
     """What the head builds software environments with (`conda`, `apptainer`)."""
     checks: Checks = Checks.ERROR
     """What is done about a request that the site cannot meet, or that wastes."""
+
+    @property
+    def log_folder(self) -> str:
+        return self.logs or f"{self.folder}/logs"
 
     @property
     def needs_guard(self) -> bool:

@@ -184,7 +184,7 @@ class _Planner:
             options=self._options(options.arguments),
             step=attempt.step,
             stops=attempt is task.attempts[-1] and not self.policy.keep_going,
-            log=f"{self.policy.folder}/logs/{name}/{_file_name(task)}.attempt{attempt.number}.%j.log",
+            log=f"{self.policy.log_folder}/{name}/{_file_name(task)}.attempt{attempt.number}.%j.log",
             waits_for=waits_for,
             why=_why(task, earlier),
             earlier=tuple(earlier),
@@ -310,7 +310,7 @@ class _Planner:
     def _tiny(self, kind: Kind, ref: Ref, label: str, script: str, condition: tuple[Expression, str]) -> Submission:
         """A job of ours that costs next to nothing; `condition` is what it waits for, and in words."""
         number = next(self._numbers)
-        log = f"{self.policy.folder}/logs/{kind.value}s/{number}.%j.log"
+        log = f"{self.policy.log_folder}/{kind.value}s/{number}.%j.log"
         more: tuple[str, ...] = ()
         if kind in (Kind.CONTINUATION, Kind.CLOSING):
             log = f"{self.policy.folder}/{kind.value}.log"  # people look for it: without a number in its name
