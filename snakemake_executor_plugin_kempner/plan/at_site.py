@@ -10,8 +10,9 @@ from ..site.choices import choose
 from ..site.model import Site
 from ..site.request import request_of
 from ..site.whole import Many, Work, of_plan
+from .limits import JOBS
 from .model import Policy, Task
-from .resources import Options, sbatch_options
+from .resources import GPU_NAMES, Options, sbatch_options
 
 _NAMED = 5
 """Rules that are named of those of which the same is said."""
@@ -46,7 +47,7 @@ def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], p
     """Check the whole plan: each request once, with the tasks that ask for the same.
 
     Args:
-        tasks: of the plan.
+        tasks: of the plan, each after those it waits for.
         options: of each attempt, by key and number.
         policy: says where they are to run, and what becomes of what is found.
     """
@@ -58,18 +59,30 @@ def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], p
         for attempt in task.attempts:
             alike.setdefault((task.name, attempt.number, id(options[task.key, attempt.number])), []).append(task)
     found = list(_of_each(alike, options, site))
+    level = _levels(tasks)
     many = [
-        Many(rule=rule, number=len(of), request=options[of[0].key, number].request)
+        Many(rule=rule, number=wide, request=options[of[0].key, number].request, level=at)
         for (rule, number, _), of in alike.items()
         if number == of[0].attempts[0].number
+        for at, wide in Counter(level[task.key] for task in of).items()
     ]
     numbers = Counter(task.name for task in tasks)
-    work = Work(folder=policy.workdir, environments=policy.environments)
+    gpus = min((policy.limits[name] for name in GPU_NAMES if name in policy.limits), default=None)
+    jobs = policy.limits.get(JOBS)
+    work = Work(folder=policy.workdir, environments=policy.environments, jobs=jobs, gpus=gpus)
     found += ((_rule(rule, numbers[rule]), one) for rule, one in of_plan(many, work, site))
     is_fault = {Severity.ERROR: checks is Checks.ERROR, Severity.WARNING: False}
     faults = [Fault(where=where, what=one.what, remedy=one.remedy) for where, one in found if is_fault[one.severity]]
     said = [Fault(where=where, what=one.what, remedy=one.remedy) for where, one in found if not is_fault[one.severity]]
     return Verdict(faults=tuple(dict.fromkeys(faults)), warnings=tuple(_of_several_rules(said)))
+
+
+def _levels(tasks: Iterable[Task]) -> dict[str, int]:
+    """For each task how many there are on the longest way to it."""
+    found: dict[str, int] = {}
+    for task in tasks:
+        found[task.key] = 1 + max((found.get(edge.on, -1) for edge in task.edges), default=-1)
+    return found
 
 
 def _of_several_rules(said: Iterable[Fault]) -> Iterator[str]:

@@ -50,10 +50,10 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     """
     options = _options(tasks, policy.site)
     faults = [fault for option in options.values() for fault in option.faults]
-    found = verdict(tasks, options, policy)
-    faults += found.faults
-    ordered = _in_order(tasks, policy, faults)
-    faults += _handlers_of_handlers(ordered)
+    disorder: list[Fault] = []
+    ordered = _in_order(tasks, policy, disorder)
+    found = verdict(ordered or tasks, options, policy)
+    faults += (*found.faults, *disorder, *_handlers_of_handlers(ordered))
     if faults:
         raise PlanError(faults)
     planner = _Planner(policy=policy, options=options)

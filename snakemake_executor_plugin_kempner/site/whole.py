@@ -1,7 +1,8 @@
 """What is to be said of a plan as a whole: many short jobs, more GPUs than may be used at once, where it lies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from .checks import Finding, Severity
 from .model import Cap, Site
@@ -15,11 +16,13 @@ SHORT = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Many:
-    """The tasks of a rule that ask for the same."""
+    """The tasks of a rule that ask for the same and may run at once."""
 
     rule: str
     number: int
     request: Request
+    level: int = 0
+    """How many tasks have to run before them, one after another, at least."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,12 +33,16 @@ class Work:
     """Where the workflow lies."""
     environments: tuple[str, ...] = ()
     """What the head builds software environments with (`conda`, `apptainer`)."""
+    jobs: int | None = None
+    """Tasks that may run at once (--jobs); None for any number."""
+    gpus: int | None = None
+    """GPUs that they may have together (--resources gpu=N); None for any number."""
 
 
 def of_plan(many: Sequence[Many], work: Work, site: Site) -> Iterator[tuple[str, Finding]]:
     """Rules, or the workflow, and what is to be said of them."""
     yield from _short_by_the_thousand(many)
-    yield from _wider_than_cap(many, site)
+    yield from _wider_than_cap(many, work, site)
     for what, remedy in (*_place(work, site), *_environments(work, site)):
         yield "workflow", Finding(severity=Severity.WARNING, what=what, remedy=remedy)
 
@@ -69,20 +76,33 @@ def _short_by_the_thousand(many: Sequence[Many]) -> Iterator[tuple[str, Finding]
             yield rule, Finding(severity=Severity.WARNING, what=what, remedy=remedy)
 
 
-def _wider_than_cap(many: Sequence[Many], site: Site) -> Iterator[tuple[str, Finding]]:
-    asked: dict[tuple[str, Cap], int] = {}
+def _wider_than_cap(many: Sequence[Many], work: Work, site: Site) -> Iterator[tuple[str, Finding]]:
+    asked: dict[Cap, dict[int, list[Many]]] = {}
     for one in many:
-        cap = cap_of(one.request, site)
-        if cap is not None:
-            asked[one.rule, cap] = asked.get((one.rule, cap), 0) + one.number * one.request.gpus
-    for (rule, cap), gpus in asked.items():
+        if cap := cap_of(one.request, site):
+            asked.setdefault(cap, {}).setdefault(one.level, []).append(one)
+    for cap, levels in asked.items():
+        gpus, widest = max(
+            ((_gpus_at_once(of_level, work), of_level) for of_level in levels.values()), key=itemgetter(0)
+        )
         if gpus > cap.gpus:
-            what = f"its tasks ask for {gpus} GPUs together, and one {cap.whose} may use {cap.gpus} at a time [{cap.source}]"
+            what = f"{gpus} GPUs are asked for at once, and one {cap.whose} may use {cap.gpus} at a time [{cap.source}]"
             free = next(
                 (name for name, one in site.partitions.items() if one.has_gpus and not _is_capped(name, site)), ""
             )
             remedy = f"the others wait their turn{f'; {free} has no such cap' if free else ''}"
-            yield rule, Finding(severity=Severity.WARNING, what=what, remedy=remedy)
+            rules = dict.fromkeys(one.rule for one in widest)
+            yield ", ".join(rules), Finding(severity=Severity.WARNING, what=what, remedy=remedy)
+
+
+def _gpus_at_once(many: Iterable[Many], work: Work) -> int:
+    """GPUs that tasks may have together, of which only so many run at once."""
+    total, left = 0, work.jobs
+    for one in sorted(many, key=lambda one: one.request.gpus, reverse=True):
+        number = one.number if left is None else min(one.number, left)
+        left = None if left is None else left - number
+        total += number * one.request.gpus
+    return total if work.gpus is None else min(total, work.gpus)
 
 
 def _is_capped(partition: str, site: Site) -> bool:

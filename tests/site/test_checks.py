@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
-from builders import POLICY, a_task
+from builders import POLICY, a_task, edge
 from kempner_site import SITE
 
 from snakemake_executor_plugin_kempner.errors import PlanError
@@ -137,6 +137,30 @@ def test_a_plan_with_ten_faults_lists_ten() -> None:
 def test_only_what_is_wrong_itself_is_named_once_for_a_rule() -> None:
     (only,) = faults([*train(GPU | {"runtime": 5000}, 8), *train(GPU, name="eval")])
     assert only.startswith("train (8 tasks): ")
+
+
+def test_a_chain_of_trainings_is_not_wide() -> None:
+    first, *others = train(GPU, 40)
+    chain = [
+        first,
+        *(
+            replace(one, edges=(edge("afterok", before.key),))
+            for before, one in zip([first, *others], others, strict=False)
+        ),
+    ]
+    assert not any("at a time" in one for one in notices(chain))
+    assert any("40 GPUs are asked for at once" in one for one in notices([first, *others]))
+
+
+def test_rules_that_run_side_by_side_are_counted_together() -> None:
+    (only,) = [one for one in notices([*train(GPU, 10), *train(GPU, 10, name="tune")]) if "at a time" in one]
+    assert only.startswith("train, tune: 20 GPUs are asked for at once")
+
+
+@pytest.mark.parametrize("limit", [{"_nodes": 10}, {"gpu": 8}], ids=["--jobs", "--resources gpu"])
+def test_what_the_command_line_lets_run_at_once_counts(limit: Mapping[str, int]) -> None:
+    policy = replace(AT_KEMPNER, limits=limit)
+    assert not any("at a time" in one for one in notices(train(GPU, 40), policy))
 
 
 def test_errors_can_be_made_warnings_and_all_of_it_left_out() -> None:
