@@ -91,8 +91,8 @@ class Units:
         self._keys: dict[Any, str] = {}
 
     def all(self) -> Iterable[Any]:
-        """Those that have to run."""
-        return dict.fromkeys(map(self.of, self._dag.needrun_jobs()))
+        """Those that have to run, in the order in which Snakemake has found them: from the targets on, input by input."""
+        return dict.fromkeys(self.of(job) for job in self._dag.jobs if job in self._wanted)
 
     def of(self, job: Any) -> Any:
         """What the job is submitted as."""

@@ -84,6 +84,13 @@ def test_each_task_comes_after_those_that_it_waits_for(read: Read) -> None:
         assert reading.tasks.index(before) < reading.tasks.index(task)
 
 
+def test_tasks_come_in_the_order_in_which_the_workflow_asks_for_them(read: Read) -> None:
+    """So that the queue looks the same each time, and what is asked for first is submitted first."""
+    reading, _ = read(WIDE.replace("range(3)", "range(40)").replace("RESOURCES", ""))
+    numbers = list(map(str, range(40)))
+    assert [(task.name, task.wildcards["x"]) for task in reading.tasks] == [(rule, x) for rule in "ab" for x in numbers]
+
+
 @pytest.mark.parametrize(
     "defaults", [(), ("slurm_partition=shared",), ("slurm_account='lab'", "disk_mb=input.size_mb")]
 )
