@@ -126,6 +126,7 @@ def begin_run(
         workdir=os.getcwd(),
         keep_going=policy.keep_going,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
+        efficiency_report=policy.efficiency_report,
     )
     live = LiveRun(policy, slurm, ledger, SystemClock(), logger, limits=limits)
     live.adopt(found.left)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .beginning import go_on_with_run
+from .efficiency.report import report_at_end
 from .errors import FolderInUse, KempnerError, SlurmRefused, SlurmUnreachable
 from .invocation import Continued, Leaving
 from .plan.dependency import array_of
@@ -180,6 +181,8 @@ class _Job:
         print(
             f"Run {ledger.run} has {'failed' if code else 'ended'}: {well} of {len(tasks)} tasks succeeded.", flush=True
         )
+        if ledger.header.get("efficiency_report"):
+            report_at_end(self._folder, self._slurm, print, print)
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         deadline = time.monotonic() + _PATIENCE

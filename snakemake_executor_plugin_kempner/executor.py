@@ -15,11 +15,12 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from . import beginning
 from .adapt.command import JobCommand
-from .adapt.dag import Reading, read_dag
+from .adapt.dag import Reading, finished, read_dag
 from .adapt.policy import policy_of
 from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
 from .adapt.units import Scope, job_label, task_key
+from .efficiency.report import report_at_end
 from .errors import KempnerError, SlurmError
 from .invocation import Continued, Leaving, started
 from .plan.model import Plan, Policy
@@ -201,7 +202,7 @@ class Executor(RemoteExecutor):
         limited, detached = policy.limits.keys(), policy.detached
         scope = Scope(folder=policy.folder, ready=ready, limited=limited, detached=detached, **which)
         with locked(self.workflow.scheduler):
-            self._finished_at_last_plan = _finished(self.dag)
+            self._finished_at_last_plan = finished(self.dag)
             return read_dag(self.workflow, self._command, scope)
 
     def _connect(self, live: LiveRun, job: Any) -> None:
@@ -243,7 +244,7 @@ class Executor(RemoteExecutor):
         try:
             if (plan := live.submit_later()) is not None:
                 self._say(plan, live)
-            if self._deferred and _finished(self.dag) != self._finished_at_last_plan:
+            if self._deferred and finished(self.dag) != self._finished_at_last_plan:
                 ready = [info.job for key, info in self._handed_over.items() if key not in self._reported]
                 self._plan(live, [*ready, *self._waiting])
         except KempnerError as error:
@@ -375,6 +376,8 @@ class Executor(RemoteExecutor):
         self._release()
         if self._live is not None and self._stopping and self._live.running:
             self.logger.info(f"{self._live.running} Slurm jobs of this run are still running and will finish.")
+        if self._live is not None and self._live.policy.efficiency_report and self.continued is None:
+            report_at_end(Path(self._live.policy.folder), self._slurm, self.logger.info, self.logger.warning)
         if self._failures:
             self.logger.error(failures_summary(self._failures, sys.argv))
 
@@ -393,7 +396,3 @@ class Executor(RemoteExecutor):
             (self._handed_over.get(key), event) for key, event in self._reported.items() if event.outcome.is_failure
         )
         return any(info and event.files_are_tidy and path in map(str, info.job.output) for info, event in ends)
-
-
-def _finished(dag: Any) -> int:
-    return sum(1 for _ in dag.finished_jobs)

@@ -120,6 +120,14 @@ class ExecutorSettings(ExecutorSettingsBase):
             "type": float,
         },
     )
+    efficiency_report: bool = field(
+        default=False,
+        metadata={
+            "help": "At the end of the run, say for each rule what its jobs used of the time, cores, memory and GPUs that "
+            "they asked for, and write efficiency.csv into the run's folder. Without this flag, 'python -m "
+            "snakemake_executor_plugin_kempner.efficiency' says it at any time.",
+        },
+    )
     replace_changed: bool = field(
         default=False,
         metadata={

@@ -27,14 +27,19 @@ MAY_IMPORT = {
     "preview": {"errors", "plan", "report"},
     "previewing": {"adapt", "beginning", "invocation", "preview", "report", "slurm"},
     "draft_site": {"errors", "site", "slurm"},
+    "efficiency": {"errors", "plan", "site", "slurm", "run", "report"},
     "cancelling": {"errors", "plan", "slurm", "run", "adapt", "invocation"},
-    "executor": {"errors", "plan", "slurm", "run", "report", "adapt", "settings", "invocation", "beginning"},
+    "executor": {
+        "errors", "plan", "slurm", "run", "report", "efficiency", "adapt", "settings", "invocation", "beginning",
+    },
     "beginning": {"errors", "plan", "site", "slurm", "run", "report", "invocation"},
-    "closing": {"errors", "plan", "slurm", "run", "report", "adapt", "executor", "invocation", "beginning"},
+    "closing": {
+        "errors", "plan", "slurm", "run", "report", "efficiency", "adapt", "executor", "invocation", "beginning",
+    },
     "invocation": set(),
     "sandbox": {"errors"},
     "__init__": {"executor", "settings"},
-}
+}  # fmt: skip
 """Parts of the package, and which others each of them may import."""
 
 KNOW_SNAKEMAKE = {"closing", "executor", "settings", "step.snakemake_job"}

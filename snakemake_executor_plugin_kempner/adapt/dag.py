@@ -178,3 +178,8 @@ class _Reader:
         if name not in self._local_rules:
             self._local_rules[name] = job.is_local
         return self._local_rules[name]
+
+
+def finished(dag: Any) -> int:
+    """How many jobs have ended well."""
+    return sum(1 for _ in dag.finished_jobs)

@@ -56,6 +56,7 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
         logs=str(Path(workflow.workdir_init, settings.logdir.expanduser(), folder.name)) if settings.logdir else "",
         prefix=settings.jobname_prefix,
         checks=Checks(settings.checks),
+        efficiency_report=settings.efficiency_report,
         largest_queue=settings.max_queued,
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
     )

@@ -283,6 +283,9 @@ class Policy:
     checks: Checks = Checks.ERROR
     """What is done about a request that the site cannot meet, or that wastes."""
 
+    efficiency_report: bool = False
+    """At the end it is said what the jobs used of what they asked for."""
+
     @property
     def log_folder(self) -> str:
         return self.logs or f"{self.folder}/logs"

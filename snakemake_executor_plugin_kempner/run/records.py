@@ -24,6 +24,9 @@ class StepRecord:
     """None while it runs, or when it was killed before it could say."""
     node: str = ""
     peak_memory_mb: int | None = None
+    """Of the largest process."""
+    cpu_seconds: float | None = None
+    """User and system time of all processes whose end was waited for."""
 
     def as_record(self) -> Record | None:
         """The end as Slurm would tell it; None when it is not known."""
@@ -65,4 +68,5 @@ def step_record(folder: Path, job_id: str) -> StepRecord | None:
         exit_code=number("exit_code"),
         node=str(written.get("node", "")),
         peak_memory_mb=number("peak_memory_mb"),
+        cpu_seconds=number("cpu_seconds"),
     )

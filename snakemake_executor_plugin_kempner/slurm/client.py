@@ -5,12 +5,14 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
+from .consumption import CONSUMPTION_FORMAT, Consumption, parse_consumption
 from .ids import abridge, array_id, expand, in_order, is_element
 from .parse import (
     SACCT_FORMAT,
@@ -67,6 +69,9 @@ class Slurm(Protocol):
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         """What accounting knows of the jobs; empty on a cluster without accounting."""
+
+    def consumption(self, job_ids: Collection[str]) -> tuple[Consumption, ...]:
+        """What accounting knows of the jobs' time, cores, memory and GPUs; empty on a cluster without accounting."""
 
     def usage(self, job_id: str) -> Usage:
         """What accounting knows of a job's time and memory; empty without accounting. For messages only."""
@@ -206,26 +211,36 @@ class SlurmCommands:
         return tuple(records.values())
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
+        # A requeued job has one line per run; the last one counts.
+        texts = self._accounts(job_ids, "--allocations", f"--format={SACCT_FORMAT}")
+        records = {record.job_id: record for text in texts for record in parse_sacct(text)}
+        told = [record_of(job_id, records) for job_id in in_order(job_ids)]
+        return tuple(record for record in told if record is not None)
+
+    def consumption(self, job_ids: Collection[str]) -> tuple[Consumption, ...]:
+        texts = self._accounts(job_ids, "--units=M", f"--format={CONSUMPTION_FORMAT}")
+        known = {one.job_id: one for text in texts for one in parse_consumption(text)}
+        # As `record_of`: of elements that were taken out of a waiting array, the array's own line tells.
+        told = ((job_id, known.get(job_id) or known.get(array_id(job_id))) for job_id in in_order(job_ids))
+        return tuple(replace(one, job_id=job_id) for job_id, one in told if one is not None)
+
+    def _accounts(self, job_ids: Collection[str], *options: str) -> Iterator[str]:
+        """What sacct says of the jobs, in as many texts as it takes; none on a cluster without accounting."""
         # Elements that never started stand together in one line, which is found by the array's id only.
         ids = in_order(array_id(one) for one in job_ids)
-        records: dict[str, Record] = {}
         for start in range(0, len(ids) if self._has_accounting else 0, _IDS_PER_CALL):
             chunk = ",".join(ids[start : start + _IDS_PER_CALL])
-            argv = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates"]
+            argv = ["sacct", "--noheader", "--parsable2", "--duplicates", *options, f"--jobs={chunk}"]
             try:
-                text = self._call([*argv, f"--format={SACCT_FORMAT}", f"--jobs={chunk}"])
+                yield self._call(argv)
             except SlurmRefused as error:
                 if "accounting storage is disabled" not in error.answer:
                     raise
                 self._has_accounting = False
-                return ()
+                return
             except SlurmMissing:
                 self._has_accounting = False
-                return ()
-            # A requeued job has one line per run; the last one counts.
-            records |= {record.job_id: record for record in parse_sacct(text)}
-        told = [record_of(job_id, records) for job_id in in_order(job_ids)]
-        return tuple(record for record in told if record is not None)
+                return
 
     def usage(self, job_id: str) -> Usage:
         """What accounting knows of a job's time and memory; empty without accounting. For messages only."""

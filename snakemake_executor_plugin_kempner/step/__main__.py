@@ -258,8 +258,9 @@ class _Record:
 
     def write(self, exit_code: int | None = None) -> None:
         if exit_code is not None:
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-            self._known |= {"end": time.time(), "exit_code": exit_code, "peak_memory_mb": peak}
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            self._known |= {"end": time.time(), "exit_code": exit_code, "peak_memory_mb": used.ru_maxrss // 1024}
+            self._known["cpu_seconds"] = round(used.ru_utime + used.ru_stime, 2)
         beside = f"{self._path}.new"
         try:
             with open(beside, "w", encoding="utf-8") as file:

@@ -15,17 +15,23 @@ from pathlib import Path
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOptions
 from snakemake_executor_plugin_kempner.sandbox.config import Partition
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
+from snakemake_executor_plugin_kempner.slurm.consumption import CONSUMPTION_FORMAT
 from snakemake_executor_plugin_kempner.slurm.limits import SiteLimits
 from snakemake_executor_plugin_kempner.slurm.parse import SACCT_FORMAT, SQUEUE_FORMAT
 
 SQUEUE = ("squeue", "--me", "--noheader", "--states=all", f"--Format={SQUEUE_FORMAT}")
 SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={SACCT_FORMAT}")
+CONSUMPTION = (
+    "sacct", "--noheader", "--parsable2", "--duplicates", "--units=M", f"--format={CONSUMPTION_FORMAT}",
+)  # fmt: skip
 OPTIONS = SandboxOptions(
     nodes=tuple(Node(name=f"n{number}", cpus=16, memory_mb=8000) for number in range(1, 5)),
     slurmd_timeout=30,
     enforce_memory=True,
 )
 GREEDY = "python3 -c 'import time; x = bytearray(300 * 2**20); time.sleep(60)'"
+BURNS = "python3 -c 'x = bytearray(80 * 2**20)\nwhile True: pass'"
+MAIN = Partition(name="main", nodes=("n1", "n2"), default=True)
 REFUSED = {
     "partition": ("--partition=no-such-partition",),
     "dependency": ("--dependency=afterok:align",),
@@ -67,6 +73,7 @@ ABOUT_LIMITS = ("MaxArraySize", "MaxJobCount", "SchedulerParameters", "Accountin
 def main() -> None:
     record_limits()
     record_jobs()
+    record_consumption()
 
 
 def record_limits() -> None:
@@ -156,6 +163,43 @@ def _jobs(slurm: Sandbox) -> dict[str, str]:
     _until(lambda: _state(slurm, jobs["node failed"]) == "NODE_FAIL", patience=180)
     _until(lambda: _state(slurm, jobs["timed out"]) == "TIMEOUT", patience=180)
     return jobs
+
+
+def record_consumption() -> None:
+    """What accounting keeps of time, cores, memory and GPUs."""
+    nodes = (Node(name="n1", cpus=8, memory_mb=8000, gpu="a100", gpus=2), Node(name="n2", cpus=8, memory_mb=8000))
+    # At every second: what has ended before Slurm has looked once has no MaxRSS.
+    options = SandboxOptions(nodes=nodes, enforce_memory=True, partitions=(MAIN,))
+    with Sandbox.start(accounting=True, options=options) as slurm:
+        jobs = {
+            "burns": _sbatch(slurm, f"timeout 6 {BURNS}; true", "--cpus-per-task=2", "--mem=1000", "--time=10"),
+            "burns until its limit": _sbatch(slurm, BURNS, "--mem=200", "--time=1"),
+            "over its memory": _sbatch(slurm, GREEDY, "--mem=50M"),
+            "array": _sbatch(slurm, "sleep $SLURM_ARRAY_TASK_ID", "--array=0-2", "--mem-per-cpu=100", "--ntasks=2"),
+            "two nodes": _sbatch(slurm, "srun sleep 3", "--nodes=2", "--ntasks=4", "--mem=300"),
+            "several sruns": _sbatch(slurm, "srun -n1 sleep 2\nsrun -n2 sleep 3", "--ntasks=2", "--mem=300"),
+            "requeued": _sbatch(slurm, "sleep 4; exit 3", "--mem=100", "--requeue"),
+            "with gpu": _sbatch(slurm, "sleep 2", "--mem=100", "--gres=gpu:a100:2"),
+            "asks for nothing": _sbatch(slurm, "sleep 1", "--oversubscribe"),
+            "cancelled while running": _sbatch(slurm, "sleep 300", "--mem=100"),
+            "cancelled while waiting": _sbatch(slurm, "true", "--hold", "--mem=100"),
+            "array that waits": _sbatch(slurm, "true", "--hold", "--array=0-2", "--mem=100"),
+            "running": _sbatch(slurm, "sleep 300", "--mem=100"),
+        }
+        _until(lambda: all(_state(slurm, jobs[name]) == "RUNNING" for name in ("requeued", "cancelled while running")))
+        time.sleep(2)
+        slurm.run("scontrol", "requeue", jobs["requeued"])
+        slurm.run("scancel", jobs["cancelled while running"], jobs["cancelled while waiting"])
+        _until(lambda: _state(slurm, jobs["requeued"]) == "PENDING")
+        time.sleep(2.1)  # a start within the second in which the first run has ended would fail
+        slurm.run("scontrol", "update", f"JobId={jobs['requeued']}", "StartTime=now")
+        _until(lambda: _state(slurm, jobs["burns until its limit"]) == "TIMEOUT", patience=180)
+        _until(lambda: _state(slurm, jobs["requeued"]) == "FAILED", patience=180)
+        time.sleep(3)
+        folder = _folder(slurm)
+        (folder / "consumption_jobs.json").write_text(json.dumps(jobs, indent=1) + "\n")
+        ids = ",".join(jobs.values())
+        (folder / "sacct_consumption.txt").write_text(slurm.run(*CONSUMPTION, f"--jobs={ids}"))
 
 
 def _sbatch(slurm: Sandbox, script: str, *options: str, raw: bool = False) -> str:

@@ -12,7 +12,7 @@ from snakemake_executor_plugin_kempner.run.records import StepRecord, step_recor
 from snakemake_executor_plugin_kempner.slurm.states import JobState
 from snakemake_executor_plugin_kempner.step.__main__ import _Record
 
-WHOLE = {"start": 10.0, "end": 12.5, "exit_code": 3, "node": "n1", "peak_memory_mb": 700}
+WHOLE = {"start": 10.0, "end": 12.5, "exit_code": 3, "node": "n1", "peak_memory_mb": 700, "cpu_seconds": 1.5}
 
 
 def written(folder: Path, text: str) -> StepRecord | None:
@@ -43,6 +43,7 @@ def test_what_the_step_writes_is_read_at_its_start_and_at_its_end(
     assert ended.end is not None
     assert before <= ended.start <= ended.end <= time.time()
     assert ended.exit_code == 0
+    assert ended.cpu_seconds is not None
 
 
 @pytest.mark.parametrize(

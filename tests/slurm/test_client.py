@@ -138,6 +138,27 @@ def test_accounting_is_asked_for_arrays_and_tells_of_elements(stubs: Stubs) -> N
     assert "--jobs=7,8,9" in stubs.calls("sacct")[0]
 
 
+def test_consumption_is_asked_for_arrays_and_told_of_elements(stubs: Stubs) -> None:
+    line = "{}|{}|n1|5|10|2|1|100M|cpu=2,mem=100M,node=1|00:04.000|||"
+    ids = ("7_0", "7_1", "7_0.batch", "8", "7")
+    stubs.answer("sacct", "\n".join(line.format(one, "COMPLETED") for one in ids))
+    told = stubs.slurm().consumption(["7_0", "7_5", "9"])
+    assert [(one.job_id, one.cores) for one in told] == [("7_0", 2), ("7_5", 2)]  # of 7_5 the array's own line tells
+    (call,) = stubs.calls("sacct")
+    assert {"--jobs=7,9", "--units=M", "--duplicates", "--parsable2"} <= set(call)
+    assert "--allocations" not in call
+
+
+def test_consumption_is_asked_in_chunks_and_not_at_all_without_accounting(stubs: Stubs) -> None:
+    stubs.answer("sacct", "")
+    assert stubs.slurm().consumption([str(number) for number in range(1200)]) == ()
+    assert len(stubs.calls("sacct")) == 3
+    stubs.answer("sacct", err="Slurm accounting storage is disabled\n", code=1)
+    slurm = stubs.slurm()
+    assert slurm.consumption(["1"]) == slurm.consumption(["2"]) == slurm.accounting(["3"]) == ()
+    assert len(stubs.calls("sacct")) == 4
+
+
 def test_accounting_is_asked_in_chunks(stubs: Stubs) -> None:
     stubs.answer("sacct", "1|COMPLETED|None|0:0|n1\n")
     stubs.slurm().accounting([str(number) for number in range(1200)])

@@ -1,0 +1,1 @@
+"""What the jobs of a run asked for, and what they used of it."""

@@ -1,0 +1,63 @@
+"""The command line `python -m snakemake_executor_plugin_kempner.efficiency`: what the jobs of a run used of what they asked for."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import KempnerError, LedgerError
+from ..run.ledger import Record, read_ledger
+from ..slurm.client import SlurmCommands
+from .jobs import run_use
+from .report import WIDTH, as_csv, use_message
+
+RUNS = Path(".snakemake/kempner")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print the report, or write the rows, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m snakemake_executor_plugin_kempner.efficiency", description=__doc__)
+    parser.add_argument(
+        "run", nargs="?", default="", metavar="RUN", help="name of a run in this folder; else the latest"
+    )
+    parser.add_argument("--csv", default="", metavar="FILE", help="write a row for each job; - for standard output")
+    arguments = parser.parse_args(words)
+    try:
+        use = run_use(_ledger(RUNS, arguments.run), SlurmCommands(), _warn)
+        if arguments.csv == "-":
+            sys.stdout.write(as_csv(use.jobs))
+            return 0
+        print(use_message(use, max(WIDTH, shutil.get_terminal_size().columns)))
+        if arguments.csv:
+            Path(arguments.csv).write_text(as_csv(use.jobs), encoding="utf-8", errors="surrogateescape")
+    except (KempnerError, OSError) as error:
+        _warn(str(error))
+        return 1
+    return 0
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _ledger(runs: Path, name: str) -> Record:
+    """The ledger of the run of that name, or of the one that began last.
+
+    Raises:
+        LedgerError: there is none, or it cannot be read.
+    """
+    names = sorted(path.parent.name for path in runs.glob("*/ledger.jsonl"))
+    if not names:
+        raise LedgerError(
+            f"No run is recorded in {runs.absolute()}: call this in the folder where snakemake was called"
+        )
+    if name and name not in names:
+        raise LedgerError(f"No run {name!r} is recorded in {runs}. There are: {', '.join(names)}")
+    if name:
+        return read_ledger(runs / name)
+    return max((read_ledger(runs / one) for one in names), key=lambda one: float(one.header.get("time", 0)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

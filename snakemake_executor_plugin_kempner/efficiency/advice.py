@@ -1,0 +1,130 @@
+"""What a rule may ask for next time, said where it is clear. Pure."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from .groups import Group, duration, memory
+from .jobs import JobUse
+
+WASTED_MEMORY = 0.5
+"""Share of the memory below which some was wasted: whoever asks for twice as much keeps a sensible reserve."""
+LEAST_MEMORY_MB = 2_000
+"""What has to be saved at least: no job starts sooner for less."""
+MEMORY_HEADROOM = 1.25
+"""Inputs differ, and Slurm looks from time to time only (JobAcctGatherFrequency, 30 seconds unless the site has set it)."""
+SHORT_RUN = 0.25
+"""Share of the time limit below which a shorter one is worth while: run times differ more than memory does."""
+LEAST_LIMIT_S = 7_200
+"""Shorter limits fit into the gaps of a busy cluster as they are."""
+TIME_HEADROOM = 2
+"""Another node, or a busy file system, may take twice as long; whoever meets the limit loses all."""
+USED_CORES = 0.5
+"""Share of the cores below which some stood idle all the time, whatever the parts of the program do."""
+LEAST_ELAPSED_S = 60
+"""Below that, the start of Snakemake inside the job, on one core, weighs too much to judge cores."""
+IDLE_GPU = 10
+"""Percent below which a GPU has done next to nothing; a training that waits for its data has more."""
+LEAST_GPU_S = 300
+"""Below that, reading data and compiling may have taken most of the time."""
+
+_MEMORY_RESOURCES = {"mem": "mem_mb", "mem-per-cpu": "mem_mb_per_cpu"}
+
+
+def advice(groups: Iterable[Group]) -> Iterator[str]:
+    """Plain sentences, those about one rule together."""
+    for group in groups:
+        for say in (_memory_met, _time_met, _memory, _time, _cores, _gpu):
+            yield from say(group)
+
+
+def _memory_met(group: Group) -> Iterator[str]:
+    met = [job for job in group.jobs if job.state == "OUT_OF_MEMORY"]
+    if met:
+        asked = max((job.memory_mb or 0 for job in met), default=0)
+        yield f"{group.name} needed more memory than {_had(asked, memory)} ({_jobs(met)} OUT_OF_MEMORY): raise mem_mb."
+
+
+def _time_met(group: Group) -> Iterator[str]:
+    met = [job for job in group.jobs if job.state == "TIMEOUT"]
+    if met:
+        asked = max((job.limit_s or 0 for job in met), default=0)
+        yield f"{group.name} needed more time than {_had(asked, duration)} ({_jobs(met)} TIMEOUT): raise runtime."
+
+
+def _had(asked: int, written: Callable[[float], str]) -> str:
+    return f"the {written(asked)} it had" if asked else "it had"
+
+
+def _jobs(jobs: Sequence[JobUse]) -> str:
+    return f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}"
+
+
+def _memory(group: Group) -> Iterator[str]:
+    """Of jobs that have done all their work, if Slurm has seen all of each, and none had too little."""
+    jobs = _done_without_gpu(group)
+    if (
+        not jobs
+        or any(job.state == "OUT_OF_MEMORY" for job in group.jobs)
+        or not all(job.is_peak_whole for job in jobs)
+    ):
+        return
+    peaks = [(job.peak_memory_mb or 0, job.memory_mb or 0) for job in jobs]
+    peak, asked = max(peak for peak, _ in peaks), max(asked for _, asked in peaks)
+    enough = _rounded_up(peak * MEMORY_HEADROOM)
+    if all(peak < WASTED_MEMORY * asked for peak, asked in peaks) and asked - enough >= LEAST_MEMORY_MB:
+        yield f"{group.name} asks for {memory(asked)} and used {memory(peak)} at most: {_remedy(jobs, enough)} would do."
+
+
+def _remedy(jobs: Sequence[JobUse], megabytes: int) -> str:
+    option = next((one for one in _MEMORY_RESOURCES if all(one in job.given for job in jobs)), "")
+    cores = min(job.asked_cores for job in jobs) if option == "mem-per-cpu" else 1
+    return f"{_MEMORY_RESOURCES[option]}={math.ceil(megabytes / cores)}" if option else memory(megabytes)
+
+
+def _rounded_up(megabytes: float) -> int:
+    """To what a person would write; less than 500 MB is no request for a job in which Snakemake itself runs."""
+    step = 500 if megabytes <= 4_000 else 1_000
+    return max(500, step * math.ceil(megabytes / step))
+
+
+def _time(group: Group) -> Iterator[str]:
+    jobs = _done(group)
+    limits = [job.limit_s for job in jobs if job.limit_s]
+    if not jobs or len(limits) < len(jobs) or any(job.state == "TIMEOUT" for job in group.jobs):
+        return
+    longest, limit = max(job.elapsed_s or 0.0 for job in jobs), max(limits)
+    enough = max(10, 10 * math.ceil(longest * TIME_HEADROOM / 600))
+    if longest < SHORT_RUN * min(limits) and min(limits) >= LEAST_LIMIT_S:
+        whose = "asked for" if all("time" in job.given for job in jobs) else "that it may take"
+        yield f"{group.name} ran {duration(longest)} at most of {duration(limit)} {whose}: runtime={enough} would do, and may start sooner."
+
+
+def _cores(group: Group) -> Iterator[str]:
+    jobs = _done_without_gpu(group)
+    used = [((job.cpu_s or 0.0) / (job.elapsed_s or 1.0), job.asked_cores) for job in jobs]
+    is_clear = all(job.cpu_s and (job.elapsed_s or 0) >= LEAST_ELAPSED_S and job.asked_cores > 1 for job in jobs)
+    if jobs and is_clear and all(of_all < USED_CORES * cores for of_all, cores in used):
+        most, cores = max(used)
+        yield f"{group.name} used {_at_least_a_tenth(most)} of {cores} cores: fewer threads would do."
+
+
+def _at_least_a_tenth(number: float) -> str:
+    return f"{number:.1f}" if number >= 0.1 else "less than 0.1"
+
+
+def _gpu(group: Group) -> Iterator[str]:
+    jobs = _done(group)
+    shares = [job.gpu_utilisation for job in jobs if job.gpu_utilisation is not None]
+    is_clear = all(job.gpus and (job.elapsed_s or 0) >= LEAST_GPU_S for job in jobs)
+    if jobs and is_clear and len(shares) == len(jobs) and max(shares) < IDLE_GPU:
+        yield f"{group.name} used its GPU {max(shares):.0f}% of the time at most: does the work run on it?"
+
+
+def _done(group: Group) -> list[JobUse]:
+    """What failed early says nothing of what a job needs."""
+    return [job for job in group.jobs if job.has_succeeded]
+
+
+def _done_without_gpu(group: Group) -> list[JobUse]:
+    """Cores and memory that go with a GPU stand idle when nobody uses them; a job does not start sooner without them."""
+    return [] if any(job.gpus for job in group.jobs) else _done(group)

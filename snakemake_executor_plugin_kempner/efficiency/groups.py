@@ -1,0 +1,106 @@
+"""Jobs of a rule, and of an attempt, taken together; numbers for people. Pure."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from .jobs import JobUse
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Jobs of one rule and attempt."""
+
+    rule: str
+    attempt: int
+    jobs: tuple[JobUse, ...]
+    has_others: bool = False
+    """Jobs of other attempts of the rule have run as well."""
+
+    @property
+    def name(self) -> str:
+        """`train`, or `train (attempt 2)`."""
+        return f"{self.rule} (attempt {self.attempt})" if self.has_others else self.rule
+
+    @property
+    def ends(self) -> str:
+        """`COMPLETED`, or `7 COMPLETED, 1 TIMEOUT`."""
+        states = Counter(job.state for job in self.jobs)
+        counted = [f"{number} {state}" for state, number in states.most_common()]
+        return ", ".join(counted if len(states) > 1 else states)
+
+    @property
+    def time(self) -> str:
+        """`20 min of 2 d`."""
+        times = [job.elapsed_s for job in self.jobs if job.elapsed_s is not None]
+        limits = span_of([job.limit_s for job in self.jobs], duration)
+        return of(duration(median(times)) if times else "", limits)
+
+    @property
+    def cpu(self) -> str:
+        """`7% of 16`: of all core hours together."""
+        pairs = [(job.cpu_s, job.core_seconds) for job in self.jobs]
+        known = [(cpu, paid) for cpu, paid in pairs if cpu is not None and paid]
+        share = sum(cpu for cpu, _ in known) / sum(paid for _, paid in known) if known else 0.0
+        used = "<1%" if share < 0.01 else f"{share:.0%}"
+        return of(used if known else "", span_of([job.cores for job in self.jobs], count))
+
+    @property
+    def memory(self) -> str:
+        """`3.1 GB of 64 GB`."""
+        peaks = [job.peak_memory_mb for job in self.jobs if job.peak_memory_mb is not None]
+        return of(memory(max(peaks)) if peaks else "", span_of([job.memory_mb for job in self.jobs], memory))
+
+    @property
+    def gpu(self) -> str:
+        """`84% on 1`, or their number alone where it is not known how much they were used; empty without a GPU."""
+        number = span_of([job.gpus or None for job in self.jobs], count)
+        used = [job.gpu_utilisation for job in self.jobs if job.gpu_utilisation is not None]
+        return f"{median(used):.0f}% on {number}" if used else number
+
+
+def grouped(jobs: Iterable[JobUse]) -> tuple[Group, ...]:
+    """By rule, in the order in which the rules come first, and by attempt."""
+    rules: dict[str, dict[int, list[JobUse]]] = {}
+    for job in jobs:
+        rules.setdefault(job.rule, {}).setdefault(job.attempt, []).append(job)
+    return tuple(
+        Group(rule=rule, attempt=attempt, jobs=tuple(attempts[attempt]), has_others=len(attempts) > 1)
+        for rule, attempts in rules.items()
+        for attempt in sorted(attempts)
+    )
+
+
+def of(used: str, asked: str) -> str:
+    """What was used of what was asked for; a question mark where it is not known what was used."""
+    return f"{used or '?'} of {asked}" if asked else used or "?"
+
+
+def span_of(values: Iterable[int | None], written: Callable[[float], str]) -> str:
+    """What the jobs asked for: `64 GB`, `4 GB to 64 GB`; empty when it is not known of any."""
+    known = [value for value in values if value is not None]
+    return " to ".join(dict.fromkeys((written(min(known)), written(max(known))))) if known else ""
+
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+def duration(seconds: float) -> str:
+    """For people: `42 s`, `1 min 30 s`, `20 min`, `2 d`; with a second unit where there are few of the first."""
+    left = round(seconds)
+    for (unit, size), (smaller, its_size) in pairwise(_UNITS):
+        if left >= size:
+            number, rest = left // size, left % size // its_size
+            return f"{number} {unit} {rest} {smaller}" if rest and number < 10 else f"{number} {unit}"
+    return f"{left} s"
+
+
+def memory(megabytes: float) -> str:
+    """For people, in Snakemake's own units, in which `mem="64 GB"` is mem_mb=64000: `850 MB`, `3.1 GB`."""
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{f'{megabytes / 1000:.1f}'.removesuffix('.0')} GB"
+
+
+def count(number: float) -> str:
+    return f"{number:.0f}"

@@ -1,0 +1,118 @@
+"""What a person, and what a program reads of the use of a run's jobs."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from ..report import short_path
+from ..run.ledger import read_ledger
+from ..slurm.client import Slurm
+from .advice import advice
+from .groups import Group, grouped
+from .jobs import JobUse, RunUse, run_use
+
+WIDTH = 120
+"""Of the table, or that of a wider terminal: a narrower one would leave no room for names."""
+_COLUMNS: dict[str, Callable[[Group], str]] = {
+    "rule": lambda group: group.rule,
+    "attempt": lambda group: str(group.attempt) if group.has_others else "",
+    "jobs": lambda group: str(len(group.jobs)),
+    "ended": lambda group: group.ends,
+    "median time": lambda group: group.time,
+    "CPU of cores": lambda group: group.cpu,
+    "peak memory": lambda group: group.memory,
+    "GPUs": lambda group: group.gpu,
+}
+_NUMBERS, _WORDS = ("attempt", "jobs"), ("rule", "ended")
+
+_CELLS: dict[str, Callable[[JobUse], object]] = {
+    "task": lambda job: job.label,
+    "rule": lambda job: job.rule,
+    "attempt": lambda job: job.attempt,
+    "job_id": lambda job: job.job_id,
+    "state": lambda job: job.state,
+    "node": lambda job: job.node,
+    "elapsed_s": lambda job: _rounded(job.elapsed_s),
+    "limit_s": lambda job: job.limit_s,
+    "cores": lambda job: job.cores,
+    "cpu_s": lambda job: _rounded(job.cpu_s),
+    "cpu_efficiency": lambda job: _rounded(job.cpu_efficiency),
+    "peak_memory_mb": lambda job: job.peak_memory_mb,
+    "memory_mb": lambda job: job.memory_mb,
+    "memory_efficiency": lambda job: _rounded(job.memory_efficiency),
+    "gpus": lambda job: job.gpus,
+    "gpu_utilisation": lambda job: _rounded(job.gpu_utilisation),
+}
+
+
+def use_message(use: RunUse, width: int = WIDTH) -> str:
+    """A table by rule, what is missing in it, and advice where it is clear."""
+    groups = grouped(use.jobs)
+    lines = [f"What the jobs of run {use.run} used:", *_table(groups, width)] if groups else []
+    lines += [f"  {one}" for one in _missing(use)]
+    if said := list(advice(groups)):
+        lines += ["", *said]
+    return "\n".join(lines)
+
+
+def _table(groups: Iterable[Group], width: int) -> Iterator[str]:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    rows = {name: [cell(group) for group in groups] for name, cell in _COLUMNS.items()}
+    shown = {name: cells for name, cells in rows.items() if any(cells)}
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    for name in shown:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=name not in _WORDS)
+    for cells in zip(*shown.values(), strict=True):
+        table.add_row(*cells)
+    console = Console(width=width, no_color=True, highlight=False, markup=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(table)
+    yield from (line.rstrip() for line in capture.get().splitlines())
+
+
+def _missing(use: RunUse) -> Iterator[str]:
+    if not use.jobs:
+        yield f"No job of run {use.run} has ended yet."
+    if use.open:
+        yield f"{_jobs(use.open)} not ended, and {'is' if use.open == 1 else 'are'} not counted."
+    if use.lost:
+        yield f"{_jobs(use.lost)} started, and neither Slurm nor a record tells how {'it' if use.lost == 1 else 'they'} ended."
+    if use.jobs and not any(job.is_peak_whole for job in use.jobs):
+        yield "Peak memory is that of each job's largest process: Slurm has no account of all of them together."
+    if any(job.gpus for job in use.jobs) and all(job.gpu_utilisation is None for job in use.jobs):
+        yield "Slurm has no account of how much the GPUs were used."
+
+
+def _jobs(number: int) -> str:
+    return f"{number} {'job has' if number == 1 else 'jobs have'}"
+
+
+def as_csv(jobs: Iterable[JobUse]) -> str:
+    """One row per job; a cell is empty where something is not known."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CELLS)
+    writer.writerows([cell(job) for cell in _CELLS.values()] for job in jobs)
+    return text.getvalue()
+
+
+def _rounded(value: float | None) -> float | None:
+    return value if value is None else round(value, 4)
+
+
+def report_at_end(folder: Path, slurm: Slurm, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """Say what the jobs of the run in the folder used, and leave `efficiency.csv` there.
+
+    The end of the run is what it is: whatever goes wrong here is a warning.
+    """
+    try:
+        use = run_use(read_ledger(folder), slurm, warn)
+        table = folder / "efficiency.csv"
+        table.write_text(as_csv(use.jobs), encoding="utf-8", errors="surrogateescape")
+        say(f"{use_message(use)}\n\nEach job by itself: {short_path(table)}")
+    except Exception as error:  # noqa: BLE001 - see above
+        warn(f"What the jobs used cannot be reported: {error}")

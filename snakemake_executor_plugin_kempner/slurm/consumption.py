@@ -1,0 +1,164 @@
+"""What accounting keeps of a job's time, cores, memory and GPUs: text of sacct → values. Pure.
+
+Everything here is as sacct(1) describes it. A value that Slurm does not have is None: a zero where nothing was gathered
+(Slurm writes `energy=0` where nobody measures energy) would be taken for a measurement.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from .ids import expand
+from .states import JobState, job_state
+
+CONSUMPTION_FORMAT = (
+    "JobID,State,NodeList,ElapsedRaw,TimelimitRaw,AllocCPUS,NNodes,ReqMem,AllocTRES,TotalCPU,MaxRSS,TRESUsageInTot,"
+    "TRESUsageInAve"
+)
+_FIELDS = tuple(CONSUMPTION_FORMAT.split(","))
+_OURS = frozenset({"batch", "extern", "interactive"})
+"""Steps that are there for as long as the job; all others are calls of srun."""
+_MEGA = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Consumption:
+    """What one job asked for and used, in its last run."""
+
+    job_id: str
+    state: JobState
+    word: str
+    """The state in Slurm's own word, without who has cancelled it."""
+    node: str = ""
+    """Empty when it never started."""
+    nodes: int = 1
+    elapsed_s: int | None = None
+    limit_s: int | None = None
+    """None for no limit, too."""
+    cores: int | None = None
+    """Allocated, on all nodes together."""
+    cpu_s: float | None = None
+    peak_memory_mb: int | None = None
+    """On all nodes together: what lives as long as the job, and the call of srun that used most beside it."""
+    memory_mb: int | None = None
+    """Asked for, on all nodes together."""
+    gpus: int | None = None
+    gpu_utilisation: float | None = None
+    """Percent, as Slurm's plugin for the GPUs has measured it; of a step on several GPUs, as that plugin adds them up."""
+    sruns: int = 0
+    """Calls of srun. Whether several were there at the same time is not known."""
+
+
+def parse_consumption(text: str) -> tuple[Consumption, ...]:
+    """What `sacct --noheader --parsable2 --duplicates --format=CONSUMPTION_FORMAT` says, each element of an array by itself.
+
+    A line for the job is followed by one for each of its steps. A requeued job has such lines for every run; the last count.
+
+    Raises:
+        SlurmError: some elements of an array are not named.
+    """
+    jobs: dict[str, list[Mapping[str, str]]] = {}
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split("|")]
+        if len(fields) != len(_FIELDS) or not fields[0]:
+            continue
+        row = dict(zip(_FIELDS, fields, strict=True))
+        job_id, _, step = row["JobID"].partition(".")
+        if not step:
+            jobs[job_id] = [row]
+        elif job_id in jobs:
+            jobs[job_id].append(row)
+    return tuple(_consumptions(jobs.values()))
+
+
+def _consumptions(jobs: Iterable[list[Mapping[str, str]]]) -> Iterator[Consumption]:
+    for job, *steps in jobs:
+        has_started = not job["NodeList"].startswith("None") and job["NodeList"] != ""
+        allocated = _tres(job["AllocTRES"])
+        allocated_mb = megabytes(allocated.get("mem", "")) or 0.0
+        cores, nodes = number(job["AllocCPUS"]), number(job["NNodes"]) or 1
+        minutes = number(job["TimelimitRaw"])
+        for job_id in expand(job["JobID"]):
+            yield Consumption(
+                job_id=job_id,
+                state=job_state(job["State"]),
+                word=job["State"].partition(" ")[0].rstrip("+"),
+                node=job["NodeList"] if has_started else "",
+                nodes=nodes,
+                elapsed_s=number(job["ElapsedRaw"]) if has_started else None,
+                limit_s=60 * minutes if minutes else None,
+                cores=cores or None,
+                cpu_s=_cpu(job, steps),
+                peak_memory_mb=_peak(steps),
+                memory_mb=requested_memory(job["ReqMem"], cores or 1, nodes) or round(allocated_mb) or None,
+                gpus=number(allocated.get("gres/gpu", "")),
+                gpu_utilisation=max((found for step in steps if (found := _gpu(step)) is not None), default=None),
+                sruns=sum(1 for step in steps if _step(step) not in _OURS),
+            )
+
+
+def _step(row: Mapping[str, str]) -> str:
+    return row["JobID"].partition(".")[2]
+
+
+def _cpu(job: Mapping[str, str], steps: Iterable[Mapping[str, str]]) -> float | None:
+    """Seconds of all cores together.
+
+    Slurm has two accounts of it: what the kernel tells of processes whose end was waited for (TotalCPU, without the
+    children of what was killed), and what was seen of all of them from time to time (TRESUsageInTot). Both may miss
+    something, neither counts what was not used, so the larger one is nearer.
+    """
+    seen = [seconds(_tres(step["TRESUsageInTot"]).get("cpu", "")) or 0.0 for step in steps]
+    return max(seconds(job["TotalCPU"]) or 0.0, sum(seen)) or None
+
+
+def _peak(steps: Iterable[Mapping[str, str]]) -> int | None:
+    """MaxRSS is that of the largest task, TRESUsageInTot has all tasks of a step."""
+    lasting, beside = 0.0, 0.0
+    for step in steps:
+        peak = max(megabytes(step["MaxRSS"]) or 0.0, megabytes(_tres(step["TRESUsageInTot"]).get("mem", "")) or 0.0)
+        if _step(step) in _OURS:
+            lasting += peak
+        else:
+            beside = max(beside, peak)
+    return round(lasting + beside) or None
+
+
+def _gpu(step: Mapping[str, str]) -> float | None:
+    """Slurm writes 0 where nothing was measured, too: it counts where the same step is known to have had GPU memory."""
+    found = _tres(step["TRESUsageInAve"])
+    percent, memory = found.get("gres/gpuutil", ""), megabytes(found.get("gres/gpumem", ""))
+    value = float(percent) if re.fullmatch(r"\d+(\.\d+)?", percent) else None
+    return value if value or memory else None
+
+
+def _tres(text: str) -> dict[str, str]:
+    """`cpu=2,mem=100M,gres/gpu=1` by name."""
+    return {name: value for name, equals, value in (one.partition("=") for one in text.split(",")) if equals}
+
+
+def number(text: str) -> int | None:
+    """None for `UNLIMITED`, `Partition_Limit` and whatever else is no number."""
+    return int(text) if re.fullmatch(r"[0-9]+", text) else None
+
+
+def seconds(text: str) -> float | None:
+    """A time as sacct writes it: `[D-]HH:MM:SS`, `MM:SS.mmm`."""
+    match = re.fullmatch(r"(?:(?:([0-9]+)-)?([0-9]+):)?([0-9]+):([0-9]+(?:\.[0-9]+)?)", text)
+    if match is None:
+        return None
+    days, hours, minutes = (int(one or 0) for one in match.groups()[:3])
+    return 86_400 * days + 3_600 * hours + 60 * minutes + float(match[4])
+
+
+def megabytes(text: str) -> float | None:
+    """A number with K, M, G, T or P, of bytes without."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([KMGTP]?)", text)
+    return float(match[1]) * _MEGA.get(match[2], 1 / 1024**2) if match else None
+
+
+def requested_memory(text: str, cores: int, nodes: int) -> int | None:
+    """ReqMem in MB on all nodes: `4000M`; before Slurm 21.08 `4000Mn` for each node, `4Gc` for each core."""
+    each = {"n": nodes, "c": cores}.get(text[-1:], 1)
+    found = megabytes(text.rstrip("nc"))
+    return round(found * each) if found else None
