@@ -1,6 +1,7 @@
 """`--kempner-preview`: all that a run would do before the first job is queued, and then what would be queued."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,7 +9,7 @@ from typing import Any
 
 from . import beginning
 from .adapt.command import JobCommand
-from .adapt.dag import read_dag
+from .adapt.dag import Reading, read_dag
 from .adapt.policy import policy_of
 from .adapt.previewing import instead_of_scheduling
 from .adapt.units import Scope
@@ -51,14 +52,22 @@ def _preview(workflow: Any, executor: Any) -> None:
         slurm = _Unsubmitted(executor.envvars())
         limits = SiteLimits(slurm.tell)
         policy = policy_of(workflow, settings, folder, executor.get_python_executable())
-        policy = beginning.at_site(policy, limits, settings.site)
+        policy = replace(beginning.at_site(policy, limits, settings.site), logs="")
+        if policy.detached:
+            beginning.check_that_it_can_leave()
         found = beginning.earlier_runs(Path(".snakemake/kempner").absolute(), slurm, logger, None)
         live = beginning.begin_run(policy, found, slurm, logger, limits)
-        scope = Scope(
-            folder=place, ready=(), limited=policy.limits.keys(), detached=policy.detached,
-            known=live.knows, in_flight=live.in_flight,
-        )  # fmt: skip
-        reading = read_dag(workflow, JobCommand(workflow, executor.common_settings, folder), scope)
+        command = JobCommand(workflow, executor.common_settings, folder)
+
+        def read(**which: Callable[[str], bool]) -> Reading:
+            limited, detached = policy.limits.keys(), policy.detached
+            scope = Scope(folder=place, ready=(), limited=limited, detached=detached, **which)
+            return read_dag(workflow, command, scope)
+
+        left = {one.task for one in found.left if not one.has_succeeded}
+        queued = read(known=lambda key: key not in left, in_flight=left.__contains__).tasks if left else ()
+        beginning.settle_changes(found, queued, None, logger.warning, policy.site)
+        reading = read(known=live.knows, in_flight=live.in_flight)
         plan = live.submit(reading.tasks, reading.deferred)
         if found.left:
             logger.info(found.line(len(plan.tasks) + len(live.later)))

@@ -145,11 +145,11 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
 
     def __post_init__(self) -> None:
-        if self.cancel:
-            from .cancelling import cancel_instead_of_running  # noqa: PLC0415 - the settings alone cost nothing
-
-            cancel_instead_of_running()
-        elif self.preview:
-            from .previewing import preview_instead_of_running  # noqa: PLC0415
+        if self.preview:
+            from .previewing import preview_instead_of_running  # noqa: PLC0415 - the settings alone cost nothing
 
             preview_instead_of_running()
+        elif self.cancel:
+            from .cancelling import cancel_instead_of_running  # noqa: PLC0415
+
+            cancel_instead_of_running()

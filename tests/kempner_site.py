@@ -53,6 +53,7 @@ def live(*accounts: str) -> Site:
         partitions=partitions,
         is_complete=True,
         needs_account=True,
+        enforces_accounts=True,
         own_accounts=ACCOUNTS,
         default_account=ACCOUNTS[0],
     )

@@ -167,21 +167,22 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
     arguments += memory
     if resources.get("requeue"):
         arguments.append("--requeue")
-    arguments += _extra(resources.get("slurm_extra"), where, faults)
+    extra = _extra(resources.get("slurm_extra"), where, faults)
+    arguments += extra
     array = take(ARRAY, _number, resources[ARRAY]) if ARRAY in resources else None
     return Options(
         arguments=tuple(arguments),
         faults=tuple(faults),
         array_from=int(array) if array else None,
         raised_memory=raised,
-        default_cores=cpus == ("threads", 1),
+        default_cores=cpus == ("threads", 1) and not any(one.startswith(("-c", "--cpus-per-task")) for one in extra),
     )
 
 
 Take = Callable[[str, Callable[[Value], str], Value], str | None]
 
 
-_GPUS = re.compile(r"(?:gres[/:])?gpu(?::([A-Za-z][\w.-]*))?(?::(\d+))?")
+_GPUS = re.compile(r"(?:gres[/:])?gpu(?::([^:]+(?=:\d)|[A-Za-z][\w.-]*))?(?::(\d+))?")
 """What --gres says of GPUs: type, number (man sbatch)."""
 
 
@@ -206,7 +207,7 @@ def _gres(resources: Resources, take: Take, where: str, faults: list[Fault]) -> 
 
 
 def _gpu_count(value: Value) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w.-]*:\d+", value):
+    if isinstance(value, str) and re.fullmatch(r"[\w.-]+:\d+", value):
         return value
     try:
         return _positive(value)

@@ -89,8 +89,9 @@ def asked(request: Request, site: Site) -> Asked:
 def findings(one: Asked) -> Iterator[Finding]:
     """All that is to be said about a request."""
     for severity, check in CHECKS:
+        may_be_lifted = check in _LIFTED and one.request.given & {"qos", "reservation"}
         for what, remedy in check(one):
-            yield Finding(severity=severity, what=what, remedy=remedy)
+            yield Finding(severity=Severity.WARNING if may_be_lifted else severity, what=what, remedy=remedy)
 
 
 # --- what can never start -------------------------------------------------------------------------------------------
@@ -127,11 +128,21 @@ def _list_of_partitions(one: Asked) -> Iterator[Said]:
 
 def _no_partition_for_gpu(one: Asked) -> Iterator[Said]:
     request, site = one.request, one.site
-    if request.partition or not request.gpus or any(partition.has_gpus for partition in one.partitions):
+    if (
+        request.partition
+        or not request.gpus
+        or site.is_routed
+        or any(partition.has_gpus for partition in one.partitions)
+    ):
         return
-    if request.wanted_model and site.models and not site.with_model(request.wanted_model):
-        what = f"no partition has {request.wanted_model} GPUs [{site.name}]"
-        yield what, f"there are {', '.join(site.models)}"
+    model = request.wanted_model
+    having = [name for name, row in site.partitions.items() if any(shape.is_one_of(model) for shape in row.nodes)]
+    if model and site.models and not having:
+        yield f"no partition has {model} GPUs [{site.name}]", f"there are {', '.join(site.models)}"
+    elif model and having:
+        possible = [partition.name for partition in site.with_gpus(model, request.minutes)] or having
+        what = f"{_gpus(request.gpus, model)} but no partition is asked for, and there is more than one answer [{site.name}]"
+        yield what, f"set slurm_partition={' or '.join(possible)}"
     elif site.models:
         choices = (f"gpu_model={model}" for model in site.models)
         what = f"{_gpus(request.gpus)} but no partition is asked for, and several have GPUs [{site.name}]"
@@ -171,29 +182,29 @@ def _cpu_job_where_gpus_are(one: Asked) -> Iterator[Said]:
 
 def _accounts(one: Asked) -> Iterator[Said]:
     request, site = one.request, one.site
-    for partition in one.partitions[:1]:
-        account = request.account or site.default_account
-        own = possible_accounts(site, partition)
-        if not account and site.needs_account:
-            if site.own_accounts is None:
-                yield f"no account is named, and {site.name} asks for one", "set slurm_account; 'sshare -U' lists yours"
-            elif not own:
-                mine = ", ".join(site.own_accounts) or "none"
-                yield (
-                    f"none of your accounts ({mine}) may use {partition.name} [{partition.policy or partition.source}]",
-                    _patterns(partition),
-                )
-            else:
-                what = f"no account is named, and several of yours may use {partition.name}: {', '.join(own)}"
-                yield what, f"set slurm_account={' or '.join(own)}"
-        elif account and not partition.takes(account):
-            by_default = "" if request.account else " (your default)"
-            what = (
-                f"account {account}{by_default} may not use {partition.name} [{partition.policy or partition.source}]"
-            )
-            yield what, f"set slurm_account={' or '.join(own)}" if own else _patterns(partition)
-        elif request.account and site.own_accounts and request.account not in site.own_accounts:
-            yield f"account {account} is not one of yours", f"yours are {', '.join(site.own_accounts)}"
+    account = request.account or site.default_account
+    if not one.partitions or (account and any(site.may_use(partition, account) for partition in one.partitions)):
+        mine = [name.lower() for name in site.own_accounts or ()]
+        if request.account and mine and site.enforces_accounts and not site.is_routed and account.lower() not in mine:
+            yield f"account {account} is not one of yours", f"yours are {', '.join(site.own_accounts or ())}"
+        return
+    partition = one.partitions[0]
+    own = possible_accounts(site, partition)
+    if account:
+        by_default = "" if request.account else " (your default)"
+        what = f"account {account}{by_default} may not use {partition.name} [{partition.policy or partition.source}]"
+        yield what, f"set slurm_account={' or '.join(own)}" if own else _patterns(partition)
+    elif not site.needs_account:
+        return
+    elif site.own_accounts is None:
+        yield f"no account is named, and {site.name} asks for one", "set slurm_account; 'sshare -U' lists yours"
+    elif not own:
+        yours = ", ".join(site.own_accounts) or "none"
+        what = f"none of your accounts ({yours}) may use {partition.name} [{partition.policy or partition.source}]"
+        yield what, _patterns(partition)
+    else:
+        what = f"no account is named, and several of yours may use {partition.name}: {', '.join(own)}"
+        yield what, f"set slurm_account={' or '.join(own)}"
 
 
 def _patterns(partition: Partition) -> str:
@@ -256,7 +267,8 @@ def _too_much_memory(one: Asked) -> Iterator[Said]:
 
 
 def _too_many_nodes(one: Asked) -> Iterator[Said]:
-    most = max((partition.whole_nodes_of or 0 for partition in one.partitions), default=0)
+    limits = [partition.whole_nodes_of for partition in one.partitions]
+    most = 0 if None in limits else max((limit for limit in limits if limit), default=0)
     if most and one.request.nodes > most:
         yield f"{one.request.nodes} nodes, and a job in {one.where} may have {most} [{one.source}]", f"ask for {most}"
 
@@ -267,7 +279,7 @@ def _too_many_nodes(one: Asked) -> Iterator[Said]:
 def _above_share(one: Asked) -> Iterator[Said]:
     request, model = one.request, model_of(one.request, one.site)
     share = one.site.share(model) if model else None
-    if share is None or not request.gpus_of_node:
+    if share is None or not request.gpus_of_node or not request.is_share_known:
         return
     number = request.gpus_of_node
     over = []
@@ -319,3 +331,6 @@ CHECKS: tuple[tuple[Severity, Callable[[Asked], Iterator[Said]]], ...] = (
     (Severity.WARNING, _longest_runtime),
 )
 """Checks of one request. Those of the whole plan are in `whole.py`."""
+
+_LIFTED = frozenset({_too_long, _above_cap, _too_many_nodes})
+"""Limits that a QOS or a reservation may lift (sacctmgr(1), PartitionTimeLimit, PartitionMaxNodes)."""

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from .model import Partition, Site, in_words
 from .request import Request, request_of
 
+_WARNED = 10
+"""Minutes from which on a job is warned of its end: a shorter one would hear of it when it has hardly begun."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
@@ -51,19 +54,15 @@ def _with(choice: Choice, added: Iterator[Added]) -> Choice:
 
 
 def _partition(request: Request, site: Site) -> Iterator[Added]:
-    if request.partition or not site.partitions:
+    if request.partition or not site.partitions or site.is_routed:
         return
     if request.gpus:
-        possible = site.with_model(request.wanted_model) if request.wanted_model else _with_gpus(site)
+        possible = site.with_gpus(request.wanted_model, request.minutes)
         if len(possible) == 1:
             what = f"{request.wanted_model} GPUs" if request.wanted_model else "GPUs"
             yield f"--partition={possible[0].name}", f"the only partition with {what}"
     elif site.cpu_partition and not _default_is_fine(site):
         yield f"--partition={site.cpu_partition}", "no GPU is asked for"
-
-
-def _with_gpus(site: Site) -> tuple[Partition, ...]:
-    return tuple(one for one in site.partitions.values() if one.has_gpus and not one.requeues)
 
 
 def _default_is_fine(site: Site) -> bool:
@@ -72,7 +71,9 @@ def _default_is_fine(site: Site) -> bool:
 
 
 def default_partition(site: Site) -> Partition | None:
-    """Where Slurm puts a job that names no partition."""
+    """Where Slurm puts a job that names no partition; None where that is not known."""
+    if site.is_routed:
+        return None
     return next((one for one in site.partitions.values() if one.is_default), None)
 
 
@@ -98,7 +99,7 @@ def _account(request: Request, site: Site) -> Iterator[Added]:
     partition = site.partition(request.partition) or (None if request.partition else default_partition(site))
     if request.account or partition is None or site.own_accounts is None:
         return
-    if site.default_account and partition.takes(site.default_account):
+    if site.default_account and site.may_use(partition, site.default_account):
         return  # sbatch takes it by itself
     possible = possible_accounts(site, partition)
     if len(possible) == 1:
@@ -107,7 +108,7 @@ def _account(request: Request, site: Site) -> Iterator[Added]:
 
 def possible_accounts(site: Site, partition: Partition) -> tuple[str, ...]:
     """Accounts of the user with which a job may run there."""
-    return tuple(one for one in site.own_accounts or () if partition.takes(one))
+    return tuple(one for one in site.own_accounts or () if site.may_use(partition, one))
 
 
 def _requeue(request: Request, site: Site) -> Iterator[Added]:
@@ -116,14 +117,14 @@ def _requeue(request: Request, site: Site) -> Iterator[Added]:
         return
     if not request.given & {"requeue", "no-requeue"}:
         yield "--requeue", f"{partition.name} takes jobs back into the queue"
-    if partition.signal and "signal" not in request.given:
+    if partition.signal and "signal" not in request.given and (request.minutes is None or request.minutes >= _WARNED):
         yield f"--signal={partition.signal}", "so that the rule hears of it in time"
 
 
 def _share(request: Request, site: Site, *, default_cores: bool) -> Iterator[Added]:
     model = model_of(request, site)
     gpu = site.share(model) if model else None
-    if gpu is None or not request.gpus_of_node:
+    if gpu is None or not request.gpus_of_node or not request.is_share_known:
         return
     partition, number = site.partition(request.partition), request.gpus_of_node
     shapes = [one for one in (partition.nodes if partition else ()) if one.is_one_of(model)]

@@ -40,7 +40,7 @@ def _count(value: Any) -> int:
 
 
 def _flag(value: Any) -> bool:
-    if value not in _FLAGS:
+    if not isinstance(value, str) or value not in _FLAGS:
         raise ValueError("takes true or false")
     return _FLAGS[value]
 
@@ -51,7 +51,7 @@ _FLAGS = {"true": True, "false": False}
 def _memory(value: Any) -> int:
     try:
         return megabytes(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError('takes MB, or a text like "240G"') from None
 
 
@@ -69,7 +69,7 @@ _NODES: Fields = {
 }  # fmt: skip
 _PARTITION: Fields = {
     "runtime": ("minutes", _time), "only_gpu": ("only_gpu", _flag), "only_alone": ("only_alone", _flag),
-    "requeues": ("requeues", _flag), "signal": ("signal", _text), "accounts": ("accounts", _texts), "denied": ("denied", _texts),
+    "only_by_name": ("only_by_name", _flag), "requeues": ("requeues", _flag), "signal": ("signal", _text), "accounts": ("accounts", _texts), "denied": ("denied", _texts),
     "nodes": ("nodes", lambda value: value),
 }  # fmt: skip
 _CAP: Fields = {
@@ -117,6 +117,8 @@ def parse_site(text: str, where: str) -> tuple[Site, tuple[str, ...]]:
         content = yaml.load(text, Loader=yaml.BaseLoader) or {}  # noqa: S506 - makes nothing but texts
     except yaml.YAMLError as error:
         raise PlanError([Fault(where=where, what=f"is not YAML: {' '.join(str(error).split())}")]) from None
+    if not isinstance(content, dict):
+        raise PlanError([Fault(where=where, what="takes keys and values, such as 'partitions:'")])
     reader = _Reader(where)
     found = reader.site(content), reader.values(content, _SITE, "", _TABLES).get("applies_to", ())
     if reader.faults:

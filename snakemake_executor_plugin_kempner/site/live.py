@@ -13,7 +13,10 @@ Tell = Callable[[str, Sequence[str]], str]
 _SOURCE = "Slurm"
 _CHOSEN = {"SBATCH_PARTITION": "partition", "SBATCH_ACCOUNT": "account", "SBATCH_QOS": "qos", "SBATCH_TIMELIMIT": "time",
            "SBATCH_CONSTRAINT": "constraint", "SBATCH_GRES": "gres", "SBATCH_GPUS": "gpus",
-           "SBATCH_CLUSTERS": "clusters"}  # fmt: skip
+           "SBATCH_CLUSTERS": "clusters", "SBATCH_GPUS_PER_NODE": "gpus-per-node", "SBATCH_GPUS_PER_TASK": "gpus-per-task",
+           "SBATCH_CPUS_PER_GPU": "cpus-per-gpu", "SBATCH_MEM_PER_NODE": "mem", "SBATCH_MEM_PER_CPU": "mem-per-cpu",
+           "SBATCH_MEM_PER_GPU": "mem-per-gpu", "SBATCH_REQUEUE": "requeue", "SBATCH_NO_REQUEUE": "no-requeue",
+           "SBATCH_SIGNAL": "signal", "SBATCH_RESERVATION": "reservation"}  # fmt: skip
 """Source: sbatch(1), INPUT ENVIRONMENT VARIABLES."""
 
 
@@ -30,7 +33,10 @@ def live_site(tell: Tell, user: str, environment: Mapping[str, str]) -> Site | N
         told = tell("scontrol", questions)
     except SlurmError:
         return None
-    return parse_live(told, user, environment)
+    try:
+        return parse_live(told, user, environment)
+    except (ValueError, LookupError):  # of a Slurm that writes otherwise nothing is known
+        return None
 
 
 def parse_live(told: str, user: str, environment: Mapping[str, str]) -> Site | None:
@@ -41,10 +47,10 @@ def parse_live(told: str, user: str, environment: Mapping[str, str]) -> Site | N
         return None
     nodes: dict[str, list[NodeShape]] = {}
     beside: dict[str, set[str]] = {}
-    for fields in (_fields(line) for line in lines if line.startswith("NodeName=")):
+    for fields in (_fields(_FREE_TEXT.split(line)[0]) for line in lines if line.startswith("NodeName=")):
         names = fields.get("Partitions", "").split(",")
         for name in names:
-            nodes.setdefault(name, []).append(_shape(fields))
+            nodes.setdefault(name, []).extend(_shapes(fields))
             beside.setdefault(name, set()).update(names)
     partitions = {name: _partition(row, nodes.get(name, ())) for name, row in rows.items()}
     if _setting(told, "PreemptType") == "preempt/partition_prio":
@@ -54,12 +60,9 @@ def parse_live(told: str, user: str, environment: Mapping[str, str]) -> Site | N
             )
             for name, one in partitions.items()
         }
-    own = [
-        fields
-        for line in lines
-        if line.startswith("ClusterName=")
-        if (fields := _fields(line)).get("UserName", "").partition("(")[0] == user
-    ]
+    associations = [_fields(line) for line in lines if line.startswith("ClusterName=")]
+    own = [fields for fields in associations if fields.get("UserName", "").partition("(")[0] == user]
+    enforces = "associations" in _setting(told, "AccountingStorageEnforce")
     has_accounts = _setting(told, "AccountingStorageType").endswith("slurmdbd")
     cluster = _setting(told, "ClusterName")
     return Site(
@@ -67,7 +70,14 @@ def parse_live(told: str, user: str, environment: Mapping[str, str]) -> Site | N
         cluster=cluster,
         partitions=partitions,
         is_complete=True,
-        needs_account="associations" in _setting(told, "AccountingStorageEnforce"),
+        needs_account=enforces,
+        enforces_accounts=enforces,
+        is_routed=_setting(told, "JobSubmitPlugins") not in ("", "(null)"),
+        parents={
+            fields.get("Account", ""): fields.get("ParentAccount", "").partition("(")[0]
+            for fields in associations
+            if not fields.get("UserName")
+        },
         has_accounts=has_accounts,
         own_accounts=tuple(dict.fromkeys(fields.get("Account", "") for fields in own)) if own else None,
         default_account=next((fields.get("Account", "") for fields in own if fields.get("DefAssoc") == "Yes"), ""),
@@ -75,6 +85,10 @@ def parse_live(told: str, user: str, environment: Mapping[str, str]) -> Site | N
         is_login_node="SLURM_JOB_ID" not in environment,
         chosen={_CHOSEN[name]: value for name, value in environment.items() if name in _CHOSEN and value},
     )
+
+
+_FREE_TEXT = re.compile(r" (?:Reason|Comment|Extra)=")
+"""What administrators write about a node, at the end of its line."""
 
 
 def _fields(line: str) -> dict[str, str]:
@@ -86,28 +100,40 @@ def _setting(told: str, name: str) -> str:
     return found[1].strip() if found else ""
 
 
-def _shape(fields: Mapping[str, str]) -> NodeShape:
-    gpu = re.search(r"\bgpu(?::([A-Za-z][^:,()]*))?:(\d+)", fields.get("Gres", ""))
+def _shapes(fields: Mapping[str, str]) -> tuple[NodeShape, ...]:
+    """A node as Slurm describes it; once for each type of GPU that it has, and once more for all of them together."""
+    types = [
+        (kind, int(number)) for kind, number in re.findall(r"(?:^|,)gpu(?::([^:,()]+))?:(\d+)", fields.get("Gres", ""))
+    ]
     features = frozenset(one for one in fields.get("AvailableFeatures", "").split(",") if one not in ("", "(null)"))
-    return NodeShape(
-        cores=int(fields.get("CPUTot", 0)) or None,
-        memory_mb=int(fields.get("RealMemory", 0)) or None,
-        gpus=int(gpu[2]) if gpu else 0,
-        gpu=(gpu[1] or "") if gpu else "",
-        type=(gpu[1] or "") if gpu else "",
-        features=features,
+    rows = types if len(types) < 2 else [*types, ("", sum(number for _, number in types))]
+    return tuple(
+        NodeShape(
+            cores=_positive(fields.get("CPUTot", "")),
+            memory_mb=_positive(fields.get("RealMemory", "")),
+            gpus=number,
+            gpu=kind,
+            type=kind,
+            features=features,
+        )
+        for kind, number in rows or [("", 0)]
     )
 
 
+def _positive(text: str) -> int | None:
+    return int(text) or None if text.isdecimal() else None
+
+
 def _partition(row: Mapping[str, str], nodes: Iterable[NodeShape]) -> Partition:
-    most = row.get("MaxNodes", "")
+    most = [number for name in ("MaxNodes", "TotalNodes") if (number := _positive(row.get(name, "")))]
     return Partition(
         name=row["PartitionName"],
         nodes=tuple(dict.fromkeys(nodes)),
         minutes=minutes(row["MaxTime"]) if "MaxTime" in row else None,
         accounts=_names(row.get("AllowAccounts", "ALL")),
         denied=_names(row.get("DenyAccounts", "ALL")),
-        whole_nodes_of=int(most) if most.isdecimal() else None,
+        whole_nodes_of=min(most, default=None),
+        only_by_name=row.get("Hidden") == "YES",
         is_default=row.get("Default") == "YES",
         source=_SOURCE,
     )
@@ -138,6 +164,7 @@ def together(file: Site | None, live: Site | None) -> Site:
         folders=file.folders,
         cpu_partition=file.cpu_partition if file.cpu_partition in partitions else "",
         needs_account=live.has_accounts and (file.needs_account or live.needs_account),
+        is_routed=False,  # whoever has written the file knows where jobs go
     )
 
 
@@ -148,7 +175,7 @@ def _with_policy(live: Partition, file: Partition | None, site: Site) -> Partiti
     return replace(
         live,
         nodes=nodes or file.nodes,
-        minutes=live.minutes if live.minutes is not None else file.minutes,
+        only_by_name=live.only_by_name or file.only_by_name,
         only_gpu=file.only_gpu,
         only_alone=file.only_alone,
         requeues=live.requeues or file.requeues,
@@ -160,7 +187,9 @@ def _with_policy(live: Partition, file: Partition | None, site: Site) -> Partiti
 
 def _model(shape: NodeShape, site: Site) -> str:
     """The name by which the file knows the GPU: its type in Slurm, or a feature of its node."""
-    if not shape.gpus or shape.gpu in site.gpus:
+    if (
+        not shape.gpus or shape.gpu in site.gpus or re.search(r"\d+g\.\d+gb", shape.gpu)
+    ):  # a slice of a GPU is not all of it
         return shape.gpu
     known = [feature for feature in sorted(shape.features) if feature in site.gpus]
     return known[0] if len(known) == 1 else shape.gpu

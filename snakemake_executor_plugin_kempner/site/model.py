@@ -46,6 +46,8 @@ class Partition:
     """It takes jobs with a GPU alone."""
     only_alone: bool = False
     """It is refused in a list of several partitions."""
+    only_by_name: bool = False
+    """A job runs there only if it says so."""
     requeues: bool = False
     """A job there may be put back into the queue at any moment."""
     signal: str = ""
@@ -70,10 +72,6 @@ class Partition:
     def models(self) -> tuple[str, ...]:
         """GPU models by which a rule may ask for its nodes."""
         return tuple(dict.fromkeys(shape.gpu for shape in self.nodes if shape.gpus and shape.gpu))
-
-    def takes(self, account: str) -> bool:
-        """Whether a job of the account may run there."""
-        return (not self.accounts or _any(self.accounts, account)) and not _any(self.denied, account)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +111,12 @@ class Site:
     """Accounts that the user is a member of; None: not known."""
     default_account: str = ""
     """What sbatch takes where a job names none."""
+    parents: Mapping[str, str] = field(default_factory=dict)
+    """The account above an account."""
+    enforces_accounts: bool = False
+    """Slurm itself refuses jobs of other accounts than one's own (AccountingStorageEnforce)."""
+    is_routed: bool = False
+    """A plugin of the site (JobSubmitPlugins) may send jobs without a partition anywhere, and nothing says where."""
     folders: Mapping[str, str] = field(default_factory=dict)
     """Where a workflow should not lie, and why; `~` is the user's home."""
     home: str = ""
@@ -124,13 +128,31 @@ class Site:
     def partition(self, name: str) -> Partition | None:
         return self.partitions.get(name)
 
-    def with_model(self, model: str) -> tuple[Partition, ...]:
-        """Partitions with such GPUs that are not taken away again, in the order of the file."""
-        return tuple(
+    def with_gpus(self, model: str = "", minutes: int | None = None) -> tuple[Partition, ...]:
+        """Partitions where the user may get such GPUs for so long, and keep them; if the file names some of them, those.
+
+        Args:
+            model: of the GPUs; empty for any.
+            minutes: of the job; None where that is not known.
+        """
+        found = [
             one
             for one in self.partitions.values()
-            if not one.requeues and any(shape.is_one_of(model) for shape in one.nodes)
-        )
+            if not one.requeues
+            and not one.only_by_name
+            and any(shape.is_one_of(model) if model else shape.gpus for shape in one.nodes)
+            and (self.own_accounts is None or any(self.may_use(one, account) for account in self.own_accounts))
+            and (minutes is None or one.minutes is None or minutes <= one.minutes)
+        ]
+        return tuple([one for one in found if one.policy] or found)
+
+    def may_use(self, partition: Partition, account: str) -> bool:
+        """Whether a job of the account may run in the partition: what holds for an account holds for those below it."""
+        line = [account]
+        while (above := self.parents.get(line[-1], "")) and above not in line:
+            line.append(above)
+        denied = any(_any(partition.denied, one) for one in line)
+        return not denied and (not partition.accounts or any(_any(partition.accounts, one) for one in line))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -142,7 +164,8 @@ class Site:
 
 
 def _any(patterns: Iterable[str], name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    """Slurm knows accounts in lower case, however they are written."""
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
 
 def megabytes(text: str | int) -> int:

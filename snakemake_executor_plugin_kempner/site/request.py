@@ -12,7 +12,7 @@ _SHORT = {
 }  # fmt: skip
 _LONG = {
     *_SHORT.values(), "gres", "gpus-per-node", "gpus-per-task", "cpus-per-gpu", "mem", "mem-per-cpu", "mem-per-gpu",
-    "ntasks-per-node", "ntasks-per-gpu", "signal", "reservation",
+    "ntasks-per-node", "ntasks-per-gpu", "signal", "reservation", "tres-per-task",
 }  # fmt: skip
 """Options with a value that are looked at."""
 
@@ -31,6 +31,8 @@ class Request:
     memory_of_node: int | None = None
     """MB; None where nothing is asked for, or all that the node has."""
     gpus_of_node: int = 0
+    is_share_known: bool = True
+    """A node has exactly so many of its GPUs."""
     gpus: int = 0
     """On all nodes together."""
     model: str = ""
@@ -47,23 +49,25 @@ class Request:
 def request_of(arguments: Sequence[str], chosen: Mapping[str, str]) -> Request:
     """Read options of sbatch; what cannot be read is left to sbatch itself.
 
+    Of a node, the least is told that Slurm may ask of it: where nobody says how many nodes there are, it takes as many as it needs.
+
     Args:
         arguments: options of a job.
         chosen: options from the environment, which a job's own go before.
     """
     given = dict(_options(arguments))
     both = {**chosen, **given}
-    nodes = _number(both.get("nodes", "1").partition("-")[0])
-    tasks_of_node = _number(both["ntasks-per-node"]) if "ntasks-per-node" in both else 0
-    tasks = _number(both["ntasks"]) if "ntasks" in both else max(tasks_of_node, 1) * nodes
-    if "nodes" not in both and tasks_of_node:
-        nodes = -(-tasks // tasks_of_node)
-    # A node may have any share of the tasks where nobody says how many: at least its part.
-    tasks_of_node = tasks_of_node or (-(-tasks // nodes) if "nodes" in both else 1)
-    model, of_node, total = _gpus(both, nodes, tasks)
+    least, _, most = both.get("nodes", "1").partition("-")
+    nodes, most_nodes = _number(least), _number(most or least) if "nodes" in both else None
+    of_node = _number(both["ntasks-per-node"]) if "ntasks-per-node" in both else None
+    tasks = _number(both["ntasks"]) if "ntasks" in both else (of_node or 1) * nodes
+    if "nodes" not in both and of_node:
+        nodes = -(-tasks // of_node)
+    tasks_of_node = -(-tasks // most_nodes) if most_nodes else 1 if "ntasks" in both else of_node or 1
+    gpus = _gpus(both, nodes, tasks, tasks_of_node, most_nodes)
     cores = _number(both.get("cpus-per-task", "1")) * tasks_of_node
     if "cpus-per-gpu" in both:
-        cores = _number(both["cpus-per-gpu"]) * of_node
+        cores = _number(both["cpus-per-gpu"]) * gpus.of_node
     return Request(
         clusters=both.get("clusters", ""),
         partition=both.get("partition", ""),
@@ -72,10 +76,11 @@ def request_of(arguments: Sequence[str], chosen: Mapping[str, str]) -> Request:
         constraint=both.get("constraint", ""),
         nodes=nodes,
         cores_of_node=cores,
-        memory_of_node=_memory(both, cores, of_node),
-        gpus_of_node=of_node,
-        gpus=total,
-        model=model,
+        memory_of_node=_memory(both, cores, gpus.of_node),
+        gpus_of_node=gpus.of_node,
+        is_share_known=gpus.is_exact,
+        gpus=gpus.total,
+        model=gpus.model,
         gres=both.get("gres", ""),
         given=frozenset((*both, *(one.strip("-") for one in arguments if one in ("--requeue", "--no-requeue")))),
     )
@@ -103,19 +108,44 @@ def _or_none(read: Callable[[str], int | None], text: str) -> int | None:
         return None
 
 
-def _gpus(options: Mapping[str, str], nodes: int, tasks: int) -> tuple[str, int, int]:
-    """Model, number on a node, number altogether."""
-    model, of_node, total = "", 0, 0
-    for one in options.get("gres", "").split(","):
-        if found := re.fullmatch(r"(?:gres[/:])?gpu(?::([A-Za-z][\w.-]*))?(?:[:=](\d+))?", one.strip()):
-            model, of_node = found[1] or model, of_node + int(found[2] or 1)
-            total = of_node * nodes
-    for name, times in (("gpus-per-node", nodes), ("gpus", 1), ("gpus-per-task", tasks)):
-        found = re.fullmatch(r"(?:([A-Za-z][\w.-]*)[:=])?(\d+)", options.get(name, ""))
-        if found and not total:
-            model, total = found[1] or "", int(found[2]) * times
-            of_node = -(-total // nodes)
-    return model, of_node, total
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Gpus:
+    model: str = ""
+    of_node: int = 0
+    total: int = 0
+    is_exact: bool = True
+
+
+def _gpus(options: Mapping[str, str], nodes: int, tasks: int, tasks_of_node: int, most_nodes: int | None) -> _Gpus:
+    model, number = _devices(options.get("gres", ""), "gpu")
+    if not number:
+        model, number = _devices(options.get("gpus-per-node", ""))
+    if number:
+        return _Gpus(model=model, of_node=number, total=number * nodes)
+    model, number = _devices(options.get("gpus", ""))
+    if number:
+        of_node = -(-number // most_nodes) if most_nodes else 1
+        return _Gpus(model=model, of_node=of_node, total=number, is_exact=number == 1 or most_nodes == nodes)
+    model, number = _devices(options.get("gpus-per-task", ""))
+    if not number:
+        model, number = _devices(options.get("tres-per-task", ""), "gpu")
+    is_exact = tasks == 1 or not number or most_nodes == nodes
+    return _Gpus(model=model, of_node=number * tasks_of_node, total=number * tasks, is_exact=is_exact)
+
+
+def _devices(text: str, name: str = "") -> tuple[str, int]:
+    """Model and number of the GPUs in `gpu:a100:2,lscratch:10`, or without their name in `a100:2`; of several models none."""
+    models, total = [], 0
+    for one in text.split(","):
+        what = one.strip().removeprefix("gres/").removeprefix("gres:").replace("=", ":")
+        if name and what != name and not what.startswith(f"{name}:"):
+            continue
+        *model, number = [part for part in what.split(":") if part and part != name] or [""]
+        if not number.isdecimal():
+            model, number = [number], "1" if number or name else "0"
+        models.append(model[0] if model else "")
+        total += int(number)
+    return (models[0] if len(set(models)) == 1 else ""), total
 
 
 def _memory(options: Mapping[str, str], cores: int, gpus: int) -> int | None:

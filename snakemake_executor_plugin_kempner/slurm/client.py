@@ -298,7 +298,7 @@ class SlurmCommands:
         Raises:
             SlurmError: the program is missing or does not answer at all.
         """
-        argv = [program, *({"scontrol": ["--oneliner"], "sacctmgr": ["--noheader", "--parsable2"]}[program])]
+        argv = [program, *({"scontrol": ["--oneliner", "--all"], "sacctmgr": ["--noheader", "--parsable2"]}[program])]
         return self._call(argv, "".join(f"{one}\n" for one in questions), _SHORT, strict=False)
 
     def _call(self, argv: Sequence[str], stdin: str = "", timeout: float | None = None, *, strict: bool = True) -> str:

@@ -11,7 +11,7 @@ from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.model import Policy, Task
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.site.checks import CHECKS, Checks
-from snakemake_executor_plugin_kempner.site.model import Site
+from snakemake_executor_plugin_kempner.site.model import Partition, Site
 
 Declared = dict[str, int | str]
 Golden = Callable[[str, str], None]
@@ -161,6 +161,48 @@ def test_rules_that_run_side_by_side_are_counted_together() -> None:
 def test_what_the_command_line_lets_run_at_once_counts(limit: Mapping[str, int]) -> None:
     policy = replace(AT_KEMPNER, limits=limit)
     assert not any("at a time" in one for one in notices(train(GPU, 40), policy))
+
+
+H100: Declared = {"gpu": 1, "gpu_model": "h100", "runtime": 600}
+
+
+def with_more(*more: Partition, **changes: object) -> Policy:
+    return of_site(partitions={**SITE.partitions, **{one.name: one for one in more}}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("declared", "policy"),
+    [
+        (GPU | {"gpu": 0, "slurm_extra": "--gpus=8"}, AT_KEMPNER),
+        (GPU | {"gpu": 0, "slurm_extra": "--gpus=8 --mem-per-gpu=200G"}, AT_KEMPNER),
+        (GPU | {"gpu": 0, "tasks": 8, "slurm_extra": "--gpus-per-task=1"}, AT_KEMPNER),
+        (GPU | {"tasks": 16, "cpus_per_task": 16, "slurm_extra": "-N 2-4"}, AT_KEMPNER),
+        (GPU | {"gpu": 0, "slurm_extra": "--tres-per-task=gres/gpu:1"}, AT_KEMPNER),
+        (GPU | {"slurm_account": "KEMPNER_DOE_LAB"}, AT_KEMPNER),
+        (GPU | {"slurm_account": "doe_students"}, of_site(own_accounts=("doe_students",), parents={"doe_students": "kempner_doe_lab"})),
+        (GPU | {"slurm_account": "kempner_guests"}, of_site(enforces_accounts=False)),
+        (GPU | {"runtime": 5000, "qos": "long"}, AT_KEMPNER),
+        (GPU | {"gpu": 4, "nodes": 5, "reservation": "workshop"}, with_more(replace(SITE.partitions["kempner"], whole_nodes_of=None))),
+        ({"runtime": 6000}, of_site(is_routed=True)),
+        ({"gpu": 1, "runtime": 60}, of_site(is_routed=True)),
+        ({"runtime": 60, "slurm_account": "someone"}, of_site(is_routed=True)),
+        (H100, with_more(replace(SITE.partitions["kempner_h100"], name="theirs", accounts=("their_lab",), policy=""))),
+        (H100, with_more(replace(SITE.partitions["kempner_h100"], name="gpu", accounts=(), policy=""))),
+        (H100, with_more(replace(SITE.partitions["kempner_h100"], name="interactive", only_by_name=True))),
+    ],
+)  # fmt: skip
+def test_what_may_start_is_not_refused(declared: Declared, policy: Policy) -> None:
+    assert not faults(train(declared), policy)
+
+
+def test_a_model_that_several_partitions_have_is_for_you_to_place() -> None:
+    (only,) = faults(train(H100), with_more(replace(SITE.partitions["kempner_h100"], name="more_h100")))
+    assert only.endswith("(set slurm_partition=kempner_h100 or more_h100)")
+
+
+def test_no_share_is_given_where_the_number_of_gpus_on_a_node_is_open() -> None:
+    said = notices(train(GPU | {"gpu": 0, "slurm_extra": "--gpus=8"}))
+    assert not any("--cpus-per-task" in one or "--mem=" in one for one in said)
 
 
 def test_errors_can_be_made_warnings_and_all_of_it_left_out() -> None:
