@@ -11,7 +11,7 @@ _HEAD = """\
 #   cpu_partition: NAME       where jobs go that ask for no GPU and name no partition
 #   needs_account: true       a job has to name one
 #   gpus: cores, memory       of each model: what of a node goes with one of them (here: a node's, divided)
-#   partitions: only_gpu, only_alone, requeues, signal, accounts, denied
+#   partitions: only_gpu, only_alone, only_by_name, requeues, signal, accounts, denied
 #   caps: [{partitions: ["gpu*"], accounts: ["*"], gpus: 16, whose: user}]
 #   folders: {/tmp: why nobody should work there}
 """
