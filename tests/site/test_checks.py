@@ -72,6 +72,15 @@ PLANS: dict[str, tuple[list[Task], Policy]] = {
     ),
     "no account that would do": (train(GPU), of_site(own_accounts=("doe_lab",))),
     "no account, and nothing is known of yours": (train(GPU), of_site(own_accounts=None, default_account="")),
+    "more nodes than there are": (
+        train(GPU | {"nodes": 3}),
+        of_site(partitions={**SITE.partitions, "kempner": replace(SITE.partitions["kempner"], whole_nodes_of=2)}),
+    ),
+    "a model that several partitions have": (
+        train({"gpu": 1, "gpu_model": "h100", "runtime": 60}),
+        of_site(partitions={**SITE.partitions, "more": replace(SITE.partitions["kempner_h100"], name="more")}),
+    ),
+    "a limit that a QOS may lift": (train(GPU | {"runtime": 5000, "qos": "long"}), AT_KEMPNER),
     "undergraduates": (train(GPU | {"gpu": 4, "nodes": 2}), of_site(own_accounts=("kempner_undergrads",))),
     "several rules without a runtime": (
         [task for name in ("split", "train", "join", "plot", "tell", "tidy") for task in train({}, name=name)],
