@@ -115,7 +115,12 @@ class _Job:
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
         done = settled(ledger)
-        end = End(succeeded=done.succeeded, failures=self._failures, run_hook=self._run_hook)
+        end = End(
+            succeeded=done.succeeded,
+            failures=self._failures,
+            run_hook=self._run_hook,
+            locked_until=ledger.header["time"] if ledger.header.get("locks") else 0.0,
+        )
         goes_on(self._folder, done.__contains__, ledger.left_out, end if self._is_closing else None)
         try:
             cli.main(list(command[1:]))

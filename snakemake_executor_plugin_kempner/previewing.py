@@ -79,7 +79,7 @@ def _preview(workflow: Any, executor: Any) -> None:
 
         left = {one.task for one in found.left if not one.has_succeeded}
         queued = read(known=lambda key: key not in left, in_flight=left.__contains__).tasks if left else ()
-        beginning.settle_changes(found, queued, None, logger.warning, policy.site)
+        beginning.settle_changes(found, queued, {}, None, logger.warning, site=policy.site)
         reading = read(known=live.knows, in_flight=live.in_flight)
         plan = live.submit(reading.tasks, reading.deferred)
         if found.left:

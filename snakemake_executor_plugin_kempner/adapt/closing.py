@@ -25,6 +25,8 @@ class End:
     """What has failed, a message for each task."""
     run_hook: Callable[[str, Callable[[], None]], None]
     """Gets the name of a hook of the workflow and what runs it."""
+    locked_until: float
+    """Snakemake's locks that are not younger are those of the run's head, which has died; in seconds since 1970."""
 
 
 def goes_on(folder: Path, is_settled: Callable[[str], bool], left_out: Collection[str], end: End | None) -> None:
@@ -87,6 +89,7 @@ def _mend_hooks(end: End | None) -> None:
                 logger.error(failure)
             failed = WorkflowError("At least one job did not complete successfully.")
         self.async_run(_remove_temporary(self.dag, end.succeeded))
+        _remove_locks(Path(self.persistence.path, "locks"), end.locked_until)
         self.dag.cleanup_workdir()  # folders that are empty now
         if not self.execution_settings.no_hooks:
             name = "onerror" if failed is not None else "onsuccess"
@@ -108,6 +111,12 @@ async def _remove_temporary(dag: Any, succeeded: Collection[str]) -> None:
                 readers = (reader for reader, files in dag.depending[job].items() if file in files)
                 if job in ran or any(reader in ran for reader in readers):
                     await file.remove(remove_non_empty_dir=True)
+
+
+def _remove_locks(folder: Path, until: float) -> None:
+    for lock in folder.glob("*.lock"):
+        if lock.stat().st_mtime <= until:
+            lock.unlink(missing_ok=True)
 
 
 def _nothing(_log: Any) -> None: ...
