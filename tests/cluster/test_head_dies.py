@@ -186,6 +186,7 @@ def test_without_a_closing_job_nothing_is_queued_behind_the_tasks(slurm: Sandbox
         assert "until the same command is given again" in head.said
         (folder / "go").touch()
         assert_nothing_is_left(slurm, folder)
+    (folder / "one.txt").unlink()
     outcome = run(slurm, folder, "--kempner-detach", "--kempner-no-closing-job")
     assert outcome.exit_code == 1
     assert "nobody would end the run" in outcome.output
