@@ -19,6 +19,7 @@ from .errors import FolderInUse, KempnerError, SlurmRefused, SlurmUnreachable
 from .invocation import Continued, Leaving
 from .plan.dependency import array_of
 from .plan.model import Kind, Policy
+from .plan.step import MARKS
 from .report import failure_message
 from .run.claim import Claim, this_process
 from .run.guard import is_stopped
@@ -105,8 +106,8 @@ class _Job:
         from .executor import Executor  # noqa: PLC0415
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
-        end = End(succeeded=self._succeeded(*taken_over(ledger)), failures=self._failures, run_hook=self._run_hook)
-        goes_on(self._folder, ledger.left_out, end if self._is_closing else None)
+        end = End(failures=self._failures, run_hook=self._run_hook) if self._is_closing else None
+        goes_on(self._folder, ledger.left_out, self._succeeded(*taken_over(ledger)), end)
         try:
             cli.main(list(command[1:]))
         except Leaving:
@@ -138,7 +139,8 @@ class _Job:
         jobs: dict[str, list[Entry]] = {}
         for entry in (entry for ledger in ledgers for entry in ledger.of_kind(Kind.TASK)):
             jobs.setdefault(entry.task, []).append(entry)
-        return lambda key: any(map(_has_succeeded, jobs.get(key, ())))
+        marks = {ledger.folder / MARKS for ledger in ledgers}  # of the members of groups
+        return lambda key: any(map(_has_succeeded, jobs.get(key, ()))) or any((one / key).exists() for one in marks)
 
     def _come_again(self, ledger: Record, tasks: list[Entry]) -> None:
         """Tasks are in the queue that this job was not made to wait for: let another one do so."""

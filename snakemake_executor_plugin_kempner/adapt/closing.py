@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
-from snakemake.io import is_flagged
 from snakemake.logging import logger
 
 from .command import SOURCES
+from .temporary import remove_unneeded
 from .units import task_key
 
 
@@ -18,24 +18,24 @@ from .units import task_key
 class End:
     """What the closing job knows of its run, and does at its end."""
 
-    succeeded: Callable[[str], bool]
-    """Whether the task of a key has succeeded."""
     failures: Callable[[], Sequence[str]]
     """What has failed, a message for each task."""
     run_hook: Callable[[str, Callable[[], None]], None]
     """Gets the name of a hook of the workflow and what runs it."""
 
 
-def goes_on(folder: Path, left_out: Collection[str], end: End | None) -> None:
+def goes_on(folder: Path, left_out: Collection[str], succeeded: Callable[[str], bool], end: End | None) -> None:
     """Adjust Snakemake, in this process, before its command line is read.
 
     Args:
         folder: of the run.
         left_out: outputs of tasks that had no room in the queue.
+        succeeded: whether the task of a key has succeeded in this run; the key of a job in a group is known too.
         end: None for a process that does not report the end of the run.
     """
     _mend_arguments(folder / SOURCES, left_out)
-    _mend_hooks(end)
+    _mend_leaving(succeeded)
+    _mend_hooks(succeeded, end)
 
 
 def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
@@ -61,7 +61,27 @@ def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
     cli.parse_args = parse_args
 
 
-def _mend_hooks(end: End | None) -> None:
+def _mend_leaving(succeeded: Callable[[str], bool]) -> None:
+    """A process that has planned the rest may know now that nobody needs a temporary file any more."""
+    from snakemake.workflow import Workflow  # noqa: PLC0415
+
+    execute = Workflow.execute
+
+    def execute_and_tidy(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            execute(self, *args, **kwargs)
+        except SystemExit:
+            _remove_temporary(self, succeeded, is_over=False)
+            raise
+
+    Workflow.execute = execute_and_tidy
+
+
+def _remove_temporary(workflow: Any, succeeded: Callable[[str], bool], *, is_over: bool) -> None:
+    workflow.async_run(remove_unneeded(workflow.dag, lambda job: succeeded(task_key(job)), is_over=is_over))
+
+
+def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:
     from snakemake.workflow import Workflow  # noqa: PLC0415
 
     execute = Workflow.execute
@@ -83,7 +103,7 @@ def _mend_hooks(end: End | None) -> None:
             for failure in failures:
                 logger.error(failure)
             failed = WorkflowError("At least one job did not complete successfully.")
-        self.async_run(_remove_temporary(self.dag, end.succeeded))
+        _remove_temporary(self, succeeded, is_over=True)
         self.dag.cleanup_workdir()  # folders that are empty now
         if not self.execution_settings.no_hooks:
             name = "onerror" if failed is not None else "onsuccess"
@@ -92,17 +112,6 @@ def _mend_hooks(end: End | None) -> None:
             raise failed
 
     Workflow.execute = execute_once_more
-
-
-async def _remove_temporary(dag: Any, succeeded: Callable[[str], bool]) -> None:
-    """What no job has removed: two readers that ended at the same moment may not have seen each other."""
-    if dag.workflow.storage_settings.notemp:
-        return
-    for job in dag.jobs:
-        if succeeded(task_key(dag.get_job_group(job) or job)):
-            for file in job.output:
-                if is_flagged(file, "temp") and not dag.is_needed_tempfile(job, file) and await file.exists():
-                    await file.remove(remove_non_empty_dir=True)
 
 
 def _nothing(_log: Any) -> None: ...

@@ -73,8 +73,8 @@ def is_plain(files: Iterable[Any]) -> bool:
 
 
 def does_nothing(job: Any) -> bool:
-    """A rule without a command (`rule all`): it only collects files."""
-    return bool(not job.is_group() and job.is_norun)
+    """A rule without a command and without outputs (`rule all`): it only names files, and nothing can wait for it."""
+    return bool(not job.is_group() and job.is_norun and not job.output)
 
 
 class Units:
@@ -107,11 +107,12 @@ class Units:
             if self.is_open(dependency)
         }
         found.pop(unit, None)
-        if self._scope.detached:  # what only collects files is not in the queue; what it waits for is
-            for one in [one for one in found if does_nothing(one)]:
-                del found[one]
-                found |= dict.fromkeys(self.before(one))
         return tuple(found)
+
+    def may_grow(self) -> bool:
+        """Whether the DAG does not hold all jobs yet: a checkpoint or a queue of inputs may bring more."""
+        checkpoints = any(job.is_checkpoint and self.is_open(job) for job in self._dag.jobs)
+        return checkpoints or bool(self._dag.has_unfinished_queue_input_jobs())
 
     def is_wanted(self, job: Any) -> bool:
         """Whether Snakemake has to run it and has not."""
