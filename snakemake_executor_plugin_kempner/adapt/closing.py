@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ def _mend_leaving(succeeded: Callable[[str], bool]) -> None:
 
 
 def _remove_temporary(workflow: Any, succeeded: Callable[[str], bool], *, is_over: bool) -> None:
-    workflow.async_run(remove_unneeded(workflow.dag, lambda job: succeeded(task_key(job)), is_over=is_over))
+    has_succeeded = cache(lambda job: succeeded(task_key(job)))  # reads a file
+    workflow.async_run(remove_unneeded(workflow.dag, has_succeeded, is_over=is_over))
 
 
 def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:

@@ -31,7 +31,8 @@ class TemporaryFiles:
             return
         for member in members_of(unit):
             for source, files in self._dag.dependencies[member].items():
-                if self._units.of(source) != unit:
+                # Each process that builds the DAG looks for what a checkpoint has made: the closing job removes it.
+                if self._units.of(source) != unit and not source.is_checkpoint:
                     for file in temporary_outputs(source):
                         if file in files and self._may_go(file) and not file.is_storage:
                             yield str(file), self._marks_of_readers(source, file)
@@ -86,17 +87,20 @@ async def remove_unneeded(dag: Any, succeeded: Callable[[Any], bool], *, is_over
         dag: Snakemake's, as it is now.
         succeeded: whether a job has succeeded in this run.
         is_over: nothing of the run is in the queue any more. Until then, a file goes only if each of its readers is
-            known to have succeeded: what looks finished may be queued to run again.
+            known to have succeeded: what looks finished may be queued to run again. What a checkpoint has made stays
+            until then, for each process that builds the DAG looks for it.
     """
     if dag.workflow.storage_settings.notemp or dag.checkpoint_jobs:
         return
-    if not is_over and not all(succeeded(job) for job in dag.jobs if job.is_checkpoint):
+    checkpoints = (job for job in dag.jobs if job.is_checkpoint)
+    if not is_over and not all(map(succeeded, checkpoints)):
         return
     for job in dag.jobs:
         for file in temporary_outputs(job):
-            readers = list(readers_of(dag, job, file))
-            if dag.is_needed_tempfile(job, file) or not (is_over or all(map(succeeded, readers))):
+            if dag.is_needed_tempfile(job, file) or not await file.exists():
                 continue
-            is_passing = any(map(succeeded, readers)) or (succeeded(job) and goes_unread(dag, job, file))
-            if is_passing and await file.exists():
+            readers = list(readers_of(dag, job, file))
+            is_certain = is_over or (all(map(succeeded, readers)) and not job.is_checkpoint)
+            is_left = any(map(succeeded, readers)) or (succeeded(job) and goes_unread(dag, job, file))
+            if is_certain and is_left:
                 await file.remove(remove_non_empty_dir=True)

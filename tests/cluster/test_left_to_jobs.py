@@ -20,14 +20,32 @@ CASES = (
     Case(
         name="temporary files that are read before and after a checkpoint",
         workflow="temp_checkpoint",
-        text={"prepare.runs": "prepared\n", "draft.runs": "drafted\n", "pair.runs": "paired\n"},
-        gone=("data.txt", "draft.txt", "late.txt", "last.txt", "unread.txt", "pair-unread.txt", "weights/a.txt"),
+        text={"prepare.runs": "prepared\n", "draft.runs": "drafted\n", "list.runs": "listed\n"},
+        gone=(
+            "data.txt",
+            "draft.txt",
+            "late.txt",
+            "last.txt",
+            "unread.txt",
+            "pair-unread.txt",
+            "weights/a.txt",
+            "list.tmp",
+        ),
     ),
     Case(
         name="temporary files of groups",
         workflow="temp_group",
         text={"inside.txt": "inside\nboth\n", "both.txt": "both\n", "again.txt": "again\n"},
         gone=("inside.tmp", "both.tmp", "outside.tmp", "unread.tmp", "unread-folder", "inside-unread.tmp"),
+    ),
+    Case(
+        name="temporary files, when something fails",
+        workflow="temp_failure",
+        args=("--keep-going", "--latency-wait", "1"),
+        steps=(Step(exit_code=1, says="absent.txt"),),
+        text={"shared.tmp": "shared\n", "unread.tmp": "shared\n", "grouped.txt": "grouped\n"},
+        gone=("read_absent.runs",),
+        settles=False,
     ),
     Case(name="one batch of three", workflow="temp_batch", steps=_BATCHES[:1], settles=False),
     Case(name="all batches", workflow="temp_batch", steps=_BATCHES, text={"all.txt": 12 * "shared\n"}),
@@ -52,13 +70,31 @@ CASES = (
 )
 
 
+IN_WAVES = Case(
+    name="temporary files whose readers come in waves",
+    workflow="temp_waves",
+    text={"prepare.runs": "prepared\n", "used/0.txt": "shared\nshared\ninside\n"},
+    gone=("shared.tmp", "folder.tmp", "unread.tmp", "work", "unread"),
+)
+
+
 @pytest.mark.parametrize("case", CASES, ids=attrgetter("name"))
 def test_jobs_leave_what_a_local_run_leaves(case: Case, slurm: Sandbox, tmp_path: Path) -> None:
+    assert_the_same(case, slurm, tmp_path)
+
+
+def test_readers_that_come_in_waves_find_their_temporary_files(slurm: Sandbox, tmp_path: Path) -> None:
+    assert_the_same(IN_WAVES, slurm, tmp_path, "--kempner-max-queued", "6")
+
+
+def assert_the_same(case: Case, slurm: Sandbox, tmp_path: Path, *more: str) -> None:
     expected = play(case, local(), tmp_path / "local")
-    args, environment = ("--executor", "kempner", "--jobs", "50"), slurm.environment
+    args, environment = ("--executor", "kempner", "--jobs", "50", *more), slurm.environment
     tried = (
         Executor(name="watched", args=args, environment=environment),
-        Executor(name="detached", args=(*args, "--kempner-detach"), environment=environment, end=partial(closed, slurm)),
+        Executor(
+            name="detached", args=(*args, "--kempner-detach"), environment=environment, end=partial(closed, slurm)
+        ),
     )
     for one in tried:
         folder = tmp_path / one.name
