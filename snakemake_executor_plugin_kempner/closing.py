@@ -107,7 +107,8 @@ class _Job:
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
         end = End(failures=self._failures, run_hook=self._run_hook) if self._is_closing else None
-        goes_on(self._folder, ledger.left_out, self._succeeded(*taken_over(ledger)), end)
+        tasks = {entry.task for entry in ledger.of_kind(Kind.TASK)}
+        goes_on(self._folder, ledger.left_out, tasks, self._succeeded(*taken_over(ledger)), end)
         try:
             cli.main(list(command[1:]))
         except Leaving:

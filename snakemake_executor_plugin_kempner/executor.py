@@ -4,7 +4,7 @@ import asyncio
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -161,7 +161,7 @@ class Executor(RemoteExecutor):
         left = {one.task: one for one in found.left if not one.has_succeeded}
         if not left:
             return found
-        tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left.__contains__).tasks
+        tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left).tasks
         slurm = self._slurm if self.executor_settings.replace_changed else None
         return beginning.settle_changes(found, tasks, slurm, self.logger.warning, policy.site)
 
@@ -198,7 +198,7 @@ class Executor(RemoteExecutor):
         for line in plan_messages(plan, [*deferred, *len(live.later) * [NO_ROOM]], self._notices):
             self.logger.info(line)
 
-    def _read(self, policy: Policy, ready: Sequence[Any], **which: Callable[[str], bool]) -> Reading:
+    def _read(self, policy: Policy, ready: Sequence[Any], **which: Any) -> Reading:
         limited, detached = policy.limits.keys(), policy.detached
         scope = Scope(folder=policy.folder, ready=ready, limited=limited, detached=detached, **which)
         with locked(self.workflow.scheduler):

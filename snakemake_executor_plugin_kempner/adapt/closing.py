@@ -24,17 +24,20 @@ class End:
     """Gets the name of a hook of the workflow and what runs it."""
 
 
-def goes_on(folder: Path, left_out: Collection[str], succeeded: Callable[[str], bool], end: End | None) -> None:
+def goes_on(
+    folder: Path, left_out: Collection[str], tasks: Collection[str], succeeded: Callable[[str], bool], end: End | None
+) -> None:
     """Adjust Snakemake, in this process, before its command line is read.
 
     Args:
         folder: of the run.
         left_out: outputs of tasks that had no room in the queue.
+        tasks: keys of all that the run has submitted or taken over.
         succeeded: whether the task of a key has succeeded in this run; the key of a job in a group is known too.
         end: None for a process that does not report the end of the run.
     """
     _mend_arguments(folder / SOURCES, left_out)
-    _mend_leaving(succeeded)
+    _mend_leaving(frozenset(tasks), succeeded)
     _mend_hooks(succeeded, end)
 
 
@@ -61,8 +64,11 @@ def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
     cli.parse_args = parse_args
 
 
-def _mend_leaving(succeeded: Callable[[str], bool]) -> None:
-    """A process that has planned the rest may know now that nobody needs a temporary file any more."""
+def _mend_leaving(tasks: frozenset[str], succeeded: Callable[[str], bool]) -> None:
+    """A process that has planned the rest knows which temporary files nobody needs any more.
+
+    It does not know what tasks of another command read, which its DAG does not hold: they have to succeed before.
+    """
     from snakemake.workflow import Workflow  # noqa: PLC0415
 
     execute = Workflow.execute
@@ -71,7 +77,9 @@ def _mend_leaving(succeeded: Callable[[str], bool]) -> None:
         try:
             execute(self, *args, **kwargs)
         except SystemExit:
-            _remove_temporary(self, succeeded, is_over=False)
+            here = {task_key(self.dag.get_job_group(job) or job) for job in self.dag.jobs}
+            if all(map(succeeded, tasks - here)):
+                _remove_temporary(self, succeeded, is_over=False)
             raise
 
     Workflow.execute = execute_and_tidy

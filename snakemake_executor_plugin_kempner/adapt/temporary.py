@@ -11,8 +11,8 @@ from .units import Units, members_of
 class TemporaryFiles:
     """Temporary files of the DAG as it is now, for the tasks that are planned from it.
 
-    While a checkpoint is open, jobs that the DAG does not hold yet may read any file. Then no task removes anything, as
-    Snakemake does not either: the continuation that plans those jobs, or the closing job, does it.
+    While a checkpoint is open, or a task of another command is in flight, jobs that the DAG does not hold may read any
+    file. Then no task removes anything: the continuation that plans those jobs, or the closing job, does it.
 
     Args:
         workflow: Snakemake's workflow object.
@@ -22,7 +22,7 @@ class TemporaryFiles:
 
     def __init__(self, workflow: Any, units: Units, mark: Callable[[Any], str]) -> None:
         self._dag, self._units, self._mark = workflow.dag, units, mark
-        self._all_stay = workflow.storage_settings.notemp or units.may_grow()
+        self._all_stay = workflow.storage_settings.notemp or not units.holds_all_readers()
         self._marks: dict[tuple[Any, Any], tuple[str, ...]] = {}
 
     def inputs(self, unit: Any) -> Iterator[tuple[str, tuple[str, ...]]]:

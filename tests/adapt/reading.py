@@ -21,7 +21,7 @@ from snakemake_executor_plugin_kempner.adapt.units import Scope
 from snakemake_executor_plugin_kempner.settings import common_settings
 
 Read = Callable[..., tuple[Reading, Any]]
-NOTHING = {"ready": (), "known": lambda _: False, "in_flight": lambda _: False}
+NOTHING = {"ready": (), "known": lambda _: False, "in_flight": ()}
 
 
 class Command:

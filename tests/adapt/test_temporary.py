@@ -1,6 +1,7 @@
 """Which task removes which temporary file, and what is left to the jobs that go on with a run or end it."""
 
 import asyncio
+import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,20 @@ def test_while_a_checkpoint_is_open_no_task_removes_anything(read: Read) -> None
     assert "unread.tmp" in found["make"].outputs
 
 
+def test_while_a_task_of_another_command_is_in_flight_no_task_removes_anything(read: Read) -> None:
+    found = steps(read, PLAIN, targets=("two.txt",))
+    assert readers(found["two"], found) == {"made.tmp": {"two"}}
+    for step in steps(read, PLAIN, targets=("two.txt",), in_flight=["one that reads made.tmp"]).values():
+        assert (step.temp_inputs, step.temp_outputs) == ((), ())
+
+
+def test_a_task_in_flight_that_the_workflow_still_wants_keeps_nothing(read: Read) -> None:
+    reading, _ = read(PLAIN)
+    (one,) = (task.key for task in reading.tasks if task.name == "one")
+    found = steps(read, PLAIN, in_flight=[one], known=lambda key: key == one)
+    assert readers(found["two"], found) == {"made.tmp": {"two", "?"}}
+
+
 def test_when_no_checkpoint_is_open_tasks_remove_what_they_can(read: Read) -> None:
     Path("decided.txt").touch()
     found = steps(read, AFTER_CHECKPOINT)
@@ -129,9 +144,11 @@ def left(read: Read) -> Callable[..., set[str]]:
     """Temporary files that are there after `remove_unneeded`, of a workflow whose files all exist."""
 
     def left(snakefile: str, succeeded: Collection[str], *, is_over: bool, missing: Collection[str] = ()) -> set[str]:
-        temporary = {"made.tmp", "unread.tmp"}
-        for name in {"decided.txt", *temporary, "one.txt", "two.txt"} - set(missing):
-            Path(name).touch()
+        temporary = ("made.tmp", "unread.tmp")
+        for age, name in enumerate(("two.txt", "one.txt", *temporary, "decided.txt")):
+            if name not in missing:
+                Path(name).touch()
+                os.utime(name, times=(1000 - age, 1000 - age))
         _, dag = read(snakefile)
         asyncio.run(remove_unneeded(dag, lambda job: job.rule.name in succeeded, is_over=is_over))
         return {name for name in temporary if Path(name).exists()}

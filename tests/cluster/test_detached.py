@@ -481,6 +481,46 @@ def test_a_reader_that_another_command_adds_finds_the_temporary_file(slurm: Sand
     assert not (folder / "made.tmp").exists()
 
 
+TWO_READERS = """
+rule one:
+    input:
+        "made.tmp",
+    output:
+        "one.txt",
+    shell:
+        "./behave one waits:go && cp {input} {output}"
+
+rule two:
+    input:
+        "made.tmp",
+    output:
+        "two.txt",
+    shell:
+        "./behave two && cp {input} {output}"
+
+rule make:
+    output:
+        temp("made.tmp"),
+    shell:
+        "touch {output}"
+"""
+
+
+def test_a_reader_that_another_command_left_in_the_queue_finds_the_temporary_file(slurm: Sandbox, folder: Path) -> None:
+    """The second command asks for less: its workflow does not hold the reader."""
+    with_behaviour(folder, TWO_READERS)
+    left_behind(slurm, folder, "one.txt")
+    until(lambda: "one" in moments(folder, "started"))
+    left = left_behind(slurm, folder, "two.txt", "--rerun-incomplete")
+    until(lambda: (folder / "two.txt").exists() and states(slurm, folder)["two"] == "COMPLETED")
+    assert (folder / "made.tmp").exists()
+    (folder / "go").touch()
+    outcome = closed(slurm, folder, left)
+    assert outcome.exit_code == 0, outcome.output
+    assert ran(folder) == {"one", "two"}
+    assert not (folder / "made.tmp").exists()
+
+
 # --- what nobody could plan at the beginning ------------------------------------------------------------------------
 
 NESTED = """
