@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -182,9 +182,9 @@ class Executor(RemoteExecutor):
         left = {one.task: one for one in found.left if not one.has_succeeded}
         if not left:
             return found
-        tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left.__contains__).tasks
+        tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left).tasks
         done = {key for ledger in found.ledgers for key in settled(ledger).succeeded}
-        outdated = kept_for_readers(self.dag, left.__contains__, done)
+        outdated = kept_for_readers(self.dag, left, done)
         slurm = self._slurm if self.executor_settings.replace_changed else None
         return beginning.settle_changes(found, tasks, outdated, slurm, self.logger.warning, site=policy.site)
 
@@ -231,7 +231,7 @@ class Executor(RemoteExecutor):
         for line in plan_messages(plan, [*deferred, *len(live.later) * [NO_ROOM]], self._notices):
             self.logger.info(line)
 
-    def _read(self, policy: Policy, ready: Sequence[Any], **which: Callable[[str], bool]) -> Reading:
+    def _read(self, policy: Policy, ready: Sequence[Any], **which: Any) -> Reading:
         scope = Scope(
             folder=policy.folder,
             ready=ready,

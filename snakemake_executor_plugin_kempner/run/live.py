@@ -1,7 +1,7 @@
 """A run while its head lives: what was submitted, what became of it, what a change means for a task."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,9 +256,9 @@ class LiveRun:
         return (*self._tasks.by_rule(), *ours)
 
     @property
-    def in_flight(self) -> Callable[[str], bool]:
-        """Whether a task of this key has been submitted and has not ended."""
-        return self._tasks.standing().__contains__
+    def in_flight(self) -> Collection[str]:
+        """Keys of the tasks that have been submitted and have not ended."""
+        return self._tasks.standing().keys()
 
     @property
     def running(self) -> int:
