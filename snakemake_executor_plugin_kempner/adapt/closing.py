@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import is_flagged
 from snakemake.logging import logger
 
-from .command import SOURCES
+from .sources import SOURCES, copy_of, read_copies
 from .units import task_key
 
 
@@ -56,9 +56,13 @@ def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
         arguments.nolock = True  # the claim is held; a lock would outlive a job that is killed
         if sources.exists():
             arguments.runtime_source_cache_path = sources
+            if arguments.snakefile and (copy := copy_of(sources, arguments.snakefile)).exists():
+                arguments.snakefile = str(copy)
         return parser, arguments
 
     cli.parse_args = parse_args
+    if sources.exists():
+        read_copies(sources)
 
 
 def _mend_hooks(end: End | None) -> None:

@@ -38,7 +38,8 @@ class TaskReader:
         self._workdir, self._records = os.getcwd(), f"{scope.folder}/ended"
         self._checkpoint_folders = f"{os.path.dirname(scope.folder)}/checkpoints"
         defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
-        self._evaluator, self._contents = Evaluator(defaults, scope.limited), Contents(workflow.persistence)
+        self._evaluator = Evaluator(defaults, scope.limited)
+        self._contents = Contents(workflow.persistence, command.sources)
         self._evaluated: set[Any] = set()
         self._edges: dict[Any, Edge] = {}
         self._passing_files: dict[tuple[Any, Any], tuple[str, tuple[str, ...]]] = {}
@@ -108,13 +109,16 @@ class TaskReader:
             records=self._records,
             targets=_targets(job) if job.is_group() else ((job.rule.name, wildcards),),
             config=self._command.config,
-            wait_for=tuple(map(str, _files_to_wait_for(job))) if self._shared_files else (),
+            wait_for=tuple(self._wait_for(job)) if self._shared_files else (),
             outputs=tuple(self._outputs_to_verify(job, unneeded)),
             checkpoints=f"{self._checkpoint_folders}/{self._units.key(job)}",
             mark=self._mark(job) if detached else "",
             temp_inputs=tuple(self._temp_inputs(job)) if detached else (),
             latency_wait=self._workflow.execution_settings.latency_wait,
         )
+
+    def _wait_for(self, job: Any) -> Iterator[str]:
+        return self._command.sources.as_jobs_see(map(str, _files_to_wait_for(job)))
 
     def _mark(self, unit: Any) -> str:
         return f"{self._scope.folder}/succeeded/{self._units.key(unit)}"
