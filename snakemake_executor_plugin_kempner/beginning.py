@@ -43,13 +43,13 @@ def at_site(policy: Policy, limits: SiteLimits, file: Path | None) -> Policy:
         PlanError: the site file cannot be read.
     """
     read = limits.limits()
-    site = _site(file, limits.tell)
+    site = _site(file, Path(policy.folder, "site.yaml"), limits.tell)
     return replace(policy, largest_array=read.array_size, largest_script=read.script_bytes, site=site)
 
 
-def _site(file: Path | None, tell: Tell) -> Site | None:
+def _site(file: Path | None, copy: Path, tell: Tell) -> Site | None:
     """What is known of the cluster: the live Slurm, and a site file; the packaged one where it applies."""
-    of_file = read_site(Path(started().folder, file)) if file else None
+    of_file = read_site(Path(started().folder, file), copy) if file else None
     live = live_site(tell, user_name(), os.environ)
     if of_file is None and live is not None:
         kempner, patterns = packaged()

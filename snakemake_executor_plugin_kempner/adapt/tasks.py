@@ -39,7 +39,8 @@ class TaskReader:
         self._workdir, self._records = os.getcwd(), f"{scope.folder}/ended"
         self._checkpoint_folders = f"{os.path.dirname(scope.folder)}/checkpoints"
         defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
-        self._evaluator, self._contents = Evaluator(defaults, scope.limited), Contents(workflow.persistence)
+        self._evaluator = Evaluator(defaults, scope.limited)
+        self._contents = Contents(workflow.persistence, command.sources)
         self._evaluated: set[Any] = set()
         self._edges: dict[Any, Edge] = {}
         self._temporary = TemporaryFiles(workflow, units, self._mark)
@@ -111,7 +112,7 @@ class TaskReader:
             records=self._records,
             targets=_targets(job) if job.is_group() else ((job.rule.name, wildcards),),
             config=self._command.config,
-            wait_for=tuple(map(str, _files_to_wait_for(job))) if self._shared_files else (),
+            wait_for=tuple(self._wait_for(job)) if self._shared_files else (),
             outputs=tuple(self._outputs_to_verify(job, passing)),
             checkpoints=f"{self._checkpoint_folders}/{self._units.key(job)}",
             mark=self._mark(job) if ends_itself else "",
@@ -119,6 +120,9 @@ class TaskReader:
             temp_outputs=tuple(str(file) for file in passing if not file.is_storage) if ends_itself else (),
             latency_wait=self._workflow.execution_settings.latency_wait,
         )
+
+    def _wait_for(self, job: Any) -> Iterator[str]:
+        return self._command.sources.as_jobs_see(map(str, _files_to_wait_for(job)))
 
     def _mark(self, unit: Any) -> str:
         return f"{self._scope.folder}/{MARKS}/{self._units.key(unit)}"

@@ -87,16 +87,23 @@ def packaged() -> tuple[Site, tuple[str, ...]]:
     return parse_site(files(__package__).joinpath("kempner.yaml").read_text(), "kempner.yaml")
 
 
-def read_site(path: Path) -> Site:
+def read_site(path: Path, copy: Path | None = None) -> Site:
     """A site file of the user's own.
+
+    Args:
+        path: of the file.
+        copy: is read in its place if it exists, and is written otherwise, for processes that go on when the file may be gone.
 
     Raises:
         PlanError: it cannot be read, or says something that is not understood; with all faults.
     """
     try:
-        return parse_site(path.read_text(), str(path))[0]
+        text = (copy if copy and copy.exists() else path).read_text()
+        if copy and not copy.exists():
+            copy.write_text(text)
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError([Fault(where=f"--kempner-site {path}", what=f"cannot be read: {error}")]) from None
+    return parse_site(text, str(path))[0]
 
 
 def applies(patterns: tuple[str, ...], partitions: Mapping[str, Partition]) -> bool:

@@ -1,5 +1,7 @@
 """A site file is read as it is meant, and every fault in it is said at once."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,16 @@ def test_what_is_no_yaml(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"--kempner-site .*gone.yaml: cannot be read"):
         read_site(tmp_path / "gone.yaml")
+
+
+def test_what_goes_on_with_a_run_reads_the_copy_of_a_file_that_could_be_read_once(tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    writer = threading.Thread(target=pipe.write_text, args=("name: ours",))
+    writer.start()
+    first = read_site(pipe, tmp_path / "copy")
+    writer.join()
+    pipe.unlink()
+    assert first == read_site(pipe, tmp_path / "copy") == parse_site("name: ours", "copy")[0]
 
 
 def test_times_are_not_read_as_sixtieths() -> None:
