@@ -35,12 +35,12 @@ from .report import (
     stuck_message,
 )
 from .run.claim import Claim, claim_folder, this_head
-from .run.guard import is_stopped
 from .run.ledger import make_folders
 from .run.live import LiveRun
 from .run.opening import Found
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .run.records import usage_of
+from .run.stopping import is_stopped
 from .settings import common_settings
 from .slurm.client import SlurmCommands
 from .slurm.limits import SiteLimits
@@ -142,7 +142,7 @@ class Executor(RemoteExecutor):
         self._command = JobCommand(self.workflow, common_settings, folder)
         if self.continued:
             live, events = beginning.go_on_with_run(policy, self._slurm, self.logger, limits)
-            self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome is Outcome.FAILED]
+            self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome.is_cause]
             for event in events if self.continued.is_closing else ():
                 if isinstance(event, AttemptFailed):
                     self._attempt_failed(event)
@@ -275,7 +275,7 @@ class Executor(RemoteExecutor):
                     self._attempt_failed(event)
                 case TaskEnded() if event.task in self._handed_over:
                     self._report(event)
-                case TaskEnded() if event.outcome.is_cause and not self._is_part_of_stop(event):
+                case TaskEnded() if event.outcome.is_cause:
                     # Snakemake hears of it when it hands the job over.
                     self.logger.error(self._failure(event))
                     self._stop_unless_keep_going()
@@ -302,18 +302,20 @@ class Executor(RemoteExecutor):
             case Outcome.NOT_NEEDED:
                 self.logger.info(f"{event.label} was not needed{f': {event.why}' if event.why else ''}.")
                 finish_as_not_needed(self.workflow, info.job)
-            case Outcome.BLOCKED:
-                withdraw(self.workflow.scheduler, info.job)
-            case Outcome.CANCELLED if self._is_part_of_stop(event):
+            case Outcome.BLOCKED | Outcome.STOPPED:
                 withdraw(self.workflow.scheduler, info.job)
             case _:
                 self._report_failure(event, info)
 
     def _report_failure(self, event: TaskEnded, info: SubmittedJobInfo) -> None:
-        # Every attempt has been made; Snakemake is not to try once more by itself.
-        info.job.attempt = info.job.restart_times + 1
-        logs = [str(event.job.log)] if event.job else []
-        self.report_job_error(info, msg=self._failure(event), aux_logs=logs)
+        if event.never_started:
+            self.logger.error(self._failure(event))
+            withdraw(self.workflow.scheduler, info.job)
+        else:
+            # Every attempt has been made; Snakemake is not to try once more by itself.
+            info.job.attempt = info.job.restart_times + 1
+            logs = [str(event.job.log)] if event.job else []
+            self.report_job_error(info, msg=self._failure(event), aux_logs=logs)
         self._stop_unless_keep_going()
 
     def _failure(self, event: TaskEnded) -> str:
@@ -322,15 +324,6 @@ class Executor(RemoteExecutor):
         fallen = self._live.fallen(event.task) if self._live else ()
         self._failures.append(event.label)
         return failure_message(event, usage, fallen)
-
-    def _is_part_of_stop(self, event: TaskEnded) -> bool:
-        """It was taken out of the queue because the run stops: by us, or by a job or guard that was quicker.
-
-        Only what waits is taken out; what had a node was cancelled by a person.
-        """
-        if event.outcome is not Outcome.CANCELLED or self._live is None or (event.record and event.record.node):
-            return False
-        return self._stopping or is_stopped(Path(self._live.policy.folder))
 
     def _stop_unless_keep_going(self) -> None:
         """Snakemake's rule without --keep-going: what runs may finish, nothing new starts."""
@@ -378,6 +371,9 @@ class Executor(RemoteExecutor):
             self.logger.info(f"{self._live.running} Slurm jobs of this run are still running and will finish.")
         if self._live is not None and self._live.policy.efficiency_report and self.continued is None:
             report_at_end(Path(self._live.policy.folder), self._slurm, self.logger.info, self.logger.warning)
+        for event in self._failed:  # what Snakemake had no reason to hand over
+            if event.label not in self._failures:
+                self.logger.error(self._failure(event))
         if self._failures:
             self.logger.error(failures_summary(self._failures, sys.argv))
 

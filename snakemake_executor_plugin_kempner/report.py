@@ -159,6 +159,8 @@ def failure_message(event: TaskEnded, usage: Usage, fallen: Sequence[str] = ()) 
         Outcome.LOST: f"{label} is lost: Slurm does not know job {job.job_id} any more and it left no record. "
         "It counts as failed.",
         Outcome.CANCELLED: f"{label} was cancelled.",
+        Outcome.CUT_OFF: f"{label} never started: Slurm removed its job, as if a job before it had failed, and no task has"
+        f"{f' ({event.why})' if event.why else ''}.",
     }.get(event.outcome, f"{label} failed{_which_attempt(job)}.")
     return _with_details(what, job, record, usage) + _fallen(fallen)
 
@@ -166,8 +168,12 @@ def failure_message(event: TaskEnded, usage: Usage, fallen: Sequence[str] = ()) 
 def _fallen(labels: Sequence[str]) -> str:
     if not labels:
         return ""
-    shown = ", ".join(labels[:_FALLEN]) + (f" and {len(labels) - _FALLEN} more" if len(labels) > _FALLEN else "")
-    return f"  {count_of(len(labels), 'task')} cannot run now: {shown}\n"
+    return f"  {count_of(len(labels), 'task')} cannot run now: {_some(labels)}\n"
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _FALLEN} more" if len(labels) > _FALLEN else ""
+    return ", ".join(labels[:_FALLEN]) + more
 
 
 def failures_summary(labels: Sequence[str], command: Sequence[str]) -> str:
@@ -178,6 +184,37 @@ def failures_summary(labels: Sequence[str], command: Sequence[str]) -> str:
         f"Failed: {', '.join(once[:_FALLEN])}{' and more' if len(once) > _FALLEN else ''}.\n"
         f"What has succeeded is kept. To go on when the cause is mended: {again}"
     )
+
+
+def unexplained_message(labels: Sequence[str]) -> str:
+    """Tasks of a run that is over have not succeeded, and nothing says why."""
+    return (
+        f"{count_of(len(labels), 'task')} did not run to the end, and neither Slurm nor a record says why: "
+        f"{_some(labels)}.\n  The run counts as failed. The same command runs what is missing.\n"
+    )
+
+
+def end_of_run(run: str, code: int, numbers: tuple[int, int, int], causes: Sequence[TaskEnded], hook: str) -> str:
+    """The last line of a run that nobody watches.
+
+    Args:
+        run: its name.
+        code: exit code of its Snakemake.
+        numbers: tasks that have succeeded, all tasks, those that were not needed.
+        causes: ends of tasks that nothing else explains.
+        hook: of the workflow, if it has failed.
+    """
+    well, tasks, spare = numbers
+    not_needed = f", {spare} {'was' if spare == 1 else 'were'} not needed" if spare else ""
+    counted = f"{well} of {tasks} tasks succeeded{not_needed}."
+    if not code:
+        return f"Run {run} has ended: {counted}"
+    ends = [f"{one.label} {_ENDS.get(one.outcome, 'failed')}" for one in causes]
+    whys = _some(ends) or (f"hook {hook} failed" if hook else "see the error above")
+    return f"Run {run} has failed: {whys}. {counted}"
+
+
+_ENDS = {Outcome.CANCELLED: "was cancelled", Outcome.CUT_OFF: "never started", Outcome.LOST: "is lost"}
 
 
 def attempt_message(event: AttemptFailed, usage: Usage) -> str:

@@ -13,11 +13,12 @@ def locked(scheduler: Any) -> Iterator[None]:
 
 
 def withdraw(scheduler: Any, job: Any) -> None:
-    """Take back a job that was handed over and has not started, without counting it as failed.
+    """Take back a job that was handed over and will not run. The run has failed by that, with or without --keep-going.
 
-    Reported as an error, it would lose the outputs of an earlier run, which nobody has touched.
+    Reported as an error, the job would lose the outputs of an earlier run, which nobody has touched.
     """
     with scheduler._lock:  # noqa: SLF001
+        scheduler._errors = True  # noqa: SLF001
         if job in scheduler.running:
             scheduler.running.remove(job)
             scheduler._free_resources(job)  # noqa: SLF001
