@@ -21,7 +21,7 @@ from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
 from .adapt.units import Scope, job_label, task_key
 from .efficiency.report import report_at_end
-from .errors import KempnerError, SlurmError
+from .errors import KempnerError, PlanError, SlurmError
 from .invocation import Continued, Leaving, started
 from .plan.model import Plan, Policy
 from .report import (
@@ -100,8 +100,7 @@ class Executor(RemoteExecutor):
         live = self._live or self._start(jobs)
         for job in jobs:
             key = task_key(job)
-            if key in self._reported:  # its end was reported and Snakemake wants it once more
-                del self._reported[key]
+            if self._reported.pop(key, None):  # its end was reported and Snakemake wants it once more
                 live.forget(key)
         if self._stopping:  # a failure has stopped the run before this process began: nothing new is submitted
             for job in [job for job in jobs if not live.knows(task_key(job))]:
@@ -116,8 +115,6 @@ class Executor(RemoteExecutor):
                 self.logger.info(detached_message(live.overview(), live.policy, started().command, started().folder))
             self._leaving = True
             raise _LeaveError
-        if self._stopping and not self._waiting and not self._handed_over:  # Snakemake would not hear of any failure
-            raise KempnerError("\n".join(map(self._failure, self._failed)))
         self._connect_planned(live)
 
     def _connect_planned(self, live: LiveRun) -> None:
@@ -143,9 +140,8 @@ class Executor(RemoteExecutor):
         if self.continued:
             live, events = beginning.go_on_with_run(policy, self._slurm, self.logger, limits)
             self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome.is_cause]
-            for event in events if self.continued.is_closing else ():
-                if isinstance(event, AttemptFailed):
-                    self._attempt_failed(event)
+            if self.continued.is_closing:
+                self._handle([one for one in events if isinstance(one, AttemptFailed)])
             self._stopping = is_stopped(folder)
         else:
             self._claim = claim_folder(runs, this_head(policy.run), self._slurm.runs, self.logger.info)
@@ -169,18 +165,30 @@ class Executor(RemoteExecutor):
 
     def _plan_or_report(self, live: LiveRun, jobs: Sequence[Any]) -> None:
         """The first plan fails as a whole; when a later one fails, what is in the queue goes on without it."""
-        first = self.continued is not None or (not live.open_jobs and not self._handed_over)
+        first = self.continued is None and not live.open_jobs and not self._handed_over
         try:
-            self._plan(live, jobs)
+            (self._plan if first else self._plan_rest)(live, jobs)
         except KempnerError as error:
-            if first:
+            if first or self.continued is not None:
                 raise
             refused = [job for job in jobs if not live.knows(task_key(job))]
             self._waiting = [job for job in self._waiting if job not in refused]
-            for job in refused:
-                job.attempt = job.restart_times + 1  # asking again would be refused again
-                self.run_job_pre(job)
-                self.report_job_error(SubmittedJobInfo(job), msg=f"{error}\n")
+            self.logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
+            self._failures += map(job_label, refused)
+            withdraw(self.workflow.scheduler, *refused)
+            self._stop_unless_keep_going()
+
+    def _plan_rest(self, live: LiveRun, ready: Sequence[Any]) -> None:
+        """A later plan: a task at fault has failed, and the rest goes on without it."""
+        try:
+            self._plan(live, ready)
+        except PlanError as error:
+            if not (refused := live.refuse(error.by_task)):
+                raise
+            self._connect_planned(live)
+            self._handle([one for one in refused if one.task not in self._reported])
+            if not self._stopping:
+                self._plan_rest(live, ready)
 
     def _plan(self, live: LiveRun, ready: Sequence[Any]) -> None:
         if live.open_jobs:
@@ -246,10 +254,9 @@ class Executor(RemoteExecutor):
                 self._say(plan, live)
             if self._deferred and finished(self.dag) != self._finished_at_last_plan:
                 ready = [info.job for key, info in self._handed_over.items() if key not in self._reported]
-                self._plan(live, [*ready, *self._waiting])
+                self._plan_rest(live, [*ready, *self._waiting])
         except KempnerError as error:
-            # What has no room is tried again; a plan is made again, and its error reported, when Snakemake hands over the
-            # job at fault.
+            # Tried again when there is room, or when Snakemake hands over a job.
             self.logger.warning(str(error))
         self._connect_planned(live)
 
@@ -264,7 +271,7 @@ class Executor(RemoteExecutor):
             slept += _SLICE
 
     def _handle(self, events: Sequence[TaskEvent]) -> None:
-        # Failures first: what was cancelled because of one, by the guard, is then not taken for a cause.
+        # What has failed is told before what was taken out of the queue for it.
         for event in sorted(events, key=lambda one: isinstance(one, TaskEnded) and one.outcome is not Outcome.FAILED):
             match event:
                 case TaskStuck():
@@ -330,8 +337,7 @@ class Executor(RemoteExecutor):
         if self._keep_going or self._stopping or self._live is None:
             return
         self._stopping = True
-        for job in self._waiting:  # for room in the queue, or for what it was declared to follow
-            withdraw(self.workflow.scheduler, job)
+        withdraw(self.workflow.scheduler, *self._waiting)
         self._waiting = []
         try:
             self._live.stop()
@@ -350,11 +356,8 @@ class Executor(RemoteExecutor):
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours are more than those
         """Cancel exactly the jobs of this run, also those that Snakemake has not been told of."""
-        if self._live is None:
-            return
         with self._mutex:
-            jobs = self._live.open_jobs
-            if not jobs:
+            if self._live is None or not (jobs := self._live.open_jobs):
                 return
             try:
                 self._live.cancel()

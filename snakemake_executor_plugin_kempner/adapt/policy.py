@@ -12,6 +12,7 @@ from ..plan.resources import extra_options
 from ..settings import ExecutorSettings, common_settings
 from ..site.checks import Checks
 from .limits import capacities
+from .possible import possible_tasks
 
 _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
 """Ways to get software that begin with building something."""
@@ -50,6 +51,7 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
         detached=settings.detach,
         array_from=settings.array_from,
         limits=capacities(workflow),
+        possible=possible_tasks(workflow),
         environments=tuple(
             one.name.lower() for one in _BUILDING if one in workflow.deployment_settings.deployment_method
         ),

@@ -85,6 +85,8 @@ class Deferred:
     """Keys of the tasks that have to succeed first; none when it waits for the head process itself."""
     however: bool = False
     """They have to end only, however."""
+    task: Task | None = field(default=None, compare=False)
+    """What it asks for, as far as that is known: it is checked now and submitted later."""
 
 
 class Kind(Enum):
@@ -278,6 +280,8 @@ class Policy:
     """Bytes of a job script; what is longer lies in a file beside it."""
     site: Site | None = None
     """Where the jobs are to run; None where nothing is known of it."""
+    possible: tuple[Task, ...] = ()
+    """A task for each rule that has none yet and may get some, with resources that are the same for all."""
     environments: tuple[str, ...] = ()
     """What the head builds software environments with (`conda`, `apptainer`)."""
     checks: Checks = Checks.ERROR

@@ -8,16 +8,16 @@ from graphlib import CycleError
 from itertools import count
 
 from ..errors import Fault, PlanError
-from ..site.model import Site
 from .arrays import in_calls
-from .at_site import choices, options_at, verdict
+from .asking import handlers_of_handlers, may_not_be_needed, notices_of, of_possible, options_of
+from .at_site import choices, verdict
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from .jobscript import continuation_script, gate_script, guard_script
 from .lengths import in_pieces
 from .limits import turns, within_limits
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .order import in_order
-from .resources import PLACEMENT, STEP_MEMORY_MB, Options
+from .resources import PLACEMENT, Options
 from .undisturbed import undisturbed
 
 _NAME_LENGTH = 60
@@ -48,12 +48,16 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     Raises:
         PlanError: with all faults of all tasks, when there is one.
     """
-    options = _options(tasks, policy.site)
-    faults = [fault for option in options.values() for fault in option.faults]
+    expected = [one.task for one in deferred if one.task]
+    every = options_of([*tasks, *expected], policy.site)
+    faults = [fault for option in every.values() for fault in option.faults]
     disorder: list[Fault] = []
     ordered = _in_order(tasks, policy, disorder)
-    found = verdict(ordered or tasks, options, policy)
-    faults += (*found.faults, *disorder, *_handlers_of_handlers(ordered))
+    found = verdict([*(ordered or tasks), *expected], every, policy)
+    options = {
+        (task.key, attempt.number): every[task.key, attempt.number] for task in tasks for attempt in task.attempts
+    }
+    faults += (*found.faults, *disorder, *handlers_of_handlers(ordered))
     if faults:
         raise PlanError(faults)
     planner = _Planner(policy=policy, options=options)
@@ -66,56 +70,25 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     return Plan(
         calls=calls,
         policy=policy,
-        notices=(*found.warnings, *choices(tasks, options), *_notices(tasks, options), *turns(calls, policy)),
+        notices=(
+            *found.warnings,
+            *of_possible(policy),
+            *choices(tasks, options),
+            *notices_of(tasks, options),
+            *turns(calls, policy),
+        ),
         closing_waits_for=closing_waits_for,
     )
-
-
-def _options(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int], Options]:
-    """The options of each attempt; attempts that ask for the same share one value."""
-    options: dict[tuple[str, int], Options] = {}
-    made: dict[tuple[int, str], Options] = {}
-    for task in tasks:
-        for attempt in task.attempts:
-            asked = (attempt.threads, repr(attempt.resources))  # not the values themselves: True is 1 to a dictionary
-            found = made.get(asked)
-            if found is None:
-                found = options_at(site, task.label, attempt.resources, attempt.threads)
-                if not found.faults:  # a fault names its task
-                    made[asked] = found
-            options[task.key, attempt.number] = found
-    return options
-
-
-def _may_not_be_needed(ordered: Iterable[Task]) -> set[str]:
-    """Failure handlers and what comes behind them: that they do not run says nothing of a failure."""
-    found: set[str] = set()
-    for task in ordered:
-        behind = found and any(edge.on in found for edge in task.edges if edge.type is DependencyType.AFTEROK)
-        if behind or task.is_handler:
-            found.add(task.key)
-    return found
-
-
-def _handlers_of_handlers(ordered: Sequence[Task]) -> Iterator[Fault]:
-    unsure = _may_not_be_needed(ordered)
-    labels = {task.key: task.label for task in ordered if task.key in unsure}
-    for task in ordered:
-        if task.key not in unsure:  # it is no handler itself
-            continue
-        for edge in task.edges:
-            if edge.type is DependencyType.AFTERNOTOK and edge.on in unsure:
-                yield Fault(
-                    where=task.label,
-                    what=f"is to run when {labels[edge.on]} fails, which is a failure handler itself or needs one",
-                    remedy="Slurm cannot tell a handler that was not needed from one that failed",
-                )
 
 
 def _in_order(tasks: Iterable[Task], policy: Policy, faults: list[Fault]) -> list[Task]:
     by_key = {task.key: task for task in tasks}
     faults.extend(
-        Fault(where=task.label, what=f"waits for a task that is not part of this run ({edge.on})")
+        Fault(
+            where=task.label,
+            what=f"waits for a task that is not part of this run ({edge.on})",
+            tasks=((task.key, task.label),),
+        )
         for task in by_key.values()
         for edge in task.edges
         if edge.on not in by_key and edge.on not in policy.standing
@@ -243,7 +216,7 @@ class _Planner:
         have failed. A failure handler that is not needed is cancelled too, and that is no failure. Where Slurm
         does not take such jobs out of the queue, the guard looks after each end of a job.
         """
-        handlers = _may_not_be_needed(tasks)
+        handlers = may_not_be_needed(tasks)
         terms: list[Term] = []
         for task in tasks:
             refs = self._attempts[task.key]
@@ -367,31 +340,3 @@ def _file_name(task: Task) -> str:
     wildcards = ",".join(f"{key}={value}" for key, value in task.wildcards.items())
     # The key makes it unique where two values differ only in characters that a file name cannot have.
     return f"{_UNSAFE.sub('_', wildcards)[:_NAME_LENGTH]}.{task.key[:8]}".lstrip(".")
-
-
-def _notices(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]) -> tuple[str, ...]:
-    notices: list[str] = []
-    raised: set[str] = set()
-    lost: dict[str, str] = {}
-    for task in tasks:
-        of_task = [options[task.key, attempt.number] for attempt in task.attempts]
-        if any(option.raised_memory for option in of_task):
-            raised.add(task.name)
-        if task.folders and any(_may_be_requeued(option) for option in of_task):
-            lost.setdefault(task.name, task.folders[0])
-    if raised:
-        why = "Snakemake itself, which runs the rule inside the job, needs about 250 MB"
-        notices.append(f"Memory raised to {STEP_MEMORY_MB} MB for {', '.join(sorted(raised))}: {why}.")
-    notices += (
-        f"Rule {name} may be requeued, and its output {folder} is a folder: Snakemake removes it with all it contains "
-        "before each start, so checkpoints in it will be lost. Keep them in KEMPNER_CHECKPOINT_DIR."
-        for name, folder in sorted(lost.items())
-    )
-    return tuple(notices)
-
-
-def _may_be_requeued(option: Options) -> bool:
-    """By its own word, or by a partition that says so in its name, as kempner_requeue does."""
-    return "--requeue" in option.arguments or any(
-        one.startswith("--partition=") and "requeue" in one for one in option.arguments
-    )

@@ -177,6 +177,21 @@ class LiveRun:
             self._followed[entry.job_id] = Followed(ref=Ref(entry.task, entry.attempt), job_id=entry.job_id)
             self._spared.add(entry.job_id)
 
+    def refuse(self, tasks: Mapping[str, tuple[str, str]], *, own: bool = False) -> tuple[TaskEnded, ...]:
+        """Let tasks that cannot be submitted count as failed: what waits for them falls with them, and the rest goes on.
+
+        Args:
+            tasks: label and fault of each, by key.
+            own: they are in this run's ledger already.
+
+        Returns:
+            Their ends; none for those that are in the queue or have ended.
+        """
+        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if not self.knows(key)]
+        for end in ends if not own else ():
+            self._ledger.refused(end.task, end.label, end.why)
+        return tuple(ends)
+
     def go_on(self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None) -> None:
         """Go on with a run that has no head.
 

@@ -104,7 +104,8 @@ class TaskEnded:
     @property
     def never_started(self) -> bool:
         """It is known that no job of it has run, so its files are those of an earlier run."""
-        return self.outcome in (Outcome.CANCELLED, Outcome.CUT_OFF) and not (self.record and self.record.node)
+        waited = self.outcome in (Outcome.CANCELLED, Outcome.CUT_OFF)
+        return self.job is None or (waited and not (self.record and self.record.node))
 
     @property
     def files_are_tidy(self) -> bool:

@@ -127,6 +127,13 @@ class Tasks(dict[str, TaskState]):
                 self[task.key] = replace(before, task=task, ended=None, complete=is_complete)
         return later
 
+    def refuse(self, key: str, label: str, why: str) -> TaskEnded:
+        """A task that cannot be submitted has failed."""
+        task = Task(key=key, name=label, wildcards={}, attempts=())
+        ended = TaskEnded(task=key, label=label, outcome=Outcome.FAILED, why=why)
+        self[key] = TaskState(task=task, ended=ended)
+        return ended
+
     def units(self) -> tuple[Mapping[str, int], ...]:
         """What each job that has not ended takes of what is limited."""
         return tuple(

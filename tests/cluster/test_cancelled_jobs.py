@@ -161,7 +161,7 @@ def test_what_is_held_goes_on_when_it_is_released(
         held = choose(queued(slurm, folder, helpers=True))
         slurm.run("scontrol", "hold", held)
         go(folder)
-        head.until(lambda: (folder / "other.txt").exists())
+        head.until((folder / "other.txt").exists)
         slurm.run("scontrol", "release", held)
         head.until(lambda: all_over(slurm, folder) or not head.lives)
         assert head.end() == 0, head.said
