@@ -186,7 +186,7 @@ class _Job:
             self._slurm.cancel(left)
         Ledger(self._folder).close()
         succeeded = self._succeeded(ledger)
-        tasks = dict.fromkeys(entry.task for entry in ledger.of_kind(Kind.TASK))
+        tasks = dict.fromkeys((*(entry.task for entry in ledger.of_kind(Kind.TASK)), *ledger.refused))
         well = sum(map(succeeded, tasks))
         ends = self._patiently(lambda: self._ends[1])
         numbers = well, len(tasks), sum(one.outcome is Outcome.NOT_NEEDED for one in ends)

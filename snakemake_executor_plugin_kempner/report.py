@@ -209,7 +209,7 @@ def end_of_run(run: str, code: int, numbers: tuple[int, int, int], causes: Seque
     counted = f"{well} of {tasks} tasks succeeded{not_needed}."
     if not code:
         return f"Run {run} has ended: {counted}"
-    ends = [f"{one.label} {_ENDS.get(one.outcome, 'failed')}" for one in causes]
+    ends = [f"{one.label} {_ENDS.get(one.outcome, 'failed') if one.job else 'never started'}" for one in causes]
     whys = _some(ends) or (f"hook {hook} failed" if hook else "see the error above")
     return f"Run {run} has failed: {whys}. {counted}"
 

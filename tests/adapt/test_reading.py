@@ -153,3 +153,53 @@ def test_a_task_in_flight_is_waited_for_where_its_files_look_finished(read: Read
     reading, _ = read(WIDE.replace("RESOURCES", ""), in_flight=lambda _: True)
     assert {task.name for task in reading.tasks} == {"b"}
     assert all(len(task.edges) == 1 for task in reading.tasks)
+
+
+BEHIND_A_CHECKPOINT = """
+rule all:
+    input: expand("c/{x}.txt", x=range(3))
+checkpoint a:
+    output: "a.txt"
+    shell: "x"
+rule b:
+    input: "a.txt"
+    output: "b/{x}.txt"
+    RESOURCES
+    shell: "x"
+rule c:
+    input: "b/{x}.txt", lambda wildcards: checkpoints.a.get().output[0]
+    output: "c/{x}.txt"
+    RESOURCES
+    shell: "x"
+"""
+
+
+@pytest.mark.parametrize("text", ["resources: mem_mb=7, slurm_partition='no such'", "resources: mem_mb=lambda w: 7"])
+def test_what_waits_behind_a_checkpoint_says_already_what_it_asks_for(read: Read, text: str) -> None:
+    reading, _ = read(BEHIND_A_CHECKPOINT.replace("RESOURCES", text))
+    assert [task.name for task in reading.tasks] == ["a"]
+    expected = [one.task for one in reading.deferred if one.task]
+    assert {task.attempts[0].resources["mem_mb"] for task in expected} == {7}
+    assert {task.name for task in expected} == {"b"} | ({"c"} if "lambda" not in text else set())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resources: mem_mb=lambda w, input: open(input[0]).read()",
+        "resources: mem_mb=lambda w: int(open('elsewhere').read())",
+        "resources: mem_mb=lambda w: 1 / 0",
+    ],
+)
+def test_what_a_task_behind_a_checkpoint_asks_for_may_be_known_later(read: Read, text: str) -> None:
+    reading, _ = read(BEHIND_A_CHECKPOINT.replace("RESOURCES", text))
+    assert [task.name for task in reading.tasks] == ["a"]
+    assert not [one.task for one in reading.deferred if one.task]
+
+
+def test_jobs_behind_a_checkpoint_are_left_as_they_were(read: Read) -> None:
+    _, dag = read(
+        BEHIND_A_CHECKPOINT.replace("RESOURCES", "retries: 2\n    resources: mem_mb=lambda w, attempt: attempt")
+    )
+    for job in [job for job in dag.jobs if not job.is_norun]:
+        assert (job.attempt, job._resources) == (1, None)
