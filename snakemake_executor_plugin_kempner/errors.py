@@ -1,4 +1,4 @@
-"""Everything that can go wrong, by who can mend it. Imports nothing.
+"""Everything that can go wrong, by who can mend it.
 
 KempnerError
 ├── PlanError            the workflow: what it asks for cannot be planned; lists every fault
@@ -13,9 +13,14 @@ KempnerError
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from .printable import printable
+
 
 class KempnerError(Exception):
     """Base of all errors of this package: one clean message for the user."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +37,7 @@ class Fault:
     """Key and label of each task that it is about; none where it is about the workflow."""
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.what}"
+        text = printable(f"{self.where}: {self.what}", keep="\n")
         return f"{text} ({self.remedy})" if self.remedy else text
 
 

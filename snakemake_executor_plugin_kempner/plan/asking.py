@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import Fault, merged
+from ..printable import printable
 from ..site.model import Site
 from .at_site import options_at, verdict
 from .dependency import DependencyType
@@ -78,7 +79,7 @@ def notices_of(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]
         why = "Snakemake itself, which runs the rule inside the job, needs about 250 MB"
         notices.append(f"Memory raised to {STEP_MEMORY_MB} MB for {', '.join(sorted(raised))}: {why}.")
     notices += (
-        f"Rule {name} may be requeued, and its output {folder} is a folder: Snakemake removes it with all it contains "
+        f"Rule {name} may be requeued, and its output {printable(folder)} is a folder: Snakemake removes it with all it contains "
         "before each start, so checkpoints in it will be lost. Keep them in KEMPNER_CHECKPOINT_DIR."
         for name, folder in sorted(lost.items())
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from ..printable import printable
 from ..site.checks import Checks
 from ..site.model import Site
 from .dependency import DependencyType, Expression, Ref
@@ -73,7 +74,7 @@ class Task:
 
 def label(name: str, wildcards: Mapping[str, str]) -> str:
     inside = ",".join(f"{key}={value}" for key, value in wildcards.items())
-    return f"{name}[{inside}]" if inside else name
+    return printable(f"{name}[{inside}]" if inside else name)
 
 
 @dataclass(frozen=True, slots=True)
