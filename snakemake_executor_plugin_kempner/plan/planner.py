@@ -17,20 +17,13 @@ from .lengths import in_pieces
 from .limits import turns, within_limits
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .order import in_order
-from .resources import PLACEMENT, Options
+from .place import LIMITS, place_of_helpers
+from .resources import Options
 from .undisturbed import undisturbed
 
 _NAME_LENGTH = 60
 _NAMED = 100
 """Tasks that are named in the reference of a gate that stands for all of them."""
-_LIMITS = {
-    Kind.GATE: ("--time=5", "--mem=50M"),
-    Kind.GUARD: ("--time=5", "--mem=300M"),
-    # Snakemake with the whole workflow, as in the head process.
-    Kind.CONTINUATION: ("--time=60", "--mem=2000M"),
-    Kind.CLOSING: ("--time=60", "--mem=2000M"),
-}
-"""What a job of ours asks for."""
 _SPARED = frozenset({Kind.GATE, Kind.GUARD, Kind.CLOSING})
 """What stays in the queue when the run stops for a failure."""
 _MAIL = ("--mail-type", "--mail-user")
@@ -75,6 +68,7 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
             *of_possible(policy),
             *choices(tasks, options),
             *notices_of(tasks, options),
+            *planner.said(),
             *turns(calls, policy),
         ),
         closing_waits_for=closing_waits_for,
@@ -113,7 +107,7 @@ class _Planner:
         self._attempts: dict[str, tuple[Ref, ...]] = dict(self.policy.standing)
         self._gates: dict[str, Ref] = {}
         self._labels: dict[str, str] = {}
-        self._gate_place = self._cheapest_place()
+        self.place = place_of_helpers(self.options.values(), self.policy.site)
         kill = ("--kill-on-invalid-dep=yes",) if self.policy.kill_on_invalid_dep else ()
         self._common_options = (f"--chdir={self.policy.workdir}", "--open-mode=append", "--export=ALL", *kill)
         self._known_options: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -122,6 +116,11 @@ class _Planner:
         """What was added, as calls of sbatch."""
         calls = in_calls(self.submissions, self.policy.largest_array)
         return in_pieces(within_limits(calls, self.policy, self._gate_for), self._gate_for)
+
+    def said(self) -> Iterator[str]:
+        """What is worth saying about the jobs that look after the run, where there are any."""
+        if self.place.notice and any(one.kind is not Kind.TASK for one in self.submissions):
+            yield self.place.notice
 
     def _gate_for(self, expression: Expression, words: str) -> Submission:
         ref = Ref(f"{Kind.GATE.value} {self.policy.first_number}.{next(self._gate_numbers)}", 0)
@@ -294,7 +293,7 @@ class _Planner:
             kind=kind,
             label=label,
             job_name=f"{self.policy.prefix}{kind.value}.{self.policy.run}.{number}",
-            options=self._options((*self._gate_place, *_LIMITS[kind], *more)),
+            options=self._options((*self.place.arguments, *LIMITS[kind], *more)),
             script=script,
             log=log,
             waits_for=condition[0],
@@ -309,14 +308,6 @@ class _Planner:
             if mail:
                 return ("--mail-type=END,FAIL", *(one for one in mail if not one.startswith("--mail-type")))
         return ()
-
-    def _cheapest_place(self) -> tuple[str, ...]:
-        """Where gates run: with the first task that asks for no device, else like any task."""
-        places = [
-            tuple(argument for argument in option.arguments if argument.split("=")[0] in PLACEMENT)
-            for option in {id(option): option for option in self.options.values()}.values()
-        ]
-        return next((place for place in places if not any(a.startswith("--gres") for a in place)), (*places, ())[0])
 
 
 def _why(task: Task, earlier: Sequence[Ref]) -> str:
