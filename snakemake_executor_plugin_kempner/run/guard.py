@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import KempnerError
+from ..plan.dependency import DependencyType
 from ..plan.jobscript import guard_script
 from ..plan.model import Kind
 from ..slurm.client import Slurm, SlurmCommands
@@ -103,24 +104,34 @@ def stop(folder: Path, slurm: Slurm, own_job_id: str) -> None:
 
 
 def _failed(entries: list[Entry], seen: Mapping[str, Record], cancelled: Collection[str]) -> bool:
-    """Whether a task has failed for good: its last attempt has ended badly, was not merely cut off, and no other goes on.
+    """Whether a task has failed for good: its last attempt has ended badly, and no other goes on.
 
     The last one decides: it starts only when all before it have failed, and those may be forgotten by now. Somebody may
-    have cancelled it while an earlier one runs, though. What a head has cancelled, it had a reason to.
+    have cancelled it while an earlier one runs, though. What a head has cancelled, it had a reason to. What Slurm has
+    removed has fallen with a task before it; where there is none, its gate was cancelled.
     """
     attempts: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.kind == Kind.TASK.value:
             attempts.setdefault(entry.task, []).append(entry)
+    ended = {
+        task: of_task[-1]
+        for task, of_task in attempts.items()
+        if _ended_badly(seen.get(of_task[-1].job_id)) and not any(_goes_well(seen.get(one.job_id)) for one in of_task)
+    }
     return any(
-        _ended_badly(seen.get(of_task[-1].job_id)) and not any(_goes_well(seen.get(one.job_id)) for one in of_task)
-        for of_task in attempts.values()
-        if of_task[-1].job_id not in cancelled
+        entry.job_id not in cancelled and (not seen[entry.job_id].never or _is_cut_off(entry, ended))
+        for entry in ended.values()
     )
 
 
+def _is_cut_off(entry: Entry, ended: Collection[str]) -> bool:
+    """It needs other tasks to succeed, no more, and none of them has ended badly."""
+    return all(edge.type is DependencyType.AFTEROK and edge.on not in ended for edge in entry.edges)
+
+
 def _ended_badly(record: Record | None) -> bool:
-    return record is not None and record.state in (JobState.FAILED, JobState.CANCELLED) and not record.never
+    return record is not None and record.state in (JobState.FAILED, JobState.CANCELLED)
 
 
 def _goes_well(record: Record | None) -> bool:

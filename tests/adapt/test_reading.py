@@ -17,6 +17,7 @@ from snakemake.settings.types import (
 )
 
 from snakemake_executor_plugin_kempner.adapt.dag import Reading, read_dag
+from snakemake_executor_plugin_kempner.adapt.possible import possible_tasks
 from snakemake_executor_plugin_kempner.adapt.units import Scope
 from snakemake_executor_plugin_kempner.settings import common_settings
 
@@ -203,3 +204,52 @@ def test_jobs_behind_a_checkpoint_are_left_as_they_were(read: Read) -> None:
     )
     for job in [job for job in dag.jobs if not job.is_norun]:
         assert (job.attempt, job._resources) == (1, None)
+
+
+POSSIBLE = """
+rule all:
+    input: lambda wildcards: checkpoints.a.get().output[0]
+checkpoint a:
+    output: "a.txt"
+    shell: "x"
+rule later:
+    output: "later/{x}.txt"
+    RESOURCES
+    shell: "x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "defaults", "asked"),
+    [
+        ("resources: gpu=2, runtime='2h', mem='4GB'", (), {"gpu": 2, "runtime": 120, "mem_mb": 4000}),
+        ("threads: 3\n    resources: gpu=1", ("runtime=1h",), {"gpu": 1, "runtime": 60}),
+        ("", ("slurm_partition=shared", "mem_mb=2000"), {"slurm_partition": "shared", "mem_mb": 2000}),
+        ("resources: gpu=lambda wildcards: int(wildcards.x)", (), None),
+        ("threads: lambda wildcards: int(wildcards.x)", (), None),
+        ("resources: gpu=1", ("runtime=5*attempt",), None),
+    ],
+)
+def test_a_rule_that_may_come_later_says_what_is_the_same_for_all_its_jobs(
+    read: Read, text: str, defaults: tuple[str, ...], asked: Mapping[str, Any] | None
+) -> None:
+    _, dag = read(POSSIBLE.replace("RESOURCES", text), defaults)
+    tasks = possible_tasks(dag.workflow)
+    assert [task.name for task in tasks] == (["later"] if asked is not None else [])
+    for task in tasks:
+        (attempt,) = task.attempts
+        assert dict(attempt.resources) | (asked or {}) == dict(attempt.resources)
+        assert attempt.threads == (3 if "threads: 3" in text else 1)
+
+
+def test_without_a_checkpoint_no_rule_comes_later(read: Read) -> None:
+    text = POSSIBLE.replace("checkpoint a", "rule a").replace("RESOURCES", "")
+    _, dag = read(text.replace("lambda wildcards: checkpoints.a.get().output[0]", '"a.txt"'))
+    assert possible_tasks(dag.workflow) == ()
+
+
+def test_a_group_behind_a_checkpoint_says_what_it_asks_for(read: Read) -> None:
+    text = "group: 'both'\n    resources: mem_mb=700, runtime=5"
+    reading, _ = read(BEHIND_A_CHECKPOINT.replace("RESOURCES", text))
+    expected = [one.task for one in reading.deferred if one.task]
+    assert {task.attempts[0].resources["mem_mb"] for task in expected} == {700}

@@ -99,6 +99,16 @@ def test_what_a_guard_takes_out_of_the_queue_is_stopped_and_what_somebody_cancel
     assert [one for one, outcome in ended.items() if outcome.is_cause] == ["one"]
 
 
+def test_without_keep_going_a_cancelled_gate_stops_the_run_when_nobody_watches(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(100), "long": takes(200)}, keep_going=False)
+    play.submit(*with_gate(), a_task("long"), a_task("late", "long"))
+    play.clock.sleep(5)
+    play.slurm.cancel([play.slurm.named("gate")[0].job_id])
+    play.run_headless()
+    assert not play.slurm.named("late")[0].runs
+    assert {job.word for rule in ("train", "long") for job in play.slurm.named(rule) if job.runs} == {"COMPLETED"}
+
+
 def test_a_second_attempt_that_somebody_cancelled_stops_nothing_while_the_first_runs(tmp_path: Path) -> None:
     play = Play(tmp_path, {"train": takes(100), "long": takes(300)}, keep_going=False, max_running=1)
     play.submit(a_task("train", attempts=2), a_task("long"))
