@@ -25,7 +25,7 @@ from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jo
 from .adapt.settled import finished_here, kept_for_readers, up_to_date, wanted_again
 from .adapt.units import Scope, job_label, task_key
 from .efficiency.report import report_at_end
-from .errors import KempnerError, SlurmError
+from .errors import KempnerError, PlanError, SlurmError
 from .invocation import Continued, Leaving, started
 from .plan.model import Plan, Policy
 from .report import (
@@ -40,13 +40,13 @@ from .report import (
     stuck_message,
 )
 from .run.claim import Claim, claim_folder, this_head
-from .run.guard import is_stopped
 from .run.ledger import make_folders
 from .run.live import LiveRun
 from .run.opening import Found
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .run.records import usage_of
 from .run.settled import note_up_to_date, settled
+from .run.stopping import is_stopped
 from .settings import common_settings
 from .slurm.client import SlurmCommands
 from .slurm.limits import SiteLimits
@@ -109,8 +109,7 @@ class Executor(RemoteExecutor):
         live = self._live or self._start(jobs)
         for job in jobs:
             key = task_key(job)
-            if key in self._reported:  # its end was reported and Snakemake wants it once more
-                del self._reported[key]
+            if self._reported.pop(key, None):  # its end was reported and Snakemake wants it once more
                 live.forget(key)
         if self._stopping:  # a failure has stopped the run before this process began: nothing new is submitted
             for job in [job for job in jobs if not live.knows(task_key(job))]:
@@ -125,8 +124,6 @@ class Executor(RemoteExecutor):
                 self.logger.info(detached_message(live.overview(), live.policy, started().command, started().folder))
             self._leaving = 0
             raise _LeaveError
-        if self._stopping and not self._waiting and not self._handed_over:  # Snakemake would not hear of any failure
-            raise KempnerError("\n".join(map(self._failure, self._failed)))
         self._connect_planned(live)
 
     def _connect_planned(self, live: LiveRun) -> None:
@@ -158,10 +155,9 @@ class Executor(RemoteExecutor):
         self._command = JobCommand(self.workflow, common_settings, folder)
         if self.continued:
             live, events = beginning.go_on_with_run(policy, self._slurm, self.logger, limits)
-            self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome is Outcome.FAILED]
-            for event in events if self.continued.is_closing else ():
-                if isinstance(event, AttemptFailed):
-                    self._attempt_failed(event)
+            self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome.is_cause]
+            if self.continued.is_closing:
+                self._handle([one for one in events if isinstance(one, AttemptFailed)])
             self._stopping = is_stopped(folder)
             for key in wanted_again(self.dag, live.has_succeeded):
                 live.forget(key)
@@ -192,18 +188,30 @@ class Executor(RemoteExecutor):
 
     def _plan_or_report(self, live: LiveRun, jobs: Sequence[Any]) -> None:
         """The first plan fails as a whole; when a later one fails, what is in the queue goes on without it."""
-        first = self.continued is not None or (not live.open_jobs and not self._handed_over)
+        first = self.continued is None and not live.open_jobs and not self._handed_over
         try:
-            self._plan(live, jobs)
+            (self._plan if first else self._plan_rest)(live, jobs)
         except KempnerError as error:
-            if first:
+            if first or self.continued is not None:
                 raise
             refused = [job for job in jobs if not live.knows(task_key(job))]
             self._waiting = [job for job in self._waiting if job not in refused]
-            for job in refused:
-                job.attempt = job.restart_times + 1  # asking again would be refused again
-                self.run_job_pre(job)
-                self.report_job_error(SubmittedJobInfo(job), msg=f"{error}\n")
+            self.logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
+            self._failures += map(job_label, refused)
+            withdraw(self.workflow.scheduler, *refused)
+            self._stop_unless_keep_going()
+
+    def _plan_rest(self, live: LiveRun, ready: Sequence[Any]) -> None:
+        """A later plan: a task at fault has failed, and the rest goes on without it."""
+        try:
+            self._plan(live, ready)
+        except PlanError as error:
+            if not (refused := live.refuse(error.by_task)):
+                raise
+            self._connect_planned(live)
+            self._handle([one for one in refused if one.task not in self._reported])
+            if not self._stopping:
+                self._plan_rest(live, ready)
 
     def _plan(self, live: LiveRun, ready: Sequence[Any]) -> None:
         if live.open_jobs:
@@ -285,10 +293,9 @@ class Executor(RemoteExecutor):
                 self._say(plan, live)
             if self._deferred and finished(self.dag) != self._finished_at_last_plan:
                 ready = [info.job for key, info in self._handed_over.items() if key not in self._reported]
-                self._plan(live, [*ready, *self._waiting])
+                self._plan_rest(live, [*ready, *self._waiting])
         except KempnerError as error:
-            # What has no room is tried again; a plan is made again, and its error reported, when Snakemake hands over the
-            # job at fault.
+            # Tried again when there is room, or when Snakemake hands over a job.
             self.logger.warning(str(error))
         self._connect_planned(live)
 
@@ -303,7 +310,7 @@ class Executor(RemoteExecutor):
             slept += _SLICE
 
     def _handle(self, events: Sequence[TaskEvent]) -> None:
-        # Failures first: what was cancelled because of one, by the guard, is then not taken for a cause.
+        # What has failed is told before what was taken out of the queue for it.
         for event in sorted(events, key=lambda one: isinstance(one, TaskEnded) and one.outcome is not Outcome.FAILED):
             match event:
                 case TaskStuck():
@@ -314,7 +321,7 @@ class Executor(RemoteExecutor):
                     self._attempt_failed(event)
                 case TaskEnded() if event.task in self._handed_over:
                     self._report(event)
-                case TaskEnded() if event.outcome.is_cause and not self._is_part_of_stop(event):
+                case TaskEnded() if event.outcome.is_cause:
                     # Snakemake hears of it when it hands the job over.
                     self.logger.error(self._failure(event))
                     self._stop_unless_keep_going()
@@ -342,22 +349,24 @@ class Executor(RemoteExecutor):
             case Outcome.NOT_NEEDED:
                 self.logger.info(f"{event.label} was not needed{f': {event.why}' if event.why else ''}.")
                 finish_as_not_needed(self.workflow, info.job)
-            case Outcome.BLOCKED:
-                withdraw(self.workflow.scheduler, info.job)
-            case Outcome.CANCELLED if self._is_part_of_stop(event):
+            case Outcome.BLOCKED | Outcome.STOPPED:
                 withdraw(self.workflow.scheduler, info.job)
             case _:
                 self._report_failure(event, info)
 
     def _report_failure(self, event: TaskEnded, info: SubmittedJobInfo) -> None:
-        # Every attempt has been made; Snakemake is not to try once more by itself.
-        info.job.attempt = info.job.restart_times + 1
-        if event.files_are_tidy:
-            leave(info.job)
+        if event.never_started:
+            self.logger.error(self._failure(event))
+            withdraw(self.workflow.scheduler, info.job)
         else:
-            tidy_up(self.workflow, info.job)
-        logs = [str(event.job.log)] if event.job else []
-        self.report_job_error(info, msg=self._failure(event), aux_logs=logs)
+            # Every attempt has been made; Snakemake is not to try once more by itself.
+            info.job.attempt = info.job.restart_times + 1
+            if event.files_are_tidy:
+                leave(info.job)
+            else:
+                tidy_up(self.workflow, info.job)
+            logs = [str(event.job.log)] if event.job else []
+            self.report_job_error(info, msg=self._failure(event), aux_logs=logs)
         self._stop_unless_keep_going()
 
     def _failure(self, event: TaskEnded) -> str:
@@ -367,22 +376,12 @@ class Executor(RemoteExecutor):
         self._failures.append(event.label)
         return failure_message(event, usage, fallen)
 
-    def _is_part_of_stop(self, event: TaskEnded) -> bool:
-        """It was taken out of the queue because the run stops: by us, or by a job or guard that was quicker.
-
-        Only what waits is taken out; what had a node was cancelled by a person.
-        """
-        if event.outcome is not Outcome.CANCELLED or self._live is None or (event.record and event.record.node):
-            return False
-        return self._stopping or is_stopped(Path(self._live.policy.folder))
-
     def _stop_unless_keep_going(self) -> None:
         """Snakemake's rule without --keep-going: what runs may finish, nothing new starts."""
         if self._keep_going or self._stopping or self._live is None:
             return
         self._stopping = True
-        for job in self._waiting:  # for room in the queue, or for what it was declared to follow
-            withdraw(self.workflow.scheduler, job)
+        withdraw(self.workflow.scheduler, *self._waiting)
         self._waiting = []
         try:
             self._live.stop()
@@ -410,11 +409,8 @@ class Executor(RemoteExecutor):
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours are more than those
         """Cancel exactly the jobs of this run, also those that Snakemake has not been told of."""
-        if self._live is None:
-            return
         with self._mutex:
-            jobs = self._live.open_jobs
-            if not jobs:
+            if self._live is None or not (jobs := self._live.open_jobs):
                 return
             try:
                 self._live.cancel()
@@ -428,6 +424,9 @@ class Executor(RemoteExecutor):
             self.logger.info(f"{self._live.running} Slurm jobs of this run are still running and will finish.")
         if self._live is not None and self._live.policy.efficiency_report and self.continued is None:
             report_at_end(Path(self._live.policy.folder), self._slurm, self.logger.info, self.logger.warning)
+        for event in self._failed:  # what Snakemake had no reason to hand over
+            if event.label not in self._failures:
+                self.logger.error(self._failure(event))
         if self._failures:
             self.logger.error(failures_summary(self._failures, sys.argv))
         if self.workflow.execution_settings.no_hooks:

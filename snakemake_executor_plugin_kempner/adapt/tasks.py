@@ -11,10 +11,10 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 from ..errors import Fault
 from ..plan.declared import Resolution
 from ..plan.model import Attempt, Edge, Task, label
-from ..plan.step import MARKS, StepSpec
+from ..plan.step import MARKS, NOTHING, StepSpec
 from .command import JobCommand
 from .content import Contents
-from .resources import BadResourcesError, Evaluated, Evaluator
+from .resources import BadResourcesError, Evaluated, Evaluator, NotYetError
 from .temporary import TemporaryFiles
 from .units import Scope, Units, is_plain, job_label, members_of, name_of, task_key, texts, wildcards_of
 
@@ -76,6 +76,36 @@ class TaskReader:
             if job not in self._ready and (job in self._evaluated or job.is_group() or job.rule.params):
                 _forget_evaluated(job)
 
+    def expected(self, job: Any) -> Task | None:
+        """What is known already of a unit that cannot be submitted yet: what it asks for, and nothing of what it does.
+
+        None where that may change, because its inputs are not all known, or cannot be evaluated yet.
+        """
+        if self._is_incomplete(job) and not self._evaluator.is_same_for_all(job):
+            return None
+        known = len(self.faults)
+        try:
+            asked = tuple(self._asked(job))
+        except NotYetError:
+            return None
+        finally:
+            if job not in self._ready and job in self._evaluated:
+                _forget_evaluated(job)
+        if len(self.faults) > known:  # what it calls may need what does not exist yet
+            del self.faults[known:]
+            return None
+        attempts = (
+            Attempt(number=number, threads=one.threads, resources=one.resources, units=one.units, step=NOTHING)
+            for number, one in asked
+        )
+        name, wildcards = name_of(job), wildcards_of(job)
+        return Task(key=self._units.key(job), name=name, wildcards=wildcards, attempts=tuple(attempts))
+
+    @staticmethod
+    def _is_incomplete(job: Any) -> bool:
+        """Whether a checkpoint, or a job that has not run, decides over its inputs."""
+        return any(getattr(member, "incomplete_input_expand", False) for member in members_of(job))
+
     def _edge(self, on: Any) -> Edge:
         """The one edge that all share who wait for a unit."""
         edge = self._edges.get(on)
@@ -87,17 +117,21 @@ class TaskReader:
         passing = tuple(self._temporary.outputs(job)) if flagged else ()
         unneeded = tuple(map(str, passing))
         step = self._step(job, wildcards, passing)
+        for number, asked in self._asked(job):
+            yield Attempt(
+                number=number,
+                threads=asked.threads,
+                resources=asked.resources,
+                units=asked.units,
+                step=step(attempt=number, arguments=self._command.arguments(job, asked.threads, number, unneeded)),
+            )
+
+    def _asked(self, job: Any) -> Iterator[tuple[int, Evaluated]]:
+        """What each attempt asks for."""
         first = job.attempt
         try:
             for number in range(first, max(job.restart_times, first - 1) + 2):
-                asked = self._resources(job, number)
-                yield Attempt(
-                    number=number,
-                    threads=asked.threads,
-                    resources=asked.resources,
-                    units=asked.units,
-                    step=step(attempt=number, arguments=self._command.arguments(job, asked.threads, number, unneeded)),
-                )
+                yield number, self._resources(job, number)
         finally:
             if job.attempt != first:
                 job.attempt = first
@@ -151,7 +185,8 @@ class TaskReader:
         try:
             return self._evaluator.evaluated(job, is_ready=job in self._ready)
         except BadResourcesError as error:
-            self.faults.append(Fault(where=job_label(job), what=f"its resources cannot be evaluated: {error}"))
+            what, label_ = f"its resources cannot be evaluated: {error}", job_label(job)
+            self.faults.append(Fault(where=label_, what=what, tasks=((self._units.key(job), label_),)))
             return Evaluated(threads=1, resources={})
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,10 @@ class Ledger:
     def left_out(self, files: Iterable[str]) -> None:
         """Outputs of tasks that have no room in the queue yet: a continuation is to make them, forced or not."""
         self._write({"left_out": sorted(files)})
+
+    def refused(self, task: str, label: str, why: str) -> None:
+        """A task of the run cannot be submitted, and has failed by that."""
+        self._note({"refused": task, "label": label, "why": why})
 
     def hook(self, name: str) -> None:
         """A hook of the workflow is about to run. Written before, so that it never runs twice."""
@@ -180,6 +184,8 @@ class Record:
     """Name of the run that looks after what was left."""
     hooks: frozenset[str] = frozenset()
     """Hooks that have been run."""
+    refused: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Label of each task that cannot be submitted, and why, by its key."""
     left_out: frozenset[str] = frozenset()
     """Outputs of tasks that had no room in the queue when the last plan was submitted."""
     noted: frozenset[str] = frozenset()
@@ -251,6 +257,7 @@ def read_ledger(folder: Path) -> Record:
         closed=any("closed" in entry for entry in entries),
         folder=folder,
         taken_over_by=next((entry["by"] for entry in reversed(entries) if entry.get("by")), ""),
+        refused={entry["refused"]: (entry["label"], entry["why"]) for entry in entries if "refused" in entry},
         hooks=frozenset(entry["hook"] for entry in entries if "hook" in entry),
         left_out=frozenset(next((entry["left_out"] for entry in reversed(entries) if "left_out" in entry), ())),
         noted=frozenset(entry["ended"] for entry in entries if "ended" in entry),

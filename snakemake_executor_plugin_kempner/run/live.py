@@ -1,7 +1,7 @@
 """A run while its head lives: what was submitted, what became of it, what a change means for a task."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,25 +10,17 @@ from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
 from ..slurm.limits import SiteLimits
-from ..slurm.parse import Record, records_of
+from ..slurm.parse import records_of
 from ..slurm.states import JobState
 from .adopt import Left
+from .judge import Judge, View
 from .ledger import Entry, Ledger, make_folders
 from .look import look
-from .outcome import (
-    AttemptFailed,
-    Job,
-    Outcome,
-    RuleJobs,
-    TaskEnded,
-    TaskEvent,
-    TaskRequeued,
-    TaskStarted,
-    TaskStuck,
-)
+from .outcome import Job, Outcome, RuleJobs, TaskEnded, TaskEvent
+from .stopping import mark_stopped, stopped_jobs
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
-from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
+from .watch import Ended, Event, Followed, pause, step
 from .waves import Room
 
 _FORGOTTEN = float("-inf")
@@ -64,6 +56,9 @@ class LiveRun:
         self._room = Room(slurm, clock, logger, limits)
         self._submitter = Submitter(slurm, ledger, clock, logger)
         self._tasks = Tasks()
+        self._judge = Judge(tasks=self._tasks, was_stopped=self._was_stopped, cancel=self.cancel)
+        self._stopped: frozenset[str] | None = None
+        self._gates: dict[str, str] = {}
         self._ids: dict[Ref, str] = {}
         self._followed: dict[str, Followed] = {}
         self._spared: set[str] = set()
@@ -140,6 +135,8 @@ class LiveRun:
         if submission.kind is Kind.TASK:
             job = Job(submission=submission, job_id=job_id, folder=self.policy.folder, log_pattern=log)
             self._tasks[submission.ref.task].jobs[submission.ref.attempt] = job
+        elif submission.kind is Kind.GATE:
+            self._gates[job_id] = submission.label
         elif submission.kind is Kind.CLOSING:
             self._closing = submission.ref
 
@@ -178,12 +175,29 @@ class LiveRun:
                 if job.submission.spared:
                     self._spared.add(job.job_id)
 
-    def look_after(self, gates: Iterable[Entry]) -> None:
-        """Follow gates of earlier runs: where Slurm does not remove what can never start, nobody else does."""
+    def look_after(self, gates: Iterable[Entry], *, own: bool = False) -> None:
+        """Follow gates of earlier runs, or of this one: where Slurm does not remove what can never start, nobody else does."""
         for entry in gates:
-            self._ledger.adopted(entry)
+            if not own:
+                self._ledger.adopted(entry)
+            self._gates[entry.job_id] = entry.label
             self._followed[entry.job_id] = Followed(ref=Ref(entry.task, entry.attempt), job_id=entry.job_id)
             self._spared.add(entry.job_id)
+
+    def refuse(self, tasks: Mapping[str, tuple[str, str]], *, own: bool = False) -> tuple[TaskEnded, ...]:
+        """Let tasks that cannot be submitted count as failed: what waits for them falls with them, and the rest goes on.
+
+        Args:
+            tasks: label and fault of each, by key.
+            own: they are in this run's ledger already.
+
+        Returns:
+            Their ends; none for those that are in the queue or have ended.
+        """
+        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if not self.knows(key)]
+        for end in ends if not own else ():
+            self._ledger.refused(end.task, end.label, end.why)
+        return tuple(ends)
 
     def go_on(self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None) -> None:
         """Go on with a run that has no head.
@@ -231,6 +245,13 @@ class LiveRun:
     def fallen(self, task: str) -> tuple[str, ...]:
         """Labels of the tasks that cannot run because this one has failed, directly or not."""
         return self._tasks.fallen(task)
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """Labels of the tasks that have neither succeeded nor turned out not to be needed."""
+        return tuple(
+            state.task.label for state in self._tasks.values() if state.ended is None or state.ended.outcome.is_failure
+        )
 
     @property
     def open_jobs(self) -> tuple[str, ...]:
@@ -296,7 +317,9 @@ class LiveRun:
             self._last_change = self._clock.now()
         for event in events:
             self._note(event)
-        return tuple(task_event for event in events for task_event in self._meaning(event))
+        self._stopped = None
+        view = View(followed=self._followed, doomed=self._doomed, was_answered=found.failure is None)
+        return self._judge.judge(events, view)
 
     def _query_failed(self, error: SlurmError) -> None:
         self._failed_queries += 1
@@ -304,18 +327,16 @@ class LiveRun:
             self._logger.warning(f"Slurm could not be asked ({self._failed_queries} times in a row): {error}")
 
     def _folder_of(self, ref: Ref) -> Path:
-        job = self._job_of(ref)
+        job = self._judge.job_of(ref)
         return Path(job.folder if job else self.policy.folder)
-
-    def _job_of(self, ref: Ref) -> Job | None:
-        state = self._tasks.get(ref.task)
-        return state.jobs.get(ref.attempt) if state else None
 
     def _note(self, event: Event) -> None:
         """Write down an end before any is judged: attempts of a task may have ended since the last look, in any order."""
         if not isinstance(event, Ended):
             return
         record = event.record
+        if event.job_id in self._gates and record.state is JobState.CANCELLED and not record.never:
+            self._judge.gates[event.job_id] = self._gates[event.job_id]
         self._ledger.ended(
             event.job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
             node=record.node,
@@ -326,39 +347,10 @@ class LiveRun:
         if state is not None and event.ref.attempt in state.jobs:
             state.records[event.ref.attempt] = record
 
-    def _meaning(self, event: Event) -> Iterator[TaskEvent]:
-        job = self._job_of(event.ref)
-        if job is None:
-            return  # a gate, or a task that is submitted anew
-        state = self._tasks[event.ref.task]
-        match event:
-            case Started():
-                yield TaskStarted(task=event.ref.task, job=job, node=event.node)
-            case Requeued():
-                yield TaskRequeued(task=event.ref.task, job=job)
-            case Stuck():
-                yield TaskStuck(task=event.ref.task, job=job, reason=event.reason)
-            case Ended() if not state.ended:
-                yield from self._ended(state, event.ref.attempt, event.record)
-
-    def _ended(self, state: TaskState, attempt: int, record: Record) -> Iterator[TaskEvent]:
-        job = state.jobs[attempt]
-        outcome = self._tasks.outcome(state.task, record, never=job.job_id in self._doomed)
-        later = [number for number in state.jobs if number > attempt]
-        if outcome is not Outcome.SUCCEEDED and any(number < attempt for number in state.open_attempts):
-            return  # somebody cancelled an attempt that was waiting; the one that runs decides
-        if outcome is Outcome.FAILED and (
-            to_come := [number for number in later if _counts(state.records.get(number))]
-        ):
-            yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[to_come[0]])
-            return
-        if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
-            return  # told when the attempt that succeeded is
-        if outcome in (Outcome.CANCELLED, Outcome.LOST):
-            # What a person cancels is not tried again, and nothing runs twice because its end is not known.
-            self.cancel([state.jobs[number].job_id for number in later if number in state.open_attempts])
-        state.ended = TaskEnded(task=state.task.key, label=state.task.label, outcome=outcome, job=job, record=record)
-        yield state.ended
+    def _was_stopped(self, job_id: str) -> bool:
+        if self._stopped is None:
+            self._stopped = stopped_jobs(Path(self.policy.folder))
+        return job_id in self._stopped
 
     # --- stopping -----------------------------------------------------------------------------------------------
 
@@ -369,7 +361,9 @@ class LiveRun:
             SlurmError: as `cancel`.
         """
         self._later = {}
-        self.cancel([job_id for job_id in self.open_jobs if job_id not in self._spared], pending_only=True)
+        doomed = [job_id for job_id in self.open_jobs if job_id not in self._spared]
+        mark_stopped(Path(self.policy.folder), "head", doomed)
+        self.cancel(doomed, pending_only=True)
 
     def hook(self, name: str) -> None:
         """Note that a hook of the workflow is about to run.
@@ -409,12 +403,3 @@ class LiveRun:
         except SlurmError as error:
             raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(ids)}") from error
         self._ledger.cancelled(ids)
-
-
-def _counts(record: Record | None) -> bool:
-    """An attempt that is still to end, or that ended by itself."""
-    return record is None or record.state in (JobState.SUCCEEDED, JobState.FAILED)
-
-
-def _well(record: Record | None) -> bool:
-    return record is not None and record.state is JobState.SUCCEEDED

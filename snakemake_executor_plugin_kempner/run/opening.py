@@ -260,8 +260,10 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
         if ref.task == Kind.CLOSING.value and queue[job_id].state is JobState.WAITING
     ]
     live.adopt(all_of_run(ledger, names), own=True)
+    live.look_after(carried_out(ledger.of_kind(Kind.GATE), names), own=True)
     live.go_on(helpers, submitted=ledger.last_number, closing=waiting[-1] if waiting else None)
-    events = live.observe()
+    events: tuple[TaskEvent, ...] = live.refuse(ledger.refused, own=True)
+    events += live.observe()
     while not live.was_answered:  # without an answer everything would look lost
         clock.sleep(_RETRY)
         events += live.observe()
