@@ -51,6 +51,7 @@ class _Job:
         self._kind, self._folder = kind, folder
         self._slurm, self._job_id = SlurmCommands(), os.environ.get("SLURM_JOB_ID", "")
         self._is_closing = kind is Kind.CLOSING
+        self._check: Callable[[], None] = lambda: None
 
     def run(self) -> int:
         """Exit code of the job: for the closing job, that of the run."""
@@ -65,6 +66,7 @@ class _Job:
         except FolderInUse as error:
             print(error, file=sys.stderr)
             return 0 if (holder := claim.holder()) is not None and holder.is_head else 1
+        self._check = self._slurm.before_acting = claim.check
         try:
             return self._holding_claim()
         finally:
@@ -104,7 +106,7 @@ class _Job:
         from .adapt.closing import End, goes_on  # noqa: PLC0415
         from .executor import Executor  # noqa: PLC0415
 
-        Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
+        Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing, check=self._check)
         end = End(succeeded=self._succeeded(*taken_over(ledger)), failures=self._failures, run_hook=self._run_hook)
         goes_on(self._folder, ledger.left_out, end if self._is_closing else None)
         try:
@@ -116,6 +118,7 @@ class _Job:
         return 0, False
 
     def _run_hook(self, name: str, run: Callable[[], None]) -> None:
+        self._check()
         if name in read_ledger(self._folder).hooks:
             print(f"{name} has been run before; once is enough.")
             return
@@ -174,6 +177,7 @@ class _Job:
         ]
         if left:
             self._slurm.cancel(left)
+        self._check()
         Ledger(self._folder).close()
         succeeded = self._succeeded(ledger)
         tasks = dict.fromkeys(entry.task for entry in ledger.of_kind(Kind.TASK))

@@ -16,6 +16,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from . import beginning
 from .adapt.command import JobCommand
 from .adapt.dag import Reading, finished, read_dag
+from .adapt.leaving import leave_when_lost
 from .adapt.policy import policy_of
 from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
@@ -34,8 +35,9 @@ from .report import (
     short_path,
     stuck_message,
 )
-from .run.claim import Claim, claim_folder, this_head
+from .run.claim import claim_folder, this_head
 from .run.guard import is_stopped
+from .run.interrupt import hear_ctrl_c_once
 from .run.ledger import make_folders
 from .run.live import LiveRun
 from .run.opening import Found
@@ -62,7 +64,7 @@ class Executor(RemoteExecutor):
 
     continued: ClassVar[Continued | None] = None
     _live: LiveRun | None = None  # the watching thread starts before __post_init__
-    _claim: Claim | None = None
+    _claim: Any = None
 
     def __post_init__(self) -> None:
         self._mutex = threading.RLock()
@@ -135,6 +137,7 @@ class Executor(RemoteExecutor):
         make_folders(folder, ())
         if self._detached and not self.continued:
             beginning.check_that_it_can_leave()
+        hear_ctrl_c_once()
         self._slurm = SlurmCommands(self.envvars(), submit_pause=self.executor_settings.submit_pause)
         limits = SiteLimits(self._slurm.tell)
         policy = policy_of(self.workflow, self.executor_settings, folder, self.get_python_executable())
@@ -153,6 +156,7 @@ class Executor(RemoteExecutor):
             self._found = self._settle_changes(found, policy, ready)
             live = beginning.begin_run(policy, self._found, self._slurm, self.logger, limits)
         self._live = live
+        self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, (self.continued or self._claim).check)
         leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
         return live
 
@@ -234,6 +238,7 @@ class Executor(RemoteExecutor):
     def _tick(self) -> None:
         if self._live is not None:
             with self._mutex:
+                self._ask()
                 self._handle(self._live.observe())
                 self._plan_what_waits(self._live)
 
@@ -258,8 +263,8 @@ class Executor(RemoteExecutor):
         longest = self.executor_settings.status_interval
         slept = 0.0
         while self.wait and slept < (self._live.pause(longest) if self._live else 1.0):
-            if self._claim is not None:
-                self._claim.renew()
+            if self._claim is not None and not self._claim.renew():
+                self._ask()
             await asyncio.sleep(_SLICE)
             slept += _SLICE
 
@@ -357,21 +362,17 @@ class Executor(RemoteExecutor):
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours are more than those
         """Cancel exactly the jobs of this run, also those that Snakemake has not been told of."""
-        if self._live is None:
-            return
         with self._mutex:
-            jobs = self._live.open_jobs
-            if not jobs:
-                return
             try:
-                self._live.cancel()
-                self.logger.info(f"Cancelled the {len(jobs)} Slurm jobs of this run.")
-            except SlurmError as error:
+                if self._live is not None and (number := self._live.cancel()):
+                    self.logger.info(f"Cancelled the {number} Slurm jobs of this run.")
+            except KempnerError as error:
                 self.logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
 
     def shutdown(self) -> None:
         super().shutdown()
         if self._live is not None and self.continued is None:
+            self._ask()
             self._live.close()
         self._release()
         if self._live is not None and self._stopping and self._live.running:

@@ -27,9 +27,10 @@ from .outcome import (
     TaskStuck,
 )
 from .submit import Clock, Submitter
-from .tasks import Tasks, TaskState
+from .tasks import Tasks, TaskState, counts, ended_well
 from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
 from .waves import Room
+from .withdrawn import LeftBehind, left_behind
 
 _FORGOTTEN = float("-inf")
 """Since when a job is missing that Slurm does not know at the first look: it is not waited for any more."""
@@ -70,6 +71,7 @@ class LiveRun:
         self._doomed: set[str] = set()
         self._later: dict[str, Task] = {}
         self._count = 0
+        self._is_cut_short = False
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
         self._failed_queries = 0
@@ -111,7 +113,9 @@ class LiveRun:
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
         self._count += len(plan.submissions)
         self._ledger.numbered(self._count)
+        self._is_cut_short = True
         ids, refused = self._submitter.submit(plan, self._ids)
+        self._is_cut_short = False
         self._ids |= ids
         self._later = self._tasks.submitted(fresh, self._ids, absent={task.key for task in now.later})
         for call in plan.calls:
@@ -334,12 +338,10 @@ class LiveRun:
         later = [number for number in state.jobs if number > attempt]
         if outcome is not Outcome.SUCCEEDED and any(number < attempt for number in state.open_attempts):
             return  # somebody cancelled an attempt that was waiting; the one that runs decides
-        if outcome is Outcome.FAILED and (
-            to_come := [number for number in later if _counts(state.records.get(number))]
-        ):
+        if outcome is Outcome.FAILED and (to_come := [number for number in later if counts(state.records.get(number))]):
             yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[to_come[0]])
             return
-        if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
+        if outcome is not Outcome.SUCCEEDED and any(ended_well(state.records.get(number)) for number in later):
             return  # told when the attempt that succeeded is
         if outcome in (Outcome.CANCELLED, Outcome.LOST):
             # What a person cancels is not tried again, and nothing runs twice because its end is not known.
@@ -359,30 +361,35 @@ class LiveRun:
         self.cancel([job_id for job_id in self.open_jobs if job_id not in self._spared], pending_only=True)
 
     def close(self) -> None:
-        """Note in the ledger that nothing of this run is left in the queue."""
-        if not self._followed:
+        """Note in the ledger that nothing of this run is left in the queue, if Slurm says so."""
+        if self._followed:
+            return
+        left = self._left_behind()
+        if left.message:
+            self._logger.warning(left.message)
+        if left.is_nothing:
             self._ledger.close()
 
-    def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> None:
+    def _left_behind(self) -> LeftBehind:
+        """Of a plan whose submission was broken off."""
+        is_in_doubt = self._submitter.is_in_doubt
+        return left_behind(Path(self.policy.folder), self._slurm, is_in_doubt) if self._is_cut_short else LeftBehind()
+
+    def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> int:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.
+
+        Returns:
+            How many jobs that are.
 
         Raises:
             SlurmError: Slurm did not take the request; the message names the jobs.
         """
-        ids = self.open_jobs if job_ids is None else tuple(job_ids)
+        ids = tuple(job_ids) if job_ids is not None else (*self.open_jobs, *self._left_behind().jobs)
         if not ids:
-            return
+            return 0
         try:
             self._slurm.cancel(ids, pending_only=pending_only)
         except SlurmError as error:
             raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(ids)}") from error
         self._ledger.cancelled(ids)
-
-
-def _counts(record: Record | None) -> bool:
-    """An attempt that is still to end, or that ended by itself."""
-    return record is None or record.state in (JobState.SUCCEEDED, JobState.FAILED)
-
-
-def _well(record: Record | None) -> bool:
-    return record is not None and record.state is JobState.SUCCEEDED
+        return len(ids)

@@ -187,3 +187,12 @@ class Tasks(dict[str, TaskState]):
         open_edges = [edge for edge in state.task.edges if edge.on in self and self[edge.on].ended is None]
         types = ["" if edge.type is DependencyType.AFTEROK else f" ({edge.type})" for edge in open_edges]
         return [f"{self[edge.on].rule}{type_}" for edge, type_ in zip(open_edges, types, strict=True)]
+
+
+def counts(record: Record | None) -> bool:
+    """An attempt that is still to end, or that ended by itself."""
+    return record is None or record.state in (JobState.SUCCEEDED, JobState.FAILED)
+
+
+def ended_well(record: Record | None) -> bool:
+    return record is not None and record.state is JobState.SUCCEEDED
