@@ -104,6 +104,26 @@ def _record_provenance() -> None:
             settings.exec_mode = ExecMode.REMOTE
 
     kept_in_files.finished = finished_and_recorded
+    _digest_what_is_not_stored_yet()
+
+
+def _digest_what_is_not_stored_yet() -> None:
+    """Outputs of a group go into a storage when all of its rules have ended, and temporary ones of them never do.
+
+    Their digest is taken of the local file then, as for a file that lies in no storage.
+    """
+    from snakemake_interface_storage_plugins.exceptions import FileOrDirectoryNotFoundError
+    from snakemake_interface_storage_plugins.storage_object import StorageObjectRead
+
+    of_storage = StorageObjectRead.managed_checksum
+
+    async def if_it_is_there(self: Any) -> Any:
+        try:
+            return await of_storage(self)
+        except FileOrDirectoryNotFoundError:
+            return None
+
+    StorageObjectRead.managed_checksum = if_it_is_there
 
 
 if __name__ == "__main__":
