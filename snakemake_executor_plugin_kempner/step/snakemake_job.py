@@ -5,6 +5,7 @@ a part of the job (a `run:` block in a group) enters here again through `python 
 """
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -104,26 +105,33 @@ def _record_provenance() -> None:
             settings.exec_mode = ExecMode.REMOTE
 
     kept_in_files.finished = finished_and_recorded
-    _digest_what_is_not_stored_yet()
+    _describe_what_is_not_stored_yet()
 
 
-def _digest_what_is_not_stored_yet() -> None:
-    """Outputs of a group go into a storage when all of its rules have ended, and temporary ones of them never do.
+def _describe_what_is_not_stored_yet() -> None:
+    """A group's outputs go into a storage when all of its rules have ended, and its own temporary files never do.
 
-    Their digest is taken of the local file then, as for a file that lies in no storage.
+    Until then the local file tells its size, and its digest is made as for a file that lies in no storage.
     """
-    from snakemake_interface_storage_plugins.exceptions import FileOrDirectoryNotFoundError
-    from snakemake_interface_storage_plugins.storage_object import StorageObjectRead
+    from snakemake_interface_storage_plugins.exceptions import (  # type: ignore[import-untyped]
+        FileOrDirectoryNotFoundError,
+    )
+    from snakemake_interface_storage_plugins.storage_object import StorageObjectRead  # type: ignore[import-untyped]
 
-    of_storage = StorageObjectRead.managed_checksum
+    def of_local_file(ask: Any, local: Callable[[Any], Any]) -> Any:
+        async def answer(self: Any) -> Any:
+            try:
+                return await ask(self)
+            except FileOrDirectoryNotFoundError:
+                if not self.local_path().exists():
+                    raise
+                return local(self)
 
-    async def if_it_is_there(self: Any) -> Any:
-        try:
-            return await of_storage(self)
-        except FileOrDirectoryNotFoundError:
-            return None
+        return answer
 
-    StorageObjectRead.managed_checksum = if_it_is_there
+    of_storage = StorageObjectRead
+    of_storage.managed_checksum = of_local_file(of_storage.managed_checksum, lambda _self: None)
+    of_storage.managed_size = of_local_file(of_storage.managed_size, lambda self: self.local_path().stat().st_size)
 
 
 if __name__ == "__main__":
