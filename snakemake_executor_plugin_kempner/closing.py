@@ -15,17 +15,18 @@ from typing import TypeVar
 
 from .beginning import go_on_with_run
 from .efficiency.report import report_at_end
-from .errors import FolderInUse, KempnerError, SlurmRefused, SlurmUnreachable
+from .errors import FolderInUse, KempnerError, SlurmError, SlurmRefused, SlurmUnreachable
 from .invocation import Continued, Leaving
 from .plan.dependency import array_of
 from .plan.model import Kind, Policy
 from .report import failure_message
-from .run.claim import Claim, this_process
+from .run.claim import Claim, Owner, this_process
 from .run.guard import is_stopped
-from .run.ledger import Entry, Ledger, Record, read_ledger, taken_over
+from .run.ledger import Entry, Ledger, Record, read_ledger
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
-from .run.records import step_record, usage_of
+from .run.records import usage_of
+from .run.settled import settled
 from .run.submit import SystemClock
 from .slurm.client import SlurmCommands
 from .slurm.limits import lacks_room
@@ -57,20 +58,28 @@ class _Job:
         """Exit code of the job: for the closing job, that of the run."""
         owner = this_process(self._kind.value, self._folder.name, self._job_id)
         claim = Claim(self._folder.parent, owner, self._slurm.runs, SystemClock())
-        holder = claim.holder()
-        if holder is not None and holder.is_head:
-            print(f"{holder} looks after the run now.")
-            return 0
+        if (head := claim.living_head()) is not None:
+            return self._leave_to(head)
         try:
             claim.take(_PATIENCE)
         except FolderInUse as error:
             print(error, file=sys.stderr)
-            return 0 if (holder := claim.holder()) is not None and holder.is_head else 1
+            return self._leave_to(head) if (head := claim.living_head()) is not None else 1
         self._check = self._slurm.before_acting = claim.check
         try:
             return self._holding_claim()
         finally:
             claim.release()
+
+    def _leave_to(self, head: Owner) -> int:
+        """Come again when that head may have died. When it ends the run, it takes this job out of the queue."""
+        print(f"{head} looks after the run now.", flush=True)
+        if not read_ledger(self._folder).closed:
+            try:
+                self._slurm.requeue(self._job_id)
+            except SlurmError as error:
+                print(f"This job cannot be put back into the queue, so nobody ends the run if that head dies: {error}")
+        return 0
 
     def _holding_claim(self) -> int:
         ledger = read_ledger(self._folder)
@@ -107,8 +116,9 @@ class _Job:
         from .executor import Executor  # noqa: PLC0415
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing, check=self._check)
-        end = End(succeeded=self._succeeded(*taken_over(ledger)), failures=self._failures, run_hook=self._run_hook)
-        goes_on(self._folder, ledger.left_out, end if self._is_closing else None)
+        done = settled(ledger)
+        end = End(succeeded=done.succeeded, failures=self._failures, run_hook=self._run_hook)
+        goes_on(self._folder, done.__contains__, ledger.left_out, end if self._is_closing else None)
         try:
             cli.main(list(command[1:]))
         except Leaving:
@@ -136,12 +146,6 @@ class _Job:
             failure_message(one, usage_of(one.job, self._slurm) if one.job else Usage(), live.fallen(one.task))
             for one in ends
         ]
-
-    def _succeeded(self, *ledgers: Record) -> Callable[[str], bool]:
-        jobs: dict[str, list[Entry]] = {}
-        for entry in (entry for ledger in ledgers for entry in ledger.of_kind(Kind.TASK)):
-            jobs.setdefault(entry.task, []).append(entry)
-        return lambda key: any(map(_has_succeeded, jobs.get(key, ())))
 
     def _come_again(self, ledger: Record, tasks: list[Entry]) -> None:
         """Tasks are in the queue that this job was not made to wait for: let another one do so."""
@@ -179,9 +183,8 @@ class _Job:
             self._slurm.cancel(left)
         self._check()
         Ledger(self._folder).close()
-        succeeded = self._succeeded(ledger)
-        tasks = dict.fromkeys(entry.task for entry in ledger.of_kind(Kind.TASK))
-        well = sum(map(succeeded, tasks))
+        tasks = {entry.task for entry in ledger.of_kind(Kind.TASK)}
+        well = len(tasks & settled(ledger).succeeded)
         print(
             f"Run {ledger.run} has {'failed' if code else 'ended'}: {well} of {len(tasks)} tasks succeeded.", flush=True
         )
@@ -198,11 +201,6 @@ class _Job:
                 if not passes or time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE)
-
-
-def _has_succeeded(entry: Entry) -> bool:
-    written = step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
-    return written is not None and written.exit_code == 0
 
 
 if __name__ == "__main__":

@@ -104,6 +104,21 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
     ])  # fmt: skip
 
 
+def left_message(policy: Policy, jobs: int, command: Sequence[str]) -> str:
+    """What a head says that is told to end while its jobs go on."""
+    again = command_line(command)
+    end = (
+        f"Its closing job ends it: {short_path(Path(policy.folder) / 'closing.log')}"
+        if policy.ends_itself
+        else "Hooks, temporary files and what is below checkpoints wait until the same command is given again"
+    )
+    return (
+        f"Leaving: {count_of(jobs, 'Slurm job')} of run {policy.run} stay in the queue. {end}.\n"
+        f"  watch again:  {again}\n"
+        f"  cancel:       {again} --kempner-cancel"
+    )
+
+
 def command_line(command: Sequence[str]) -> str:
     """A command as a person would type it."""
     if not command:

@@ -11,6 +11,7 @@ from snakemake.io import is_flagged
 from snakemake.logging import logger
 
 from .command import SOURCES
+from .settled import keep_settled
 from .units import task_key
 
 
@@ -18,23 +19,25 @@ from .units import task_key
 class End:
     """What the closing job knows of its run, and does at its end."""
 
-    succeeded: Callable[[str], bool]
-    """Whether the task of a key has succeeded."""
+    succeeded: Collection[str]
+    """Keys of the jobs that have succeeded in the run."""
     failures: Callable[[], Sequence[str]]
     """What has failed, a message for each task."""
     run_hook: Callable[[str, Callable[[], None]], None]
     """Gets the name of a hook of the workflow and what runs it."""
 
 
-def goes_on(folder: Path, left_out: Collection[str], end: End | None) -> None:
+def goes_on(folder: Path, is_settled: Callable[[str], bool], left_out: Collection[str], end: End | None) -> None:
     """Adjust Snakemake, in this process, before its command line is read.
 
     Args:
         folder: of the run.
-        left_out: outputs of tasks that had no room in the queue.
+        is_settled: whether the job of a key is done by the record of the run.
+        left_out: outputs of tasks that were not in the queue yet.
         end: None for a process that does not report the end of the run.
     """
     _mend_arguments(folder / SOURCES, left_out)
+    keep_settled(is_settled)
     _mend_hooks(end)
 
 
@@ -94,14 +97,16 @@ def _mend_hooks(end: End | None) -> None:
     Workflow.execute = execute_once_more
 
 
-async def _remove_temporary(dag: Any, succeeded: Callable[[str], bool]) -> None:
+async def _remove_temporary(dag: Any, succeeded: Collection[str]) -> None:
     """What no job has removed: two readers that ended at the same moment may not have seen each other."""
     if dag.workflow.storage_settings.notemp:
         return
+    ran = {job for job in dag.jobs if task_key(job) in succeeded}
     for job in dag.jobs:
-        if succeeded(task_key(dag.get_job_group(job) or job)):
-            for file in job.output:
-                if is_flagged(file, "temp") and not dag.is_needed_tempfile(job, file) and await file.exists():
+        for file in job.output:
+            if is_flagged(file, "temp") and not dag.is_needed_tempfile(job, file) and await file.exists():
+                readers = (reader for reader, files in dag.depending[job].items() if file in files)
+                if job in ran or any(reader in ran for reader in readers):
                     await file.remove(remove_non_empty_dir=True)
 
 

@@ -15,7 +15,7 @@ from ..plan.step import StepSpec
 from .command import JobCommand
 from .content import Contents
 from .resources import BadResourcesError, Evaluated, Evaluator
-from .units import Scope, Units, is_plain, job_label, members_of, name_of, texts, wildcards_of
+from .units import Scope, Units, is_plain, job_label, members_of, name_of, task_key, texts, wildcards_of
 
 
 class TaskReader:
@@ -66,6 +66,7 @@ class TaskReader:
                 attempts=tuple(self._attempts(job, wildcards, flagged)),
                 edges=(*map(self._edge, inputs), *declared.edges),
                 singleton=declared.singleton,
+                members=tuple(map(task_key, job.jobs)) if job.is_group() else (),
                 folders=tuple(str(file) for file in flagged if is_flagged(file, "directory")),
                 content=self._contents.of(tuple(members_of(job))),
             )
@@ -100,7 +101,6 @@ class TaskReader:
 
     def _step(self, job: Any, wildcards: dict[str, str], unneeded: tuple[str, ...]) -> Callable[..., StepSpec]:
         """What all attempts have in common."""
-        detached = self._scope.detached
         return partial(
             StepSpec,
             task=label(name_of(job), wildcards),
@@ -111,8 +111,8 @@ class TaskReader:
             wait_for=tuple(map(str, _files_to_wait_for(job))) if self._shared_files else (),
             outputs=tuple(self._outputs_to_verify(job, unneeded)),
             checkpoints=f"{self._checkpoint_folders}/{self._units.key(job)}",
-            mark=self._mark(job) if detached else "",
-            temp_inputs=tuple(self._temp_inputs(job)) if detached else (),
+            mark=self._mark(job) if self._scope.ends_itself else "",
+            temp_inputs=tuple(self._temp_inputs(job)) if self._scope.ends_itself else (),
             latency_wait=self._workflow.execution_settings.latency_wait,
         )
 

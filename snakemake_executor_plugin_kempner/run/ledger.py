@@ -71,6 +71,7 @@ class Ledger:
             options=entry.options,
             log=entry.log,
             edges=[(edge.on, edge.type, edge.declared) for edge in entry.edges],
+            members=entry.members,
             spared=entry.spared,
             content=dict(entry.content),
             units=dict(entry.units),
@@ -152,6 +153,8 @@ class Entry:
     attempts: int
     """Number of the task's last one."""
     edges: tuple[Edge, ...]
+    members: tuple[str, ...]
+    """Keys of the jobs of a group."""
     spared: bool
     options: tuple[str, ...]
     log: str
@@ -263,6 +266,7 @@ def _entry(told: dict[str, Any], ids: Mapping[str, str], folder: Path) -> Entry:
         attempt=told["attempt"],
         attempts=told["attempts"],
         edges=tuple(Edge(on=on, type=DependencyType(kind), declared=declared) for on, kind, declared in told["edges"]),
+        members=tuple(told.get("members", ())),
         spared=told["spared"],
         options=tuple(told["options"]),
         log=told["log"],

@@ -10,7 +10,7 @@ from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
 from ..slurm.limits import SiteLimits
-from ..slurm.parse import Record
+from ..slurm.parse import Record, records_of
 from ..slurm.states import JobState
 from .adopt import Left
 from .ledger import Entry, Ledger, make_folders
@@ -206,6 +206,11 @@ class LiveRun:
         """Keys of the tasks that there was no room for in the queue."""
         return self._later.keys()
 
+    def has_succeeded(self, task: str) -> bool:
+        """Whether the task is known, and has."""
+        ended = self._tasks[task].ended if task in self._tasks else None
+        return ended is not None and ended.outcome is Outcome.SUCCEEDED
+
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended
 
@@ -313,6 +318,8 @@ class LiveRun:
             event.job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
             node=record.node,
         )  # fmt: skip
+        if event.ref == self._closing:
+            self._closing = None
         state = self._tasks.get(event.ref.task)
         if state is not None and event.ref.attempt in state.jobs:
             state.records[event.ref.attempt] = record
@@ -360,13 +367,31 @@ class LiveRun:
         self._later = {}
         self.cancel([job_id for job_id in self.open_jobs if job_id not in self._spared], pending_only=True)
 
-    def close(self) -> None:
-        """Note in the ledger that nothing of this run is left in the queue, if Slurm says so."""
-        if self._followed:
-            return
+    def hook(self, name: str) -> None:
+        """Note that a hook of the workflow is about to run.
+
+        Raises:
+            LedgerError: it cannot be recorded.
+        """
+        self._ledger.hook(name)
+
+    def end(self) -> None:
+        """Take what is left in the queue out of it, helpers above all, and close the ledger.
+
+        While a task runs on, or may still run because another has failed, nothing is done: the closing job ends the run.
+
+        Raises:
+            SlurmError: Slurm could not be asked, or as `cancel`.
+        """
         left = self._left_behind()
         if left.message:
             self._logger.warning(left.message)
+        seen = records_of(self._followed, self._slurm.queue()) if self._followed else {}
+        going = {job_id for job_id, record in seen.items() if not record.state.is_final}
+        of_tasks = {job_id for job_id in going if self._followed[job_id].ref.task in self._tasks}
+        if any(seen[job_id].state is JobState.RUNNING or job_id in self._spared for job_id in of_tasks):
+            return
+        self.cancel(going)
         if left.is_nothing:
             self._ledger.close()
 

@@ -165,7 +165,7 @@ class World:
             claim.release()
             return
         assert not live.open_jobs
-        live.close()
+        live.end()
         head.place()
         claim.release()
         over = {task.key: live.ended(task.key) for task in tasks}
