@@ -82,7 +82,9 @@ class JobCommand:
         if kept.exists():  # a job of the run reads the workflow from there itself
             return kept
         try:
-            return Path(shutil.copytree(cache, kept))
+            shutil.copytree(cache, kept)
+            kept.chmod(0o700)  # the copy is as readable as the umask says, the workflow itself perhaps less
+            return kept
         except (OSError, shutil.Error) as error:
             raise LedgerError(f"The workflow's sources cannot be copied to {kept}: {error}") from error
 
