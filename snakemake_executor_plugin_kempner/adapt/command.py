@@ -84,9 +84,9 @@ class JobCommand:
         try:
             shutil.copytree(cache, kept)
             kept.chmod(0o700)  # the copy is as readable as the umask says, the workflow itself perhaps less
-            return kept
         except (OSError, shutil.Error) as error:
             raise LedgerError(f"The workflow's sources cannot be copied to {kept}: {error}") from error
+        return kept
 
     def arguments(self, job: Any, threads: int, attempt: int, unneeded_temp: Sequence[str]) -> tuple[str, ...]:
         """Arguments for one attempt of a job or group job, without its targets."""
