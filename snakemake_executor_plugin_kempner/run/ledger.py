@@ -17,7 +17,7 @@ from ..errors import LedgerError
 from ..plan.dependency import DependencyType, for_element
 from ..plan.model import Edge, Kind
 from ..slurm.ids import array_id
-from .lines import VERSION, parse
+from .lines import VERSION, parse, says_anything
 
 _OWNER_ALONE = 0o600
 """A ledger holds the command line and options of sbatch, in which users give passwords. Logs stay readable for a group."""
@@ -302,15 +302,15 @@ def latest_ledger(folder: Path) -> Record:
 def all_ledgers(folder: Path) -> Iterator[Record]:
     """Every ledger below the folder.
 
-    One without a whole line is passed over: its head was killed before it could submit anything. So is that of another
-    user who lets nobody read it, and has closed it.
+    One without a line that can be read is passed over: its head was killed before it could submit anything, or it is damaged,
+    and the names of its jobs have to tell. So is that of another user who lets nobody read it, and has closed it.
 
     Raises:
         LedgerError: one cannot be read, or has a version that this package does not know; its jobs may be in the queue.
     """
     for path in folder.glob("*/ledger.jsonl"):
         try:
-            if b"\n" in path.read_bytes():
+            if says_anything(path.read_bytes()):
                 yield read_ledger(path.parent)
         except PermissionError as error:
             if not is_closed(path.parent):

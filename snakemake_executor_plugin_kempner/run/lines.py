@@ -134,6 +134,11 @@ def parse(text: str, where: str) -> Lines:
     )
 
 
+def says_anything(data: bytes) -> bool:
+    """Whether some whole line of a ledger can be read."""
+    return any(_parsed(line) for line in data.decode(errors="replace").split("\n")[:-1])
+
+
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)

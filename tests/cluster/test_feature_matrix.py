@@ -274,6 +274,7 @@ CASES = (
             needs=("snakemake_storage_plugin_fs",),
         )
         for name, usage in _SHARED.items()
+        if name != "local copies shared"  # Snakemake then looks for the temporary file in the storage
     ),
     Case(name="script", text={"seen-one.txt": "source\none\n7\n1\n3\nfrom the file\nsee\n"}),
     Case(name="run", text={"joined.txt": "a-b!\nshell\n"}),
