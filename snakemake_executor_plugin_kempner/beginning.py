@@ -4,7 +4,7 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +12,11 @@ from pathlib import Path
 from .errors import Fault, PlanError, SlurmMissing
 from .invocation import started
 from .plan.model import Kind, Policy, Task
-from .report import changed_message, unplanned_message
+from .report import changed_message, kept_message, unplanned_message
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
 from .run.ledger import Ledger
 from .run.live import LiveRun
-from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, look_back
+from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, keep, look_back
 from .run.outcome import TaskEvent
 from .run.pruning import prune
 from .run.submit import SystemClock
@@ -45,13 +45,13 @@ def at_site(policy: Policy, limits: SiteLimits, file: Path | None) -> Policy:
         PlanError: the site file cannot be read.
     """
     read = limits.limits()
-    site = _site(file, limits.tell)
+    site = _site(file, Path(policy.folder, "site.yaml"), limits.tell)
     return replace(policy, largest_array=read.array_size, largest_script=read.script_bytes, site=site)
 
 
-def _site(file: Path | None, tell: Tell) -> Site | None:
+def _site(file: Path | None, copy: Path, tell: Tell) -> Site | None:
     """What is known of the cluster: the live Slurm, and a site file; the packaged one where it applies."""
-    of_file = read_site(Path(started().folder, file)) if file else None
+    of_file = read_site(Path(started().folder, file), copy) if file else None
     live = live_site(tell, user_name(), os.environ)
     if of_file is None and live is not None:
         kempner, patterns = packaged()
@@ -60,13 +60,21 @@ def _site(file: Path | None, tell: Tell) -> Site | None:
 
 
 def settle_changes(
-    found: Found, tasks: Sequence[Task], slurm: Slurm | None, warn: Callable[[str], None], site: Site | None = None
+    found: Found,
+    tasks: Sequence[Task],
+    outdated: Mapping[str, tuple[str, str]],
+    slurm: Slurm | None,
+    warn: Callable[[str], None],
+    *,
+    site: Site | None = None,
 ) -> Found:
     """Say which tasks in the queue the workflow now describes otherwise, and what is left to go on with.
 
     Args:
         found: what earlier runs have left.
         tasks: those of them that are wanted now, as the workflow describes them.
+        outdated: tasks that have succeeded and would run again, while a task in the queue reads what they have made: by
+            key, their label and the key of the reader.
         slurm: cancels what has changed, and what waits for it; None lets it go on as it is.
         warn: gets one sentence per changed task.
         site: where they are to run.
@@ -76,9 +84,15 @@ def settle_changes(
     """
     left = {one.task: one for one in found.left}
     changed = {task.key: words for task in tasks if (words := changes(task, left[task.key], site))}
+    for label, reader in outdated.values():
+        if reader not in changed:
+            warn(kept_message(label, left[reader], is_replaced=slurm is not None))
     for key, words in changed.items():
         warn(changed_message(left[key], words, is_replaced=slurm is not None))
-    return cancel_tasks(found, changed, slurm) if slurm is not None and changed else found
+    if slurm is None:
+        return keep(found, outdated)
+    gone = {*changed, *(reader for _, reader in outdated.values())}
+    return cancel_tasks(found, gone, slurm) if gone else found
 
 
 def take_over(found: Found, run: str, slurm: Slurm, logger: logging.Logger, to_submit: int) -> None:
@@ -133,6 +147,7 @@ def begin_run(
         started_in=started().folder,
         **marks(os.getcwd()),
         keep_going=policy.keep_going,
+        locks=policy.locks,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
         efficiency_report=policy.efficiency_report,
     )

@@ -117,8 +117,19 @@ class _Job:
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing, check=self._check)
         done = settled(ledger)
-        end = End(succeeded=done.succeeded, failures=self._failures, run_hook=self._run_hook)
-        goes_on(self._folder, done.__contains__, ledger.left_out, end if self._is_closing else None)
+        end = End(
+            failures=self._failures,
+            run_hook=self._run_hook,
+            locked_until=ledger.header["time"] if ledger.header.get("locks") else 0.0,
+        )
+        goes_on(
+            self._folder,
+            ledger.left_out,
+            tasks={entry.task for entry in ledger.of_kind(Kind.TASK)},
+            is_settled=done.__contains__,
+            succeeded=done.succeeded.__contains__,
+            end=end if self._is_closing else None,
+        )
         try:
             cli.main(list(command[1:]))
         except Leaving:

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ from .adapt.leaving import leave_when_lost
 from .adapt.policy import policy_of
 from .adapt.postprocess import accept, leave, tidy_up
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
-from .adapt.settled import finished_here, up_to_date, wanted_again
+from .adapt.settled import finished_here, kept_for_readers, up_to_date, wanted_again
 from .adapt.units import Scope, job_label, task_key
 from .efficiency.report import report_at_end
 from .errors import KempnerError, SlurmError
@@ -48,7 +48,7 @@ from .run.live import LiveRun
 from .run.opening import Found
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .run.records import usage_of
-from .run.settled import note_up_to_date
+from .run.settled import note_up_to_date, settled
 from .settings import common_settings
 from .slurm.client import SlurmCommands
 from .slurm.limits import SiteLimits
@@ -186,9 +186,11 @@ class Executor(RemoteExecutor):
         left = {one.task: one for one in found.left if not one.has_succeeded}
         if not left:
             return found
-        tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left.__contains__).tasks
+        tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left).tasks
+        done = {key for ledger in found.ledgers for key in settled(ledger).succeeded}
+        outdated = kept_for_readers(self.dag, left, done)
         slurm = self._slurm if self.executor_settings.replace_changed else None
-        return beginning.settle_changes(found, tasks, slurm, self.logger.warning, policy.site)
+        return beginning.settle_changes(found, tasks, outdated, slurm, self.logger.warning, site=policy.site)
 
     # --- planning -----------------------------------------------------------------------------------------------
 
@@ -212,7 +214,7 @@ class Executor(RemoteExecutor):
             self._handle(live.observe())  # a job that has ended is never named as a dependency
         reading = self._read(live.policy, ready, known=live.knows, in_flight=live.in_flight)
         self._note_up_to_date(live)
-        plan = live.submit(reading.tasks, reading.deferred)
+        plan = live.submit(reading.tasks, reading.deferred, reading.left_out)
         self._deferred = bool(reading.deferred)
         if self._found is not None:
             number = len(plan.tasks) + len(live.later)
@@ -233,7 +235,7 @@ class Executor(RemoteExecutor):
         for line in plan_messages(plan, [*deferred, *len(live.later) * [NO_ROOM]], self._notices):
             self.logger.info(line)
 
-    def _read(self, policy: Policy, ready: Sequence[Any], **which: Callable[[str], bool]) -> Reading:
+    def _read(self, policy: Policy, ready: Sequence[Any], **which: Any) -> Reading:
         scope = Scope(
             folder=policy.folder,
             ready=ready,

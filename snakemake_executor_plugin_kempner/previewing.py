@@ -1,6 +1,6 @@
 """`--kempner-preview`: all that a run would do before the first job is queued, and then what would be queued."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -66,7 +66,7 @@ def _preview(workflow: Any, executor: Any) -> None:
         live = beginning.begin_run(policy, found, slurm, logger, limits)
         command = JobCommand(workflow, executor.common_settings, folder)
 
-        def read(**which: Callable[[str], bool]) -> Reading:
+        def read(**which: Any) -> Reading:
             scope = Scope(
                 folder=place,
                 ready=(),
@@ -78,8 +78,8 @@ def _preview(workflow: Any, executor: Any) -> None:
             return read_dag(workflow, command, scope)
 
         left = {one.task for one in found.left if not one.has_succeeded}
-        queued = read(known=lambda key: key not in left, in_flight=left.__contains__).tasks if left else ()
-        beginning.settle_changes(found, queued, None, logger.warning, policy.site)
+        queued = read(known=lambda key: key not in left, in_flight=left).tasks if left else ()
+        beginning.settle_changes(found, queued, {}, None, logger.warning, site=policy.site)
         reading = read(known=live.knows, in_flight=live.in_flight)
         plan = live.submit(reading.tasks, reading.deferred)
         if found.left:

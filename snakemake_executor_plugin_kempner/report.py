@@ -62,6 +62,18 @@ def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> s
     return f"{what}. It goes on as it is; --kempner-replace-changed submits it anew."
 
 
+def kept_message(label: str, reader: Left, *, is_replaced: bool) -> str:
+    """A task that would run again, while a task in the queue reads what it has made."""
+    jobs = ", ".join(job.job_id for job in reader.jobs.values())
+    what = f"{label} is outdated, and {reader.label} (Slurm job {jobs}) in the queue reads what it has made"
+    if is_replaced:
+        return f"{what}: {reader.label} is cancelled, and both are submitted anew."
+    return (
+        f"{what}: {label} is not run again now. Give this command again when {reader.label} has ended, or "
+        "--kempner-replace-changed."
+    )
+
+
 def unplanned_message(run: str, command: Sequence[str]) -> str:
     """An earlier run would have gone on past a checkpoint, for another command than this one."""
     return (

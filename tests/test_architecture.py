@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "slurm": {"errors"},
     "run": {"errors", "plan", "slurm", "site"},
     "report": {"errors", "plan", "slurm", "run"},
-    "step": {"errors", "plan", "slurm", "run"},
+    "step": {"errors", "plan", "slurm", "run", "adapt"},
     "adapt": {"errors", "plan", "settings", "site"},
     "settings": {"cancelling", "previewing"},
     "preview": {"errors", "plan", "report"},

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,13 +9,10 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.settings import CommonSettings, SharedFSUsage
 
-from ..errors import LedgerError
+from .sources import copy_of, keep_sources
 
 _DROPPED = ("--runtime-source-cache-path", "--scheduler")
 """Arguments whose value is the head's own: a folder that is deleted when it ends, a solver that one job does not need."""
-
-SOURCES = "sources"
-"""Folder, below that of a run, with the workflow as it was when the run began."""
 
 
 class JobCommand:
@@ -28,11 +24,13 @@ class JobCommand:
         folder: of the run; sources that the head has fetched are kept there for jobs that outlive it.
 
     Raises:
-        LedgerError: the sources cannot be kept.
+        LedgerError, PlanError: as `keep_sources`.
     """
 
     def __init__(self, workflow: Any, common_settings: CommonSettings, folder: Path) -> None:
         self._workflow = workflow
+        self.sources = keep_sources(workflow, folder)
+        """Where jobs find the workflow."""
         # A rule that says `threads: workflow.cores // 2` is evaluated again in the job and must come to the same.
         given = workflow.resource_settings.cores
         self._cores = given if given is not None and given < sys.maxsize else 0
@@ -54,8 +52,8 @@ class JobCommand:
         if workflow.overwrite_workdir is not None and "--directory" not in self._general:
             # Said although the job starts there: it makes Snakemake pass over a `workdir:` of the Snakefile.
             self._general += ["--directory", str(workflow.workdir_init)]
-        if sources := self._keep_sources(folder):
-            self._general += ["--runtime-source-cache-path", str(sources)]
+        if self.sources.kept:
+            self._general += ["--runtime-source-cache-path", self.sources.kept]
         self._made: dict[tuple[Any, ...], tuple[str, ...]] = {}
         """What the many jobs of a rule have in common exists once."""
 
@@ -70,23 +68,10 @@ class JobCommand:
 
     def _snakefile(self) -> str:
         path = str(self._workflow.main_snakefile)
+        if self.sources.kept and (copy := copy_of(Path(self.sources.kept), path)).exists():
+            return str(copy)
         shared = SharedFSUsage.SOURCES in self._workflow.storage_settings.shared_fs_usage
         return os.path.abspath(path) if shared else os.path.relpath(path)
-
-    def _keep_sources(self, folder: Path) -> Path | None:
-        usage = self._workflow.storage_settings.shared_fs_usage
-        cache = Path(self._workflow.sourcecache.runtime_cache_path)
-        if SharedFSUsage.SOURCE_CACHE not in usage or not cache.is_dir() or not any(cache.iterdir()):
-            return None
-        kept = folder / SOURCES
-        if kept.exists():  # a job of the run reads the workflow from there itself
-            return kept
-        try:
-            shutil.copytree(cache, kept)
-            kept.chmod(0o700)  # the copy is as readable as the umask says, the workflow itself perhaps less
-        except (OSError, shutil.Error) as error:
-            raise LedgerError(f"The workflow's sources cannot be copied to {kept}: {error}") from error
-        return kept
 
     def arguments(self, job: Any, threads: int, attempt: int, unneeded_temp: Sequence[str]) -> tuple[str, ...]:
         """Arguments for one attempt of a job or group job, without its targets."""

@@ -62,6 +62,7 @@ def policy_of(
         keep_going=workflow.execution_settings.keep_going,
         precommand=workflow.spawned_job_args_factory.precommand(common_settings),
         detached=detached,
+        locks=workflow.execution_settings.lock,
         has_closing=may_go_on and shares_records and not settings.no_closing_job,
         array_from=settings.array_from,
         limits=capacities(workflow),

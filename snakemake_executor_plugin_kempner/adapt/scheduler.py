@@ -43,5 +43,9 @@ def finish_as_not_needed(workflow: Any, job: Any) -> None:
 
 
 def run_local_rules_as_jobs(workflow: Any) -> None:
-    """Where no head is left to run them, local rules are jobs like any other; what has no command stays local."""
-    workflow.is_local = lambda rule: workflow.local_exec or (rule.group is None and rule.norun)
+    """Where no head is left to run them, local rules are jobs like any other; `rule all` has nothing to run and stays local."""
+
+    def is_local(rule: Any) -> bool:
+        return bool(workflow.local_exec or (rule.group is None and rule.norun and not rule.output))
+
+    workflow.is_local = is_local

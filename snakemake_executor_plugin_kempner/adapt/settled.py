@@ -14,7 +14,7 @@ from typing import Any
 from snakemake.dag import DAG
 from snakemake.io import is_flagged
 
-from .units import task_key
+from .units import job_label, members_of, task_key
 
 _POLL = 0.5
 _MADE_BY_GROUP = ("pipe", "service", "nodelocal")
@@ -54,6 +54,31 @@ def wanted_again(dag: Any, has_succeeded: Callable[[str], bool]) -> list[str]:
     """Keys of the tasks that have succeeded and have to run once more, because an output is missing."""
     units = {dag.get_job_group(job) or job for job in dag.needrun_jobs() if not is_left_to_main_process(job)}
     return [key for key in map(task_key, units) if has_succeeded(key)]
+
+
+def kept_for_readers(dag: Any, in_flight: Collection[str], done: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Tasks that Snakemake would run again while a task in the queue reads, directly or not, what they have made.
+
+    Args:
+        dag: of a head that goes on with an earlier run.
+        in_flight: keys of the tasks that are in the queue.
+        done: keys of what has succeeded in the earlier run.
+
+    Returns:
+        By key: the label of the task, and the key of the reader.
+    """
+    units = {dag.get_job_group(job) or job for job in dag.needrun_jobs()}
+    stack = [(unit, key) for unit in units if (key := task_key(unit)) in in_flight]
+    found: dict[str, tuple[str, str]] = {}
+    while stack:
+        unit, reader = stack.pop()
+        before = {dag.get_job_group(job) or job for member in members_of(unit) for job in dag.dependencies[member]}
+        for one in before & units:
+            key = task_key(one)
+            if key in done and key not in found and all(os.path.lexists(str(file)) for file in one.output):
+                found[key] = job_label(one), reader
+                stack.append((one, reader))
+    return found
 
 
 class _Settling:

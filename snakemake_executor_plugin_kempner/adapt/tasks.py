@@ -11,10 +11,11 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 from ..errors import Fault
 from ..plan.declared import Resolution
 from ..plan.model import Attempt, Edge, Task, label
-from ..plan.step import StepSpec
+from ..plan.step import MARKS, StepSpec
 from .command import JobCommand
 from .content import Contents
 from .resources import BadResourcesError, Evaluated, Evaluator
+from .temporary import TemporaryFiles
 from .units import Scope, Units, is_plain, job_label, members_of, name_of, task_key, texts, wildcards_of
 
 
@@ -38,10 +39,11 @@ class TaskReader:
         self._workdir, self._records = os.getcwd(), f"{scope.folder}/ended"
         self._checkpoint_folders = f"{os.path.dirname(scope.folder)}/checkpoints"
         defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
-        self._evaluator, self._contents = Evaluator(defaults, scope.limited), Contents(workflow.persistence)
+        self._evaluator = Evaluator(defaults, scope.limited)
+        self._contents = Contents(workflow.persistence, command.sources)
         self._evaluated: set[Any] = set()
         self._edges: dict[Any, Edge] = {}
-        self._passing_files: dict[tuple[Any, Any], tuple[str, tuple[str, ...]]] = {}
+        self._temporary = TemporaryFiles(workflow, units, self._mark)
 
     def task(self, job: Any, inputs: Iterable[Any], declared: Resolution) -> Task:
         """The task of a unit.
@@ -82,8 +84,9 @@ class TaskReader:
         return edge
 
     def _attempts(self, job: Any, wildcards: dict[str, str], flagged: Iterable[Any]) -> Iterator[Attempt]:
-        unneeded = tuple(map(str, self._dag.get_unneeded_temp_files(job))) if flagged else ()
-        step = self._step(job, wildcards, unneeded)
+        passing = tuple(self._temporary.outputs(job)) if flagged else ()
+        unneeded = tuple(map(str, passing))
+        step = self._step(job, wildcards, passing)
         first = job.attempt
         try:
             for number in range(first, max(job.restart_times, first - 1) + 2):
@@ -99,8 +102,9 @@ class TaskReader:
             if job.attempt != first:
                 job.attempt = first
 
-    def _step(self, job: Any, wildcards: dict[str, str], unneeded: tuple[str, ...]) -> Callable[..., StepSpec]:
+    def _step(self, job: Any, wildcards: dict[str, str], passing: Collection[Any]) -> Callable[..., StepSpec]:
         """What all attempts have in common."""
+        ends_itself = self._scope.ends_itself
         return partial(
             StepSpec,
             task=label(name_of(job), wildcards),
@@ -108,45 +112,22 @@ class TaskReader:
             records=self._records,
             targets=_targets(job) if job.is_group() else ((job.rule.name, wildcards),),
             config=self._command.config,
-            wait_for=tuple(map(str, _files_to_wait_for(job))) if self._shared_files else (),
-            outputs=tuple(self._outputs_to_verify(job, unneeded)),
+            wait_for=tuple(self._wait_for(job)) if self._shared_files else (),
+            outputs=tuple(self._outputs_to_verify(job, passing)),
             checkpoints=f"{self._checkpoint_folders}/{self._units.key(job)}",
-            mark=self._mark(job) if self._scope.ends_itself else "",
-            temp_inputs=tuple(self._temp_inputs(job)) if self._scope.ends_itself else (),
+            mark=self._mark(job) if ends_itself else "",
+            temp_inputs=tuple(self._temporary.inputs(job)) if ends_itself else (),
+            temp_outputs=tuple(str(file) for file in passing if not file.is_storage) if ends_itself else (),
             latency_wait=self._workflow.execution_settings.latency_wait,
         )
 
+    def _wait_for(self, job: Any) -> Iterator[str]:
+        return self._command.sources.as_jobs_see(map(str, _files_to_wait_for(job)))
+
     def _mark(self, unit: Any) -> str:
-        return f"{self._scope.folder}/succeeded/{self._units.key(unit)}"
+        return f"{self._scope.folder}/{MARKS}/{self._units.key(unit)}"
 
-    def _temp_inputs(self, unit: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Temporary files that the unit reads, with the marks of all that are known to read them."""
-        if self._workflow.storage_settings.notemp:
-            return
-        for member in members_of(unit):
-            for source, files in self._dag.dependencies[member].items():
-                if self._units.of(source) != unit:
-                    for file in _flagged_outputs(source):
-                        if file in files and self._is_passing(file):
-                            yield self._passing_file(source, file)
-
-    def _passing_file(self, source: Any, file: Any) -> tuple[str, tuple[str, ...]]:
-        """A temporary file, and the marks of its readers; found once for all of them.
-
-        What a checkpoint may bring does not count, as in Snakemake itself.
-        """
-        if (source, file) not in self._passing_files:
-            depending = self._dag.depending[source].items()
-            readers = dict.fromkeys(
-                self._units.of(job) for job, read in depending if file in read and self._units.is_open(job)
-            )
-            self._passing_files[source, file] = str(file), tuple(map(self._mark, readers))
-        return self._passing_files[source, file]
-
-    def _is_passing(self, file: Any) -> bool:
-        return is_flagged(file, "temp") and not file.is_storage and file not in self._dag.derived_targetfiles
-
-    def _outputs_to_verify(self, job: Any, unneeded: Collection[str]) -> Iterator[str]:
+    def _outputs_to_verify(self, job: Any, unneeded: Collection[Any]) -> Iterator[str]:
         """Outputs that must exist when the job ends. What another place holds, or what nobody needs, is not asked for."""
         if not self._shared_files:
             return
@@ -157,7 +138,7 @@ class TaskReader:
                     continue
                 passing = any(is_flagged(file, flag) for flag in ("pipe", "service", "nodelocal"))
                 inside = job.is_group() and is_flagged(file, "temp")
-                if not (passing or inside or file.is_storage or str(file) in unneeded):
+                if not (passing or inside or file.is_storage or file in unneeded):
                     yield str(file)
 
     def _resources(self, job: Any, attempt: int) -> Evaluated:

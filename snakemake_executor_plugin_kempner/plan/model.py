@@ -266,6 +266,8 @@ class Policy:
     """No head will be there: a closing job is queued behind everything, and a continuation where one is needed."""
     has_closing: bool = False
     """A head watches, and a closing job is queued all the same: it ends the run if that head dies."""
+    locks: bool = True
+    """The head holds Snakemake's lock, which stays behind when it is killed."""
     closing: Ref | None = None
     """The closing job of an earlier plan, when it still waits in the queue."""
     closing_options: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """A run while its head lives: what was submitted, what became of it, what a change means for a task."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,18 +74,20 @@ class LiveRun:
         self._is_cut_short = False
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
+        self._left_out = False
         self._failed_queries = 0
         self._last_change = self._began = clock.now()
         self._query_took = 0.0
 
     # --- submitting ---------------------------------------------------------------------------------------------
 
-    def submit(self, tasks: Sequence[Task], deferred: Sequence[Deferred] = ()) -> Plan:
+    def submit(self, tasks: Sequence[Task], deferred: Sequence[Deferred] = (), left_out: Iterable[str] = ()) -> Plan:
         """Plan and submit the tasks that are not known yet; those behind a failed task stay out.
 
         Args:
             tasks: each after those it waits for.
             deferred: what cannot be planned yet, for a run that goes on without a head.
+            left_out: outputs of what cannot be planned yet, where they are to be made although they exist.
 
         Returns:
             What was submitted: of the tasks those that there is room for. The others are kept for `submit_later`, or, in
@@ -107,9 +109,8 @@ class LiveRun:
         )
         now = self._room.wave(fresh, policy, self._tasks.decidable(deferred, {task.key for task in fresh}))
         plan = now.plan
-        if policy.detached and now.later:
-            attempts = (task.attempts[0] for task in now.later)
-            self._ledger.left_out(file for attempt in attempts for file in attempt.step.outputs)
+        if policy.ends_itself:
+            self._leave_out((*left_out, *(file for task in now.later for file in task.attempts[0].step.outputs)))
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
         self._count += len(plan.submissions)
         self._ledger.numbered(self._count)
@@ -126,10 +127,15 @@ class LiveRun:
         if refused is not None:
             self._room.learn(len(refused.submissions))
             if policy.detached:
-                return self.submit(tasks, deferred)
+                return self.submit(tasks, deferred, left_out)
         if plan.closing_waits_for and self._closing:
             self._submitter.put_off(self._ids[self._closing], plan.closing_waits_for, self._ids)
         return plan
+
+    def _leave_out(self, files: tuple[str, ...]) -> None:
+        if files or self._left_out:
+            self._ledger.left_out(files)
+        self._left_out = bool(files)
 
     def _follow(self, submission: Submission, job_id: str, log: str) -> None:
         self._followed[job_id] = Followed(ref=submission.ref, job_id=job_id)
@@ -254,9 +260,9 @@ class LiveRun:
         return (*self._tasks.by_rule(), *ours)
 
     @property
-    def in_flight(self) -> Callable[[str], bool]:
-        """Whether a task of this key has been submitted and has not ended."""
-        return self._tasks.standing().__contains__
+    def in_flight(self) -> Collection[str]:
+        """Keys of the tasks that have been submitted and have not ended."""
+        return self._tasks.standing().keys()
 
     @property
     def running(self) -> int:

@@ -93,15 +93,21 @@ def packaged() -> tuple[Site, tuple[str, ...]]:
     return parse_site(files(__package__).joinpath("kempner.yaml").read_text(), "kempner.yaml")
 
 
-def read_site(path: Path) -> Site:
+def read_site(path: Path, copy: Path | None = None) -> Site:
     """A site file of the user's own.
+
+    Args:
+        path: of the file.
+        copy: is read in its place if it exists, and is written otherwise, for processes that go on when the file may be gone.
 
     Raises:
         PlanError: it cannot be read, or says something that is not understood; with all faults.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with (copy if copy and copy.exists() else path).open(encoding="utf-8") as file:
             text = file.read(_LARGEST + 1)
+        if copy and not copy.exists():
+            copy.write_text(text, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError([Fault(where=f"--kempner-site {path}", what=f"cannot be read: {error}")]) from None
     if len(text) > _LARGEST:

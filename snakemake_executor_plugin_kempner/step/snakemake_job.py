@@ -7,11 +7,14 @@ a part of the job (a `run:` block in a group) enters here again through `python 
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from ..adapt.sources import read_copies
 from ..plan.step import StepSpec
 
 _MODULE = "snakemake_executor_plugin_kempner.step.snakemake_job"
+_SOURCES = "--runtime-source-cache-path"
 
 
 def run(spec: StepSpec) -> int:
@@ -26,6 +29,8 @@ def run(spec: StepSpec) -> int:
 def _snakemake(arguments: list[str]) -> int:
     from snakemake import cli
 
+    if _SOURCES in arguments:
+        read_copies(Path(arguments[arguments.index(_SOURCES) + 1]))
     sys.argv = ["snakemake", *arguments]
     try:
         cli.main(arguments)

@@ -1,60 +1,12 @@
 """Snakemake's DAG → tasks, with a real DAG and without Slurm."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from snakemake.api import SnakemakeApi
-from snakemake.resources import Resources
-from snakemake.settings.types import (
-    ExecutionSettings,
-    OutputSettings,
-    Quietness,
-    RemoteExecutionSettings,
-    ResourceSettings,
-)
+from reading import Read
 
-from snakemake_executor_plugin_kempner.adapt.dag import Reading, read_dag
-from snakemake_executor_plugin_kempner.adapt.units import Scope
-from snakemake_executor_plugin_kempner.settings import common_settings
-
-Read = Callable[..., tuple[Reading, Any]]
-NOTHING = {"ready": (), "known": lambda _: False, "in_flight": lambda _: False}
-
-
-class Command:
-    """Builds command lines of one word."""
-
-    config: Mapping[str, Any] = {}
-
-    def arguments(self, *_args: Any) -> tuple[str, ...]:
-        return ("snakemake",)
-
-
-@pytest.fixture
-def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
-    """Build the DAG of a Snakefile, as the head does before anything is ready; returns what was read, and the DAG."""
-    monkeypatch.chdir(tmp_path)
-
-    def read(snakefile: str, defaults: tuple[str, ...] = (), **scope: Any) -> tuple[Reading, Any]:
-        Path("Snakefile").write_text(snakefile)
-        parsed = Resources.parse(list(defaults), allow_expressions=True, defaults="full")
-        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-            settings = ResourceSettings(nodes=10, default_resources=parsed)
-            dag = api.workflow(resource_settings=settings, snakefile=Path("Snakefile")).dag()
-            workflow = dag.workflow_api._workflow
-            workflow.execution_settings = ExecutionSettings()
-            workflow.remote_execution_settings = RemoteExecutionSettings()
-            workflow._executor_plugin = SimpleNamespace(common_settings=common_settings)
-            workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
-            workflow._build_dag()
-            scope = {"folder": "/runs/run1", **NOTHING, **scope}
-            return read_dag(workflow, Command(), Scope(**scope)), workflow.dag
-
-    return read
-
+from snakemake_executor_plugin_kempner.adapt.dag import Reading
 
 WIDE = """
 rule all:
@@ -147,9 +99,10 @@ def test_content_is_the_same_for_the_same_and_another_for_another(read: Read) ->
 
 
 def test_a_task_in_flight_is_waited_for_where_its_files_look_finished(read: Read) -> None:
+    keys = [task.key for task in of_rule(read(WIDE.replace("RESOURCES", ""))[0], "a")]
     Path("a").mkdir()
     for x in range(3):
         Path(f"a/{x}.txt").touch()
-    reading, _ = read(WIDE.replace("RESOURCES", ""), in_flight=lambda _: True)
+    reading, _ = read(WIDE.replace("RESOURCES", ""), in_flight=keys)
     assert {task.name for task in reading.tasks} == {"b"}
     assert all(len(task.edges) == 1 for task in reading.tasks)

@@ -150,7 +150,7 @@ class World:
         head.place()
         found = look_back(self.folder, os.getcwd(), head, since, LOGGER.warning)
         waiting = {one.task for one in found.left if not one.has_succeeded}
-        found = settle_changes(found, [one for one in tasks if one.key in waiting], None, LOGGER.warning)
+        found = settle_changes(found, [one for one in tasks if one.key in waiting], {}, None, LOGGER.warning)
         live = begin_run(policy, found, head, LOGGER)
         if live.open_jobs:
             live.observe()

@@ -1,5 +1,7 @@
 """A site file is read as it is meant, and every fault in it is said at once."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,16 @@ def test_a_value_of_any_length_is_shown_in_part() -> None:
     with pytest.raises(PlanError) as caught:
         parse_site(f"needs_account: {'x' * 10_000}", "site.yaml")
     assert len(str(caught.value)) < 400
+
+
+def test_what_goes_on_with_a_run_reads_the_copy_of_a_file_that_could_be_read_once(tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    writer = threading.Thread(target=pipe.write_text, args=("name: ours",))
+    writer.start()
+    first = read_site(pipe, tmp_path / "copy")
+    writer.join()
+    pipe.unlink()
+    assert first == read_site(pipe, tmp_path / "copy") == parse_site("name: ours", "copy")[0]
 
 
 def test_times_are_not_read_as_sixtieths() -> None:
