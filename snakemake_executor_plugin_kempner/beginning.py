@@ -5,13 +5,15 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .errors import Fault, PlanError
+from .errors import Fault, PlanError, SlurmMissing
 from .invocation import started
 from .plan.model import Kind, Policy, Task
 from .report import changed_message, kept_message, unplanned_message
+from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
 from .run.ledger import Ledger
 from .run.live import LiveRun
 from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, keep, look_back
@@ -116,11 +118,17 @@ def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after:
     """What is left of earlier runs below the folder, after those that are over and so many days old are gone.
 
     Raises:
-        LedgerError, SlurmError: as `look_back`.
+        FolderInUse: a run of another user in this folder is not closed.
+        LedgerError: as `look_back`; or jobs of this folder are in the queue of which no ledger tells what they are.
+        SlurmError: as `look_back`.
     """
+    refuse_other_users(runs, os.getcwd())
     if delete_after is not None and (gone := list(prune(runs, delete_after, time.time()))):
         logger.info(f"Removed the records of {len(gone)} runs that ended more than {delete_after:g} days ago.")
-    return look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
+    found = look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
+    with suppress(SlurmMissing):  # sbatch will tell
+        refuse_unexplained(unexplained(runs, os.getcwd(), slurm, found.ledgers))
+    return found
 
 
 def begin_run(
@@ -137,7 +145,7 @@ def begin_run(
         run=policy.run,
         command=started().command,
         started_in=started().folder,
-        workdir=os.getcwd(),
+        **marks(os.getcwd()),
         keep_going=policy.keep_going,
         locks=policy.locks,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,

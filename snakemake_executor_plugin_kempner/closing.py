@@ -54,6 +54,7 @@ class _Job:
         self._slurm, self._job_id = SlurmCommands(), os.environ.get("SLURM_JOB_ID", "")
         self._is_closing = kind is Kind.CLOSING
         self._failed_hook = ""
+        self._check: Callable[[], None] = lambda: None
 
     def run(self) -> int:
         """Exit code of the job: for the closing job, that of the run."""
@@ -66,6 +67,7 @@ class _Job:
         except FolderInUse as error:
             print(error, file=sys.stderr)
             return self._leave_to(head) if (head := claim.living_head()) is not None else 1
+        self._check = self._slurm.before_acting = claim.check
         try:
             return self._holding_claim()
         finally:
@@ -115,12 +117,12 @@ class _Job:
         from .adapt.closing import End, goes_on  # noqa: PLC0415
         from .executor import Executor  # noqa: PLC0415
 
-        Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
+        Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing, check=self._check)
         done = settled(ledger)
         end = End(
             failures=self._failures,
             run_hook=self._run_hook,
-            locked_until=ledger.header["time"] if ledger.header.get("locks") else 0.0,
+            locked_until=ledger.header.get("time", 0.0) if ledger.header.get("locks") else 0.0,
         )
         goes_on(
             self._folder,
@@ -139,6 +141,7 @@ class _Job:
         return 0, False
 
     def _run_hook(self, name: str, run: Callable[[], None]) -> None:
+        self._check()
         if name in read_ledger(self._folder).hooks:
             print(f"{name} has been run before; once is enough.")
             return
@@ -199,6 +202,7 @@ class _Job:
         ]
         if left:
             self._slurm.cancel(left)
+        self._check()
         Ledger(self._folder).close()
         tasks = {*(entry.task for entry in ledger.of_kind(Kind.TASK)), *ledger.refused}
         well = len(tasks & settled(ledger).succeeded)

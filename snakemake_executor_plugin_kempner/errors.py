@@ -6,8 +6,9 @@ KempnerError
 │   ├── SlurmMissing     no Slurm to talk to from this machine
 │   ├── SlurmRefused     a request that will be refused again (wrong account, unknown partition, …)
 │   └── SlurmUnreachable the controller did not answer in time; it may answer later
-├── LedgerError          our own record on the file system cannot be written
-└── FolderInUse          another process looks after the runs of this folder
+├── LedgerError          our own record on the file system cannot be written or read
+├── FolderInUse          another process looks after the runs of this folder
+└── ClaimLost            another process has taken over from this one
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -111,14 +112,25 @@ class SlurmUnreachable(SlurmError):  # noqa: N818
 
 
 class LedgerError(KempnerError):
-    """The record of a run cannot be written, so nothing may be submitted."""
+    """The record of a run cannot be written or read, so nothing may be submitted."""
 
 
 class FolderInUse(KempnerError):  # noqa: N818
     """Another process looks after the runs of this folder."""
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, what_to_do: str = "wait for it, or end it first.") -> None:
         super().__init__(
             f"{owner} looks after the runs in this folder already. Two at a time would submit the same tasks twice; "
-            "wait for it, or end it first."
+            f"{what_to_do}"
+        )
+
+
+class ClaimLost(KempnerError):  # noqa: N818
+    """Another process has taken over from this one, which was stopped for so long that it counted as gone."""
+
+    def __init__(self, owner: str, successor: str) -> None:
+        by = f"{successor} looks after it now" if successor else "another process has looked after it meanwhile"
+        super().__init__(
+            f"{owner} was stopped for so long that it counted as gone, and {by}. This process ends without submitting, "
+            "cancelling or removing anything. To go on watching, give the same command again."
         )

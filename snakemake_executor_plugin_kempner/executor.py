@@ -19,6 +19,7 @@ from . import beginning
 from .adapt.command import JobCommand
 from .adapt.dag import Reading, finished, read_dag
 from .adapt.hooks import note_hooks
+from .adapt.leaving import leave_when_lost
 from .adapt.policy import policy_of
 from .adapt.postprocess import accept, leave, tidy_up
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
@@ -39,7 +40,8 @@ from .report import (
     short_path,
     stuck_message,
 )
-from .run.claim import Claim, claim_folder, this_head
+from .run.claim import claim_folder, this_head
+from .run.interrupt import hear_ctrl_c_once
 from .run.ledger import make_folders
 from .run.live import LiveRun
 from .run.opening import Found
@@ -68,7 +70,7 @@ class Executor(RemoteExecutor):
 
     continued: ClassVar[Continued | None] = None
     _live: LiveRun | None = None  # the watching thread starts before __post_init__
-    _claim: Claim | None = None
+    _claim: Any = None
 
     def __post_init__(self) -> None:
         self._mutex = threading.RLock()
@@ -141,6 +143,7 @@ class Executor(RemoteExecutor):
         make_folders(folder, ())
         if self._detached and not self.continued:
             beginning.check_that_it_can_leave()
+        hear_ctrl_c_once()
         self._slurm = SlurmCommands(self.envvars(), submit_pause=self.executor_settings.submit_pause)
         limits = SiteLimits(self._slurm.tell)
         policy = policy_of(
@@ -167,6 +170,7 @@ class Executor(RemoteExecutor):
             self._found = self._settle_changes(found, policy, ready)
             live = beginning.begin_run(policy, self._found, self._slurm, self.logger, limits)
         self._live = live
+        self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, (self.continued or self._claim).check)
         if not self._detached:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is not signal.SIG_IGN:
@@ -281,6 +285,7 @@ class Executor(RemoteExecutor):
     def _tick(self) -> None:
         if self._live is not None:
             with self._mutex:
+                self._ask()
                 self._handle(self._live.observe())
                 self._plan_what_waits(self._live)
 
@@ -304,8 +309,8 @@ class Executor(RemoteExecutor):
         longest = self.executor_settings.status_interval
         slept = 0.0
         while self.wait and slept < (self._live.pause(longest) if self._live else 1.0):
-            if self._claim is not None:
-                self._claim.renew()
+            if self._claim is not None and not self._claim.renew():
+                self._ask()
             await asyncio.sleep(_SLICE)
             slept += _SLICE
 
@@ -410,12 +415,10 @@ class Executor(RemoteExecutor):
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours are more than those
         """Cancel exactly the jobs of this run, also those that Snakemake has not been told of."""
         with self._mutex:
-            if self._live is None or not (jobs := self._live.open_jobs):
-                return
             try:
-                self._live.cancel()
-                self.logger.info(f"Cancelled the {len(jobs)} Slurm jobs of this run.")
-            except SlurmError as error:
+                if self._live is not None and (number := self._live.cancel()):
+                    self.logger.info(f"Cancelled the {number} Slurm jobs of this run.")
+            except KempnerError as error:
                 self.logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
 
     def shutdown(self) -> None:
@@ -442,6 +445,7 @@ class Executor(RemoteExecutor):
         """The run is over, hooks included: nothing of it stays in the queue but what still runs."""
         atexit.unregister(self._end)
         if self._live is not None and self.continued is None:
+            self._ask()
             try:
                 self._live.end()
             except KempnerError as error:

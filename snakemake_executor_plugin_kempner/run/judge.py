@@ -34,7 +34,7 @@ class Judge:
     tasks: Tasks
     was_stopped: Callable[[str], bool]
     """Whether a job was cancelled because the run stops."""
-    cancel: Callable[[Collection[str]], None]
+    cancel: Callable[[Collection[str]], object]
     gates: dict[str, str] = field(default_factory=dict)
     """Labels of gates that somebody cancelled, by job id."""
     _held: list[Ended] = field(default_factory=list)

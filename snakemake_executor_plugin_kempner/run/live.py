@@ -22,6 +22,7 @@ from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
 from .watch import Ended, Event, Followed, pause, step
 from .waves import Room
+from .withdrawn import LeftBehind, left_behind
 
 _FORGOTTEN = float("-inf")
 """Since when a job is missing that Slurm does not know at the first look: it is not waited for any more."""
@@ -65,6 +66,7 @@ class LiveRun:
         self._doomed: set[str] = set()
         self._later: dict[str, Task] = {}
         self._count = 0
+        self._is_cut_short = False
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
         self._left_out = False
@@ -107,7 +109,9 @@ class LiveRun:
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
         self._count += len(plan.submissions)
         self._ledger.numbered(self._count)
+        self._is_cut_short = True
         ids, refused = self._submitter.submit(plan, self._ids)
+        self._is_cut_short = False
         self._ids |= ids
         self._later = self._tasks.submitted(fresh, self._ids, absent={task.key for task in now.later})
         for call in plan.calls:
@@ -381,25 +385,38 @@ class LiveRun:
         Raises:
             SlurmError: Slurm could not be asked, or as `cancel`.
         """
+        left = self._left_behind()
+        if left.message:
+            self._logger.warning(left.message)
         seen = records_of(self._followed, self._slurm.queue()) if self._followed else {}
         going = {job_id for job_id, record in seen.items() if not record.state.is_final}
         of_tasks = {job_id for job_id in going if self._followed[job_id].ref.task in self._tasks}
         if any(seen[job_id].state is JobState.RUNNING or job_id in self._spared for job_id in of_tasks):
             return
         self.cancel(going)
-        self._ledger.close()
+        if left.is_nothing:
+            self._ledger.close()
 
-    def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> None:
+    def _left_behind(self) -> LeftBehind:
+        """Of a plan whose submission was broken off."""
+        is_in_doubt = self._submitter.is_in_doubt
+        return left_behind(Path(self.policy.folder), self._slurm, is_in_doubt) if self._is_cut_short else LeftBehind()
+
+    def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> int:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.
+
+        Returns:
+            How many jobs that are.
 
         Raises:
             SlurmError: Slurm did not take the request; the message names the jobs.
         """
-        ids = self.open_jobs if job_ids is None else tuple(job_ids)
+        ids = tuple(job_ids) if job_ids is not None else (*self.open_jobs, *self._left_behind().jobs)
         if not ids:
-            return
+            return 0
         try:
             self._slurm.cancel(ids, pending_only=pending_only)
         except SlurmError as error:
             raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(ids)}") from error
         self._ledger.cancelled(ids)
+        return len(ids)

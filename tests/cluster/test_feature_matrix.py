@@ -269,6 +269,18 @@ CASES = (
         )
         for name, usage in _SHARED.items()
     ),
+    *(
+        Case(
+            name=f"default storage, grouped, {name}",
+            workflow="default_storage",
+            args=(*_IN_STORAGE, *usage, "--groups", "ask=both", "think=both", "answer=both"),
+            text={"store/answer.txt": "question\nthought\nanswer\n"},
+            gone=("store/thought.txt", "answer.txt"),
+            needs=("snakemake_storage_plugin_fs",),
+        )
+        for name, usage in _SHARED.items()
+        if name != "local copies shared"  # Snakemake then looks for the temporary file in the storage
+    ),
     Case(name="script", text={"seen-one.txt": "source\none\n7\n1\n3\nfrom the file\nsee\n"}),
     Case(name="run", text={"joined.txt": "a-b!\nshell\n"}),
     Case(name="notebook", text={"noted.txt": "noted\n"}, needs=("nbconvert", "ipykernel")),
