@@ -16,11 +16,12 @@ from .adopt import Left
 from .judge import Judge, View
 from .ledger import Entry, Ledger, make_folders
 from .look import look
-from .outcome import Job, Outcome, RuleJobs, TaskEnded, TaskEvent
+from .outcome import Job, RuleJobs, TaskEnded, TaskEvent
+from .pace import Pace
 from .stopping import mark_stopped, stopped_jobs
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
-from .watch import Ended, Event, Followed, pause, step
+from .watch import Ended, Event, Followed, step
 from .waves import Room
 from .withdrawn import LeftBehind, left_behind
 
@@ -70,9 +71,7 @@ class LiveRun:
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
         self._left_out = False
-        self._failed_queries = 0
-        self._last_change = self._began = clock.now()
-        self._query_took = 0.0
+        self._pace = Pace(clock, logger)
 
     # --- submitting ---------------------------------------------------------------------------------------------
 
@@ -118,7 +117,7 @@ class LiveRun:
             for submission in call.submissions:
                 if submission.ref in ids:
                     self._follow(submission, ids[submission.ref], call.log)
-        self._last_change = self._clock.now()
+        self._pace.changed()
         if refused is not None:
             self._room.learn(len(refused.submissions))
             if policy.detached:
@@ -228,8 +227,7 @@ class LiveRun:
 
     def has_succeeded(self, task: str) -> bool:
         """Whether the task is known, and has."""
-        ended = self._tasks[task].ended if task in self._tasks else None
-        return ended is not None and ended.outcome is Outcome.SUCCEEDED
+        return self._tasks.has_succeeded(task)
 
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended
@@ -253,9 +251,7 @@ class LiveRun:
     @property
     def unfinished(self) -> tuple[str, ...]:
         """Labels of the tasks that have neither succeeded nor turned out not to be needed."""
-        return tuple(
-            state.task.label for state in self._tasks.values() if state.ended is None or state.ended.outcome.is_failure
-        )
+        return self._tasks.unfinished()
 
     @property
     def open_jobs(self) -> tuple[str, ...]:
@@ -264,7 +260,7 @@ class LiveRun:
 
     @property
     def was_answered(self) -> bool:
-        return self._failed_queries == 0
+        return self._pace.was_answered
 
     @property
     def open_tasks(self) -> int:
@@ -291,8 +287,7 @@ class LiveRun:
 
     def pause(self, longest: float) -> float:
         """Seconds until the next query is due."""
-        now = self._clock.now()
-        return pause(now - self._last_change, longest, age=now - self._began, took=self._query_took)
+        return self._pace.pause(longest)
 
     # --- following ----------------------------------------------------------------------------------------------
 
@@ -307,28 +302,21 @@ class LiveRun:
         try:
             found = look(self._slurm, self._followed, self._folder_of)
         except SlurmError as error:
-            self._query_failed(error)
-            self._query_took = 0.0  # a controller that is away is not burdened
+            self._pace.failed(error, is_away=True)
             return ()
-        self._query_took = self._clock.now() - asked
         if found.failure is None:
-            self._failed_queries = 0
+            self._pace.answered(asked)
         else:
-            self._query_failed(found.failure)
+            self._pace.failed(found.failure, is_away=False)
         self._doomed |= found.never
         self._followed, events = step(self._followed, found.seen, self._clock.now())
         if events:
-            self._last_change = self._clock.now()
+            self._pace.changed()
         for event in events:
             self._note(event)
         self._stopped = None
         view = View(followed=self._followed, doomed=self._doomed, was_answered=found.failure is None)
         return self._judge.judge(events, view)
-
-    def _query_failed(self, error: SlurmError) -> None:
-        self._failed_queries += 1
-        if self._failed_queries & (self._failed_queries - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
-            self._logger.warning(f"Slurm could not be asked ({self._failed_queries} times in a row): {error}")
 
     def _folder_of(self, ref: Ref) -> Path:
         job = self._judge.job_of(ref)
