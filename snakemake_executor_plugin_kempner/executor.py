@@ -21,7 +21,7 @@ from .adapt.postprocess import leave_to_jobs
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
 from .adapt.units import Scope, job_label, task_key
 from .efficiency.report import report_at_end
-from .errors import KempnerError, PlanError, SlurmError
+from .errors import KempnerError, SlurmError
 from .invocation import Continued, Leaving, started
 from .plan.model import Plan, Policy
 from .report import (
@@ -182,7 +182,7 @@ class Executor(RemoteExecutor):
         """A later plan: a task at fault has failed, and the rest goes on without it."""
         try:
             self._plan(live, ready)
-        except PlanError as error:
+        except KempnerError as error:
             if not (refused := live.refuse(error.by_task)):
                 raise
             self._connect_planned(live)

@@ -187,7 +187,7 @@ class LiveRun:
         Returns:
             Their ends; none for those that are in the queue or have ended.
         """
-        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if not self.knows(key)]
+        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if key not in self._tasks]
         for end in ends if not own else ():
             self._ledger.refused(end.task, end.label, end.why)
         return tuple(ends)
