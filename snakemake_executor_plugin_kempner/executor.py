@@ -22,7 +22,7 @@ from .adapt.policy import policy_of
 from .adapt.scheduler import run_local_rules_as_jobs
 from .adapt.settled import wanted_again
 from .efficiency.report import report_at_end
-from .errors import KempnerError, PlanError
+from .errors import KempnerError
 from .handover import Handover
 from .invocation import Continued, Leaving, started
 from .plan.model import Policy
@@ -168,7 +168,7 @@ class Executor(RemoteExecutor):
         """A later plan: a task at fault has failed, and the rest goes on without it."""
         try:
             self._plan(live, ready)
-        except PlanError as error:
+        except KempnerError as error:
             if not (refused := live.refuse(error.by_task)):
                 raise
             self._handover.connect_planned()

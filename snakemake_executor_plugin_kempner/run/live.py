@@ -60,6 +60,7 @@ class LiveRun:
         self._tasks = Tasks()
         self._judge = Judge(tasks=self._tasks, was_stopped=self._was_stopped, cancel=self.cancel)
         self._stopped: frozenset[str] | None = None
+        self._withdrawn: frozenset[str] = frozenset()
         self._gates: dict[str, str] = {}
         self._ids: dict[Ref, str] = {}
         self._followed: dict[str, Followed] = {}
@@ -197,22 +198,25 @@ class LiveRun:
         Returns:
             Their ends; none for those that are in the queue or have ended.
         """
-        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if not self.knows(key)]
+        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if key not in self._tasks]
         for end in ends if not own else ():
             self._ledger.refused(end.task, end.label, end.why)
         return tuple(ends)
 
-    def go_on(self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None) -> None:
+    def go_on(
+        self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None, withdrawn: frozenset[str]
+    ) -> None:
         """Go on with a run that has no head.
 
         Args:
             helpers: jobs of ours that have not ended, this process's own among them: the end of the run waits for them.
             submitted: the highest number that a submission of the run has so far.
             closing: which of the helpers is the closing job, when it still waits.
+            withdrawn: jobs that a process of this run has cancelled.
         """
         self._ids |= helpers
         self._helpers = {ref.task: (ref,) for ref in helpers if ref != closing}
-        self._closing, self._count = closing, submitted
+        self._closing, self._count, self._withdrawn = closing, submitted, withdrawn
 
     # --- asking -------------------------------------------------------------------------------------------------
 
@@ -341,7 +345,7 @@ class LiveRun:
 
     def _was_stopped(self, job_id: str) -> bool:
         if self._stopped is None:
-            self._stopped = stopped_jobs(Path(self.policy.folder))
+            self._stopped = self._withdrawn | stopped_jobs(Path(self.policy.folder))
         return job_id in self._stopped
 
     # --- stopping -----------------------------------------------------------------------------------------------

@@ -265,7 +265,12 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
     ]
     live.adopt(all_of_run(ledger, names), own=True)
     live.look_after(carried_out(ledger.of_kind(Kind.GATE), names), own=True)
-    live.go_on(helpers, submitted=ledger.last_number, closing=waiting[-1] if waiting else None)
+    live.go_on(
+        helpers,
+        submitted=ledger.last_number,
+        closing=waiting[-1] if waiting else None,
+        withdrawn=ledger.cancelled,
+    )
     events: tuple[TaskEvent, ...] = live.refuse(ledger.refused, own=True)
     events += live.observe()
     while not live.was_answered:  # without an answer everything would look lost
