@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,7 +40,7 @@ from .report import (
     short_path,
     stuck_message,
 )
-from .run.claim import claim_folder, this_head
+from .run.claim import Claim, claim_folder, this_head
 from .run.guard import is_stopped
 from .run.interrupt import hear_ctrl_c_once
 from .run.ledger import make_folders
@@ -70,7 +70,8 @@ class Executor(RemoteExecutor):
 
     continued: ClassVar[Continued | None] = None
     _live: LiveRun | None = None  # the watching thread starts before __post_init__
-    _claim: Any = None
+    _claim: Claim | None = None
+    _ask: Callable[[], None] = staticmethod(lambda: None)
 
     def __post_init__(self) -> None:
         self._mutex = threading.RLock()
@@ -174,7 +175,8 @@ class Executor(RemoteExecutor):
             self._found = self._settle_changes(found, policy, ready)
             live = beginning.begin_run(policy, self._found, self._slurm, self.logger, limits)
         self._live = live
-        self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, (self.continued or self._claim).check)
+        if holder := self._claim or self.continued:
+            self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
         if not self._detached:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is not signal.SIG_IGN:
