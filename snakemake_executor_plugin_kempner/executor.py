@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ from .invocation import Continued, Leaving, started
 from .plan.model import Policy
 from .planning import Planning
 from .report import detached_message, failures_summary, left_message
-from .run.claim import claim_folder, this_head
+from .run.claim import Claim, claim_folder, this_head
 from .run.interrupt import hear_ctrl_c_once
 from .run.ledger import make_folders
 from .run.live import LiveRun
@@ -55,7 +55,8 @@ class Executor(RemoteExecutor):
 
     continued: ClassVar[Continued | None] = None
     _live: LiveRun | None = None  # the watching thread starts before __post_init__
-    _claim: Any = None
+    _claim: Claim | None = None
+    _ask: Callable[[], None] = staticmethod(lambda: None)
 
     def __post_init__(self) -> None:
         self._mutex = threading.RLock()
@@ -115,7 +116,8 @@ class Executor(RemoteExecutor):
         notes = self.continued is None and policy.ends_itself
         self._planning = Planning(self.workflow, self.logger, self._slurm, command, notes_up_to_date=notes)
         self._live = live = self._go_on(policy, limits) if self.continued else self._begin(runs, policy, limits, ready)
-        self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, (self.continued or self._claim).check)
+        if holder := self._claim or self.continued:
+            self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
         for number in () if self._detached else _LEAVE_ON:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._leave)

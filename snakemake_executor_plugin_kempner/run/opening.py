@@ -79,10 +79,8 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         SlurmError: Slurm could not be asked, so nothing is known.
     """
     ledgers = open_ledgers(runs)
-    foreign = {
-        one.run: str(one.header.get("workdir", "another folder")) for one in ledgers if not is_here(one, workdir)
-    }
-    for run, place in foreign.items():
+    foreign = {one.run: str(one.header.get("workdir", "")) for one in ledgers if not is_here(one, workdir)}
+    for run, place in ((run, place) for run, place in foreign.items() if place):
         warn(
             f"The record of run {run} in this folder speaks of jobs started in {place}: this is a copy of that folder. "
             f"Its jobs are left alone; they write to {place}."
