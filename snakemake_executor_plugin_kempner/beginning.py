@@ -22,6 +22,7 @@ from .site.file import applies, packaged, read_site
 from .site.live import Tell, live_site, together
 from .site.model import Site
 from .slurm.client import Slurm
+from .slurm.environment import chosen_options, notices
 from .slurm.limits import SiteLimits, user_name
 
 
@@ -50,7 +51,7 @@ def at_site(policy: Policy, limits: SiteLimits, file: Path | None) -> Policy:
 def _site(file: Path | None, tell: Tell) -> Site | None:
     """What is known of the cluster: the live Slurm, and a site file; the packaged one where it applies."""
     of_file = read_site(Path(started().folder, file)) if file else None
-    live = live_site(tell, user_name(), os.environ)
+    live = live_site(tell, user_name(), os.environ, chosen_options(os.environ))
     if of_file is None and live is not None:
         kempner, patterns = packaged()
         of_file = kempner if applies(patterns, live.partitions) else None
@@ -128,6 +129,8 @@ def begin_run(
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
         efficiency_report=policy.efficiency_report,
     )
+    for notice in notices(os.environ):
+        logger.warning(notice)
     live = LiveRun(policy, slurm, ledger, SystemClock(), logger, limits=limits)
     live.adopt(found.left)
     live.look_after(entry for entry in found.jobs.values() if entry.kind == Kind.GATE.value)

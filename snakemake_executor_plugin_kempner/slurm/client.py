@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
 from .consumption import CONSUMPTION_FORMAT, Consumption, parse_consumption
+from .environment import query_environment, submission_environment
 from .ids import abridge, array_id, expand, in_order, is_element
 from .parse import (
     SACCT_FORMAT,
@@ -28,9 +29,8 @@ from .parse import (
 )
 
 _IDS_PER_CALL = 500
-_QUEUE = ("--me", "--noheader")
-_UNABRIDGED = {"SLURM_BITSTR_LEN": "0"}
-"""Slurm writes all elements of an array that have a record together, not as many as 64 characters hold."""
+_QUEUE = ("--me", "--all", "--noheader")
+"""`--all`: partitions that are hidden, too."""
 _SHORT = 10.0
 """Seconds for a question whose answer only adorns a message."""
 _PIPE = 4096
@@ -110,24 +110,6 @@ _HAS_ENDED = re.compile(r"already finished|no longer pending|Invalid job id", re
 
 _NO_CONFIGURATION = re.compile(r"Could not establish a configuration source|Unable to process configuration file")
 
-# What sbatch sets for the job it starts must not become an option of a job submitted from inside it
-# (SLURM_CPUS_PER_TASK, SLURM_MEM_PER_NODE, SLURM_TRES_PER_TASK, …); what the site sets to reach its Slurm must stay.
-_SITE_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT"})
-
-
-_DEVICES = frozenset({"CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"})
-"""What Slurm sets in a job for the devices that it got (man gres.conf)."""
-
-
-def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the variables of a surrounding Slurm job."""
-    of_job = _DEVICES if "SLURM_JOB_ID" in environment else frozenset()
-    return {
-        name: value
-        for name, value in environment.items()
-        if name not in of_job and (not name.startswith(("SLURM_", "SLURMD_")) or name in _SITE_VARIABLES)
-    }
-
 
 def _signal(code: int) -> int:
     """What killed a program, or, as shells tell it, the program that a site's wrapper has called; 0 for none."""
@@ -147,7 +129,8 @@ class SlurmCommands:
         self, extra_environment: Mapping[str, str] | None = None, timeout: float = 120, submit_pause: float = 0.0
     ) -> None:
         self._submit_pause, self._has_submitted = submit_pause, False
-        self._environment = {**submission_environment(os.environ), **(extra_environment or {})}
+        whole = {**os.environ, **(extra_environment or {})}
+        self._submitting, self._asking = submission_environment(whole), query_environment(whole)
         self._timeout = timeout
         self._has_accounting = True
 
@@ -302,10 +285,10 @@ class SlurmCommands:
         return self._call(argv, "".join(f"{one}\n" for one in questions), _SHORT, strict=False)
 
     def _call(self, argv: Sequence[str], stdin: str = "", timeout: float | None = None, *, strict: bool = True) -> str:
-        conf = self._environment.get("SLURM_CONF")
+        conf = self._asking.get("SLURM_CONF")
         if conf and not os.path.exists(conf):  # Slurm itself would wait a minute for the file
             raise SlurmMissing(f"SLURM_CONF names {conf}, which does not exist")
-        environment = self._environment if argv[0] == "sbatch" else self._environment | _UNABRIDGED
+        environment = self._submitting if argv[0] == "sbatch" else self._asking
         try:
             done = subprocess.run(
                 list(argv), input=stdin, capture_output=True, text=True, errors="replace",

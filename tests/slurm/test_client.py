@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
-from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands, submission_environment
+from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 
@@ -365,32 +365,6 @@ def test_bytes_that_are_no_text_do_not_break_the_answer(stubs: Stubs) -> None:
 
 
 # --- the environment ------------------------------------------------------------------------------------------------
-
-
-def test_the_variables_of_a_surrounding_job_do_not_reach_the_next_one() -> None:
-    inside = {
-        "SLURM_JOB_ID": "1", "SLURM_CPUS_PER_TASK": "4", "SLURM_MEM_PER_NODE": "1", "SLURM_ARRAY_TASK_ID": "1",
-        "SLURMD_NODENAME": "n1", "SLURM_EXPORT_ENV": "NONE",
-    }  # fmt: skip
-    site = {
-        "SLURM_CONF": "/etc/slurm.conf",
-        "SLURM_CONF_SERVER": "c:1",
-        "SLURM_CLUSTERS": "a",
-        "SLURM_TIME_FORMAT": "x",
-    }
-    own = {
-        "PATH": "/bin",
-        "HOME": "/home/me",
-        "MY_SLURM_NOTE": "kept",
-        "SBATCH_ACCOUNT": "lab",
-    }
-    assert submission_environment({**inside, **site, **own}) == {**site, **own}
-
-
-def test_devices_of_a_surrounding_job_are_not_passed_on() -> None:
-    devices = {"CUDA_VISIBLE_DEVICES": "3"}
-    assert submission_environment({**devices, "SLURM_JOB_ID": "1"}) == {}
-    assert submission_environment(devices) == devices  # outside of a job it is the user's own wish
 
 
 def test_a_job_gets_this_processs_environment_and_what_is_given_beside(
