@@ -19,10 +19,12 @@ from .parse import (
     SACCT_FORMAT,
     SQUEUE_FORMAT,
     Record,
+    Shown,
     Usage,
     has_mixed_reasons,
     parse_job_id,
     parse_sacct,
+    parse_shown,
     parse_squeue,
     parse_usage,
     record_of,
@@ -67,6 +69,15 @@ class Slurm(Protocol):
         Each element of an array by itself. What has vanished from an array is told by `record_of`.
         """
 
+    def show(self, job_ids: Collection[str]) -> tuple[Shown, ...]:
+        """What the controller says of the user's jobs when it is asked for each by its id; of an unknown one nothing.
+
+        A second source beside `queue`: what a list leaves out has not ended for that.
+
+        Raises:
+            SlurmError: it did not say of each job what it is, or that it is unknown.
+        """
+
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         """What accounting knows of the jobs; empty on a cluster without accounting."""
 
@@ -107,6 +118,8 @@ _BUSY = re.compile(
 
 _HAS_ENDED = re.compile(r"already finished|no longer pending|Invalid job id", re.IGNORECASE)
 """Of some jobs: the others were changed."""
+
+_UNKNOWN_ID = re.compile(r"Invalid job id specified")
 
 _NO_CONFIGURATION = re.compile(r"Could not establish a configuration source|Unable to process configuration file")
 
@@ -169,7 +182,11 @@ class SlurmCommands:
                 self._call(["scontrol", "update", f"JobId={elements}", f"Nice={nice}"])
 
     def find(self, job_name: str) -> tuple[str, ...]:
-        return tuple(sorted({array_id(job_id) for job_id, names in self.names().items() if job_name in names}))
+        found = {array_id(job_id) for job_id, names in self.names().items() if job_name in names}
+        if not found:  # squeue may leave jobs out, and what is not found is submitted again
+            shown = self._shown("show job")
+            found = {array_id(one.record.job_id) for one in shown if job_name in (one.name, one.comment)}
+        return tuple(sorted(found))
 
     def names(self) -> dict[str, tuple[str, str]]:
         """Name and comment of each of the user's jobs that the controller knows, by job id."""
@@ -180,10 +197,10 @@ class SlurmCommands:
     def runs(self, job_id: str) -> bool:
         """Whether a job, or some element of an array, has not ended; without an answer nothing is known, and it may."""
         try:
-            going = {record.job_id for record in self.queue() if not record.state.is_final}
+            records = [*self.queue(), *(one.record for one in self.show([job_id]))]
         except SlurmError:
             return True
-        return job_id in going or job_id in {array_id(one) for one in going}
+        return any(job_id in (one.job_id, array_id(one.job_id)) for one in records if not one.state.is_final)
 
     def queue(self) -> tuple[Record, ...]:
         argv = ["squeue", *_QUEUE, "--states=all", f"--Format={SQUEUE_FORMAT}"]
@@ -192,6 +209,27 @@ class SlurmCommands:
         if has_mixed_reasons(text):  # with --array each has its own, but of 0-100:2 the last one is left out (22.05)
             records |= {record.job_id: record for record in parse_squeue(self._call([*argv, "--array"]))}
         return tuple(records.values())
+
+    def show(self, job_ids: Collection[str]) -> tuple[Shown, ...]:
+        return self._shown(*(f"show job {one}" for one in in_order(map(array_id, job_ids))))
+
+    def _shown(self, *questions: str) -> tuple[Shown, ...]:
+        if not questions:
+            return ()
+        argv = ["scontrol", "--oneliner", "--all"]
+        done = self._run(argv, "".join(f"{one}\n" for one in questions))
+        complaints = [line for line in done.stderr.splitlines() if line.strip()]
+        unknown = [line for line in complaints if _UNKNOWN_ID.search(line)]
+        if len(unknown) < len(complaints):
+            raise self._error(argv, done)
+        # scontrol repeats each question before its answer.
+        answers = re.split(r"^(?:scontrol: )+show job.*$", done.stdout, flags=re.MULTILINE)
+        silent = len(questions) - sum(bool(re.search(r"^(JobId=|No jobs)", one, re.MULTILINE)) for one in answers)
+        if silent != len(unknown):
+            raise SlurmError(
+                f"scontrol did not answer {silent - len(unknown)} of {len(questions)} questions about jobs"
+            )
+        return parse_shown(done.stdout, os.getuid())
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         # A requeued job has one line per run; the last one counts.
@@ -285,12 +323,21 @@ class SlurmCommands:
         return self._call(argv, "".join(f"{one}\n" for one in questions), _SHORT, strict=False)
 
     def _call(self, argv: Sequence[str], stdin: str = "", timeout: float | None = None, *, strict: bool = True) -> str:
+        done = self._run(argv, stdin, timeout)
+        # scancel answers 0 on errors, so what it printed counts too.
+        if (strict and done.returncode != 0) or (argv[0] == "scancel" and _BUSY.search(done.stderr)):
+            raise self._error(argv, done)
+        return done.stdout
+
+    def _run(
+        self, argv: Sequence[str], stdin: str = "", timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
         conf = self._asking.get("SLURM_CONF")
         if conf and not os.path.exists(conf):  # Slurm itself would wait a minute for the file
             raise SlurmMissing(f"SLURM_CONF names {conf}, which does not exist")
         environment = self._submitting if argv[0] == "sbatch" else self._asking
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 list(argv), input=stdin, capture_output=True, text=True, errors="replace",
                 env=environment, timeout=timeout or self._timeout, check=False,
             )  # fmt: skip
@@ -300,14 +347,13 @@ class SlurmCommands:
             raise SlurmUnreachable(f"{argv[0]} did not answer within {timeout or self._timeout:.0f} s") from None
         except OSError as error:
             raise SlurmError(f"{argv[0]} could not be started: {error}") from error
-        # scancel answers 0 on errors, so what it printed counts too.
-        if (strict and done.returncode != 0) or (argv[0] == "scancel" and _BUSY.search(done.stderr)):
-            if _NO_CONFIGURATION.search(done.stderr):
-                raise SlurmMissing(f"{argv[0]} finds no configuration (is SLURM_CONF right?)")
-            if _BUSY.search(done.stderr):
-                in_doubt = not _NOT_TAKEN.search(done.stderr)
-                raise SlurmUnreachable(f"{argv[0]}: {done.stderr.strip()}", in_doubt=in_doubt)
-            if number := _signal(done.returncode):
-                raise SlurmUnreachable(f"{argv[0]} was killed by signal {number}")
-            raise SlurmRefused(argv, done.returncode, done.stderr or done.stdout)
-        return done.stdout
+
+    def _error(self, argv: Sequence[str], done: subprocess.CompletedProcess[str]) -> SlurmError:
+        if _NO_CONFIGURATION.search(done.stderr):
+            return SlurmMissing(f"{argv[0]} finds no configuration (is SLURM_CONF right?)")
+        if _BUSY.search(done.stderr):
+            in_doubt = not _NOT_TAKEN.search(done.stderr)
+            return SlurmUnreachable(f"{argv[0]}: {done.stderr.strip()}", in_doubt=in_doubt)
+        if number := _signal(done.returncode):
+            return SlurmUnreachable(f"{argv[0]} was killed by signal {number}")
+        return SlurmRefused(argv, done.returncode, done.stderr or done.stdout)

@@ -37,6 +37,15 @@ class Usage:
     peak_memory_mb: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """A job by scontrol, with what it is called."""
+
+    record: Record
+    name: str
+    comment: str
+
+
 SQUEUE_FORMAT = "JobArrayID:0|,State:0|,Reason:0|,exit_code:0|,NodeList:0"
 """A width of 0 is as wide as needed."""
 SACCT_FORMAT = "JobID,State,Reason,ExitCode,NodeList"
@@ -103,6 +112,33 @@ def parse_sacct(text: str) -> tuple[Record, ...]:
         SlurmError: some elements of an array are not named.
     """
     return tuple(_records(text, _sacct_exit))
+
+
+def parse_shown(text: str, uid: int) -> tuple[Shown, ...]:
+    """The jobs of a user in what `scontrol --oneliner show job` says, one for each element of an array.
+
+    Raises:
+        SlurmError: some elements of an array are not named.
+    """
+    return tuple(_shown(text, uid))
+
+
+def _shown(text: str, uid: int) -> Iterator[Shown]:
+    for line in text.splitlines():
+        if not line.startswith("JobId=") or _part(line, r" UserId=\S*\((\d+)\)") != str(uid):
+            continue
+        array, index = _part(line, r" ArrayJobId=(\d+)"), _part(line, r" ArrayTaskId=(\S+)")
+        several = f"{array}_[{index}]" if index[:1].isdigit() else array
+        word, reason = _part(line, r" JobState=(\S+)"), _part(line, r" Reason=(.*?) Dependency=")
+        ended, node = _part(line, r" ExitCode=(\S+)"), _part(line, r" NodeList=(\S*)")
+        row = "|".join((several or _part(line, r"JobId=(\d+)"), word, reason, ended, node.replace("(null)", "")))
+        name, comment = _part(line, r" JobName=(.*?) UserId="), _part(line, r" Comment=(\S*)")
+        yield from (Shown(record=record, name=name, comment=comment) for record in _records(row, _sacct_exit))
+
+
+def _part(line: str, pattern: str) -> str:
+    found = re.search(pattern, line)
+    return found[1] if found else ""
 
 
 def _records(text: str, exit_of: Callable[[str], tuple[int | None, int | None]]) -> Iterator[Record]:
