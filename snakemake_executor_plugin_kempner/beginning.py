@@ -45,7 +45,9 @@ def at_site(policy: Policy, limits: SiteLimits, file: Path | None) -> Policy:
     """
     read = limits.limits()
     site = _site(file, limits.tell)
-    return replace(policy, largest_array=read.array_size, largest_script=read.script_bytes, site=site)
+    return replace(
+        policy, largest_array=read.array_size, largest_script=read.script_bytes, memory=read.memory, site=site
+    )
 
 
 def _site(file: Path | None, tell: Tell) -> Site | None:

@@ -276,6 +276,8 @@ class Policy:
     """Elements that an array may have: Slurm's MaxArraySize, which is one more than the largest index."""
     largest_script: int = 4 * 2**20
     """Bytes of a job script; what is longer lies in a file beside it."""
+    memory: float = 240.0
+    """Seconds for which Slurm surely remembers a job that has ended, with a margin: MinJobAge is 300 by default."""
     site: Site | None = None
     """Where the jobs are to run; None where nothing is known of it."""
     environments: tuple[str, ...] = ()

@@ -113,7 +113,8 @@ class LiveRun:
         self._ledger.numbered(self._count)
         ids, refused = self._submitter.submit(plan, self._ids)
         self._ids |= ids
-        self._later = self._tasks.submitted(fresh, self._ids, absent={task.key for task in now.later})
+        made = self._ids.keys() | self._submitter.unneeded
+        self._later = self._tasks.submitted(fresh, made, absent={task.key for task in now.later})
         for call in plan.calls:
             for submission in call.submissions:
                 if submission.ref in ids:
