@@ -180,14 +180,22 @@ class Call:
         return f"{self.first.log.rpartition('/')[0]}/array-{self.job_name.rpartition('.')[2]}.%A_%a.log"
 
     @property
+    def opens_own_log(self) -> bool:
+        r"""Slurm cannot put the job id into the log's name: a \ in a path makes it take all of it as it is, less the \."""
+        return "\\" in self.log
+
+    @property
     def options(self) -> tuple[str, ...]:
         """Options of sbatch, except for names and dependency."""
-        # In a file name pattern Slurm reads % as the start of a replacement; %% is the character itself.
         folder, _, name = self.log.rpartition("/")
-        output = f"--output={folder.replace('%', '%%')}/{name}"
+        if self.opens_own_log:
+            literal = f"{self.job_name}.log" if "%" in name else name
+            output = f"{folder}/{literal}".replace("\\", "\\\\")
+        else:  # Slurm reads % as the start of a replacement; %% is the character itself
+            output = f"{folder.replace('%', '%%')}/{name}"
         throttle = f"%{self.throttle}" if self.throttle else ""
         array = (f"--array={ranges(self.indices)}{throttle}",) if self.is_array else ()
-        return (output, *array, *self.first.options)
+        return (f"--output={output}", *array, *self.first.options)
 
     def job_ids(self, answer: str) -> tuple[str, ...]:
         """Ids of the submissions, when sbatch has answered with that one."""

@@ -20,6 +20,7 @@ from types import FrameType
 
 from ..errors import KempnerError, LedgerError
 from ..plan.manifest import read_line
+from ..plan.model import log_path
 from ..plan.step import StepSpec
 from ..run.claim import claimed_by
 from ..run.guard import stop
@@ -37,6 +38,7 @@ may its checkpoints go."""
 def main() -> int:
     """Exit code of the job: 0 only when Snakemake has succeeded and every declared output exists."""
     spec = _read_spec()
+    _open_log(spec)
     _name_log(spec)
     record = _Record(spec)
     record.write()
@@ -60,11 +62,26 @@ def _read_spec() -> StepSpec:
     return StepSpec.from_dict(known)
 
 
+def _open_log(spec: StepSpec) -> None:
+    """Write where people look for the log of this job, where Slurm cannot do so."""
+    if not spec.log:
+        return
+    path = log_path(spec.log, own_job_id(os.environ))
+    try:
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    except OSError as error:
+        print(f"kempner: the log {path} cannot be opened: {error.strerror}", file=sys.stderr)
+        return
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+
+
 def _name_log(spec: StepSpec) -> None:
     """Let people find the log of an array's element by its wildcards too."""
     if not spec.log_name:
         return
-    name = spec.log_name.replace("%j", own_job_id(os.environ))
+    name = log_path(spec.log_name, own_job_id(os.environ))
     with suppress(OSError):  # it is there already, after a requeue, or the link only adorns
         os.symlink(os.readlink("/proc/self/fd/1"), name)
 
