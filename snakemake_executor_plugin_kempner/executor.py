@@ -18,6 +18,7 @@ from .adapt.command import JobCommand
 from .adapt.dag import Reading, finished, read_dag
 from .adapt.policy import policy_of
 from .adapt.postprocess import leave_to_jobs
+from .adapt.quiet import let_errors_be_heard
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
 from .adapt.units import Scope, job_label, task_key
 from .efficiency.report import report_at_end
@@ -65,20 +66,19 @@ class Executor(RemoteExecutor):
     _claim: Claim | None = None
 
     def __post_init__(self) -> None:
+        let_errors_be_heard(self.workflow)
         self._mutex = threading.RLock()
         self._handed_over: dict[str, SubmittedJobInfo] = {}
         self._reported: dict[str, TaskEnded] = {}
         self._waiting: list[Any] = []
-        self._deferred = False
+        self._deferred = self._stopping = self._leaving = False
         self._finished_at_last_plan = 0
-        self._stopping = False
         self._notices: set[str] = set()
         self._failures: list[str] = []
         self._failed: Sequence[TaskEnded] = ()
         self._keep_going = self.workflow.execution_settings.keep_going
         self._found: Found | None = None
         self._detached = self.executor_settings.detach
-        self._leaving = False
         if self._detached:
             run_local_rules_as_jobs(self.workflow)
 

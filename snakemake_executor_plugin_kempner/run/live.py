@@ -325,7 +325,7 @@ class LiveRun:
             case Requeued():
                 yield TaskRequeued(task=event.ref.task, job=job)
             case Stuck():
-                yield TaskStuck(task=event.ref.task, job=job, reason=event.reason)
+                yield TaskStuck(task=event.ref.task, job=job, reason=event.reason, is_held=event.is_held)
             case Ended() if not state.ended:
                 yield from self._ended(state, event.ref.attempt, event.record)
 

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
-from ..errors import SlurmError
+from ..errors import SlurmError, SlurmUnreachable
 from ..plan.at_site import options_at
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind, Task
@@ -22,12 +23,14 @@ from .live import LiveRun
 from .outcome import TaskEvent
 from .records import step_record
 from .sources import asked
-from .submit import SETTLE, Clock
+from .submit import PATIENCE, SETTLE, Clock
 
+T = TypeVar("T")
 _LEAVING = 60.0
 """Seconds that a cancelled job may take to leave its node."""
 _PAUSE = 1.0
 _RETRY = 10.0
+_LONGEST_PAUSE = 60.0
 _CONTRADICTED, _AGAIN = 60, 5
 """Seconds for which accounting may lag behind the controller, and between two questions about it."""
 _NAMED = 5
@@ -92,9 +95,14 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
     ledgers = tuple(one for one in ledgers if one.run not in foreign)
     if not ledgers:
         return Found(ledgers=(), left=())
-    _wait_for_unanswered(ledgers, slurm, warn)
-    queue, names = _seen(ledgers, slurm)
-    _check_gone(ledgers, queue, slurm)
+
+    def ask() -> tuple[dict[str, Record], Names]:
+        _wait_for_unanswered(ledgers, slurm, warn)
+        queue, names = _seen(ledgers, slurm)
+        _check_gone(ledgers, queue, slurm)
+        return queue, names
+
+    queue, names = _patiently(ask, warn)
 
     def ended(entry: Entry) -> Record | None:
         written = step_record(Path(entry.folder), entry.job_id)
@@ -106,6 +114,20 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         finished=len({entry.task for one in ledgers for entry in one.of_kind(Kind.TASK) if _ended_unseen(one, entry)}),
         jobs={entry.job_id: entry for entry in _in_queue(ledgers, queue, names)},
     )
+
+
+def _patiently(ask: Callable[[], T], warn: Callable[[str], None]) -> T:
+    """Ask a controller again that does not answer, as a run does that has begun."""
+    end, pause = time.time() + PATIENCE, _PAUSE
+    while True:
+        try:
+            return ask()
+        except SlurmUnreachable as error:
+            if time.time() >= end:
+                raise
+            warn(f"Slurm could not be asked about earlier runs, again in {pause:.0f} s: {error}")
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _wait_for_unanswered(ledgers: Iterable[LedgerRecord], slurm: Slurm, warn: Callable[[str], None]) -> None:

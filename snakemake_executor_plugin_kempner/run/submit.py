@@ -249,6 +249,7 @@ _REMEDIES = (
     ("requested node configuration", "no node of the partition has what the rule asks for (see: sinfo -N -l)"),
     ("invalid generic resource", "this cluster does not know the device; check gpu, gpu_model or gres of the rule"),
     ("qos", "check the rule's qos, or leave it out: it usually comes with the partition"),
+    ("job dependency problem", "Slurm has forgotten a job that it waits for (MinJobAge); give the same command again"),
     ("time limit", "shorten the rule's runtime, or take a partition with a longer limit (see: sinfo -s)"),
 )
 

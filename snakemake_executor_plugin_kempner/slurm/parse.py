@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import SlurmError
 from .ids import array_id, expand
-from .states import NEVER_REASONS, JobState, job_state
+from .states import NEVER_REASONS, STUCK_REASONS, JobState, is_held, job_state
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +26,14 @@ class Record:
     def never(self) -> bool:
         """It will not run, because what it waits for cannot come true."""
         return self.reason in NEVER_REASONS and self.state in (JobState.WAITING, JobState.CANCELLED)
+
+    @property
+    def stuck(self) -> str:
+        """Why it will not start as it is, in Slurm's word; empty where waiting helps."""
+        if self.state is not JobState.WAITING:
+            return ""
+        is_stuck = self.reason in STUCK_REASONS or is_held(self.word, self.reason)
+        return (self.reason or self.word) if is_stuck else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

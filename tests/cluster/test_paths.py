@@ -12,7 +12,7 @@ SWEEP = """
         input: "end.txt"
     rule point:
         output: "point/{n}.txt"
-        shell: "echo said by {wildcards.n}; touch $KEMPNER_CHECKPOINT_DIR/kept; echo > {output}"
+        shell: 'echo said by {wildcards.n}; touch "$KEMPNER_CHECKPOINT_DIR/kept"; echo > {output}'
     rule end:
         input: expand("point/{n}.txt", n=range(6))
         output: "end.txt"

@@ -12,7 +12,7 @@ from fakes import OK, FakeSlurm, Trouble, failed, takes
 from playing import LOGGER, Play, told_by
 
 from snakemake_executor_plugin_kempner.beginning import settle_changes
-from snakemake_executor_plugin_kempner.errors import SlurmError
+from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmUnreachable
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, latest_ledger, open_ledgers, read_ledger
 from snakemake_executor_plugin_kempner.run.live import LiveRun
@@ -116,6 +116,26 @@ def test_what_was_cancelled_before_its_start_and_is_forgotten_is_gone(play: Play
     assert look(play).left == ()
 
 
+def test_a_controller_that_does_not_answer_at_first_is_asked_again(play: Play) -> None:
+    play.submit(*chain())
+    said: list[str] = []
+    play.slurm.trouble("queue", Trouble.UNREACHABLE, Trouble.NOT_TAKEN)
+    assert look(play, said=said).left
+    assert (
+        [line for line in said if line.startswith("Slurm could not be asked about earlier runs, again in")]
+        == said
+        != []
+    )
+
+
+def test_a_controller_that_never_answers_is_given_up(play: Play) -> None:
+    play.submit(*chain())
+    play.slurm.down = True
+    with pytest.raises(SlurmUnreachable):
+        look(play)
+    assert play.clock.now() > 800
+
+
 # --- looking back ---------------------------------------------------------------------------------------------------
 
 
@@ -154,7 +174,7 @@ def test_the_record_of_a_copied_folder_is_passed_over_with_a_word(play: Play) ->
 
 def test_a_slurm_that_does_not_answer_says_nothing_of_what_is_left(play: Play) -> None:
     play.submit(*chain())
-    play.slurm.trouble("queue", Trouble.UNREACHABLE)
+    play.slurm.trouble("queue", Trouble.REFUSED)
     with pytest.raises(SlurmError):
         look(play)
 
