@@ -1,7 +1,7 @@
 """What earlier processes have left in a folder, looked up in its ledgers and in Slurm, and what a new one makes of it."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -160,7 +160,7 @@ def _seen(ledgers: Collection[LedgerRecord], slurm: Slurm) -> tuple[dict[str, Re
     records, names = slurm.queue(), dict(slurm.names())
     entries = [entry for ledger in ledgers for entry in ledger.entries]
     listed = records_of({entry.job_id for entry in entries} | _ids(records), records)
-    left_out = {entry.job_id for ledger in ledgers for entry in _of_open_end(ledger)} - listed.keys()
+    left_out = {entry.job_id for ledger in ledgers for entry in _of_open_end(ledger, listed)}
     unanswered = {entry.job_name for entry in entries if not entry.job_id}
     unanswered -= {name for both in names.values() for name in both}
     left_out |= {job_id for name in unanswered for job_id in slurm.find(name)}
@@ -174,10 +174,10 @@ def _ids(records: Iterable[Record]) -> set[str]:
     return {record.job_id for record in records}
 
 
-def _of_open_end(ledger: LedgerRecord) -> Iterator[Entry]:
-    """What was submitted and has not ended as far as the ledger and the jobs themselves tell."""
+def _of_open_end(ledger: LedgerRecord, known: Container[str]) -> Iterator[Entry]:
+    """What Slurm's answers do not name, and has not ended as far as the ledger and the jobs themselves tell."""
     for entry in ledger.entries:
-        if entry.job_id and entry.job_id not in ledger.noted:
+        if entry.job_id and entry.job_id not in ledger.noted and entry.job_id not in known:
             written = step_record(Path(entry.folder), entry.job_id)
             if written is None or written.exit_code != 0:
                 yield entry
@@ -189,7 +189,7 @@ def _check_gone(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], sl
     Raises:
         SlurmError: accounting holds jobs for queued or running that the controller does not know.
     """
-    gone = {entry.job_id: entry for ledger in ledgers for entry in _of_open_end(ledger) if entry.job_id not in queue}
+    gone = {entry.job_id: entry for ledger in ledgers for entry in _of_open_end(ledger, queue)}
     alive: list[Record] = []
     for waited in range(0, _CONTRADICTED + 1, _AGAIN) if gone else ():
         time.sleep(_AGAIN if waited else 0)

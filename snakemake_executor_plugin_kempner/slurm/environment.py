@@ -56,6 +56,14 @@ DROPPED = {
 }
 """What would break a run, and why. A variable of this kind in neither table is not passed on either."""
 
+_DROPPED_OUTSIDE = {
+    "SLURM_DEBUG_FLAGS": "it mixes messages into the answers of sbatch",
+    "SLURM_EXIT_ERROR": "the exit code of sbatch says whether a job was taken",
+    "SLURM_HINT": "a surrounding job sets it too; take SBATCH_HINT",
+    "SLURM_UMASK": "a surrounding job sets it too; the umask of this process counts",
+}
+"""What sbatch reads besides, and a job has from Slurm: said outside of a job, where it is the user's own wish."""
+
 _FLAGS = frozenset({"SBATCH_REQUEUE", "SBATCH_NO_REQUEUE"})
 
 
@@ -94,6 +102,9 @@ def notices(environment: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(filter(_is_dropped, environment)):
         why = DROPPED.get(name, "the plugin does not know what it does")
         yield f"{name}={environment[name]} is not passed on to sbatch: {why}."
+    for name, why in _DROPPED_OUTSIDE.items():
+        if name in environment and "SLURM_JOB_ID" not in environment:
+            yield f"{name}={environment[name]} is not passed on to sbatch: {why}."
 
 
 def _is_dropped(name: str) -> bool:

@@ -53,6 +53,15 @@ def test_what_would_break_a_run_is_dropped_and_said(name: str) -> None:
     assert said.startswith(f"{name}=1-3 is not passed on to sbatch: ")
 
 
+@pytest.mark.parametrize("name", ["SLURM_HINT", "SLURM_EXIT_ERROR", "SLURM_UMASK", "SLURM_DEBUG_FLAGS"])
+def test_what_a_surrounding_job_sets_too_is_said_outside_of_a_job(name: str) -> None:
+    environment = {**OWN, name: "0"}
+    assert submission_environment(environment) == OWN
+    (said,) = notices(environment)
+    assert said.startswith(f"{name}=0 is not passed on to sbatch: ")
+    assert list(notices({**environment, "SLURM_JOB_ID": "7"})) == []
+
+
 @pytest.mark.parametrize("name", USED)
 def test_a_default_of_the_user_is_used_and_said(name: str) -> None:
     environment = {**OWN, name: "x"}
