@@ -316,8 +316,11 @@ class LiveRun:
 
     def _meaning(self, event: Event) -> Iterator[TaskEvent]:
         job = self._job_of(event.ref)
-        if job is None:
-            return  # a gate, or a task that is submitted anew
+        if job is None:  # a gate, or a task that is submitted anew
+            if isinstance(event, Stuck) and event.is_held:
+                what = f"Slurm job {event.job_id}, which others wait for, is held: {event.reason}"
+                self._logger.warning(f"{what}. It starts when it is released: scontrol release {event.job_id}.")
+            return
         state = self._tasks[event.ref.task]
         match event:
             case Started():
