@@ -259,13 +259,12 @@ def parse_limits(controller: str, database: str, user: str) -> Limits:
     size = _setting(controller, "MaxArraySize")
     jobs = _setting(controller, "MaxJobCount")
     usual = Limits()
+    age = re.match(r"(\d+)", _setting(controller, "MinJobAge"))
     script = re.search(r"\bmax_script_size=(\d+)", _setting(controller, "SchedulerParameters"))
     limits = Limits(
         array_size=int(size) if size.isdigit() else usual.array_size,
         script_bytes=int(script[1]) if script else usual.script_bytes,
-        min_job_age=(float(age[0]) or math.inf)
-        if (age := _setting(controller, "MinJobAge").split()[:1])
-        else usual.min_job_age,
+        min_job_age=(float(age[1]) or math.inf) if age else usual.min_job_age,
         # One less: of MaxJobCount=60, the 60th is refused.
         jobs=Bound(limit=int(jobs) - 1, used=0, source="MaxJobCount of the cluster") if jobs.isdigit() else None,
     )

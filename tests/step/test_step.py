@@ -367,6 +367,13 @@ def test_of_an_attempt_that_slurm_has_forgotten_its_own_record_and_accounting_de
     assert done.returncode == code
 
 
+def test_the_mark_of_an_earlier_attempt_decides_where_its_record_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "mark").write_text("7")
+    spec = replace(spec_in(tmp_path), mark=str(tmp_path / "mark"), earlier_attempts=("7",))
+    slurm = FakeSlurm()
+    assert decided_before(spec, lambda: slurm) == 0
+
+
 def test_the_record_of_another_task_with_that_id_decides_nothing(tmp_path: Path) -> None:
     spec = replace(spec_in(tmp_path), records=str(tmp_path / "runs/run1/ended"), earlier_attempts=("7",))
     (tmp_path / "runs/run1/ended").mkdir(parents=True)
