@@ -184,7 +184,7 @@ class SlurmCommands:
     def find(self, job_name: str) -> tuple[str, ...]:
         found = {array_id(job_id) for job_id, names in self.names().items() if job_name in names}
         if not found:  # squeue may leave jobs out, and what is not found is submitted again
-            shown = self._shown("show job")
+            shown = self._shown()
             found = {array_id(one.record.job_id) for one in shown if job_name in (one.name, one.comment)}
         return tuple(sorted(found))
 
@@ -211,25 +211,26 @@ class SlurmCommands:
         return tuple(records.values())
 
     def show(self, job_ids: Collection[str]) -> tuple[Shown, ...]:
-        return self._shown(*(f"show job {one}" for one in in_order(map(array_id, job_ids))))
+        ids = set(map(array_id, job_ids))
+        return self._shown(ids) if ids else ()
 
-    def _shown(self, *questions: str) -> tuple[Shown, ...]:
-        if not questions:
-            return ()
+    def _shown(self, ids: Collection[str] | None = None) -> tuple[Shown, ...]:
+        """What scontrol says of these jobs, or of all that it knows.
+
+        Raises:
+            SlurmError: it says of some neither what they are nor that they are unknown.
+        """
         argv = ["scontrol", "--oneliner", "--all"]
-        done = self._run(argv, "".join(f"{one}\n" for one in questions))
-        complaints = [line for line in done.stderr.splitlines() if line.strip()]
-        unknown = [line for line in complaints if _UNKNOWN_ID.search(line)]
-        if len(unknown) < len(complaints):
-            raise self._error(argv, done)
-        # scontrol repeats each question before its answer.
-        answers = re.split(r"^(?:scontrol: )+show job.*$", done.stdout, flags=re.MULTILINE)
-        silent = len(questions) - sum(bool(re.search(r"^(JobId=|No jobs)", one, re.MULTILINE)) for one in answers)
-        if silent != len(unknown):
-            raise SlurmError(
-                f"scontrol did not answer {silent - len(unknown)} of {len(questions)} questions about jobs"
-            )
-        return parse_shown(done.stdout, os.getuid())
+        done = self._run(argv, "".join(f"show job {one}\n" for one in ([""] if ids is None else in_order(ids))))
+        text = re.sub(r"^(scontrol: )+", "", done.stdout, flags=re.MULTILINE)
+        found = re.findall(r"^JobId=(\d+)(?: ArrayJobId=(\d+))?", text, re.MULTILINE)
+        if ids is None:
+            silent = not found and not re.search(r"^No jobs", text, re.MULTILINE)
+        else:
+            silent = len(set(ids) - {one for both in found for one in both}) > len(_UNKNOWN_ID.findall(done.stderr))
+        if silent:
+            raise self._error(argv, done) if done.stderr.strip() else SlurmError("scontrol did not answer about jobs")
+        return parse_shown(text, os.getuid())
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         # A requeued job has one line per run; the last one counts.

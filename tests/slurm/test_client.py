@@ -144,6 +144,13 @@ def test_each_job_is_asked_for_by_its_id_in_one_call(stubs: Stubs) -> None:
     assert sorted(stubs.stdin("scontrol").split("\n")) == ["", "show job 10", "show job 7", "show job 8"]
 
 
+def test_a_scontrol_that_does_not_repeat_the_question_and_warns_is_understood(stubs: Stubs) -> None:
+    stubs.answer(
+        "scontrol", f"scontrol: {shown('7', 'RUNNING')}\nscontrol: scontrol: ", err="scontrol: warning: old setting\n"
+    )
+    assert [one.record.word for one in stubs.slurm().show(["7"])] == ["RUNNING"]
+
+
 def test_the_job_of_another_user_with_that_id_is_none_of_ours(stubs: Stubs) -> None:
     stubs.answer("scontrol", f"scontrol: show job 7\n{shown('7', 'RUNNING', uid=os.getuid() + 1)}\nscontrol: \n")
     assert stubs.slurm().show(["7"]) == ()
