@@ -19,6 +19,7 @@ from .adapt.command import JobCommand
 from .adapt.hooks import note_hooks
 from .adapt.leaving import leave_when_lost
 from .adapt.policy import policy_of
+from .adapt.quiet import let_errors_be_heard
 from .adapt.scheduler import run_local_rules_as_jobs
 from .adapt.settled import wanted_again
 from .efficiency.report import report_at_end
@@ -59,6 +60,7 @@ class Executor(RemoteExecutor):
     _ask: Callable[[], None] = staticmethod(lambda: None)
 
     def __post_init__(self) -> None:
+        let_errors_be_heard(self.workflow)
         self._mutex = threading.RLock()
         self._failed: Sequence[TaskEnded] = ()
         self._detached = self.executor_settings.detach or self.continued is not None

@@ -21,7 +21,7 @@ from .pace import Pace
 from .stopping import mark_stopped, stopped_jobs
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
-from .watch import Ended, Event, Followed, step
+from .watch import Ended, Event, Followed, Stuck, step
 from .waves import Room
 from .withdrawn import LeftBehind, left_behind
 
@@ -113,7 +113,8 @@ class LiveRun:
         ids, refused = self._submitter.submit(plan, self._ids)
         self._is_cut_short = False
         self._ids |= ids
-        self._later = self._tasks.submitted(fresh, self._ids, absent={task.key for task in now.later})
+        made = self._ids.keys() | self._submitter.unneeded
+        self._later = self._tasks.submitted(fresh, made, absent={task.key for task in now.later})
         for call in plan.calls:
             for submission in call.submissions:
                 if submission.ref in ids:
@@ -328,6 +329,9 @@ class LiveRun:
 
     def _note(self, event: Event) -> None:
         """Write down an end before any is judged: attempts of a task may have ended since the last look, in any order."""
+        if isinstance(event, Stuck) and event.is_held and self._judge.job_of(event.ref) is None:
+            what = f"Slurm job {event.job_id}, which others wait for, is held: {event.reason}"
+            self._logger.warning(f"{what}. It starts when it is released: scontrol release {event.job_id}.")
         if not isinstance(event, Ended):
             return
         record = event.record
