@@ -11,7 +11,7 @@ from snakemake.logging import logger
 
 from .command import SOURCES
 from .temporary import remove_unneeded
-from .units import task_key
+from .units import task_key, task_keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,8 +77,7 @@ def _mend_leaving(tasks: frozenset[str], succeeded: Callable[[str], bool]) -> No
         try:
             execute(self, *args, **kwargs)
         except SystemExit:
-            here = {task_key(self.dag.get_job_group(job) or job) for job in self.dag.jobs}
-            if all(map(succeeded, tasks - here)):
+            if all(map(succeeded, tasks - task_keys(self.dag))):
                 _remove_temporary(self, succeeded, is_over=False)
             raise
 

@@ -67,6 +67,13 @@ CASES = (
         text={"read_gate.txt": "slow\n", "read_side.txt": "side\n", "read_side.runs": "run\n"},
         gone=("local.tmp", "before_grouped.txt"),
     ),
+    Case(
+        name="many rules without a command",
+        workflow="gates",
+        text={"ready.txt": "file\n", "late.txt": "made\n"},
+        gone=("part/0.tmp", "unread.ok"),
+        protected=("gathered.ok",),
+    ),
 )
 
 
