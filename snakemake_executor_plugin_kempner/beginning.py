@@ -4,17 +4,17 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from .errors import Fault, PlanError
 from .invocation import started
 from .plan.model import Kind, Policy, Task
-from .report import changed_message, unplanned_message
+from .report import changed_message, kept_message, unplanned_message
 from .run.ledger import Ledger
 from .run.live import LiveRun
-from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, look_back
+from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, keep, look_back
 from .run.outcome import TaskEvent
 from .run.pruning import prune
 from .run.submit import SystemClock
@@ -58,13 +58,21 @@ def _site(file: Path | None, tell: Tell) -> Site | None:
 
 
 def settle_changes(
-    found: Found, tasks: Sequence[Task], slurm: Slurm | None, warn: Callable[[str], None], site: Site | None = None
+    found: Found,
+    tasks: Sequence[Task],
+    outdated: Mapping[str, tuple[str, str]],
+    slurm: Slurm | None,
+    warn: Callable[[str], None],
+    *,
+    site: Site | None = None,
 ) -> Found:
     """Say which tasks in the queue the workflow now describes otherwise, and what is left to go on with.
 
     Args:
         found: what earlier runs have left.
         tasks: those of them that are wanted now, as the workflow describes them.
+        outdated: tasks that have succeeded and would run again, while a task in the queue reads what they have made: by
+            key, their label and the key of the reader.
         slurm: cancels what has changed, and what waits for it; None lets it go on as it is.
         warn: gets one sentence per changed task.
         site: where they are to run.
@@ -74,9 +82,15 @@ def settle_changes(
     """
     left = {one.task: one for one in found.left}
     changed = {task.key: words for task in tasks if (words := changes(task, left[task.key], site))}
+    for label, reader in outdated.values():
+        if reader not in changed:
+            warn(kept_message(label, left[reader], is_replaced=slurm is not None))
     for key, words in changed.items():
         warn(changed_message(left[key], words, is_replaced=slurm is not None))
-    return cancel_tasks(found, changed, slurm) if slurm is not None and changed else found
+    if slurm is None:
+        return keep(found, outdated)
+    gone = {*changed, *(reader for _, reader in outdated.values())}
+    return cancel_tasks(found, gone, slurm) if gone else found
 
 
 def take_over(found: Found, run: str, slurm: Slurm, logger: logging.Logger, to_submit: int) -> None:
@@ -125,6 +139,7 @@ def begin_run(
         started_in=started().folder,
         workdir=os.getcwd(),
         keep_going=policy.keep_going,
+        locks=policy.locks,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
         efficiency_report=policy.efficiency_report,
     )

@@ -15,18 +15,18 @@ from typing import TypeVar
 
 from .beginning import go_on_with_run
 from .efficiency.report import report_at_end
-from .errors import FolderInUse, KempnerError, SlurmRefused, SlurmUnreachable
+from .errors import FolderInUse, KempnerError, SlurmError, SlurmRefused, SlurmUnreachable
 from .invocation import Continued, Leaving
 from .plan.dependency import array_of
 from .plan.model import Kind, Policy
-from .plan.step import MARKS
 from .report import failure_message
-from .run.claim import Claim, this_process
+from .run.claim import Claim, Owner, this_process
 from .run.guard import is_stopped
-from .run.ledger import Entry, Ledger, Record, read_ledger, taken_over
+from .run.ledger import Entry, Ledger, Record, read_ledger
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
-from .run.records import step_record, usage_of
+from .run.records import usage_of
+from .run.settled import settled
 from .run.submit import SystemClock
 from .slurm.client import SlurmCommands
 from .slurm.limits import lacks_room
@@ -57,19 +57,27 @@ class _Job:
         """Exit code of the job: for the closing job, that of the run."""
         owner = this_process(self._kind.value, self._folder.name, self._job_id)
         claim = Claim(self._folder.parent, owner, self._slurm.runs, SystemClock())
-        holder = claim.holder()
-        if holder is not None and holder.is_head:
-            print(f"{holder} looks after the run now.")
-            return 0
+        if (head := claim.living_head()) is not None:
+            return self._leave_to(head)
         try:
             claim.take(_PATIENCE)
         except FolderInUse as error:
             print(error, file=sys.stderr)
-            return 0 if (holder := claim.holder()) is not None and holder.is_head else 1
+            return self._leave_to(head) if (head := claim.living_head()) is not None else 1
         try:
             return self._holding_claim()
         finally:
             claim.release()
+
+    def _leave_to(self, head: Owner) -> int:
+        """Come again when that head may have died. When it ends the run, it takes this job out of the queue."""
+        print(f"{head} looks after the run now.", flush=True)
+        if not read_ledger(self._folder).closed:
+            try:
+                self._slurm.requeue(self._job_id)
+            except SlurmError as error:
+                print(f"This job cannot be put back into the queue, so nobody ends the run if that head dies: {error}")
+        return 0
 
     def _holding_claim(self) -> int:
         ledger = read_ledger(self._folder)
@@ -106,9 +114,20 @@ class _Job:
         from .executor import Executor  # noqa: PLC0415
 
         Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
-        end = End(failures=self._failures, run_hook=self._run_hook) if self._is_closing else None
-        tasks = {entry.task for entry in ledger.of_kind(Kind.TASK)}
-        goes_on(self._folder, ledger.left_out, tasks, self._succeeded(*taken_over(ledger)), end)
+        done = settled(ledger)
+        end = End(
+            failures=self._failures,
+            run_hook=self._run_hook,
+            locked_until=ledger.header["time"] if ledger.header.get("locks") else 0.0,
+        )
+        goes_on(
+            self._folder,
+            is_settled=done.__contains__,
+            left_out=ledger.left_out,
+            tasks={entry.task for entry in ledger.of_kind(Kind.TASK)},
+            succeeded=done.succeeded,
+            end=end if self._is_closing else None,
+        )
         try:
             cli.main(list(command[1:]))
         except Leaving:
@@ -135,13 +154,6 @@ class _Job:
             failure_message(one, usage_of(one.job, self._slurm) if one.job else Usage(), live.fallen(one.task))
             for one in ends
         ]
-
-    def _succeeded(self, *ledgers: Record) -> Callable[[str], bool]:
-        jobs: dict[str, list[Entry]] = {}
-        for entry in (entry for ledger in ledgers for entry in ledger.of_kind(Kind.TASK)):
-            jobs.setdefault(entry.task, []).append(entry)
-        marks = {ledger.folder / MARKS for ledger in ledgers}  # of the members of groups
-        return lambda key: any(map(_has_succeeded, jobs.get(key, ()))) or any((one / key).exists() for one in marks)
 
     def _come_again(self, ledger: Record, tasks: list[Entry]) -> None:
         """Tasks are in the queue that this job was not made to wait for: let another one do so."""
@@ -178,9 +190,8 @@ class _Job:
         if left:
             self._slurm.cancel(left)
         Ledger(self._folder).close()
-        succeeded = self._succeeded(ledger)
-        tasks = dict.fromkeys(entry.task for entry in ledger.of_kind(Kind.TASK))
-        well = sum(map(succeeded, tasks))
+        tasks = {entry.task for entry in ledger.of_kind(Kind.TASK)}
+        well = len(tasks & settled(ledger).succeeded)
         print(
             f"Run {ledger.run} has {'failed' if code else 'ended'}: {well} of {len(tasks)} tasks succeeded.", flush=True
         )
@@ -197,11 +208,6 @@ class _Job:
                 if not passes or time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE)
-
-
-def _has_succeeded(entry: Entry) -> bool:
-    written = step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
-    return written is not None and written.exit_code == 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Snakemake's hooks: read the DAG, plan, submit, watch, report. The one place that turns our errors into Snakemake's."""
 
 import asyncio
+import atexit
+import signal
 import sys
 import threading
 import uuid
@@ -16,9 +18,12 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from . import beginning
 from .adapt.command import JobCommand
 from .adapt.dag import Reading, finished, read_dag
+from .adapt.hooks import note_hooks
 from .adapt.policy import policy_of
-from .adapt.postprocess import leave_to_jobs
+from .adapt.postprocess import accept, leave, tidy_up
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
+from .adapt.settled import finished_here, kept_for_readers, up_to_date, wanted_again
+from .adapt.temporary import keep_for_others
 from .adapt.units import Scope, job_label, task_key
 from .efficiency.report import report_at_end
 from .errors import KempnerError, SlurmError
@@ -30,6 +35,7 @@ from .report import (
     detached_message,
     failure_message,
     failures_summary,
+    left_message,
     plan_messages,
     short_path,
     stuck_message,
@@ -41,6 +47,7 @@ from .run.live import LiveRun
 from .run.opening import Found
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .run.records import usage_of
+from .run.settled import note_up_to_date, settled
 from .settings import common_settings
 from .slurm.client import SlurmCommands
 from .slurm.limits import SiteLimits
@@ -75,12 +82,15 @@ class Executor(RemoteExecutor):
         self._notices: set[str] = set()
         self._failures: list[str] = []
         self._failed: Sequence[TaskEnded] = ()
+        self._planned, self._noted = False, set[str]()
         self._keep_going = self.workflow.execution_settings.keep_going
         self._found: Found | None = None
-        self._detached = self.executor_settings.detach
-        self._leaving = False
+        self._detached = self.executor_settings.detach or self.continued is not None
+        self._leaving: int | None = None
         if self._detached:
             run_local_rules_as_jobs(self.workflow)
+        if not self._detached:
+            note_hooks(self.workflow, self._note_hook, self._end)
 
     # --- Snakemake hands over jobs ------------------------------------------------------------------------------
 
@@ -114,7 +124,7 @@ class Executor(RemoteExecutor):
         if self._detached and (live.open_tasks or (self.continued and not self.continued.is_closing)):
             if self.continued is None:
                 self.logger.info(detached_message(live.overview(), live.policy, started().command, started().folder))
-            self._leaving = True
+            self._leaving = 0
             raise _LeaveError
         if self._stopping and not self._waiting and not self._handed_over:  # Snakemake would not hear of any failure
             raise KempnerError("\n".join(map(self._failure, self._failed)))
@@ -137,7 +147,14 @@ class Executor(RemoteExecutor):
             beginning.check_that_it_can_leave()
         self._slurm = SlurmCommands(self.envvars(), submit_pause=self.executor_settings.submit_pause)
         limits = SiteLimits(self._slurm.tell)
-        policy = policy_of(self.workflow, self.executor_settings, folder, self.get_python_executable())
+        policy = policy_of(
+            self.workflow,
+            self.executor_settings,
+            folder,
+            self.get_python_executable(),
+            detached=self._detached,
+            may_go_on=started().is_command_line,
+        )
         policy = beginning.at_site(policy, limits, self.executor_settings.site)
         self._command = JobCommand(self.workflow, common_settings, folder)
         if self.continued:
@@ -147,13 +164,19 @@ class Executor(RemoteExecutor):
                 if isinstance(event, AttemptFailed):
                     self._attempt_failed(event)
             self._stopping = is_stopped(folder)
+            for key in wanted_again(self.dag, live.has_succeeded):
+                live.forget(key)
         else:
             self._claim = claim_folder(runs, this_head(policy.run), self._slurm.runs, self.logger.info)
             found = beginning.earlier_runs(runs, self._slurm, self.logger, self.executor_settings.delete_runs_after)
             self._found = self._settle_changes(found, policy, ready)
             live = beginning.begin_run(policy, self._found, self._slurm, self.logger, limits)
         self._live = live
-        leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
+        keep_for_others(self.dag, lambda: live.in_flight)
+        if not self._detached:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, self._leave)
         return live
 
     def _settle_changes(self, found: Found, policy: Policy, ready: Sequence[Any]) -> Found:
@@ -162,8 +185,10 @@ class Executor(RemoteExecutor):
         if not left:
             return found
         tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left).tasks
+        done = {key for ledger in found.ledgers for key in settled(ledger).succeeded}
+        outdated = kept_for_readers(self.dag, left.__contains__, done)
         slurm = self._slurm if self.executor_settings.replace_changed else None
-        return beginning.settle_changes(found, tasks, slurm, self.logger.warning, policy.site)
+        return beginning.settle_changes(found, tasks, outdated, slurm, self.logger.warning, site=policy.site)
 
     # --- planning -----------------------------------------------------------------------------------------------
 
@@ -186,7 +211,8 @@ class Executor(RemoteExecutor):
         if live.open_jobs:
             self._handle(live.observe())  # a job that has ended is never named as a dependency
         reading = self._read(live.policy, ready, known=live.knows, in_flight=live.in_flight)
-        plan = live.submit(reading.tasks, reading.deferred)
+        self._note_up_to_date(live)
+        plan = live.submit(reading.tasks, reading.deferred, reading.left_out)
         self._deferred = bool(reading.deferred)
         if self._found is not None:
             number = len(plan.tasks) + len(live.later)
@@ -194,13 +220,28 @@ class Executor(RemoteExecutor):
             self._found = None
         self._say(plan, live, [one.why for one in reading.deferred])
 
+    def _note_up_to_date(self, live: LiveRun) -> None:
+        """Write down what a job that goes on with the run is not to run, whatever files and clocks say then."""
+        if self.continued is not None or not live.policy.ends_itself:
+            return
+        with locked(self.workflow.scheduler):
+            done = set(finished_here(self.workflow) if self._planned else up_to_date(self.dag))
+        note_up_to_date(Path(live.policy.folder), done - self._noted)
+        self._planned, self._noted = True, self._noted | done
+
     def _say(self, plan: Plan, live: LiveRun, deferred: Sequence[str] = ()) -> None:
         for line in plan_messages(plan, [*deferred, *len(live.later) * [NO_ROOM]], self._notices):
             self.logger.info(line)
 
     def _read(self, policy: Policy, ready: Sequence[Any], **which: Any) -> Reading:
-        limited, detached = policy.limits.keys(), policy.detached
-        scope = Scope(folder=policy.folder, ready=ready, limited=limited, detached=detached, **which)
+        scope = Scope(
+            folder=policy.folder,
+            ready=ready,
+            limited=policy.limits.keys(),
+            detached=policy.detached,
+            ends_itself=policy.ends_itself,
+            **which,
+        )
         with locked(self.workflow.scheduler):
             self._finished_at_last_plan = finished(self.dag)
             return read_dag(self.workflow, self._command, scope)
@@ -298,6 +339,7 @@ class Executor(RemoteExecutor):
         self._reported[event.task] = event
         match event.outcome:
             case Outcome.SUCCEEDED:
+                accept(self.workflow, info.job, self.logger.warning)
                 self.report_job_success(info)
             case Outcome.NOT_NEEDED:
                 self.logger.info(f"{event.label} was not needed{f': {event.why}' if event.why else ''}.")
@@ -312,6 +354,10 @@ class Executor(RemoteExecutor):
     def _report_failure(self, event: TaskEnded, info: SubmittedJobInfo) -> None:
         # Every attempt has been made; Snakemake is not to try once more by itself.
         info.job.attempt = info.job.restart_times + 1
+        if event.files_are_tidy:
+            leave(info.job)
+        else:
+            tidy_up(self.workflow, info.job)
         logs = [str(event.job.log)] if event.job else []
         self.report_job_error(info, msg=self._failure(event), aux_logs=logs)
         self._stop_unless_keep_going()
@@ -347,13 +393,22 @@ class Executor(RemoteExecutor):
 
     # --- leaving ------------------------------------------------------------------------------------------------
 
+    def _leave(self, number: int, _frame: object) -> None:
+        """On SIGTERM and SIGHUP: the jobs stay in the queue, and the run goes on without this process."""
+        for one in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(one, signal.SIG_IGN)
+        self._leaving = 128 + number
+        raise _LeaveError
+
     def cancel(self) -> None:
-        if not self._leaving:
+        if self._leaving is None:
             super().cancel()
             return
         super().shutdown()
+        if self._leaving and self._live is not None:
+            self.logger.info(left_message(self._live.policy, len(self._live.open_jobs), started().command))
         self._release()
-        raise Leaving(0)
+        raise Leaving(self._leaving)
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours are more than those
         """Cancel exactly the jobs of this run, also those that Snakemake has not been told of."""
@@ -371,28 +426,31 @@ class Executor(RemoteExecutor):
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self._live is not None and self.continued is None:
-            self._live.close()
-        self._release()
         if self._live is not None and self._stopping and self._live.running:
             self.logger.info(f"{self._live.running} Slurm jobs of this run are still running and will finish.")
         if self._live is not None and self._live.policy.efficiency_report and self.continued is None:
             report_at_end(Path(self._live.policy.folder), self._slurm, self.logger.info, self.logger.warning)
         if self._failures:
             self.logger.error(failures_summary(self._failures, sys.argv))
+        if self.workflow.execution_settings.no_hooks:
+            self._end()
+        else:
+            atexit.register(self._end)  # hooks run first, if Snakemake comes to them
+
+    def _note_hook(self, name: str) -> None:
+        if self._live is not None:
+            self._live.hook(name)
+
+    def _end(self) -> None:
+        """The run is over, hooks included: nothing of it stays in the queue but what still runs."""
+        atexit.unregister(self._end)
+        if self._live is not None and self.continued is None:
+            try:
+                self._live.end()
+            except KempnerError as error:
+                self.logger.warning(f"The run's helper jobs are left in the queue: {error}")
+        self._release()
 
     def _release(self) -> None:
         if self._claim is not None:
             self._claim.release()
-
-    # --- what post-processing asks ------------------------------------------------------------------------------
-
-    def _is_ours(self, job: Any) -> bool:
-        return not job.is_local
-
-    def _is_restored(self, path: str) -> bool:
-        """A job that ended by itself has restored the file that it was updating, one that never ran has not touched it."""
-        ends = (
-            (self._handed_over.get(key), event) for key, event in self._reported.items() if event.outcome.is_failure
-        )
-        return any(info and event.files_are_tidy and path in map(str, info.job.output) for info, event in ends)

@@ -62,6 +62,18 @@ def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> s
     return f"{what}. It goes on as it is; --kempner-replace-changed submits it anew."
 
 
+def kept_message(label: str, reader: Left, *, is_replaced: bool) -> str:
+    """A task that would run again, while a task in the queue reads what it has made."""
+    jobs = ", ".join(job.job_id for job in reader.jobs.values())
+    what = f"{label} is outdated, and {reader.label} (Slurm job {jobs}) in the queue reads what it has made"
+    if is_replaced:
+        return f"{what}: {reader.label} is cancelled, and both are submitted anew."
+    return (
+        f"{what}: {label} is not run again now. Give this command again when {reader.label} has ended, or "
+        "--kempner-replace-changed."
+    )
+
+
 def unplanned_message(run: str, command: Sequence[str]) -> str:
     """An earlier run would have gone on past a checkpoint, for another command than this one."""
     return (
@@ -102,6 +114,21 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
         "  watch:    squeue --me",
         f"  cancel:   {again} --kempner-cancel",
     ])  # fmt: skip
+
+
+def left_message(policy: Policy, jobs: int, command: Sequence[str]) -> str:
+    """What a head says that is told to end while its jobs go on."""
+    again = command_line(command)
+    end = (
+        f"Its closing job ends it: {short_path(Path(policy.folder) / 'closing.log')}"
+        if policy.ends_itself
+        else "Hooks, temporary files and what is below checkpoints wait until the same command is given again"
+    )
+    return (
+        f"Leaving: {count_of(jobs, 'Slurm job')} of run {policy.run} stay in the queue. {end}.\n"
+        f"  watch again:  {again}\n"
+        f"  cancel:       {again} --kempner-cancel"
+    )
 
 
 def command_line(command: Sequence[str]) -> str:

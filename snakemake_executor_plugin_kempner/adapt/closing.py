@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from .command import SOURCES
+from .settled import keep_settled
 from .temporary import remove_unneeded
 from .units import task_key, task_keys
 
@@ -22,22 +23,32 @@ class End:
     """What has failed, a message for each task."""
     run_hook: Callable[[str, Callable[[], None]], None]
     """Gets the name of a hook of the workflow and what runs it."""
+    locked_until: float
+    """Snakemake's locks that are not younger are those of the run's head, which has died; in seconds since 1970."""
 
 
 def goes_on(
-    folder: Path, left_out: Collection[str], tasks: Collection[str], succeeded: Callable[[str], bool], end: End | None
+    folder: Path,
+    *,
+    is_settled: Callable[[str], bool],
+    left_out: Collection[str],
+    tasks: Collection[str],
+    succeeded: Collection[str],
+    end: End | None,
 ) -> None:
     """Adjust Snakemake, in this process, before its command line is read.
 
     Args:
         folder: of the run.
-        left_out: outputs of tasks that had no room in the queue.
+        is_settled: whether the job of a key is done by the record of the run.
+        left_out: outputs of tasks that were not in the queue yet.
         tasks: keys of all that the run has submitted or taken over.
-        succeeded: whether the task of a key has succeeded in this run; the key of a job in a group is known too.
+        succeeded: keys of the jobs, members of groups among them, that have succeeded in the run.
         end: None for a process that does not report the end of the run.
     """
     _mend_arguments(folder / SOURCES, left_out)
-    _mend_leaving(frozenset(tasks), succeeded)
+    keep_settled(is_settled)
+    _mend_leaving(frozenset(tasks).difference(succeeded), succeeded)
     _mend_hooks(succeeded, end)
 
 
@@ -64,7 +75,7 @@ def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
     cli.parse_args = parse_args
 
 
-def _mend_leaving(tasks: frozenset[str], succeeded: Callable[[str], bool]) -> None:
+def _mend_leaving(unfinished: frozenset[str], succeeded: Collection[str]) -> None:
     """A process that has planned the rest knows which temporary files nobody needs any more.
 
     It does not know what tasks of another command read, which its DAG does not hold: they have to succeed before.
@@ -77,19 +88,18 @@ def _mend_leaving(tasks: frozenset[str], succeeded: Callable[[str], bool]) -> No
         try:
             execute(self, *args, **kwargs)
         except SystemExit:
-            if all(map(succeeded, tasks - task_keys(self.dag))):
+            if unfinished <= task_keys(self.dag):
                 _remove_temporary(self, succeeded, is_over=False)
             raise
 
     Workflow.execute = execute_and_tidy
 
 
-def _remove_temporary(workflow: Any, succeeded: Callable[[str], bool], *, is_over: bool) -> None:
-    has_succeeded = cache(lambda job: succeeded(task_key(job)))  # reads a file
-    workflow.async_run(remove_unneeded(workflow.dag, has_succeeded, is_over=is_over))
+def _remove_temporary(workflow: Any, succeeded: Collection[str], *, is_over: bool) -> None:
+    workflow.async_run(remove_unneeded(workflow.dag, lambda job: task_key(job) in succeeded, is_over=is_over))
 
 
-def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:
+def _mend_hooks(succeeded: Collection[str], end: End | None) -> None:
     from snakemake.workflow import Workflow  # noqa: PLC0415
 
     execute = Workflow.execute
@@ -112,6 +122,7 @@ def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:
                 logger.error(failure)
             failed = WorkflowError("At least one job did not complete successfully.")
         _remove_temporary(self, succeeded, is_over=True)
+        _remove_locks(Path(self.persistence.path, "locks"), end.locked_until)
         self.dag.cleanup_workdir()  # folders that are empty now
         if not self.execution_settings.no_hooks:
             name = "onerror" if failed is not None else "onsuccess"
@@ -120,6 +131,12 @@ def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:
             raise failed
 
     Workflow.execute = execute_once_more
+
+
+def _remove_locks(folder: Path, until: float) -> None:
+    for lock in folder.glob("*.lock"):
+        if lock.stat().st_mtime <= until:
+            lock.unlink(missing_ok=True)
 
 
 def _nothing(_log: Any) -> None: ...

@@ -31,6 +31,8 @@ class Reading:
     """What can be submitted now."""
     deferred: tuple[Deferred, ...]
     """One for each job that cannot be planned yet."""
+    left_out: tuple[str, ...] = ()
+    """Their outputs, where they are forced: to a process that forces nothing they may look finished."""
 
 
 def read_dag(workflow: Any, command: JobCommand, scope: Scope) -> Reading:
@@ -80,11 +82,16 @@ class _Reader:
         if faults := (*self._faults, *self._tasks.faults):
             raise PlanError(faults)
         shown = [one for job, one in self._deferred.items() if self._scope.detached or not self._is_local(job)]
-        return Reading(tasks=tuple(tasks), deferred=tuple(shown))
+        return Reading(tasks=tuple(tasks), deferred=tuple(shown), left_out=tuple(self._left_out()))
+
+    def _left_out(self) -> Iterator[str]:
+        settings = self._workflow.dag_settings
+        if settings.forceall or settings.forcerun or settings.forcetargets:
+            yield from (str(file) for job in self._deferred for member in members_of(job) for file in member.output)
 
     def _check_that_it_comes(self, job: Any, deferred: Deferred) -> None:
         if self._scope.detached and not deferred.awaits:
-            remedy = "leave out --kempner-detach"
+            remedy = "let a head process watch: give the command without --kempner-detach"
             what = f"cannot be queued now, and needs a head process later: {deferred.why}"
             self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy))
 

@@ -11,12 +11,12 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 from ..errors import Fault
 from ..plan.declared import Resolution
 from ..plan.model import Attempt, Edge, Task, label
-from ..plan.step import MARKS, StepSpec
+from ..plan.step import StepSpec
 from .command import JobCommand
 from .content import Contents
 from .resources import BadResourcesError, Evaluated, Evaluator
 from .temporary import TemporaryFiles
-from .units import Scope, Units, is_plain, job_label, members_of, name_of, texts, wildcards_of
+from .units import Scope, Units, is_plain, job_label, members_of, name_of, task_key, texts, wildcards_of
 
 
 class TaskReader:
@@ -67,6 +67,7 @@ class TaskReader:
                 attempts=tuple(self._attempts(job, wildcards, flagged)),
                 edges=(*map(self._edge, inputs), *declared.edges),
                 singleton=declared.singleton,
+                members=tuple(map(task_key, job.jobs)) if job.is_group() else (),
                 folders=tuple(str(file) for file in flagged if is_flagged(file, "directory")),
                 content=self._contents.of(tuple(members_of(job))),
             )
@@ -102,7 +103,6 @@ class TaskReader:
 
     def _step(self, job: Any, wildcards: dict[str, str], passing: Collection[Any]) -> Callable[..., StepSpec]:
         """What all attempts have in common."""
-        detached = self._scope.detached
         return partial(
             StepSpec,
             task=label(name_of(job), wildcards),
@@ -113,15 +113,14 @@ class TaskReader:
             wait_for=tuple(map(str, _files_to_wait_for(job))) if self._shared_files else (),
             outputs=tuple(self._outputs_to_verify(job, passing)),
             checkpoints=f"{self._checkpoint_folders}/{self._units.key(job)}",
-            mark=self._mark(job) if detached else "",
-            member_marks=tuple(map(self._mark, job.jobs)) if detached and job.is_group() else (),
-            temp_inputs=tuple(self._temporary.inputs(job)) if detached else (),
-            temp_outputs=tuple(str(file) for file in passing if not file.is_storage) if detached else (),
+            mark=self._mark(job) if self._scope.ends_itself else "",
+            temp_inputs=tuple(self._temporary.inputs(job)) if self._scope.ends_itself else (),
+            temp_outputs=tuple(str(file) for file in passing if not file.is_storage) if self._scope.ends_itself else (),
             latency_wait=self._workflow.execution_settings.latency_wait,
         )
 
     def _mark(self, unit: Any) -> str:
-        return f"{self._scope.folder}/{MARKS}/{self._units.key(unit)}"
+        return f"{self._scope.folder}/succeeded/{self._units.key(unit)}"
 
     def _outputs_to_verify(self, job: Any, unneeded: Collection[Any]) -> Iterator[str]:
         """Outputs that must exist when the job ends. What another place holds, or what nobody needs, is not asked for."""

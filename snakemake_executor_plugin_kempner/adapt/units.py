@@ -24,7 +24,9 @@ class Scope:
     limited: Collection[str] = ()
     """Resources that all tasks together may take only so much of."""
     detached: bool = False
-    """No head will be there: local rules are tasks like any other, and temporary files go without it."""
+    """No head will be there: local rules are tasks like any other."""
+    ends_itself: bool = False
+    """The run does not need a head to end: its jobs leave marks, and remove temporary files by themselves."""
 
 
 def task_key(job: Any) -> str:

@@ -48,6 +48,8 @@ class Task:
     edges: tuple[Edge, ...] = ()
     singleton: bool = False
     """Never beside another task of the same rule and user, in whatever run."""
+    members: tuple[str, ...] = ()
+    """Keys of the jobs of a group; empty for a job alone. A group has another key when some of its members are done."""
     folders: tuple[str, ...] = ()
     """Declared outputs that are folders."""
     not_needed: str = ""
@@ -137,6 +139,8 @@ class Submission:
     stops: bool = False
     """Its failure is the end of the run: the last attempt, without --keep-going."""
     edges: tuple[Edge, ...] = ()
+    """Of the task."""
+    members: tuple[str, ...] = ()
     """Of the task."""
     spared: bool = False
     """Declared to follow a failure, so it stays in the queue when the run stops for one."""
@@ -260,6 +264,10 @@ class Policy:
     """Tasks of earlier plans of this run that have not ended: their attempts that have not ended."""
     detached: bool = False
     """No head will be there: a closing job is queued behind everything, and a continuation where one is needed."""
+    has_closing: bool = False
+    """A head watches, and a closing job is queued all the same: it ends the run if that head dies."""
+    locks: bool = True
+    """The head holds Snakemake's lock, which stays behind when it is killed."""
     closing: Ref | None = None
     """The closing job of an earlier plan, when it still waits in the queue."""
     closing_options: tuple[str, ...] = ()
@@ -289,6 +297,11 @@ class Policy:
     @property
     def log_folder(self) -> str:
         return self.logs or f"{self.folder}/logs"
+
+    @property
+    def ends_itself(self) -> bool:
+        """The run does not need a head to end: a closing job is queued behind everything."""
+        return self.detached or self.has_closing
 
     @property
     def needs_guard(self) -> bool:

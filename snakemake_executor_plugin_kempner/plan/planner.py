@@ -61,7 +61,9 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
         planner.add(task)
     if policy.needs_guard:
         planner.add_guard(ordered)
-    closing_waits_for = planner.add_closing(deferred) if policy.detached else None
+    closing_waits_for = None
+    if policy.ends_itself:
+        closing_waits_for = planner.add_closing(deferred if policy.detached else ())
     calls = tuple(planner.calls())
     return Plan(
         calls=calls,
@@ -190,6 +192,7 @@ class _Planner:
             earlier=tuple(earlier),
             attempts=task.attempts[-1].number,
             edges=task.edges,
+            members=task.members,
             spared=task.may_follow_failure,
             content=task.content,
             units=attempt.units,
@@ -314,8 +317,9 @@ class _Planner:
         more: tuple[str, ...] = ()
         if kind in (Kind.CONTINUATION, Kind.CLOSING):
             log = f"{self.policy.folder}/{kind.value}.log"  # people look for it: without a number in its name
+            more = ("--requeue",)  # while a head lives, it comes again later
         if kind is Kind.CLOSING:
-            more = (*self._mail(), *self.policy.closing_options)
+            more = (*more, *self._mail(), *self.policy.closing_options)
         return Submission(
             ref=ref,
             kind=kind,

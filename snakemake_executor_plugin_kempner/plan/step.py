@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 VERSION = 1
-MARKS = "succeeded"
-"""Folder, below that of a run, with a mark for each task that has succeeded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +41,6 @@ class StepSpec:
     """Each temporary input, with the marks of all tasks that read it: with the last one it may go."""
     temp_outputs: tuple[str, ...] = ()
     """Temporary outputs that no other task reads."""
-    member_marks: tuple[str, ...] = ()
-    """The same as `mark` for each member of a group: later processes may not find the group as it was."""
     log_name: str = ""
     """A second name for the log of an array's element, the one it would have alone; `%j` stands for the job id."""
     latency_wait: int = 5
@@ -62,6 +58,6 @@ class StepSpec:
             raise ValueError(f"step version {data.get('version')!r} is not {VERSION}: job and plugin do not match")
         data["targets"] = tuple((rule, dict(wildcards)) for rule, wildcards in data["targets"])
         data["temp_inputs"] = tuple((path, tuple(marks)) for path, marks in data["temp_inputs"])
-        for name in ("arguments", "wait_for", "outputs", "earlier_attempts", "temp_outputs", "member_marks"):
+        for name in ("arguments", "wait_for", "outputs", "earlier_attempts", "temp_outputs"):
             data[name] = tuple(data[name])
         return cls(**data)

@@ -19,7 +19,7 @@ from .submit import Clock, SystemClock
 
 SILENCE = 300.0
 """Seconds without a sign of life after which an owner on another machine counts as gone."""
-_BEAT = 60.0
+_BEAT = 10.0
 _PAUSE = 1.0
 _PATIENCE = 600.0
 
@@ -103,6 +103,22 @@ class Claim:
         """Who else holds it and lives."""
         held = self._read()
         return held[0] if held is not None and self._lives(*held) else None
+
+    def living_head(self) -> Owner | None:
+        """The head that holds it, once it has been seen to live; None when there is none, or it has given no sign for long.
+
+        A claim that is not old may be that of a head which has just died on another machine: its next sign is waited for.
+        """
+        held = self._read()
+        while held is not None and held[0].is_head and self._lives(*held):
+            owner, silence = held
+            if owner.host == self._owner.host:
+                return owner
+            self._clock.sleep(_PAUSE)
+            held = self._read()
+            if held is not None and held[0] == owner and held[1] < silence:
+                return owner
+        return None
 
     def renew(self) -> None:
         """A sign of life, for those on other machines."""

@@ -64,6 +64,7 @@ class Ledger:
             options=entry.options,
             log=entry.log,
             edges=[(edge.on, edge.type, edge.declared) for edge in entry.edges],
+            members=entry.members,
             spared=entry.spared,
             content=dict(entry.content),
             units=dict(entry.units),
@@ -137,6 +138,8 @@ class Entry:
     attempts: int
     """Number of the task's last one."""
     edges: tuple[Edge, ...]
+    members: tuple[str, ...]
+    """Keys of the jobs of a group."""
     spared: bool
     options: tuple[str, ...]
     log: str
@@ -229,6 +232,7 @@ def read_ledger(folder: Path) -> Record:
                 edges=tuple(
                     Edge(on=on, type=DependencyType(kind), declared=declared) for on, kind, declared in entry["edges"]
                 ),
+                members=tuple(entry.get("members", ())),
                 spared=entry["spared"],
                 options=tuple(entry["options"]),
                 log=entry["log"],

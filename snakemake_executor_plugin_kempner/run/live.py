@@ -10,7 +10,7 @@ from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
 from ..slurm.limits import SiteLimits
-from ..slurm.parse import Record
+from ..slurm.parse import Record, records_of
 from ..slurm.states import JobState
 from .adopt import Left
 from .ledger import Entry, Ledger, make_folders
@@ -72,18 +72,20 @@ class LiveRun:
         self._count = 0
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
+        self._left_out = False
         self._failed_queries = 0
         self._last_change = self._began = clock.now()
         self._query_took = 0.0
 
     # --- submitting ---------------------------------------------------------------------------------------------
 
-    def submit(self, tasks: Sequence[Task], deferred: Sequence[Deferred] = ()) -> Plan:
+    def submit(self, tasks: Sequence[Task], deferred: Sequence[Deferred] = (), left_out: Iterable[str] = ()) -> Plan:
         """Plan and submit the tasks that are not known yet; those behind a failed task stay out.
 
         Args:
             tasks: each after those it waits for.
             deferred: what cannot be planned yet, for a run that goes on without a head.
+            left_out: outputs of what cannot be planned yet, where they are to be made although they exist.
 
         Returns:
             What was submitted: of the tasks those that there is room for. The others are kept for `submit_later`, or, in
@@ -105,9 +107,8 @@ class LiveRun:
         )
         now = self._room.wave(fresh, policy, self._tasks.decidable(deferred, {task.key for task in fresh}))
         plan = now.plan
-        if policy.detached and now.later:
-            attempts = (task.attempts[0] for task in now.later)
-            self._ledger.left_out(file for attempt in attempts for file in attempt.step.outputs)
+        if policy.ends_itself:
+            self._leave_out((*left_out, *(file for task in now.later for file in task.attempts[0].step.outputs)))
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
         self._count += len(plan.submissions)
         self._ledger.numbered(self._count)
@@ -122,10 +123,15 @@ class LiveRun:
         if refused is not None:
             self._room.learn(len(refused.submissions))
             if policy.detached:
-                return self.submit(tasks, deferred)
+                return self.submit(tasks, deferred, left_out)
         if plan.closing_waits_for and self._closing:
             self._submitter.put_off(self._ids[self._closing], plan.closing_waits_for, self._ids)
         return plan
+
+    def _leave_out(self, files: tuple[str, ...]) -> None:
+        if files or self._left_out:
+            self._ledger.left_out(files)
+        self._left_out = bool(files)
 
     def _follow(self, submission: Submission, job_id: str, log: str) -> None:
         self._followed[job_id] = Followed(ref=submission.ref, job_id=job_id)
@@ -201,6 +207,11 @@ class LiveRun:
     def later(self) -> Collection[str]:
         """Keys of the tasks that there was no room for in the queue."""
         return self._later.keys()
+
+    def has_succeeded(self, task: str) -> bool:
+        """Whether the task is known, and has."""
+        ended = self._tasks[task].ended if task in self._tasks else None
+        return ended is not None and ended.outcome is Outcome.SUCCEEDED
 
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended
@@ -309,6 +320,8 @@ class LiveRun:
             event.job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
             node=record.node,
         )  # fmt: skip
+        if event.ref == self._closing:
+            self._closing = None
         state = self._tasks.get(event.ref.task)
         if state is not None and event.ref.attempt in state.jobs:
             state.records[event.ref.attempt] = record
@@ -358,10 +371,29 @@ class LiveRun:
         self._later = {}
         self.cancel([job_id for job_id in self.open_jobs if job_id not in self._spared], pending_only=True)
 
-    def close(self) -> None:
-        """Note in the ledger that nothing of this run is left in the queue."""
-        if not self._followed:
-            self._ledger.close()
+    def hook(self, name: str) -> None:
+        """Note that a hook of the workflow is about to run.
+
+        Raises:
+            LedgerError: it cannot be recorded.
+        """
+        self._ledger.hook(name)
+
+    def end(self) -> None:
+        """Take what is left in the queue out of it, helpers above all, and close the ledger.
+
+        While a task runs on, or may still run because another has failed, nothing is done: the closing job ends the run.
+
+        Raises:
+            SlurmError: Slurm could not be asked, or as `cancel`.
+        """
+        seen = records_of(self._followed, self._slurm.queue()) if self._followed else {}
+        going = {job_id for job_id, record in seen.items() if not record.state.is_final}
+        of_tasks = {job_id for job_id in going if self._followed[job_id].ref.task in self._tasks}
+        if any(seen[job_id].state is JobState.RUNNING or job_id in self._spared for job_id in of_tasks):
+            return
+        self.cancel(going)
+        self._ledger.close()
 
     def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> None:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.

@@ -19,7 +19,7 @@ from .ledger import Entry, Ledger, open_ledgers, read_ledger
 from .ledger import Record as LedgerRecord
 from .live import LiveRun
 from .outcome import TaskEvent
-from .records import step_record
+from .records import StepRecord, step_record
 from .submit import SETTLE, Clock
 
 _LEAVING = 60.0
@@ -116,6 +116,10 @@ def _wait_for_unanswered(ledgers: Iterable[LedgerRecord], slurm: Slurm, warn: Ca
             time.sleep(_PAUSE)
 
 
+def _written(entry: Entry) -> StepRecord | None:
+    return step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
+
+
 def _ended_unseen(ledger: LedgerRecord, entry: Entry) -> bool:
     if not entry.job_id or entry.job_id in ledger.noted:
         return False
@@ -176,6 +180,18 @@ def changes(task: Task, left: Left, site: Site | None = None) -> tuple[str, ...]
             changed.append("resources")
             break
     return tuple(changed)
+
+
+def keep(found: Found, tasks: Collection[str]) -> Found:
+    """Take these tasks as they have ended in the earlier runs: successfully, by their jobs' own records."""
+    kept: dict[str, Left] = {}
+    for ledger in found.ledgers:
+        for one in all_of_run(ledger, {}):
+            ends = {entry.attempt: written.as_record() for entry in one.entries if (written := _written(entry))}
+            records = {number: record for number, record in ends.items() if record is not None}
+            if one.task in tasks and any(record.state is JobState.SUCCEEDED for record in records.values()):
+                kept[one.task] = replace(one, records=records)
+    return replace(found, left=(*kept.values(), *(one for one in found.left if one.task not in kept)))
 
 
 def cancel_tasks(found: Found, tasks: Iterable[str], slurm: Slurm) -> Found:

@@ -232,6 +232,7 @@ def _intent(call: Call) -> dict[str, Any]:
             "task": one.ref.task,
             "label": one.label,
             "edges": [(edge.on, edge.type, edge.declared) for edge in one.edges],
+            "members": one.members,
             "content": dict(one.content),
         }
         for one in call.submissions

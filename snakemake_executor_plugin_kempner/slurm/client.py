@@ -85,6 +85,13 @@ class Slurm(Protocol):
             SlurmError: the job or some element of it does not wait any more, or the controller did not answer.
         """
 
+    def requeue(self, job_id: str) -> None:
+        """Put a job that runs back into the queue, from where Slurm starts it again after some minutes.
+
+        Raises:
+            SlurmError: the job has ended, was submitted without `--requeue`, or the controller did not answer.
+        """
+
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
         """Cancel jobs; those that have ended or are unknown are passed over.
 
@@ -254,6 +261,9 @@ class SlurmCommands:
 
     def depend(self, job_id: str, dependency: str) -> None:
         self._call(["scontrol", "update", f"JobId={job_id}", f"Dependency={dependency}"])
+
+    def requeue(self, job_id: str) -> None:
+        self._call(["scontrol", "requeue", job_id])
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
         ids = in_order(job_ids)

@@ -90,8 +90,7 @@ def _run(spec: StepSpec) -> int:
         # A later run of the same task starts anew; it must not resume what is finished.
         shutil.rmtree(spec.checkpoints, ignore_errors=True)
     if code == 0 and spec.mark:
-        for mark in (*spec.member_marks, spec.mark):
-            _leave_mark(mark)
+        _leave_mark(spec.mark)
         _remove_temporary(spec)
     return code
 
