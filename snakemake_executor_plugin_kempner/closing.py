@@ -122,10 +122,10 @@ class _Job:
         )
         goes_on(
             self._folder,
-            is_settled=done.__contains__,
-            left_out=ledger.left_out,
+            ledger.left_out,
             tasks={entry.task for entry in ledger.of_kind(Kind.TASK)},
-            succeeded=done.succeeded,
+            is_settled=done.__contains__,
+            succeeded=done.succeeded.__contains__,
             end=end if self._is_closing else None,
         )
         try:

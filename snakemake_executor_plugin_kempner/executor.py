@@ -186,7 +186,7 @@ class Executor(RemoteExecutor):
             return found
         tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left).tasks
         done = {key for ledger in found.ledgers for key in settled(ledger).succeeded}
-        outdated = kept_for_readers(self.dag, left.__contains__, done)
+        outdated = kept_for_readers(self.dag, left, done)
         slurm = self._slurm if self.executor_settings.replace_changed else None
         return beginning.settle_changes(found, tasks, outdated, slurm, self.logger.warning, site=policy.site)
 

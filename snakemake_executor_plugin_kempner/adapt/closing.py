@@ -29,26 +29,26 @@ class End:
 
 def goes_on(
     folder: Path,
-    *,
-    is_settled: Callable[[str], bool],
     left_out: Collection[str],
+    *,
     tasks: Collection[str],
-    succeeded: Collection[str],
+    is_settled: Callable[[str], bool],
+    succeeded: Callable[[str], bool],
     end: End | None,
 ) -> None:
     """Adjust Snakemake, in this process, before its command line is read.
 
     Args:
         folder: of the run.
-        is_settled: whether the job of a key is done by the record of the run.
         left_out: outputs of tasks that were not in the queue yet.
         tasks: keys of all that the run has submitted or taken over.
-        succeeded: keys of the jobs, members of groups among them, that have succeeded in the run.
+        is_settled: whether the job of a key is done by the record of the run.
+        succeeded: whether it has succeeded in this run.
         end: None for a process that does not report the end of the run.
     """
     _mend_arguments(folder / SOURCES, left_out)
     keep_settled(is_settled)
-    _mend_leaving(frozenset(tasks).difference(succeeded), succeeded)
+    _mend_leaving(frozenset(tasks), succeeded)
     _mend_hooks(succeeded, end)
 
 
@@ -75,7 +75,7 @@ def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
     cli.parse_args = parse_args
 
 
-def _mend_leaving(unfinished: frozenset[str], succeeded: Collection[str]) -> None:
+def _mend_leaving(tasks: frozenset[str], succeeded: Callable[[str], bool]) -> None:
     """A process that has planned the rest knows which temporary files nobody needs any more.
 
     It does not know what tasks of another command read, which its DAG does not hold: they have to succeed before.
@@ -88,18 +88,18 @@ def _mend_leaving(unfinished: frozenset[str], succeeded: Collection[str]) -> Non
         try:
             execute(self, *args, **kwargs)
         except SystemExit:
-            if unfinished <= task_keys(self.dag):
+            if all(map(succeeded, tasks - task_keys(self.dag))):
                 _remove_temporary(self, succeeded, is_over=False)
             raise
 
     Workflow.execute = execute_and_tidy
 
 
-def _remove_temporary(workflow: Any, succeeded: Collection[str], *, is_over: bool) -> None:
-    workflow.async_run(remove_unneeded(workflow.dag, lambda job: task_key(job) in succeeded, is_over=is_over))
+def _remove_temporary(workflow: Any, succeeded: Callable[[str], bool], *, is_over: bool) -> None:
+    workflow.async_run(remove_unneeded(workflow.dag, lambda job: succeeded(task_key(job)), is_over=is_over))
 
 
-def _mend_hooks(succeeded: Collection[str], end: End | None) -> None:
+def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:
     from snakemake.workflow import Workflow  # noqa: PLC0415
 
     execute = Workflow.execute

@@ -56,19 +56,19 @@ def wanted_again(dag: Any, has_succeeded: Callable[[str], bool]) -> list[str]:
     return [key for key in map(task_key, units) if has_succeeded(key)]
 
 
-def kept_for_readers(dag: Any, in_flight: Callable[[str], bool], done: Collection[str]) -> dict[str, tuple[str, str]]:
+def kept_for_readers(dag: Any, in_flight: Collection[str], done: Collection[str]) -> dict[str, tuple[str, str]]:
     """Tasks that Snakemake would run again while a task in the queue reads, directly or not, what they have made.
 
     Args:
         dag: of a head that goes on with an earlier run.
-        in_flight: whether the task of a key is in the queue.
+        in_flight: keys of the tasks that are in the queue.
         done: keys of what has succeeded in the earlier run.
 
     Returns:
         By key: the label of the task, and the key of the reader.
     """
     units = {dag.get_job_group(job) or job for job in dag.needrun_jobs()}
-    stack = [(unit, key) for unit in units if in_flight(key := task_key(unit))]
+    stack = [(unit, key) for unit in units if (key := task_key(unit)) in in_flight]
     found: dict[str, tuple[str, str]] = {}
     while stack:
         unit, reader = stack.pop()

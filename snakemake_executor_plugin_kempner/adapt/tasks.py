@@ -11,7 +11,7 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 from ..errors import Fault
 from ..plan.declared import Resolution
 from ..plan.model import Attempt, Edge, Task, label
-from ..plan.step import StepSpec
+from ..plan.step import MARKS, StepSpec
 from .command import JobCommand
 from .content import Contents
 from .resources import BadResourcesError, Evaluated, Evaluator
@@ -103,6 +103,7 @@ class TaskReader:
 
     def _step(self, job: Any, wildcards: dict[str, str], passing: Collection[Any]) -> Callable[..., StepSpec]:
         """What all attempts have in common."""
+        ends_itself = self._scope.ends_itself
         return partial(
             StepSpec,
             task=label(name_of(job), wildcards),
@@ -113,14 +114,14 @@ class TaskReader:
             wait_for=tuple(map(str, _files_to_wait_for(job))) if self._shared_files else (),
             outputs=tuple(self._outputs_to_verify(job, passing)),
             checkpoints=f"{self._checkpoint_folders}/{self._units.key(job)}",
-            mark=self._mark(job) if self._scope.ends_itself else "",
-            temp_inputs=tuple(self._temporary.inputs(job)) if self._scope.ends_itself else (),
-            temp_outputs=tuple(str(file) for file in passing if not file.is_storage) if self._scope.ends_itself else (),
+            mark=self._mark(job) if ends_itself else "",
+            temp_inputs=tuple(self._temporary.inputs(job)) if ends_itself else (),
+            temp_outputs=tuple(str(file) for file in passing if not file.is_storage) if ends_itself else (),
             latency_wait=self._workflow.execution_settings.latency_wait,
         )
 
     def _mark(self, unit: Any) -> str:
-        return f"{self._scope.folder}/succeeded/{self._units.key(unit)}"
+        return f"{self._scope.folder}/{MARKS}/{self._units.key(unit)}"
 
     def _outputs_to_verify(self, job: Any, unneeded: Collection[Any]) -> Iterator[str]:
         """Outputs that must exist when the job ends. What another place holds, or what nobody needs, is not asked for."""

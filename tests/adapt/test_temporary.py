@@ -127,6 +127,9 @@ def test_a_group_removes_what_nobody_outside_reads(read: Read) -> None:
     pair, outside = found["pair"], found["outside"]
     assert set(pair.temp_outputs) == set(pair.arguments[1:]) == {"inside.tmp", "unread.tmp", "folder"}
     assert readers(outside, found) == {"both.tmp": {"pair", "outside"}}
+    tasks = {task.name.partition("_")[0]: task for task in read(GROUP)[0].tasks}
+    assert len(tasks["pair"].members) == 2
+    assert tasks["outside"].members == ()
 
 
 def test_outputs_of_a_rule_that_is_asked_for_by_its_name_stay(read: Read) -> None:
