@@ -5,13 +5,15 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .errors import Fault, PlanError
+from .errors import Fault, PlanError, SlurmMissing
 from .invocation import started
 from .plan.model import Kind, Policy, Task
 from .report import changed_message, kept_message, unplanned_message
+from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
 from .run.ledger import Ledger
 from .run.live import LiveRun
 from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, keep, look_back
@@ -43,13 +45,13 @@ def at_site(policy: Policy, limits: SiteLimits, file: Path | None) -> Policy:
         PlanError: the site file cannot be read.
     """
     read = limits.limits()
-    site = _site(file, limits.tell)
+    site = _site(file, Path(policy.folder, "site.yaml"), limits.tell)
     return replace(policy, largest_array=read.array_size, largest_script=read.script_bytes, site=site)
 
 
-def _site(file: Path | None, tell: Tell) -> Site | None:
+def _site(file: Path | None, copy: Path, tell: Tell) -> Site | None:
     """What is known of the cluster: the live Slurm, and a site file; the packaged one where it applies."""
-    of_file = read_site(Path(started().folder, file)) if file else None
+    of_file = read_site(Path(started().folder, file), copy) if file else None
     live = live_site(tell, user_name(), os.environ)
     if of_file is None and live is not None:
         kempner, patterns = packaged()
@@ -116,11 +118,17 @@ def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after:
     """What is left of earlier runs below the folder, after those that are over and so many days old are gone.
 
     Raises:
-        LedgerError, SlurmError: as `look_back`.
+        FolderInUse: a run of another user in this folder is not closed.
+        LedgerError: as `look_back`; or jobs of this folder are in the queue of which no ledger tells what they are.
+        SlurmError: as `look_back`.
     """
+    refuse_other_users(runs, os.getcwd())
     if delete_after is not None and (gone := list(prune(runs, delete_after, time.time()))):
         logger.info(f"Removed the records of {len(gone)} runs that ended more than {delete_after:g} days ago.")
-    return look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
+    found = look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
+    with suppress(SlurmMissing):  # sbatch will tell
+        refuse_unexplained(unexplained(runs, os.getcwd(), slurm, found.ledgers))
+    return found
 
 
 def begin_run(
@@ -137,7 +145,7 @@ def begin_run(
         run=policy.run,
         command=started().command,
         started_in=started().folder,
-        workdir=os.getcwd(),
+        **marks(os.getcwd()),
         keep_going=policy.keep_going,
         locks=policy.locks,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,

@@ -9,7 +9,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,10 +20,10 @@ from .errors import FolderInUse, KempnerError, SlurmError, SlurmRefused, SlurmUn
 from .invocation import Continued, Leaving
 from .plan.dependency import array_of
 from .plan.model import Kind, Policy
-from .report import failure_message
+from .report import end_of_run, failure_message, unexplained_message
 from .run.claim import Claim, Owner, this_process
-from .run.guard import is_stopped
 from .run.ledger import Entry, Ledger, Record, read_ledger
+from .run.live import LiveRun
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
 from .run.records import usage_of
@@ -52,6 +53,8 @@ class _Job:
         self._kind, self._folder = kind, folder
         self._slurm, self._job_id = SlurmCommands(), os.environ.get("SLURM_JOB_ID", "")
         self._is_closing = kind is Kind.CLOSING
+        self._failed_hook = ""
+        self._check: Callable[[], None] = lambda: None
 
     def run(self) -> int:
         """Exit code of the job: for the closing job, that of the run."""
@@ -64,6 +67,7 @@ class _Job:
         except FolderInUse as error:
             print(error, file=sys.stderr)
             return self._leave_to(head) if (head := claim.living_head()) is not None else 1
+        self._check = self._slurm.before_acting = claim.check
         try:
             return self._holding_claim()
         finally:
@@ -113,12 +117,12 @@ class _Job:
         from .adapt.closing import End, goes_on  # noqa: PLC0415
         from .executor import Executor  # noqa: PLC0415
 
-        Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
+        Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing, check=self._check)
         done = settled(ledger)
         end = End(
             failures=self._failures,
             run_hook=self._run_hook,
-            locked_until=ledger.header["time"] if ledger.header.get("locks") else 0.0,
+            locked_until=ledger.header.get("time", 0.0) if ledger.header.get("locks") else 0.0,
         )
         goes_on(
             self._folder,
@@ -137,22 +141,31 @@ class _Job:
         return 0, False
 
     def _run_hook(self, name: str, run: Callable[[], None]) -> None:
+        self._check()
         if name in read_ledger(self._folder).hooks:
             print(f"{name} has been run before; once is enough.")
             return
         Ledger(self._folder).hook(name)
+        self._failed_hook = name
         run()
+        self._failed_hook = ""
 
-    def _failures(self) -> list[str]:
-        """What has failed by Slurm's word, whatever the files look like: what fell with it is named there."""
+    @cached_property
+    def _ends(self) -> tuple[LiveRun, Sequence[TaskEnded]]:
+        """The run, and what has become of each task by Slurm's word, whatever the files look like."""
         policy = Policy(run=self._folder.name, folder=str(self._folder), workdir="", python="")
         live, events = go_on_with_run(policy, self._slurm, logging.getLogger(__name__))
-        ends = [one for one in events if isinstance(one, TaskEnded) and one.outcome.is_cause]
-        if is_stopped(self._folder):  # then what waited was cancelled, by us
-            ends = [one for one in ends if one.outcome is not Outcome.CANCELLED or (one.record and one.record.node)]
+        return live, [one for one in events if isinstance(one, TaskEnded)]
+
+    def _failures(self) -> list[str]:
+        """What has failed: causes, each with what fell with it, or what has not succeeded without any."""
+        live, ends = self._ends
+        causes = [one for one in ends if one.outcome.is_cause]
+        if not causes and (left := live.unfinished):
+            return [unexplained_message(left)]
         return [
             failure_message(one, usage_of(one.job, self._slurm) if one.job else Usage(), live.fallen(one.task))
-            for one in ends
+            for one in causes
         ]
 
     def _come_again(self, ledger: Record, tasks: list[Entry]) -> None:
@@ -189,12 +202,14 @@ class _Job:
         ]
         if left:
             self._slurm.cancel(left)
+        self._check()
         Ledger(self._folder).close()
-        tasks = {entry.task for entry in ledger.of_kind(Kind.TASK)}
+        tasks = {*(entry.task for entry in ledger.of_kind(Kind.TASK)), *ledger.refused}
         well = len(tasks & settled(ledger).succeeded)
-        print(
-            f"Run {ledger.run} has {'failed' if code else 'ended'}: {well} of {len(tasks)} tasks succeeded.", flush=True
-        )
+        ends = self._patiently(lambda: self._ends[1])
+        numbers = well, len(tasks), sum(one.outcome is Outcome.NOT_NEEDED for one in ends)
+        causes = [one for one in ends if one.outcome.is_cause]
+        print(end_of_run(ledger.run, code, numbers, causes, self._failed_hook), flush=True)
         if ledger.header.get("efficiency_report"):
             report_at_end(self._folder, self._slurm, print, print)
 

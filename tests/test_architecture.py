@@ -15,13 +15,14 @@ ROOT = Path(snakemake_executor_plugin_kempner.__file__).parent
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(ROOT.rglob("*.py"))}
 
 MAY_IMPORT = {
-    "errors": set(),
+    "printable": set(),
+    "errors": {"printable"},
     "site": {"errors"},
-    "plan": {"errors", "site"},
+    "plan": {"errors", "site", "printable"},
     "slurm": {"errors"},
     "run": {"errors", "plan", "slurm", "site"},
-    "report": {"errors", "plan", "slurm", "run"},
-    "step": {"errors", "plan", "slurm", "run"},
+    "report": {"errors", "plan", "slurm", "run", "printable"},
+    "step": {"errors", "plan", "slurm", "run", "adapt", "printable"},
     "adapt": {"errors", "plan", "settings", "site"},
     "settings": {"cancelling", "previewing"},
     "preview": {"errors", "plan", "report"},
@@ -29,8 +30,11 @@ MAY_IMPORT = {
     "draft_site": {"errors", "site", "slurm"},
     "efficiency": {"errors", "plan", "site", "slurm", "run", "report"},
     "cancelling": {"errors", "plan", "slurm", "run", "adapt", "invocation"},
+    "handover": {"errors", "slurm", "run", "report", "adapt"},
+    "planning": {"plan", "slurm", "run", "report", "adapt", "beginning"},
     "executor": {
         "errors", "plan", "slurm", "run", "report", "efficiency", "adapt", "settings", "invocation", "beginning",
+        "handover", "planning",
     },
     "beginning": {"errors", "plan", "site", "slurm", "run", "report", "invocation"},
     "closing": {
@@ -42,7 +46,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 """Parts of the package, and which others each of them may import."""
 
-KNOW_SNAKEMAKE = {"closing", "executor", "settings", "step.snakemake_job"}
+KNOW_SNAKEMAKE = {"closing", "executor", "handover", "settings", "step.snakemake_job"}
 """Besides everything in `adapt`."""
 
 

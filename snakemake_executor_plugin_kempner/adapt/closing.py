@@ -9,8 +9,8 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from .command import SOURCES
 from .settled import keep_settled
+from .sources import SOURCES, copy_of, read_copies
 from .temporary import remove_unneeded
 from .units import task_key, task_keys
 
@@ -70,9 +70,13 @@ def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
         arguments.nolock = True  # the claim is held; a lock would outlive a job that is killed
         if sources.exists():
             arguments.runtime_source_cache_path = sources
+            if arguments.snakefile and (copy := copy_of(sources, arguments.snakefile)).exists():
+                arguments.snakefile = str(copy)
         return parser, arguments
 
     cli.parse_args = parse_args
+    if sources.exists():
+        read_copies(sources)
 
 
 def _mend_leaving(tasks: frozenset[str], succeeded: Callable[[str], bool]) -> None:

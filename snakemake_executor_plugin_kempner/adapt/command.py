@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.settings import CommonSettings, SharedFSUsage
 
-from ..errors import LedgerError
+from .sources import copy_of, keep_sources
+from .units import members_of
 
 _DROPPED = ("--runtime-source-cache-path", "--scheduler")
 """Arguments whose value is the head's own: a folder that is deleted when it ends, a solver that one job does not need."""
-
-SOURCES = "sources"
-"""Folder, below that of a run, with the workflow as it was when the run began."""
 
 
 class JobCommand:
@@ -28,11 +25,13 @@ class JobCommand:
         folder: of the run; sources that the head has fetched are kept there for jobs that outlive it.
 
     Raises:
-        LedgerError: the sources cannot be kept.
+        LedgerError, PlanError: as `keep_sources`.
     """
 
     def __init__(self, workflow: Any, common_settings: CommonSettings, folder: Path) -> None:
         self._workflow = workflow
+        self.sources = keep_sources(workflow, folder)
+        """Where jobs find the workflow."""
         # A rule that says `threads: workflow.cores // 2` is evaluated again in the job and must come to the same.
         given = workflow.resource_settings.cores
         self._cores = given if given is not None and given < sys.maxsize else 0
@@ -54,8 +53,9 @@ class JobCommand:
         if workflow.overwrite_workdir is not None and "--directory" not in self._general:
             # Said although the job starts there: it makes Snakemake pass over a `workdir:` of the Snakefile.
             self._general += ["--directory", str(workflow.workdir_init)]
-        if sources := self._keep_sources(folder):
-            self._general += ["--runtime-source-cache-path", str(sources)]
+        if self.sources.kept:
+            self._general += ["--runtime-source-cache-path", self.sources.kept]
+        self._of_run = tuple(f"{name}={value}" for name, value in _resources(workflow))
         self._made: dict[tuple[Any, ...], tuple[str, ...]] = {}
         """What the many jobs of a rule have in common exists once."""
 
@@ -70,29 +70,23 @@ class JobCommand:
 
     def _snakefile(self) -> str:
         path = str(self._workflow.main_snakefile)
+        if self.sources.kept and (copy := copy_of(Path(self.sources.kept), path)).exists():
+            return str(copy)
         shared = SharedFSUsage.SOURCES in self._workflow.storage_settings.shared_fs_usage
         return os.path.abspath(path) if shared else os.path.relpath(path)
-
-    def _keep_sources(self, folder: Path) -> Path | None:
-        usage = self._workflow.storage_settings.shared_fs_usage
-        cache = Path(self._workflow.sourcecache.runtime_cache_path)
-        if SharedFSUsage.SOURCE_CACHE not in usage or not cache.is_dir() or not any(cache.iterdir()):
-            return None
-        kept = folder / SOURCES
-        if kept.exists():  # a job of the run reads the workflow from there itself
-            return kept
-        try:
-            return Path(shutil.copytree(cache, kept))
-        except (OSError, shutil.Error) as error:
-            raise LedgerError(f"The workflow's sources cannot be copied to {kept}: {error}") from error
 
     def arguments(self, job: Any, threads: int, attempt: int, unneeded_temp: Sequence[str]) -> tuple[str, ...]:
         """Arguments for one attempt of a job or group job, without its targets."""
         group, rules = ((str(job.jobid),), sorted(job.rules)) if job.is_group() else ((), (job.rule.name,))
         what = (tuple(rules), group, threads, attempt, tuple(unneeded_temp))
         if what not in self._made:
-            self._made[what] = self._arguments(*what)
+            takes_all = any(member.rule.is_handover for member in members_of(job))
+            self._made[what] = (*self._arguments(*what), *self._resources_of_run(takes_all=takes_all))
         return self._made[what]
+
+    def _resources_of_run(self, *, takes_all: bool) -> tuple[str, ...]:
+        """--resources, for a rule that hands over (`handover: True`): it gets all that there are for the run."""
+        return ("--resources", *self._of_run) if takes_all and self._of_run else ()
 
     def _arguments(
         self, rules: Sequence[str], group: Sequence[str], threads: int, attempt: int, unneeded_temp: Sequence[str]
@@ -103,6 +97,12 @@ class JobCommand:
         if unneeded_temp:
             own += ["--unneeded-temp-files", *unneeded_temp]
         return (*own, *self._general)
+
+
+def _resources(workflow: Any) -> Iterator[tuple[str, Any]]:
+    """What the run may take of each resource together, as given by --resources; cores and jobs have options of their own."""
+    given = workflow.global_resources.expand_items(constraints={}, evaluate=None, expand_sized=False)
+    return ((name, value) for name, value in given if value is not None and not name.startswith("_"))
 
 
 def _without(arguments: Sequence[str], names: Sequence[str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from snakemake.common.tbdstring import TBDString
 
+from .sources import Sources
 from .units import digest, is_plain
 
 
@@ -14,10 +15,11 @@ class Contents:
     Args:
         persistence: Snakemake's, whose notion of each this is, so that a task in the queue counts as changed when a
             finished one would.
+        sources: of the workflow; they lie in another folder for each head, which changes no job.
     """
 
-    def __init__(self, persistence: Any) -> None:
-        self._persistence = persistence
+    def __init__(self, persistence: Any, sources: Sources) -> None:
+        self._persistence, self._sources = persistence, sources
         self._of_rules: dict[Any, dict[str, str]] = {}
 
     def of(self, members: Sequence[Any]) -> dict[str, str]:
@@ -43,7 +45,7 @@ class Contents:
             return None
         if "<TBD>" in text:
             return None
-        return digest([text])[:12]
+        return digest([self._sources.without_place(text)])[:12]
 
 
 def _code(job: Any, persistence: Any) -> Any:

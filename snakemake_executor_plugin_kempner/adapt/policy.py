@@ -12,6 +12,7 @@ from ..plan.resources import extra_options
 from ..settings import ExecutorSettings, common_settings
 from ..site.checks import Checks
 from .limits import capacities
+from .possible import possible_tasks
 
 _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
 """Ways to get software that begin with building something."""
@@ -66,6 +67,7 @@ def policy_of(
         has_closing=may_go_on and shares_records and not settings.no_closing_job,
         array_from=settings.array_from,
         limits=capacities(workflow),
+        possible=possible_tasks(workflow),
         environments=tuple(
             one.name.lower() for one in _BUILDING if one in workflow.deployment_settings.deployment_method
         ),

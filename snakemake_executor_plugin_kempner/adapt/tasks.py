@@ -11,10 +11,10 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 from ..errors import Fault
 from ..plan.declared import Resolution
 from ..plan.model import Attempt, Edge, Task, label
-from ..plan.step import MARKS, StepSpec
+from ..plan.step import MARKS, NOTHING, StepSpec
 from .command import JobCommand
 from .content import Contents
-from .resources import BadResourcesError, Evaluated, Evaluator
+from .resources import BadResourcesError, Evaluated, Evaluator, NotYetError
 from .temporary import TemporaryFiles
 from .units import Scope, Units, is_plain, job_label, members_of, name_of, task_key, texts, wildcards_of
 
@@ -39,7 +39,8 @@ class TaskReader:
         self._workdir, self._records = os.getcwd(), f"{scope.folder}/ended"
         self._checkpoint_folders = f"{os.path.dirname(scope.folder)}/checkpoints"
         defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
-        self._evaluator, self._contents = Evaluator(defaults, scope.limited), Contents(workflow.persistence)
+        self._evaluator = Evaluator(defaults, scope.limited)
+        self._contents = Contents(workflow.persistence, command.sources)
         self._evaluated: set[Any] = set()
         self._edges: dict[Any, Edge] = {}
         self._temporary = TemporaryFiles(workflow, units, self._mark)
@@ -75,6 +76,36 @@ class TaskReader:
             if job not in self._ready and (job in self._evaluated or job.is_group() or job.rule.params):
                 _forget_evaluated(job)
 
+    def expected(self, job: Any) -> Task | None:
+        """What is known already of a unit that cannot be submitted yet: what it asks for, and nothing of what it does.
+
+        None where that may change, because its inputs are not all known, or cannot be evaluated yet.
+        """
+        if self._is_incomplete(job) and not self._evaluator.is_same_for_all(job):
+            return None
+        known = len(self.faults)
+        try:
+            asked = tuple(self._asked(job))
+        except NotYetError:
+            return None
+        finally:
+            if job not in self._ready and job in self._evaluated:
+                _forget_evaluated(job)
+        if len(self.faults) > known:  # what it calls may need what does not exist yet
+            del self.faults[known:]
+            return None
+        attempts = (
+            Attempt(number=number, threads=one.threads, resources=one.resources, units=one.units, step=NOTHING)
+            for number, one in asked
+        )
+        name, wildcards = name_of(job), wildcards_of(job)
+        return Task(key=self._units.key(job), name=name, wildcards=wildcards, attempts=tuple(attempts))
+
+    @staticmethod
+    def _is_incomplete(job: Any) -> bool:
+        """Whether a checkpoint, or a job that has not run, decides over its inputs."""
+        return any(getattr(member, "incomplete_input_expand", False) for member in members_of(job))
+
     def _edge(self, on: Any) -> Edge:
         """The one edge that all share who wait for a unit."""
         edge = self._edges.get(on)
@@ -86,17 +117,21 @@ class TaskReader:
         passing = tuple(self._temporary.outputs(job)) if flagged else ()
         unneeded = tuple(map(str, passing))
         step = self._step(job, wildcards, passing)
+        for number, asked in self._asked(job):
+            yield Attempt(
+                number=number,
+                threads=asked.threads,
+                resources=asked.resources,
+                units=asked.units,
+                step=step(attempt=number, arguments=self._command.arguments(job, asked.threads, number, unneeded)),
+            )
+
+    def _asked(self, job: Any) -> Iterator[tuple[int, Evaluated]]:
+        """What each attempt asks for."""
         first = job.attempt
         try:
             for number in range(first, max(job.restart_times, first - 1) + 2):
-                asked = self._resources(job, number)
-                yield Attempt(
-                    number=number,
-                    threads=asked.threads,
-                    resources=asked.resources,
-                    units=asked.units,
-                    step=step(attempt=number, arguments=self._command.arguments(job, asked.threads, number, unneeded)),
-                )
+                yield number, self._resources(job, number)
         finally:
             if job.attempt != first:
                 job.attempt = first
@@ -111,7 +146,7 @@ class TaskReader:
             records=self._records,
             targets=_targets(job) if job.is_group() else ((job.rule.name, wildcards),),
             config=self._command.config,
-            wait_for=tuple(map(str, _files_to_wait_for(job))) if self._shared_files else (),
+            wait_for=tuple(self._wait_for(job)) if self._shared_files else (),
             outputs=tuple(self._outputs_to_verify(job, passing)),
             checkpoints=f"{self._checkpoint_folders}/{self._units.key(job)}",
             mark=self._mark(job) if ends_itself else "",
@@ -119,6 +154,9 @@ class TaskReader:
             temp_outputs=tuple(str(file) for file in passing if not file.is_storage) if ends_itself else (),
             latency_wait=self._workflow.execution_settings.latency_wait,
         )
+
+    def _wait_for(self, job: Any) -> Iterator[str]:
+        return self._command.sources.as_jobs_see(map(str, _files_to_wait_for(job)))
 
     def _mark(self, unit: Any) -> str:
         return f"{self._scope.folder}/{MARKS}/{self._units.key(unit)}"
@@ -147,7 +185,8 @@ class TaskReader:
         try:
             return self._evaluator.evaluated(job, is_ready=job in self._ready)
         except BadResourcesError as error:
-            self.faults.append(Fault(where=job_label(job), what=f"its resources cannot be evaluated: {error}"))
+            what, label_ = f"its resources cannot be evaluated: {error}", job_label(job)
+            self.faults.append(Fault(where=label_, what=what, tasks=((self._units.key(job), label_),)))
             return Evaluated(threads=1, resources={})
 
 

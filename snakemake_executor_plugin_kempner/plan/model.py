@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from ..printable import printable
 from ..site.checks import Checks
 from ..site.model import Site
 from .dependency import DependencyType, Expression, Ref
@@ -75,7 +76,7 @@ class Task:
 
 def label(name: str, wildcards: Mapping[str, str]) -> str:
     inside = ",".join(f"{key}={value}" for key, value in wildcards.items())
-    return f"{name}[{inside}]" if inside else name
+    return printable(f"{name}[{inside}]" if inside else name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Deferred:
     """Keys of the tasks that have to succeed first; none when it waits for the head process itself."""
     however: bool = False
     """They have to end only, however."""
+    task: Task | None = field(default=None, compare=False)
+    """What it asks for, as far as that is known: it is checked now and submitted later."""
 
 
 class Kind(Enum):
@@ -286,6 +289,8 @@ class Policy:
     """Bytes of a job script; what is longer lies in a file beside it."""
     site: Site | None = None
     """Where the jobs are to run; None where nothing is known of it."""
+    possible: tuple[Task, ...] = ()
+    """A task for each rule that has none yet and may get some, with resources that are the same for all."""
     environments: tuple[str, ...] = ()
     """What the head builds software environments with (`conda`, `apptainer`)."""
     checks: Checks = Checks.ERROR

@@ -63,3 +63,7 @@ class StepSpec:
         for name in ("arguments", "wait_for", "outputs", "earlier_attempts", "temp_outputs"):
             data[name] = tuple(data[name])
         return cls(**data)
+
+
+NOTHING = StepSpec(task="", attempt=1, folder="", records="", targets=(), arguments=())
+"""Of a task that is only checked."""

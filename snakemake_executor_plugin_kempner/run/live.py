@@ -1,7 +1,7 @@
 """A run while its head lives: what was submitted, what became of it, what a change means for a task."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,26 +10,20 @@ from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
 from ..slurm.limits import SiteLimits
-from ..slurm.parse import Record, records_of
+from ..slurm.parse import records_of
 from ..slurm.states import JobState
 from .adopt import Left
+from .judge import Judge, View
 from .ledger import Entry, Ledger, make_folders
 from .look import look
-from .outcome import (
-    AttemptFailed,
-    Job,
-    Outcome,
-    RuleJobs,
-    TaskEnded,
-    TaskEvent,
-    TaskRequeued,
-    TaskStarted,
-    TaskStuck,
-)
+from .outcome import Job, RuleJobs, TaskEnded, TaskEvent
+from .pace import Pace
+from .stopping import mark_stopped, stopped_jobs
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
-from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
+from .watch import Ended, Event, Followed, step
 from .waves import Room
+from .withdrawn import LeftBehind, left_behind
 
 _FORGOTTEN = float("-inf")
 """Since when a job is missing that Slurm does not know at the first look: it is not waited for any more."""
@@ -64,18 +58,21 @@ class LiveRun:
         self._room = Room(slurm, clock, logger, limits)
         self._submitter = Submitter(slurm, ledger, clock, logger)
         self._tasks = Tasks()
+        self._judge = Judge(tasks=self._tasks, was_stopped=self._was_stopped, cancel=self.cancel)
+        self._stopped: frozenset[str] | None = None
+        self._withdrawn: frozenset[str] = frozenset()
+        self._gates: dict[str, str] = {}
         self._ids: dict[Ref, str] = {}
         self._followed: dict[str, Followed] = {}
         self._spared: set[str] = set()
         self._doomed: set[str] = set()
         self._later: dict[str, Task] = {}
         self._count = 0
+        self._is_cut_short = False
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
         self._left_out = False
-        self._failed_queries = 0
-        self._last_change = self._began = clock.now()
-        self._query_took = 0.0
+        self._pace = Pace(clock, logger)
 
     # --- submitting ---------------------------------------------------------------------------------------------
 
@@ -112,14 +109,16 @@ class LiveRun:
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
         self._count += len(plan.submissions)
         self._ledger.numbered(self._count)
+        self._is_cut_short = True
         ids, refused = self._submitter.submit(plan, self._ids)
+        self._is_cut_short = False
         self._ids |= ids
         self._later = self._tasks.submitted(fresh, self._ids, absent={task.key for task in now.later})
         for call in plan.calls:
             for submission in call.submissions:
                 if submission.ref in ids:
                     self._follow(submission, ids[submission.ref], call.log)
-        self._last_change = self._clock.now()
+        self._pace.changed()
         if refused is not None:
             self._room.learn(len(refused.submissions))
             if policy.detached:
@@ -140,6 +139,8 @@ class LiveRun:
         if submission.kind is Kind.TASK:
             job = Job(submission=submission, job_id=job_id, folder=self.policy.folder, log_pattern=log)
             self._tasks[submission.ref.task].jobs[submission.ref.attempt] = job
+        elif submission.kind is Kind.GATE:
+            self._gates[job_id] = submission.label
         elif submission.kind is Kind.CLOSING:
             self._closing = submission.ref
 
@@ -178,24 +179,44 @@ class LiveRun:
                 if job.submission.spared:
                     self._spared.add(job.job_id)
 
-    def look_after(self, gates: Iterable[Entry]) -> None:
-        """Follow gates of earlier runs: where Slurm does not remove what can never start, nobody else does."""
+    def look_after(self, gates: Iterable[Entry], *, own: bool = False) -> None:
+        """Follow gates of earlier runs, or of this one: where Slurm does not remove what can never start, nobody else does."""
         for entry in gates:
-            self._ledger.adopted(entry)
+            if not own:
+                self._ledger.adopted(entry)
+            self._gates[entry.job_id] = entry.label
             self._followed[entry.job_id] = Followed(ref=Ref(entry.task, entry.attempt), job_id=entry.job_id)
             self._spared.add(entry.job_id)
 
-    def go_on(self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None) -> None:
+    def refuse(self, tasks: Mapping[str, tuple[str, str]], *, own: bool = False) -> tuple[TaskEnded, ...]:
+        """Let tasks that cannot be submitted count as failed: what waits for them falls with them, and the rest goes on.
+
+        Args:
+            tasks: label and fault of each, by key.
+            own: they are in this run's ledger already.
+
+        Returns:
+            Their ends; none for those that are in the queue or have ended.
+        """
+        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if key not in self._tasks]
+        for end in ends if not own else ():
+            self._ledger.refused(end.task, end.label, end.why)
+        return tuple(ends)
+
+    def go_on(
+        self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None, withdrawn: frozenset[str]
+    ) -> None:
         """Go on with a run that has no head.
 
         Args:
             helpers: jobs of ours that have not ended, this process's own among them: the end of the run waits for them.
             submitted: the highest number that a submission of the run has so far.
             closing: which of the helpers is the closing job, when it still waits.
+            withdrawn: jobs that a process of this run has cancelled.
         """
         self._ids |= helpers
         self._helpers = {ref.task: (ref,) for ref in helpers if ref != closing}
-        self._closing, self._count = closing, submitted
+        self._closing, self._count, self._withdrawn = closing, submitted, withdrawn
 
     # --- asking -------------------------------------------------------------------------------------------------
 
@@ -210,8 +231,7 @@ class LiveRun:
 
     def has_succeeded(self, task: str) -> bool:
         """Whether the task is known, and has."""
-        ended = self._tasks[task].ended if task in self._tasks else None
-        return ended is not None and ended.outcome is Outcome.SUCCEEDED
+        return self._tasks.has_succeeded(task)
 
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended
@@ -233,13 +253,18 @@ class LiveRun:
         return self._tasks.fallen(task)
 
     @property
+    def unfinished(self) -> tuple[str, ...]:
+        """Labels of the tasks that have neither succeeded nor turned out not to be needed."""
+        return self._tasks.unfinished()
+
+    @property
     def open_jobs(self) -> tuple[str, ...]:
         """Ids of submissions that have not ended."""
         return tuple(self._followed)
 
     @property
     def was_answered(self) -> bool:
-        return self._failed_queries == 0
+        return self._pace.was_answered
 
     @property
     def open_tasks(self) -> int:
@@ -266,8 +291,7 @@ class LiveRun:
 
     def pause(self, longest: float) -> float:
         """Seconds until the next query is due."""
-        now = self._clock.now()
-        return pause(now - self._last_change, longest, age=now - self._began, took=self._query_took)
+        return self._pace.pause(longest)
 
     # --- following ----------------------------------------------------------------------------------------------
 
@@ -282,40 +306,33 @@ class LiveRun:
         try:
             found = look(self._slurm, self._followed, self._folder_of)
         except SlurmError as error:
-            self._query_failed(error)
-            self._query_took = 0.0  # a controller that is away is not burdened
+            self._pace.failed(error, is_away=True)
             return ()
-        self._query_took = self._clock.now() - asked
         if found.failure is None:
-            self._failed_queries = 0
+            self._pace.answered(asked)
         else:
-            self._query_failed(found.failure)
+            self._pace.failed(found.failure, is_away=False)
         self._doomed |= found.never
         self._followed, events = step(self._followed, found.seen, self._clock.now())
         if events:
-            self._last_change = self._clock.now()
+            self._pace.changed()
         for event in events:
             self._note(event)
-        return tuple(task_event for event in events for task_event in self._meaning(event))
-
-    def _query_failed(self, error: SlurmError) -> None:
-        self._failed_queries += 1
-        if self._failed_queries & (self._failed_queries - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
-            self._logger.warning(f"Slurm could not be asked ({self._failed_queries} times in a row): {error}")
+        self._stopped = None
+        view = View(followed=self._followed, doomed=self._doomed, was_answered=found.failure is None)
+        return self._judge.judge(events, view)
 
     def _folder_of(self, ref: Ref) -> Path:
-        job = self._job_of(ref)
+        job = self._judge.job_of(ref)
         return Path(job.folder if job else self.policy.folder)
-
-    def _job_of(self, ref: Ref) -> Job | None:
-        state = self._tasks.get(ref.task)
-        return state.jobs.get(ref.attempt) if state else None
 
     def _note(self, event: Event) -> None:
         """Write down an end before any is judged: attempts of a task may have ended since the last look, in any order."""
         if not isinstance(event, Ended):
             return
         record = event.record
+        if event.job_id in self._gates and record.state is JobState.CANCELLED and not record.never:
+            self._judge.gates[event.job_id] = self._gates[event.job_id]
         self._ledger.ended(
             event.job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
             node=record.node,
@@ -326,39 +343,10 @@ class LiveRun:
         if state is not None and event.ref.attempt in state.jobs:
             state.records[event.ref.attempt] = record
 
-    def _meaning(self, event: Event) -> Iterator[TaskEvent]:
-        job = self._job_of(event.ref)
-        if job is None:
-            return  # a gate, or a task that is submitted anew
-        state = self._tasks[event.ref.task]
-        match event:
-            case Started():
-                yield TaskStarted(task=event.ref.task, job=job, node=event.node)
-            case Requeued():
-                yield TaskRequeued(task=event.ref.task, job=job)
-            case Stuck():
-                yield TaskStuck(task=event.ref.task, job=job, reason=event.reason)
-            case Ended() if not state.ended:
-                yield from self._ended(state, event.ref.attempt, event.record)
-
-    def _ended(self, state: TaskState, attempt: int, record: Record) -> Iterator[TaskEvent]:
-        job = state.jobs[attempt]
-        outcome = self._tasks.outcome(state.task, record, never=job.job_id in self._doomed)
-        later = [number for number in state.jobs if number > attempt]
-        if outcome is not Outcome.SUCCEEDED and any(number < attempt for number in state.open_attempts):
-            return  # somebody cancelled an attempt that was waiting; the one that runs decides
-        if outcome is Outcome.FAILED and (
-            to_come := [number for number in later if _counts(state.records.get(number))]
-        ):
-            yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[to_come[0]])
-            return
-        if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
-            return  # told when the attempt that succeeded is
-        if outcome in (Outcome.CANCELLED, Outcome.LOST):
-            # What a person cancels is not tried again, and nothing runs twice because its end is not known.
-            self.cancel([state.jobs[number].job_id for number in later if number in state.open_attempts])
-        state.ended = TaskEnded(task=state.task.key, label=state.task.label, outcome=outcome, job=job, record=record)
-        yield state.ended
+    def _was_stopped(self, job_id: str) -> bool:
+        if self._stopped is None:
+            self._stopped = self._withdrawn | stopped_jobs(Path(self.policy.folder))
+        return job_id in self._stopped
 
     # --- stopping -----------------------------------------------------------------------------------------------
 
@@ -369,7 +357,9 @@ class LiveRun:
             SlurmError: as `cancel`.
         """
         self._later = {}
-        self.cancel([job_id for job_id in self.open_jobs if job_id not in self._spared], pending_only=True)
+        doomed = [job_id for job_id in self.open_jobs if job_id not in self._spared]
+        mark_stopped(Path(self.policy.folder), "head", doomed)
+        self.cancel(doomed, pending_only=True)
 
     def hook(self, name: str) -> None:
         """Note that a hook of the workflow is about to run.
@@ -387,34 +377,38 @@ class LiveRun:
         Raises:
             SlurmError: Slurm could not be asked, or as `cancel`.
         """
+        left = self._left_behind()
+        if left.message:
+            self._logger.warning(left.message)
         seen = records_of(self._followed, self._slurm.queue()) if self._followed else {}
         going = {job_id for job_id, record in seen.items() if not record.state.is_final}
         of_tasks = {job_id for job_id in going if self._followed[job_id].ref.task in self._tasks}
         if any(seen[job_id].state is JobState.RUNNING or job_id in self._spared for job_id in of_tasks):
             return
         self.cancel(going)
-        self._ledger.close()
+        if left.is_nothing:
+            self._ledger.close()
 
-    def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> None:
+    def _left_behind(self) -> LeftBehind:
+        """Of a plan whose submission was broken off."""
+        is_in_doubt = self._submitter.is_in_doubt
+        return left_behind(Path(self.policy.folder), self._slurm, is_in_doubt) if self._is_cut_short else LeftBehind()
+
+    def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> int:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.
+
+        Returns:
+            How many jobs that are.
 
         Raises:
             SlurmError: Slurm did not take the request; the message names the jobs.
         """
-        ids = self.open_jobs if job_ids is None else tuple(job_ids)
+        ids = tuple(job_ids) if job_ids is not None else (*self.open_jobs, *self._left_behind().jobs)
         if not ids:
-            return
+            return 0
         try:
             self._slurm.cancel(ids, pending_only=pending_only)
         except SlurmError as error:
             raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(ids)}") from error
         self._ledger.cancelled(ids)
-
-
-def _counts(record: Record | None) -> bool:
-    """An attempt that is still to end, or that ended by itself."""
-    return record is None or record.state in (JobState.SUCCEEDED, JobState.FAILED)
-
-
-def _well(record: Record | None) -> bool:
-    return record is not None and record.state is JobState.SUCCEEDED
+        return len(ids)

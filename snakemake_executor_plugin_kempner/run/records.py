@@ -11,6 +11,9 @@ from ..slurm.parse import Record, Usage
 from ..slurm.states import JobState
 from .outcome import Job
 
+_MOST = 10**12
+"""No time, size or exit code comes near it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
@@ -52,14 +55,14 @@ def step_record(folder: Path, job_id: str) -> StepRecord | None:
     """The record of a job; None when it has not started, or left no record that can be read."""
     try:
         written = json.loads((folder / "ended" / f"{job_id}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(written, dict):
         return None
 
     def number(name: str) -> Any:
         value = written.get(name)
-        return value if isinstance(value, (int, float)) else None
+        return value if isinstance(value, (int, float)) and abs(value) < _MOST else None
 
     return StepRecord(
         job_id=job_id,

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
 from ..plan.dependency import Expression, Ref, array_of, render
 from ..plan.jobscript import call_script, manifest_path
-from ..plan.model import Call, Plan, Policy
+from ..plan.model import Call, Kind, Plan, Policy
 from ..slurm.client import Slurm
 from ..slurm.limits import lacks_room
+from .interrupt import undisturbed
 from .ledger import Ledger, write_manifest
 
 PATIENCE = 900.0
@@ -69,7 +70,12 @@ class Submitter:
 
     def __init__(self, slurm: Slurm, ledger: Ledger, clock: Clock, logger: logging.Logger) -> None:
         self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
-        self._started, self._answer_lost = 0.0, False
+        self._started, self._answer_lost, self._is_interrupted = 0.0, False, False
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Slurm may carry out what it was sent after the last plan was given up."""
+        return self._answer_lost or self._is_interrupted
 
     def submit(self, plan: Plan, known: Mapping[Ref, str]) -> tuple[dict[Ref, str], Call | None]:
         """Submit everything, or what there is room for, or leave nothing of this plan in the queue.
@@ -97,6 +103,7 @@ class Submitter:
                 refs = (one.ref for one in current.submissions)
                 ids.update(zip(refs, current.job_ids(taken[-1]), strict=True))
         except BaseException as error:
+            self._is_interrupted = not isinstance(error, Exception)
             if isinstance(error, SlurmRefused) and lacks_room(error.answer) and not self._answer_lost:
                 return ids, current
             # Looked up also when it was refused: a wrapper of sbatch may fail although the job was taken.
@@ -104,7 +111,7 @@ class Submitter:
             in_doubt = None if nothing_sent or (current and current.first.ref in ids) else current
             self._withdraw(taken, in_doubt)
             if isinstance(error, SlurmRefused) and current is not None:
-                raise SlurmError(_refusal(current, error)) from error
+                raise SlurmError(_refusal(current, error), _refused(current, error)) from error
             raise
         return ids, None
 
@@ -183,7 +190,8 @@ class Submitter:
 
     def _send(self, options: Sequence[str], script: str, doubt: _Doubt) -> str:
         try:
-            return self._slurm.submit(options, script)
+            with undisturbed():
+                return self._slurm.submit(options, script)
         except SlurmUnreachable as error:
             if error.in_doubt:
                 doubt.lost_at, self._answer_lost = self._clock.now(), True
@@ -257,13 +265,23 @@ def _whose(call: Call) -> str:
     return f"{len(call.submissions)} tasks of rule {call.first.rule}" if call.is_array else call.first.label
 
 
+def _remedy(error: SlurmRefused) -> str:
+    return next((text for part, text in _REMEDIES if part in error.answer.lower()), "")
+
+
+def _refused(call: Call, error: SlurmRefused) -> dict[str, tuple[str, str]]:
+    """The tasks whose job was refused, each with its label and the answer."""
+    remedy = _remedy(error)
+    why = f"Slurm refused its job: {error.answer or 'no message'}{f' ({remedy})' if remedy else ''}"
+    return {one.ref.task: (one.label, why) for one in call.submissions if one.kind is Kind.TASK}
+
+
 def _refusal(call: Call, error: SlurmRefused) -> str:
     """The refusal with its task, its options and what to do."""
-    remedy = next((text for part, text in _REMEDIES if part in error.answer.lower()), None)
     lines = [f"Slurm refused the job of {_whose(call)}: {error.answer or 'no message'}"]
     options = [option for option in call.options if not option.startswith(("--chdir", "--output", "--export"))]
     lines.append(f"  submitted with: sbatch {' '.join(options)}")
-    if remedy:
+    if remedy := _remedy(error):
         lines.append(f"  what to do: {remedy}")
     lines.append("  Nothing of this plan was left in the queue.")
     return "\n".join(lines)

@@ -21,6 +21,7 @@ from types import FrameType
 from ..errors import KempnerError, LedgerError, SlurmError
 from ..plan.manifest import read_line
 from ..plan.step import StepSpec
+from ..printable import printable
 from ..run.claim import claimed_by
 from ..run.guard import stop
 from ..run.ledger import read_ledger
@@ -134,9 +135,9 @@ def _remove(name: str, path: str) -> None:
     except FileNotFoundError:  # the job's Snakemake, or another reader that ended at the same moment, was first
         return
     except OSError as error:
-        print(f"kempner: temporary {name} cannot be removed: {error.strerror}", file=sys.stderr)
+        print(f"kempner: temporary {printable(name)} cannot be removed: {error.strerror}", file=sys.stderr)
     else:
-        print(f"Removing temporary output {name}.", file=sys.stderr)
+        print(f"Removing temporary output {printable(name)}.", file=sys.stderr)
 
 
 def _read(path: str) -> str | None:
@@ -239,7 +240,7 @@ def _wait_for(spec: StepSpec, paths: Iterable[str], seconds: float) -> list[str]
 
 
 def _complain(spec: StepSpec, what: str, paths: list[str]) -> None:
-    shown = [f"  {path}" for path in paths[:20]]
+    shown = [f"  {printable(path)}" for path in paths[:20]]
     if len(paths) > len(shown):
         shown.append(f"  and {len(paths) - len(shown)} more")
     print(f"kempner: {spec.task}: {what}:", *shown, sep="\n", file=sys.stderr)

@@ -17,6 +17,7 @@ from snakemake.settings.types import (
 )
 
 from snakemake_executor_plugin_kempner.adapt.dag import Reading, read_dag
+from snakemake_executor_plugin_kempner.adapt.sources import Sources
 from snakemake_executor_plugin_kempner.adapt.units import Scope
 from snakemake_executor_plugin_kempner.settings import common_settings
 
@@ -28,6 +29,7 @@ class Command:
     """Builds command lines of a word and the outputs that the job may remove."""
 
     config: Mapping[str, Any] = {}
+    sources = Sources(of_head=("/tmp/head",), kept="/runs/run1/sources")
 
     def arguments(self, _job: Any, _threads: int, _attempt: int, unneeded: tuple[str, ...]) -> tuple[str, ...]:
         return ("snakemake", *unneeded)

@@ -1,5 +1,6 @@
 """Snakemake's DAG → tasks, with a real DAG and without Slurm."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from reading import Read
 
 from snakemake_executor_plugin_kempner.adapt.dag import Reading
+from snakemake_executor_plugin_kempner.adapt.possible import possible_tasks
 
 WIDE = """
 rule all:
@@ -106,3 +108,103 @@ def test_a_task_in_flight_is_waited_for_where_its_files_look_finished(read: Read
     reading, _ = read(WIDE.replace("RESOURCES", ""), in_flight=keys)
     assert {task.name for task in reading.tasks} == {"b"}
     assert all(len(task.edges) == 1 for task in reading.tasks)
+
+
+BEHIND_A_CHECKPOINT = """
+rule all:
+    input: expand("c/{x}.txt", x=range(3))
+checkpoint a:
+    output: "a.txt"
+    shell: "x"
+rule b:
+    input: "a.txt"
+    output: "b/{x}.txt"
+    RESOURCES
+    shell: "x"
+rule c:
+    input: "b/{x}.txt", lambda wildcards: checkpoints.a.get().output[0]
+    output: "c/{x}.txt"
+    RESOURCES
+    shell: "x"
+"""
+
+
+@pytest.mark.parametrize("text", ["resources: mem_mb=7, slurm_partition='no such'", "resources: mem_mb=lambda w: 7"])
+def test_what_waits_behind_a_checkpoint_says_already_what_it_asks_for(read: Read, text: str) -> None:
+    reading, _ = read(BEHIND_A_CHECKPOINT.replace("RESOURCES", text))
+    assert [task.name for task in reading.tasks] == ["a"]
+    expected = [one.task for one in reading.deferred if one.task]
+    assert {task.attempts[0].resources["mem_mb"] for task in expected} == {7}
+    assert {task.name for task in expected} == {"b"} | ({"c"} if "lambda" not in text else set())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resources: mem_mb=lambda w, input: open(input[0]).read()",
+        "resources: mem_mb=lambda w: int(open('elsewhere').read())",
+        "resources: mem_mb=lambda w: 1 / 0",
+    ],
+)
+def test_what_a_task_behind_a_checkpoint_asks_for_may_be_known_later(read: Read, text: str) -> None:
+    reading, _ = read(BEHIND_A_CHECKPOINT.replace("RESOURCES", text))
+    assert [task.name for task in reading.tasks] == ["a"]
+    assert not [one.task for one in reading.deferred if one.task]
+
+
+def test_jobs_behind_a_checkpoint_are_left_as_they_were(read: Read) -> None:
+    _, dag = read(
+        BEHIND_A_CHECKPOINT.replace("RESOURCES", "retries: 2\n    resources: mem_mb=lambda w, attempt: attempt")
+    )
+    for job in [job for job in dag.jobs if not job.is_norun]:
+        assert (job.attempt, job._resources) == (1, None)
+
+
+POSSIBLE = """
+rule all:
+    input: lambda wildcards: checkpoints.a.get().output[0]
+checkpoint a:
+    output: "a.txt"
+    shell: "x"
+rule later:
+    output: "later/{x}.txt"
+    RESOURCES
+    shell: "x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "defaults", "asked"),
+    [
+        ("resources: gpu=2, runtime='2h', mem='4GB'", (), {"gpu": 2, "runtime": 120, "mem_mb": 4000}),
+        ("threads: 3\n    resources: gpu=1", ("runtime=1h",), {"gpu": 1, "runtime": 60}),
+        ("", ("slurm_partition=shared", "mem_mb=2000"), {"slurm_partition": "shared", "mem_mb": 2000}),
+        ("resources: gpu=lambda wildcards: int(wildcards.x)", (), None),
+        ("threads: lambda wildcards: int(wildcards.x)", (), None),
+        ("resources: gpu=1", ("runtime=5*attempt",), None),
+    ],
+)
+def test_a_rule_that_may_come_later_says_what_is_the_same_for_all_its_jobs(
+    read: Read, text: str, defaults: tuple[str, ...], asked: Mapping[str, Any] | None
+) -> None:
+    _, dag = read(POSSIBLE.replace("RESOURCES", text), defaults)
+    tasks = possible_tasks(dag.workflow)
+    assert [task.name for task in tasks] == (["later"] if asked is not None else [])
+    for task in tasks:
+        (attempt,) = task.attempts
+        assert dict(attempt.resources) | (asked or {}) == dict(attempt.resources)
+        assert attempt.threads == (3 if "threads: 3" in text else 1)
+
+
+def test_without_a_checkpoint_no_rule_comes_later(read: Read) -> None:
+    text = POSSIBLE.replace("checkpoint a", "rule a").replace("RESOURCES", "")
+    _, dag = read(text.replace("lambda wildcards: checkpoints.a.get().output[0]", '"a.txt"'))
+    assert possible_tasks(dag.workflow) == ()
+
+
+def test_a_group_behind_a_checkpoint_says_what_it_asks_for(read: Read) -> None:
+    text = "group: 'both'\n    resources: mem_mb=700, runtime=5"
+    reading, _ = read(BEHIND_A_CHECKPOINT.replace("RESOURCES", text))
+    expected = [one.task for one in reading.deferred if one.task]
+    # Snakemake puts one or two members of a group beside each other, by how it has found them.
+    assert {task.attempts[0].resources["mem_mb"] for task in expected} in ({700}, {700, 1400})
