@@ -22,6 +22,7 @@ from .adapt.policy import policy_of
 from .adapt.quiet import let_errors_be_heard
 from .adapt.scheduler import run_local_rules_as_jobs
 from .adapt.settled import wanted_again
+from .adapt.temporary import keep_for_others
 from .efficiency.report import report_at_end
 from .errors import KempnerError
 from .handover import Handover
@@ -118,6 +119,7 @@ class Executor(RemoteExecutor):
         notes = self.continued is None and policy.ends_itself
         self._planning = Planning(self.workflow, self.logger, self._slurm, command, notes_up_to_date=notes)
         self._live = live = self._go_on(policy, limits) if self.continued else self._begin(runs, policy, limits, ready)
+        keep_for_others(self.dag, lambda: live.in_flight)
         if holder := self._claim or self.continued:
             self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
         for number in () if self._detached else _LEAVE_ON:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from snakemake.logging import logger
 from .settled import keep_settled
 from .sources import SOURCES, copy_of, read_copies
 from .temporary import remove_unneeded
-from .units import task_key
+from .units import task_key, task_keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,8 +93,7 @@ def _mend_leaving(tasks: frozenset[str], succeeded: Callable[[str], bool]) -> No
         try:
             execute(self, *args, **kwargs)
         except SystemExit:
-            here = {task_key(self.dag.get_job_group(job) or job) for job in self.dag.jobs}
-            if all(map(succeeded, tasks - here)):
+            if all(map(succeeded, tasks - task_keys(self.dag))):
                 _remove_temporary(self, succeeded, is_over=False)
             raise
 
@@ -102,8 +101,7 @@ def _mend_leaving(tasks: frozenset[str], succeeded: Callable[[str], bool]) -> No
 
 
 def _remove_temporary(workflow: Any, succeeded: Callable[[str], bool], *, is_over: bool) -> None:
-    has_succeeded = cache(lambda job: succeeded(task_key(job)))  # reads a file
-    workflow.async_run(remove_unneeded(workflow.dag, has_succeeded, is_over=is_over))
+    workflow.async_run(remove_unneeded(workflow.dag, lambda job: succeeded(task_key(job)), is_over=is_over))
 
 
 def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:

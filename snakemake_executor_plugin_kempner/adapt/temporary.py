@@ -1,11 +1,11 @@
 """Temporary files: which of them may go when a task has succeeded, and which other tasks have to succeed before."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from snakemake.io import is_flagged
 
-from .units import Units, members_of
+from .units import Units, members_of, task_keys
 
 
 class TemporaryFiles:
@@ -78,6 +78,23 @@ def goes_unread(dag: Any, job: Any, file: Any) -> bool:
     """
     is_asked_for = job in dag.targetjobs and job.rule.name != dag.workflow.default_target
     return not (job.is_checkpoint or is_asked_for or file in dag.targetfiles)
+
+
+def keep_for_others(dag: Any, in_flight: Callable[[], Collection[str]]) -> None:
+    """Let Snakemake's head keep temporary files while tasks are in flight that its DAG does not hold: they may read them.
+
+    Args:
+        dag: Snakemake's.
+        in_flight: keys of the tasks that have not ended.
+    """
+    others = set(in_flight()) - task_keys(dag)
+    is_needed = dag.is_needed_tempfile
+
+    def is_needed_by_anybody(*args: Any, **kwargs: Any) -> bool:
+        return not others.isdisjoint(in_flight()) or bool(is_needed(*args, **kwargs))
+
+    if others:
+        dag.is_needed_tempfile = is_needed_by_anybody
 
 
 async def remove_unneeded(dag: Any, succeeded: Callable[[Any], bool], *, is_over: bool) -> None:

@@ -36,6 +36,11 @@ def task_key(job: Any) -> str:
     return digest([text for member in sorted(map(_identity, job.jobs)) for text in (str(len(member)), *member)])
 
 
+def task_keys(dag: Any) -> set[str]:
+    """Keys of all that a DAG holds, done or not."""
+    return {task_key(dag.get_job_group(job) or job) for job in dag.jobs}
+
+
 def _identity(job: Any) -> list[str]:
     wildcards = [text for item in sorted(job.wildcards_dict.items()) for text in item]
     return [job.rule.name, *map(str, wildcards), "", *map(str, job.output)]

@@ -561,19 +561,23 @@ rule make:
 """
 
 
-def test_a_reader_that_another_command_left_in_the_queue_finds_the_temporary_file(slurm: Sandbox, folder: Path) -> None:
+@pytest.mark.parametrize("detached", [True, False], ids=["nobody there", "watched"])
+def test_a_reader_that_another_command_left_in_the_queue_finds_the_temporary_file(
+    slurm: Sandbox, folder: Path, *, detached: bool
+) -> None:
     """The second command asks for less: its workflow does not hold the reader."""
     with_behaviour(folder, TWO_READERS)
     left_behind(slurm, folder, "one.txt")
     until(lambda: "one" in moments(folder, "started"))
-    left = left_behind(slurm, folder, "two.txt", "--rerun-incomplete")
-    until(lambda: (folder / "two.txt").exists() and states(slurm, folder)["two"] == "COMPLETED")
+    second = run(slurm, folder, *([DETACHED] if detached else []), "two.txt", "--rerun-incomplete")
+    until(lambda: states(slurm, folder)["two"] == "COMPLETED", shown=lambda: second.output)
     assert (folder / "made.tmp").exists()
     (folder / "go").touch()
-    outcome = closed(slurm, folder, left)
+    outcome = closed(slurm, folder, second)
     assert outcome.exit_code == 0, outcome.output
+    until(lambda: states(slurm, folder)["one"] == "COMPLETED")
     assert ran(folder) == {"one", "two"}
-    assert not (folder / "made.tmp").exists()
+    until(lambda: not (folder / "made.tmp").exists())
 
 
 # --- what nobody could plan at the beginning ------------------------------------------------------------------------

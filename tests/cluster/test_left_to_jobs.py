@@ -8,9 +8,9 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
-from comparison import differences
-from head import closed
-from test_feature_matrix import Case, Executor, Step, local, play
+from comparison import differences, fresh_copy, snapshot
+from head import Head, assert_settled, closed
+from test_feature_matrix import WORKFLOWS, Case, Executor, Step, local, play
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -67,8 +67,18 @@ CASES = (
         text={"read_gate.txt": "slow\n", "read_side.txt": "side\n", "read_side.runs": "run\n"},
         gone=("local.tmp", "before_grouped.txt"),
     ),
+    Case(
+        name="many rules without a command",
+        workflow="gates",
+        text={"ready.txt": "file\n", "late.txt": "made\n"},
+        gone=("part/0.tmp", "unread.ok"),
+        protected=("gathered.ok",),
+    ),
 )
 
+
+LEFT_ALONE = ("temp_checkpoint", "temp_group", "without_command", "gates")
+"""Workflows whose head is killed too."""
 
 IN_WAVES = Case(
     name="temporary files whose readers come in waves",
@@ -103,3 +113,20 @@ def assert_the_same(case: Case, slurm: Sandbox, tmp_path: Path, *more: str) -> N
         if case.settles:
             again = one.ask(case, folder, "--dry-run")
             assert "Nothing to be done" in again.output, again.output
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.workflow in LEFT_ALONE], ids=attrgetter("name"))
+def test_a_head_that_is_killed_leaves_the_same_in_the_end(case: Case, slurm: Sandbox, tmp_path: Path) -> None:
+    expected, folder = play(case, local(), tmp_path / "local"), fresh_copy(WORKFLOWS / case.workflow, tmp_path / "run")
+    with Head(slurm, folder, *case.args) as head:
+        head.until_queued()
+        head.kill()
+        head.until(lambda: is_closed(folder))
+    found = snapshot(folder, varying=case.varying)
+    sentences = differences(expected, found)
+    assert not sentences, "\n".join(sentences)
+    assert_settled(slurm, folder, *case.args)
+
+
+def is_closed(folder: Path) -> bool:
+    return any('"closed": true' in path.read_text() for path in folder.glob(".snakemake/kempner/*/ledger.jsonl"))
