@@ -23,7 +23,7 @@ from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
 from .watch import Ended, Event, Followed, Stuck, step
 from .waves import Room
-from .withdrawn import LeftBehind, left_behind
+from .withdrawn import Withdrawal
 
 _FORGOTTEN = float("-inf")
 """Since when a job is missing that Slurm does not know at the first look: it is not waited for any more."""
@@ -68,7 +68,7 @@ class LiveRun:
         self._doomed: set[str] = set()
         self._later: dict[str, Task] = {}
         self._count = 0
-        self._is_cut_short = False
+        self._withdrawal = Withdrawal(Path(policy.folder), slurm, ledger, self._submitter)
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
         self._left_out = False
@@ -109,9 +109,8 @@ class LiveRun:
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
         self._count += len(plan.submissions)
         self._ledger.numbered(self._count)
-        self._is_cut_short = True
-        ids, refused = self._submitter.submit(plan, self._ids)
-        self._is_cut_short = False
+        with self._withdrawal.submitting():
+            ids, refused = self._submitter.submit(plan, self._ids)
         self._ids |= ids
         made = self._ids.keys() | self._submitter.unneeded
         self._later = self._tasks.submitted(fresh, made, absent={task.key for task in now.later})
@@ -274,12 +273,8 @@ class LiveRun:
 
     def overview(self) -> tuple[RuleJobs, ...]:
         """Everything that has not ended, by rule, in the order of planning; the jobs that look after the run come last."""
-        ours = [
-            RuleJobs(rule=one.ref.task, job_ids=(one.job_id,))
-            for one in self._followed.values()
-            if one.ref.task in LOOK_AFTER
-        ]
-        return (*self._tasks.by_rule(), *ours)
+        ours = [job for job in self._followed.values() if job.ref.task in LOOK_AFTER]
+        return (*self._tasks.by_rule(), *(RuleJobs(rule=job.ref.task, job_ids=(job.job_id,)) for job in ours))
 
     @property
     def in_flight(self) -> Collection[str]:
@@ -366,11 +361,7 @@ class LiveRun:
         self.cancel(doomed, pending_only=True)
 
     def hook(self, name: str) -> None:
-        """Note that a hook of the workflow is about to run.
-
-        Raises:
-            LedgerError: it cannot be recorded.
-        """
+        """Note that a hook of the workflow is about to run; LedgerError: it cannot be."""
         self._ledger.hook(name)
 
     def end(self) -> None:
@@ -381,7 +372,7 @@ class LiveRun:
         Raises:
             SlurmError: Slurm could not be asked, or as `cancel`.
         """
-        left = self._left_behind()
+        left = self._withdrawal.left_behind()
         if left.message:
             self._logger.warning(left.message)
         seen = records_of(self._followed, self._slurm.queue()) if self._followed else {}
@@ -393,11 +384,6 @@ class LiveRun:
         if left.is_nothing:
             self._ledger.close()
 
-    def _left_behind(self) -> LeftBehind:
-        """Of a plan whose submission was broken off."""
-        is_in_doubt = self._submitter.is_in_doubt
-        return left_behind(Path(self.policy.folder), self._slurm, is_in_doubt) if self._is_cut_short else LeftBehind()
-
     def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> int:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.
 
@@ -407,12 +393,5 @@ class LiveRun:
         Raises:
             SlurmError: Slurm did not take the request; the message names the jobs.
         """
-        ids = tuple(job_ids) if job_ids is not None else (*self.open_jobs, *self._left_behind().jobs)
-        if not ids:
-            return 0
-        try:
-            self._slurm.cancel(ids, pending_only=pending_only)
-        except SlurmError as error:
-            raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(ids)}") from error
-        self._ledger.cancelled(ids)
-        return len(ids)
+        ids = tuple(job_ids) if job_ids is not None else (*self.open_jobs, *self._withdrawal.left_behind().jobs)
+        return self._withdrawal.cancel(ids, pending_only=pending_only)

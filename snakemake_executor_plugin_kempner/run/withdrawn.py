@@ -1,12 +1,18 @@
-"""What a plan has left in the queue whose submission was broken off: Slurm is asked, for nobody else knows."""
+"""Taking jobs of a run out of the queue, those of a plan among them whose submission was broken off.
 
+Of these Slurm is asked, for nobody else knows.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import KempnerError
+from ..errors import KempnerError, SlurmError
 from ..slurm.client import Slurm
 from .adopt import carried_out, in_queue
-from .ledger import read_ledger
+from .ledger import Ledger, read_ledger
+from .submit import Submitter
 
 _LEAVING = "COMPLETING"
 """The state of a job that was cancelled and has not left its node."""
@@ -48,3 +54,46 @@ def left_behind(folder: Path, slurm: Slurm, is_in_doubt: bool) -> LeftBehind:
     lines = [f"Jobs of this run are still in the queue. To cancel them: scancel {' '.join(staying)}"] if staying else []
     lines += [f"Slurm may still take a job of this run: squeue --me --name={name}" for name in unanswered]
     return LeftBehind(jobs=jobs, is_nothing=not jobs and not unanswered, message="\n".join(lines))
+
+
+class Withdrawal:
+    """Cancels jobs of a run.
+
+    Args:
+        folder: of the run.
+        slurm: the scheduler.
+        ledger: gets what was cancelled.
+        submitter: knows whether a request had no answer.
+    """
+
+    def __init__(self, folder: Path, slurm: Slurm, ledger: Ledger, submitter: Submitter) -> None:
+        self._folder, self._slurm, self._ledger, self._submitter = folder, slurm, ledger, submitter
+        self._is_cut_short = False
+
+    @contextmanager
+    def submitting(self) -> Iterator[None]:
+        """A plan that is submitted in this block and does not come to its end may have left something behind."""
+        self._is_cut_short = True
+        yield
+        self._is_cut_short = False
+
+    def left_behind(self) -> LeftBehind:
+        """Of a plan whose submission was broken off."""
+        if not self._is_cut_short:
+            return LeftBehind()
+        return left_behind(self._folder, self._slurm, self._submitter.is_in_doubt)
+
+    def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> int:
+        """Cancel jobs and take it down; how many they are.
+
+        Raises:
+            SlurmError: Slurm did not take the request; the message names the jobs.
+        """
+        if not job_ids:
+            return 0
+        try:
+            self._slurm.cancel(job_ids, pending_only=pending_only)
+        except SlurmError as error:
+            raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(job_ids)}") from error
+        self._ledger.cancelled(job_ids)
+        return len(job_ids)
