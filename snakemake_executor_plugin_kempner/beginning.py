@@ -4,17 +4,19 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .errors import Fault, PlanError
+from .errors import Fault, PlanError, SlurmMissing
 from .invocation import started
 from .plan.model import Kind, Policy, Task
-from .report import changed_message, unplanned_message
+from .report import changed_message, kept_message, unplanned_message
+from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
 from .run.ledger import Ledger
 from .run.live import LiveRun
-from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, look_back
+from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, keep, look_back
 from .run.outcome import TaskEvent
 from .run.pruning import prune
 from .run.submit import SystemClock
@@ -58,13 +60,21 @@ def _site(file: Path | None, copy: Path, tell: Tell) -> Site | None:
 
 
 def settle_changes(
-    found: Found, tasks: Sequence[Task], slurm: Slurm | None, warn: Callable[[str], None], site: Site | None = None
+    found: Found,
+    tasks: Sequence[Task],
+    outdated: Mapping[str, tuple[str, str]],
+    slurm: Slurm | None,
+    warn: Callable[[str], None],
+    *,
+    site: Site | None = None,
 ) -> Found:
     """Say which tasks in the queue the workflow now describes otherwise, and what is left to go on with.
 
     Args:
         found: what earlier runs have left.
         tasks: those of them that are wanted now, as the workflow describes them.
+        outdated: tasks that have succeeded and would run again, while a task in the queue reads what they have made: by
+            key, their label and the key of the reader.
         slurm: cancels what has changed, and what waits for it; None lets it go on as it is.
         warn: gets one sentence per changed task.
         site: where they are to run.
@@ -74,9 +84,15 @@ def settle_changes(
     """
     left = {one.task: one for one in found.left}
     changed = {task.key: words for task in tasks if (words := changes(task, left[task.key], site))}
+    for label, reader in outdated.values():
+        if reader not in changed:
+            warn(kept_message(label, left[reader], is_replaced=slurm is not None))
     for key, words in changed.items():
         warn(changed_message(left[key], words, is_replaced=slurm is not None))
-    return cancel_tasks(found, changed, slurm) if slurm is not None and changed else found
+    if slurm is None:
+        return keep(found, outdated)
+    gone = {*changed, *(reader for _, reader in outdated.values())}
+    return cancel_tasks(found, gone, slurm) if gone else found
 
 
 def take_over(found: Found, run: str, slurm: Slurm, logger: logging.Logger, to_submit: int) -> None:
@@ -102,11 +118,17 @@ def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after:
     """What is left of earlier runs below the folder, after those that are over and so many days old are gone.
 
     Raises:
-        LedgerError, SlurmError: as `look_back`.
+        FolderInUse: a run of another user in this folder is not closed.
+        LedgerError: as `look_back`; or jobs of this folder are in the queue of which no ledger tells what they are.
+        SlurmError: as `look_back`.
     """
+    refuse_other_users(runs, os.getcwd())
     if delete_after is not None and (gone := list(prune(runs, delete_after, time.time()))):
         logger.info(f"Removed the records of {len(gone)} runs that ended more than {delete_after:g} days ago.")
-    return look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
+    found = look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
+    with suppress(SlurmMissing):  # sbatch will tell
+        refuse_unexplained(unexplained(runs, os.getcwd(), slurm, found.ledgers))
+    return found
 
 
 def begin_run(
@@ -123,8 +145,9 @@ def begin_run(
         run=policy.run,
         command=started().command,
         started_in=started().folder,
-        workdir=os.getcwd(),
+        **marks(os.getcwd()),
         keep_going=policy.keep_going,
+        locks=policy.locks,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
         efficiency_report=policy.efficiency_report,
     )

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .adapt.cancelling import instead_of_running
+from .errors import LedgerError
 from .invocation import started
+from .run.belonging import unexplained
 from .run.claim import claim_folder, this_head
 from .run.opening import Found, cancel_found, look_back
-from .slurm.client import SlurmCommands
+from .slurm.client import Slurm, SlurmCommands
 
 
 def cancel_instead_of_running() -> None:
@@ -26,15 +28,33 @@ def _cancel(say: Callable[[str], None], warn: Callable[[str], None]) -> None:
 
     Raises:
         FolderInUse: a process that lives looks after the runs.
-        LedgerError: the record of a run cannot be read.
+        LedgerError: the claim on the folder cannot be read or written.
         SlurmError: the jobs do not leave the queue.
     """
     runs, slurm = Path(".snakemake/kempner").absolute(), SlurmCommands()
     if not runs.is_dir():
-        say(cancel_found(Found(ledgers=(), left=()), slurm))
+        say(_cancel_all(runs, slurm, warn))
         return
     claim = claim_folder(runs, this_head(uuid.uuid4().hex[:8]), slurm.runs, say)
+    slurm.before_acting = claim.check
     try:
-        say(cancel_found(look_back(runs, os.getcwd(), slurm, started().time, warn), slurm))
+        say(_cancel_all(runs, slurm, warn))
     finally:
         claim.release()
+
+
+def _cancel_all(runs: Path, slurm: Slurm, warn: Callable[[str], None]) -> str:
+    """By the ledgers, and by the names of what is in the queue where a ledger is missing or damaged.
+
+    Raises:
+        SlurmError: Slurm could not be asked, or the jobs do not leave the queue.
+    """
+    found = Found(ledgers=(), left=())
+    try:
+        found = look_back(runs, os.getcwd(), slurm, started().time, warn)
+    except LedgerError as error:
+        warn(f"{error}. Its jobs are looked for by their names.")
+    for ledger in found.ledgers:
+        if ledger.unread:
+            warn(f"{ledger.unread} lines of {ledger.folder / 'ledger.jsonl'} cannot be read and are passed over.")
+    return cancel_found(found, slurm, unexplained(runs, os.getcwd(), slurm, found.ledgers))

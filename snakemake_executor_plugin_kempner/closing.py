@@ -9,23 +9,25 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from .beginning import go_on_with_run
 from .efficiency.report import report_at_end
-from .errors import FolderInUse, KempnerError, SlurmRefused, SlurmUnreachable
+from .errors import FolderInUse, KempnerError, SlurmError, SlurmRefused, SlurmUnreachable
 from .invocation import Continued, Leaving
 from .plan.dependency import array_of
 from .plan.model import Kind, Policy
-from .report import failure_message
-from .run.claim import Claim, this_process
-from .run.guard import is_stopped
-from .run.ledger import Entry, Ledger, Record, read_ledger, taken_over
+from .report import end_of_run, failure_message, unexplained_message
+from .run.claim import Claim, Owner, this_process
+from .run.ledger import Entry, Ledger, Record, read_ledger
+from .run.live import LiveRun
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
-from .run.records import step_record, usage_of
+from .run.records import usage_of
+from .run.settled import settled
 from .run.submit import SystemClock
 from .slurm.client import SlurmCommands
 from .slurm.limits import lacks_room
@@ -51,24 +53,35 @@ class _Job:
         self._kind, self._folder = kind, folder
         self._slurm, self._job_id = SlurmCommands(), os.environ.get("SLURM_JOB_ID", "")
         self._is_closing = kind is Kind.CLOSING
+        self._failed_hook = ""
+        self._check: Callable[[], None] = lambda: None
 
     def run(self) -> int:
         """Exit code of the job: for the closing job, that of the run."""
         owner = this_process(self._kind.value, self._folder.name, self._job_id)
         claim = Claim(self._folder.parent, owner, self._slurm.runs, SystemClock())
-        holder = claim.holder()
-        if holder is not None and holder.is_head:
-            print(f"{holder} looks after the run now.")
-            return 0
+        if (head := claim.living_head()) is not None:
+            return self._leave_to(head)
         try:
             claim.take(_PATIENCE)
         except FolderInUse as error:
             print(error, file=sys.stderr)
-            return 0 if (holder := claim.holder()) is not None and holder.is_head else 1
+            return self._leave_to(head) if (head := claim.living_head()) is not None else 1
+        self._check = self._slurm.before_acting = claim.check
         try:
             return self._holding_claim()
         finally:
             claim.release()
+
+    def _leave_to(self, head: Owner) -> int:
+        """Come again when that head may have died. When it ends the run, it takes this job out of the queue."""
+        print(f"{head} looks after the run now.", flush=True)
+        if not read_ledger(self._folder).closed:
+            try:
+                self._slurm.requeue(self._job_id)
+            except SlurmError as error:
+                print(f"This job cannot be put back into the queue, so nobody ends the run if that head dies: {error}")
+        return 0
 
     def _holding_claim(self) -> int:
         ledger = read_ledger(self._folder)
@@ -104,9 +117,21 @@ class _Job:
         from .adapt.closing import End, goes_on  # noqa: PLC0415
         from .executor import Executor  # noqa: PLC0415
 
-        Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing)
-        end = End(succeeded=self._succeeded(*taken_over(ledger)), failures=self._failures, run_hook=self._run_hook)
-        goes_on(self._folder, ledger.left_out, end if self._is_closing else None)
+        Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing, check=self._check)
+        done = settled(ledger)
+        end = End(
+            failures=self._failures,
+            run_hook=self._run_hook,
+            locked_until=ledger.header.get("time", 0.0) if ledger.header.get("locks") else 0.0,
+        )
+        goes_on(
+            self._folder,
+            ledger.left_out,
+            tasks={entry.task for entry in ledger.of_kind(Kind.TASK)},
+            is_settled=done.__contains__,
+            succeeded=done.succeeded.__contains__,
+            end=end if self._is_closing else None,
+        )
         try:
             cli.main(list(command[1:]))
         except Leaving:
@@ -116,29 +141,32 @@ class _Job:
         return 0, False
 
     def _run_hook(self, name: str, run: Callable[[], None]) -> None:
+        self._check()
         if name in read_ledger(self._folder).hooks:
             print(f"{name} has been run before; once is enough.")
             return
         Ledger(self._folder).hook(name)
+        self._failed_hook = name
         run()
+        self._failed_hook = ""
 
-    def _failures(self) -> list[str]:
-        """What has failed by Slurm's word, whatever the files look like: what fell with it is named there."""
+    @cached_property
+    def _ends(self) -> tuple[LiveRun, Sequence[TaskEnded]]:
+        """The run, and what has become of each task by Slurm's word, whatever the files look like."""
         policy = Policy(run=self._folder.name, folder=str(self._folder), workdir="", python="")
         live, events = go_on_with_run(policy, self._slurm, logging.getLogger(__name__))
-        ends = [one for one in events if isinstance(one, TaskEnded) and one.outcome.is_cause]
-        if is_stopped(self._folder):  # then what waited was cancelled, by us
-            ends = [one for one in ends if one.outcome is not Outcome.CANCELLED or (one.record and one.record.node)]
+        return live, [one for one in events if isinstance(one, TaskEnded)]
+
+    def _failures(self) -> list[str]:
+        """What has failed: causes, each with what fell with it, or what has not succeeded without any."""
+        live, ends = self._ends
+        causes = [one for one in ends if one.outcome.is_cause]
+        if not causes and (left := live.unfinished):
+            return [unexplained_message(left)]
         return [
             failure_message(one, usage_of(one.job, self._slurm) if one.job else Usage(), live.fallen(one.task))
-            for one in ends
+            for one in causes
         ]
-
-    def _succeeded(self, *ledgers: Record) -> Callable[[str], bool]:
-        jobs: dict[str, list[Entry]] = {}
-        for entry in (entry for ledger in ledgers for entry in ledger.of_kind(Kind.TASK)):
-            jobs.setdefault(entry.task, []).append(entry)
-        return lambda key: any(map(_has_succeeded, jobs.get(key, ())))
 
     def _come_again(self, ledger: Record, tasks: list[Entry]) -> None:
         """Tasks are in the queue that this job was not made to wait for: let another one do so."""
@@ -174,13 +202,14 @@ class _Job:
         ]
         if left:
             self._slurm.cancel(left)
+        self._check()
         Ledger(self._folder).close()
-        succeeded = self._succeeded(ledger)
-        tasks = dict.fromkeys(entry.task for entry in ledger.of_kind(Kind.TASK))
-        well = sum(map(succeeded, tasks))
-        print(
-            f"Run {ledger.run} has {'failed' if code else 'ended'}: {well} of {len(tasks)} tasks succeeded.", flush=True
-        )
+        tasks = {*(entry.task for entry in ledger.of_kind(Kind.TASK)), *ledger.refused}
+        well = len(tasks & settled(ledger).succeeded)
+        ends = self._patiently(lambda: self._ends[1])
+        numbers = well, len(tasks), sum(one.outcome is Outcome.NOT_NEEDED for one in ends)
+        causes = [one for one in ends if one.outcome.is_cause]
+        print(end_of_run(ledger.run, code, numbers, causes, self._failed_hook), flush=True)
         if ledger.header.get("efficiency_report"):
             report_at_end(self._folder, self._slurm, print, print)
 
@@ -194,11 +223,6 @@ class _Job:
                 if not passes or time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE)
-
-
-def _has_succeeded(entry: Entry) -> bool:
-    written = step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
-    return written is not None and written.exit_code == 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, by who can mend it. Imports nothing.
+"""Everything that can go wrong, by who can mend it.
 
 KempnerError
 ├── PlanError            the workflow: what it asks for cannot be planned; lists every fault
@@ -6,16 +6,22 @@ KempnerError
 │   ├── SlurmMissing     no Slurm to talk to from this machine
 │   ├── SlurmRefused     a request that will be refused again (wrong account, unknown partition, …)
 │   └── SlurmUnreachable the controller did not answer in time; it may answer later
-├── LedgerError          our own record on the file system cannot be written
-└── FolderInUse          another process looks after the runs of this folder
+├── LedgerError          our own record on the file system cannot be written or read
+├── FolderInUse          another process looks after the runs of this folder
+└── ClaimLost            another process has taken over from this one
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from .printable import printable
 
 
 class KempnerError(Exception):
     """Base of all errors of this package: one clean message for the user."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,10 +34,26 @@ class Fault:
     """What is wrong with which value."""
     remedy: str = ""
     """What to write instead."""
+    tasks: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    """Key and label of each task that it is about; none where it is about the workflow."""
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.what}"
+        text = printable(f"{self.where}: {self.what}", keep="\n")
         return f"{text} ({self.remedy})" if self.remedy else text
+
+
+_NAMED = 5
+"""Tasks or rules that are named of which the same is said."""
+
+
+def merged(faults: Iterable[Fault]) -> Iterator[Fault]:
+    """What is said in the same words of several tasks or rules, once."""
+    where: dict[tuple[str, str], dict[str, None]] = {}
+    for fault in faults:
+        where.setdefault((fault.what, fault.remedy), {})[fault.where] = None
+    for (what, remedy), names in where.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        yield Fault(where=", ".join([*names][:_NAMED]) + more, what=what, remedy=remedy)
 
 
 class PlanError(KempnerError):
@@ -39,11 +61,19 @@ class PlanError(KempnerError):
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(dict.fromkeys(faults))
-        count = len(self.faults)
-        head = "1 fault" if count == 1 else f"{count} faults"
-        super().__init__(
-            f"{head} found before anything was submitted:\n" + "\n".join(f"  - {fault}" for fault in self.faults)
-        )
+        lines = [f"  - {fault}" for fault in merged(self.faults)]
+        head = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
+        super().__init__("\n".join([f"{head} found before anything was submitted:", *lines]))
+
+    @property
+    def by_task(self) -> dict[str, tuple[str, str]]:
+        """Label of each task at fault and what is wrong with it, by the task's key."""
+        found: dict[str, tuple[str, str]] = {}
+        for fault in self.faults:
+            what = f"{fault.what} ({fault.remedy})" if fault.remedy else fault.what
+            for key, label in fault.tasks:
+                found[key] = label, "; ".join(filter(None, (found.get(key, ("", ""))[1], what)))
+        return found
 
 
 class SlurmError(KempnerError):
@@ -82,14 +112,25 @@ class SlurmUnreachable(SlurmError):  # noqa: N818
 
 
 class LedgerError(KempnerError):
-    """The record of a run cannot be written, so nothing may be submitted."""
+    """The record of a run cannot be written or read, so nothing may be submitted."""
 
 
 class FolderInUse(KempnerError):  # noqa: N818
     """Another process looks after the runs of this folder."""
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, what_to_do: str = "wait for it, or end it first.") -> None:
         super().__init__(
             f"{owner} looks after the runs in this folder already. Two at a time would submit the same tasks twice; "
-            "wait for it, or end it first."
+            f"{what_to_do}"
+        )
+
+
+class ClaimLost(KempnerError):  # noqa: N818
+    """Another process has taken over from this one, which was stopped for so long that it counted as gone."""
+
+    def __init__(self, owner: str, successor: str) -> None:
+        by = f"{successor} looks after it now" if successor else "another process has looked after it meanwhile"
+        super().__init__(
+            f"{owner} was stopped for so long that it counted as gone, and {by}. This process ends without submitting, "
+            "cancelling or removing anything. To go on watching, give the same command again."
         )

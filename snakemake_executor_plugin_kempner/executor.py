@@ -1,10 +1,12 @@
 """Snakemake's hooks: read the DAG, plan, submit, watch, report. The one place that turns our errors into Snakemake's."""
 
 import asyncio
+import atexit
+import signal
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,12 +18,15 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from . import beginning
 from .adapt.command import JobCommand
 from .adapt.dag import Reading, finished, read_dag
+from .adapt.hooks import note_hooks
+from .adapt.leaving import leave_when_lost
 from .adapt.policy import policy_of
-from .adapt.postprocess import leave_to_jobs
+from .adapt.postprocess import accept, leave, tidy_up
 from .adapt.scheduler import finish_as_not_needed, locked, run_local_rules_as_jobs, withdraw
+from .adapt.settled import finished_here, kept_for_readers, up_to_date, wanted_again
 from .adapt.units import Scope, job_label, task_key
 from .efficiency.report import report_at_end
-from .errors import KempnerError, SlurmError
+from .errors import KempnerError, PlanError, SlurmError
 from .invocation import Continued, Leaving, started
 from .plan.model import Plan, Policy
 from .report import (
@@ -30,17 +35,20 @@ from .report import (
     detached_message,
     failure_message,
     failures_summary,
+    left_message,
     plan_messages,
     short_path,
     stuck_message,
 )
-from .run.claim import Claim, claim_folder, this_head
-from .run.guard import is_stopped
+from .run.claim import claim_folder, this_head
+from .run.interrupt import hear_ctrl_c_once
 from .run.ledger import make_folders
 from .run.live import LiveRun
 from .run.opening import Found
 from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .run.records import usage_of
+from .run.settled import note_up_to_date, settled
+from .run.stopping import is_stopped
 from .settings import common_settings
 from .slurm.client import SlurmCommands
 from .slurm.limits import SiteLimits
@@ -62,7 +70,7 @@ class Executor(RemoteExecutor):
 
     continued: ClassVar[Continued | None] = None
     _live: LiveRun | None = None  # the watching thread starts before __post_init__
-    _claim: Claim | None = None
+    _claim: Any = None
 
     def __post_init__(self) -> None:
         self._mutex = threading.RLock()
@@ -75,12 +83,15 @@ class Executor(RemoteExecutor):
         self._notices: set[str] = set()
         self._failures: list[str] = []
         self._failed: Sequence[TaskEnded] = ()
+        self._planned, self._noted = False, set[str]()
         self._keep_going = self.workflow.execution_settings.keep_going
         self._found: Found | None = None
-        self._detached = self.executor_settings.detach
-        self._leaving = False
+        self._detached = self.executor_settings.detach or self.continued is not None
+        self._leaving: int | None = None
         if self._detached:
             run_local_rules_as_jobs(self.workflow)
+        if not self._detached:
+            note_hooks(self.workflow, self._note_hook, self._end)
 
     # --- Snakemake hands over jobs ------------------------------------------------------------------------------
 
@@ -100,8 +111,7 @@ class Executor(RemoteExecutor):
         live = self._live or self._start(jobs)
         for job in jobs:
             key = task_key(job)
-            if key in self._reported:  # its end was reported and Snakemake wants it once more
-                del self._reported[key]
+            if self._reported.pop(key, None):  # its end was reported and Snakemake wants it once more
                 live.forget(key)
         if self._stopping:  # a failure has stopped the run before this process began: nothing new is submitted
             for job in [job for job in jobs if not live.knows(task_key(job))]:
@@ -114,10 +124,8 @@ class Executor(RemoteExecutor):
         if self._detached and (live.open_tasks or (self.continued and not self.continued.is_closing)):
             if self.continued is None:
                 self.logger.info(detached_message(live.overview(), live.policy, started().command, started().folder))
-            self._leaving = True
+            self._leaving = 0
             raise _LeaveError
-        if self._stopping and not self._waiting and not self._handed_over:  # Snakemake would not hear of any failure
-            raise KempnerError("\n".join(map(self._failure, self._failed)))
         self._connect_planned(live)
 
     def _connect_planned(self, live: LiveRun) -> None:
@@ -135,25 +143,38 @@ class Executor(RemoteExecutor):
         make_folders(folder, ())
         if self._detached and not self.continued:
             beginning.check_that_it_can_leave()
+        hear_ctrl_c_once()
         self._slurm = SlurmCommands(self.envvars(), submit_pause=self.executor_settings.submit_pause)
         limits = SiteLimits(self._slurm.tell)
-        policy = policy_of(self.workflow, self.executor_settings, folder, self.get_python_executable())
+        policy = policy_of(
+            self.workflow,
+            self.executor_settings,
+            folder,
+            self.get_python_executable(),
+            detached=self._detached,
+            may_go_on=started().is_command_line,
+        )
         policy = beginning.at_site(policy, limits, self.executor_settings.site)
         self._command = JobCommand(self.workflow, common_settings, folder)
         if self.continued:
             live, events = beginning.go_on_with_run(policy, self._slurm, self.logger, limits)
-            self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome is Outcome.FAILED]
-            for event in events if self.continued.is_closing else ():
-                if isinstance(event, AttemptFailed):
-                    self._attempt_failed(event)
+            self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome.is_cause]
+            if self.continued.is_closing:
+                self._handle([one for one in events if isinstance(one, AttemptFailed)])
             self._stopping = is_stopped(folder)
+            for key in wanted_again(self.dag, live.has_succeeded):
+                live.forget(key)
         else:
             self._claim = claim_folder(runs, this_head(policy.run), self._slurm.runs, self.logger.info)
             found = beginning.earlier_runs(runs, self._slurm, self.logger, self.executor_settings.delete_runs_after)
             self._found = self._settle_changes(found, policy, ready)
             live = beginning.begin_run(policy, self._found, self._slurm, self.logger, limits)
         self._live = live
-        leave_to_jobs(self.dag, self.workflow.persistence, self._is_ours, self._is_restored)
+        self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, (self.continued or self._claim).check)
+        if not self._detached:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, self._leave)
         return live
 
     def _settle_changes(self, found: Found, policy: Policy, ready: Sequence[Any]) -> Found:
@@ -161,32 +182,47 @@ class Executor(RemoteExecutor):
         left = {one.task: one for one in found.left if not one.has_succeeded}
         if not left:
             return found
-        tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left.__contains__).tasks
+        tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left).tasks
+        done = {key for ledger in found.ledgers for key in settled(ledger).succeeded}
+        outdated = kept_for_readers(self.dag, left, done)
         slurm = self._slurm if self.executor_settings.replace_changed else None
-        return beginning.settle_changes(found, tasks, slurm, self.logger.warning, policy.site)
+        return beginning.settle_changes(found, tasks, outdated, slurm, self.logger.warning, site=policy.site)
 
     # --- planning -----------------------------------------------------------------------------------------------
 
     def _plan_or_report(self, live: LiveRun, jobs: Sequence[Any]) -> None:
         """The first plan fails as a whole; when a later one fails, what is in the queue goes on without it."""
-        first = self.continued is not None or (not live.open_jobs and not self._handed_over)
+        first = self.continued is None and not live.open_jobs and not self._handed_over
         try:
-            self._plan(live, jobs)
+            (self._plan if first else self._plan_rest)(live, jobs)
         except KempnerError as error:
-            if first:
+            if first or self.continued is not None:
                 raise
             refused = [job for job in jobs if not live.knows(task_key(job))]
             self._waiting = [job for job in self._waiting if job not in refused]
-            for job in refused:
-                job.attempt = job.restart_times + 1  # asking again would be refused again
-                self.run_job_pre(job)
-                self.report_job_error(SubmittedJobInfo(job), msg=f"{error}\n")
+            self.logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
+            self._failures += map(job_label, refused)
+            withdraw(self.workflow.scheduler, *refused)
+            self._stop_unless_keep_going()
+
+    def _plan_rest(self, live: LiveRun, ready: Sequence[Any]) -> None:
+        """A later plan: a task at fault has failed, and the rest goes on without it."""
+        try:
+            self._plan(live, ready)
+        except PlanError as error:
+            if not (refused := live.refuse(error.by_task)):
+                raise
+            self._connect_planned(live)
+            self._handle([one for one in refused if one.task not in self._reported])
+            if not self._stopping:
+                self._plan_rest(live, ready)
 
     def _plan(self, live: LiveRun, ready: Sequence[Any]) -> None:
         if live.open_jobs:
             self._handle(live.observe())  # a job that has ended is never named as a dependency
         reading = self._read(live.policy, ready, known=live.knows, in_flight=live.in_flight)
-        plan = live.submit(reading.tasks, reading.deferred)
+        self._note_up_to_date(live)
+        plan = live.submit(reading.tasks, reading.deferred, reading.left_out)
         self._deferred = bool(reading.deferred)
         if self._found is not None:
             number = len(plan.tasks) + len(live.later)
@@ -194,13 +230,28 @@ class Executor(RemoteExecutor):
             self._found = None
         self._say(plan, live, [one.why for one in reading.deferred])
 
+    def _note_up_to_date(self, live: LiveRun) -> None:
+        """Write down what a job that goes on with the run is not to run, whatever files and clocks say then."""
+        if self.continued is not None or not live.policy.ends_itself:
+            return
+        with locked(self.workflow.scheduler):
+            done = set(finished_here(self.workflow) if self._planned else up_to_date(self.dag))
+        note_up_to_date(Path(live.policy.folder), done - self._noted)
+        self._planned, self._noted = True, self._noted | done
+
     def _say(self, plan: Plan, live: LiveRun, deferred: Sequence[str] = ()) -> None:
         for line in plan_messages(plan, [*deferred, *len(live.later) * [NO_ROOM]], self._notices):
             self.logger.info(line)
 
-    def _read(self, policy: Policy, ready: Sequence[Any], **which: Callable[[str], bool]) -> Reading:
-        limited, detached = policy.limits.keys(), policy.detached
-        scope = Scope(folder=policy.folder, ready=ready, limited=limited, detached=detached, **which)
+    def _read(self, policy: Policy, ready: Sequence[Any], **which: Any) -> Reading:
+        scope = Scope(
+            folder=policy.folder,
+            ready=ready,
+            limited=policy.limits.keys(),
+            detached=policy.detached,
+            ends_itself=policy.ends_itself,
+            **which,
+        )
         with locked(self.workflow.scheduler):
             self._finished_at_last_plan = finished(self.dag)
             return read_dag(self.workflow, self._command, scope)
@@ -234,6 +285,7 @@ class Executor(RemoteExecutor):
     def _tick(self) -> None:
         if self._live is not None:
             with self._mutex:
+                self._ask()
                 self._handle(self._live.observe())
                 self._plan_what_waits(self._live)
 
@@ -246,10 +298,9 @@ class Executor(RemoteExecutor):
                 self._say(plan, live)
             if self._deferred and finished(self.dag) != self._finished_at_last_plan:
                 ready = [info.job for key, info in self._handed_over.items() if key not in self._reported]
-                self._plan(live, [*ready, *self._waiting])
+                self._plan_rest(live, [*ready, *self._waiting])
         except KempnerError as error:
-            # What has no room is tried again; a plan is made again, and its error reported, when Snakemake hands over the
-            # job at fault.
+            # Tried again when there is room, or when Snakemake hands over a job.
             self.logger.warning(str(error))
         self._connect_planned(live)
 
@@ -258,13 +309,13 @@ class Executor(RemoteExecutor):
         longest = self.executor_settings.status_interval
         slept = 0.0
         while self.wait and slept < (self._live.pause(longest) if self._live else 1.0):
-            if self._claim is not None:
-                self._claim.renew()
+            if self._claim is not None and not self._claim.renew():
+                self._ask()
             await asyncio.sleep(_SLICE)
             slept += _SLICE
 
     def _handle(self, events: Sequence[TaskEvent]) -> None:
-        # Failures first: what was cancelled because of one, by the guard, is then not taken for a cause.
+        # What has failed is told before what was taken out of the queue for it.
         for event in sorted(events, key=lambda one: isinstance(one, TaskEnded) and one.outcome is not Outcome.FAILED):
             match event:
                 case TaskStuck():
@@ -275,7 +326,7 @@ class Executor(RemoteExecutor):
                     self._attempt_failed(event)
                 case TaskEnded() if event.task in self._handed_over:
                     self._report(event)
-                case TaskEnded() if event.outcome.is_cause and not self._is_part_of_stop(event):
+                case TaskEnded() if event.outcome.is_cause:
                     # Snakemake hears of it when it hands the job over.
                     self.logger.error(self._failure(event))
                     self._stop_unless_keep_going()
@@ -298,22 +349,29 @@ class Executor(RemoteExecutor):
         self._reported[event.task] = event
         match event.outcome:
             case Outcome.SUCCEEDED:
+                accept(self.workflow, info.job, self.logger.warning)
                 self.report_job_success(info)
             case Outcome.NOT_NEEDED:
                 self.logger.info(f"{event.label} was not needed{f': {event.why}' if event.why else ''}.")
                 finish_as_not_needed(self.workflow, info.job)
-            case Outcome.BLOCKED:
-                withdraw(self.workflow.scheduler, info.job)
-            case Outcome.CANCELLED if self._is_part_of_stop(event):
+            case Outcome.BLOCKED | Outcome.STOPPED:
                 withdraw(self.workflow.scheduler, info.job)
             case _:
                 self._report_failure(event, info)
 
     def _report_failure(self, event: TaskEnded, info: SubmittedJobInfo) -> None:
-        # Every attempt has been made; Snakemake is not to try once more by itself.
-        info.job.attempt = info.job.restart_times + 1
-        logs = [str(event.job.log)] if event.job else []
-        self.report_job_error(info, msg=self._failure(event), aux_logs=logs)
+        if event.never_started:
+            self.logger.error(self._failure(event))
+            withdraw(self.workflow.scheduler, info.job)
+        else:
+            # Every attempt has been made; Snakemake is not to try once more by itself.
+            info.job.attempt = info.job.restart_times + 1
+            if event.files_are_tidy:
+                leave(info.job)
+            else:
+                tidy_up(self.workflow, info.job)
+            logs = [str(event.job.log)] if event.job else []
+            self.report_job_error(info, msg=self._failure(event), aux_logs=logs)
         self._stop_unless_keep_going()
 
     def _failure(self, event: TaskEnded) -> str:
@@ -323,22 +381,12 @@ class Executor(RemoteExecutor):
         self._failures.append(event.label)
         return failure_message(event, usage, fallen)
 
-    def _is_part_of_stop(self, event: TaskEnded) -> bool:
-        """It was taken out of the queue because the run stops: by us, or by a job or guard that was quicker.
-
-        Only what waits is taken out; what had a node was cancelled by a person.
-        """
-        if event.outcome is not Outcome.CANCELLED or self._live is None or (event.record and event.record.node):
-            return False
-        return self._stopping or is_stopped(Path(self._live.policy.folder))
-
     def _stop_unless_keep_going(self) -> None:
         """Snakemake's rule without --keep-going: what runs may finish, nothing new starts."""
         if self._keep_going or self._stopping or self._live is None:
             return
         self._stopping = True
-        for job in self._waiting:  # for room in the queue, or for what it was declared to follow
-            withdraw(self.workflow.scheduler, job)
+        withdraw(self.workflow.scheduler, *self._waiting)
         self._waiting = []
         try:
             self._live.stop()
@@ -347,52 +395,63 @@ class Executor(RemoteExecutor):
 
     # --- leaving ------------------------------------------------------------------------------------------------
 
+    def _leave(self, number: int, _frame: object) -> None:
+        """On SIGTERM and SIGHUP: the jobs stay in the queue, and the run goes on without this process."""
+        for one in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(one, signal.SIG_IGN)
+        self._leaving = 128 + number
+        raise _LeaveError
+
     def cancel(self) -> None:
-        if not self._leaving:
+        if self._leaving is None:
             super().cancel()
             return
         super().shutdown()
+        if self._leaving and self._live is not None:
+            self.logger.info(left_message(self._live.policy, len(self._live.open_jobs), started().command))
         self._release()
-        raise Leaving(0)
+        raise Leaving(self._leaving)
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours are more than those
         """Cancel exactly the jobs of this run, also those that Snakemake has not been told of."""
-        if self._live is None:
-            return
         with self._mutex:
-            jobs = self._live.open_jobs
-            if not jobs:
-                return
             try:
-                self._live.cancel()
-                self.logger.info(f"Cancelled the {len(jobs)} Slurm jobs of this run.")
-            except SlurmError as error:
+                if self._live is not None and (number := self._live.cancel()):
+                    self.logger.info(f"Cancelled the {number} Slurm jobs of this run.")
+            except KempnerError as error:
                 self.logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self._live is not None and self.continued is None:
-            self._live.close()
-        self._release()
         if self._live is not None and self._stopping and self._live.running:
             self.logger.info(f"{self._live.running} Slurm jobs of this run are still running and will finish.")
         if self._live is not None and self._live.policy.efficiency_report and self.continued is None:
             report_at_end(Path(self._live.policy.folder), self._slurm, self.logger.info, self.logger.warning)
+        for event in self._failed:  # what Snakemake had no reason to hand over
+            if event.label not in self._failures:
+                self.logger.error(self._failure(event))
         if self._failures:
             self.logger.error(failures_summary(self._failures, sys.argv))
+        if self.workflow.execution_settings.no_hooks:
+            self._end()
+        else:
+            atexit.register(self._end)  # hooks run first, if Snakemake comes to them
+
+    def _note_hook(self, name: str) -> None:
+        if self._live is not None:
+            self._live.hook(name)
+
+    def _end(self) -> None:
+        """The run is over, hooks included: nothing of it stays in the queue but what still runs."""
+        atexit.unregister(self._end)
+        if self._live is not None and self.continued is None:
+            self._ask()
+            try:
+                self._live.end()
+            except KempnerError as error:
+                self.logger.warning(f"The run's helper jobs are left in the queue: {error}")
+        self._release()
 
     def _release(self) -> None:
         if self._claim is not None:
             self._claim.release()
-
-    # --- what post-processing asks ------------------------------------------------------------------------------
-
-    def _is_ours(self, job: Any) -> bool:
-        return not job.is_local
-
-    def _is_restored(self, path: str) -> bool:
-        """A job that ended by itself has restored the file that it was updating, one that never ran has not touched it."""
-        ends = (
-            (self._handed_over.get(key), event) for key, event in self._reported.items() if event.outcome.is_failure
-        )
-        return any(info and event.files_are_tidy and path in map(str, info.job.output) for info, event in ends)

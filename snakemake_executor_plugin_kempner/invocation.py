@@ -7,6 +7,7 @@ Taken down when the plugin is imported, which Snakemake does while it reads its 
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,8 @@ class Continued:
     folder: Path
     is_closing: bool
     """The closing job, which reports the end; a continuation only submits what follows."""
+    check: Callable[[], None] = lambda: None
+    """Raises an error when another process has taken over from this one."""
 
 
 class Leaving(SystemExit):

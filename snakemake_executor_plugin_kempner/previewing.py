@@ -1,6 +1,6 @@
 """`--kempner-preview`: all that a run would do before the first job is queued, and then what would be queued."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -13,7 +13,7 @@ from .adapt.dag import Reading, read_dag
 from .adapt.policy import policy_of
 from .adapt.previewing import instead_of_scheduling
 from .adapt.units import Scope
-from .invocation import Leaving
+from .invocation import Leaving, started
 from .preview import preview
 from .report import NO_ROOM
 from .slurm.client import SlurmCommands
@@ -51,7 +51,14 @@ def _preview(workflow: Any, executor: Any) -> None:
         folder = Path(place)
         slurm = _Unsubmitted(executor.envvars())
         limits = SiteLimits(slurm.tell)
-        policy = policy_of(workflow, settings, folder, executor.get_python_executable())
+        policy = policy_of(
+            workflow,
+            settings,
+            folder,
+            executor.get_python_executable(),
+            detached=settings.detach,
+            may_go_on=started().is_command_line,
+        )
         policy = replace(beginning.at_site(policy, limits, settings.site), logs="")
         if policy.detached:
             beginning.check_that_it_can_leave()
@@ -59,14 +66,20 @@ def _preview(workflow: Any, executor: Any) -> None:
         live = beginning.begin_run(policy, found, slurm, logger, limits)
         command = JobCommand(workflow, executor.common_settings, folder)
 
-        def read(**which: Callable[[str], bool]) -> Reading:
-            limited, detached = policy.limits.keys(), policy.detached
-            scope = Scope(folder=place, ready=(), limited=limited, detached=detached, **which)
+        def read(**which: Any) -> Reading:
+            scope = Scope(
+                folder=place,
+                ready=(),
+                limited=policy.limits.keys(),
+                detached=policy.detached,
+                ends_itself=policy.ends_itself,
+                **which,
+            )
             return read_dag(workflow, command, scope)
 
         left = {one.task for one in found.left if not one.has_succeeded}
-        queued = read(known=lambda key: key not in left, in_flight=left.__contains__).tasks if left else ()
-        beginning.settle_changes(found, queued, None, logger.warning, policy.site)
+        queued = read(known=lambda key: key not in left, in_flight=left).tasks if left else ()
+        beginning.settle_changes(found, queued, {}, None, logger.warning, site=policy.site)
         reading = read(known=live.knows, in_flight=live.in_flight)
         plan = live.submit(reading.tasks, reading.deferred)
         if found.left:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from .plan import model
 from .plan.model import Kind, Plan, Policy
 from .plan.resources import SET_BY_PLANNER
+from .printable import printable, quoted, without_colours
 from .run.adopt import Left
 from .run.outcome import AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from .slurm.parse import Record, Usage
@@ -49,7 +49,7 @@ def plan_summary(plan: Plan, verb: str = "Queued") -> str:
 def deferred_summary(reasons: Iterable[str]) -> Iterator[str]:
     """One line per reason for which tasks are not in the queue yet."""
     for reason, number in Counter(reasons).items():
-        yield f"  {count_of(number, 'task')} will be queued later: {reason}"
+        yield f"  {count_of(number, 'task')} will be queued later: {printable(reason)}"
 
 
 def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> str:
@@ -60,6 +60,18 @@ def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> s
     if is_replaced:
         return f"{what}: it is cancelled and submitted anew."
     return f"{what}. It goes on as it is; --kempner-replace-changed submits it anew."
+
+
+def kept_message(label: str, reader: Left, *, is_replaced: bool) -> str:
+    """A task that would run again, while a task in the queue reads what it has made."""
+    jobs = ", ".join(job.job_id for job in reader.jobs.values())
+    what = f"{label} is outdated, and {reader.label} (Slurm job {jobs}) in the queue reads what it has made"
+    if is_replaced:
+        return f"{what}: {reader.label} is cancelled, and both are submitted anew."
+    return (
+        f"{what}: {label} is not run again now. Give this command again when {reader.label} has ended, or "
+        "--kempner-replace-changed."
+    )
 
 
 def unplanned_message(run: str, command: Sequence[str]) -> str:
@@ -88,13 +100,13 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
     for row in rows:
         own = {Kind.CLOSING.value: "the end of everything", Kind.CONTINUATION.value: "what decides over the rest"}
         waits = ", ".join(row.waits_for) or own.get(row.rule, "")
-        table.add_row(row.rule, str(row.tasks) if row.tasks else "", ranges(row.job_ids), waits)
-    console = Console(width=100, no_color=True, highlight=False, force_terminal=False)
+        table.add_row(printable(row.rule), str(row.tasks) if row.tasks else "", ranges(row.job_ids), waits)
+    console = Console(width=100, no_color=True, highlight=False, force_terminal=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
     lines = [line.rstrip() for line in capture.get().splitlines()]
     again = command_line(command)
-    folder = os.path.relpath(policy.folder, seen_from)
+    folder = printable(os.path.relpath(policy.folder, seen_from))
     return "\n".join([
         *lines, "",
         f"Run {policy.run} is in Slurm's hands; nothing of it needs this terminal or this machine.",
@@ -104,20 +116,35 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
     ])  # fmt: skip
 
 
+def left_message(policy: Policy, jobs: int, command: Sequence[str]) -> str:
+    """What a head says that is told to end while its jobs go on."""
+    again = command_line(command)
+    end = (
+        f"Its closing job ends it: {short_path(Path(policy.folder) / 'closing.log')}"
+        if policy.ends_itself
+        else "Hooks, temporary files and what is below checkpoints wait until the same command is given again"
+    )
+    return (
+        f"Leaving: {count_of(jobs, 'Slurm job')} of run {policy.run} stay in the queue. {end}.\n"
+        f"  watch again:  {again}\n"
+        f"  cancel:       {again} --kempner-cancel"
+    )
+
+
 def command_line(command: Sequence[str]) -> str:
     """A command as a person would type it."""
     if not command:
         return "the same command"
     program = os.path.basename(command[0])
-    return shlex.join(["snakemake" if program == "__main__.py" else program, *command[1:]])
+    return " ".join(map(quoted, ["snakemake" if program == "__main__.py" else program, *command[1:]]))
 
 
 def short_path(path: Path) -> str:
     """As seen from here, where it lies below."""
     try:
-        return str(path.relative_to(Path.cwd()))
+        return printable(str(path.relative_to(Path.cwd())))
     except ValueError:
-        return str(path)
+        return printable(str(path))
 
 
 def ranges(job_ids: Iterable[str]) -> str:
@@ -135,8 +162,8 @@ def ranges(job_ids: Iterable[str]) -> str:
 
 
 def count_of(number: int, noun: str) -> str:
-    """`1 task`, `2 tasks`."""
-    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
+    """`1 task`, `2 tasks`, `2 retries`, `2 job arrays`."""
+    plural = re.sub(r"(?<![aeiou])y$", "ie", noun) + "s"
     return f"{number} {noun if number == 1 else plural}"
 
 
@@ -159,6 +186,8 @@ def failure_message(event: TaskEnded, usage: Usage, fallen: Sequence[str] = ()) 
         Outcome.LOST: f"{label} is lost: Slurm does not know job {job.job_id} any more and it left no record. "
         "It counts as failed.",
         Outcome.CANCELLED: f"{label} was cancelled.",
+        Outcome.CUT_OFF: f"{label} never started: Slurm removed its job, as if a job before it had failed, and no task has"
+        f"{f' ({event.why})' if event.why else ''}.",
     }.get(event.outcome, f"{label} failed{_which_attempt(job)}.")
     return _with_details(what, job, record, usage) + _fallen(fallen)
 
@@ -166,8 +195,12 @@ def failure_message(event: TaskEnded, usage: Usage, fallen: Sequence[str] = ()) 
 def _fallen(labels: Sequence[str]) -> str:
     if not labels:
         return ""
-    shown = ", ".join(labels[:_FALLEN]) + (f" and {len(labels) - _FALLEN} more" if len(labels) > _FALLEN else "")
-    return f"  {count_of(len(labels), 'task')} cannot run now: {shown}\n"
+    return f"  {count_of(len(labels), 'task')} cannot run now: {_some(labels)}\n"
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _FALLEN} more" if len(labels) > _FALLEN else ""
+    return ", ".join(labels[:_FALLEN]) + more
 
 
 def failures_summary(labels: Sequence[str], command: Sequence[str]) -> str:
@@ -178,6 +211,37 @@ def failures_summary(labels: Sequence[str], command: Sequence[str]) -> str:
         f"Failed: {', '.join(once[:_FALLEN])}{' and more' if len(once) > _FALLEN else ''}.\n"
         f"What has succeeded is kept. To go on when the cause is mended: {again}"
     )
+
+
+def unexplained_message(labels: Sequence[str]) -> str:
+    """Tasks of a run that is over have not succeeded, and nothing says why."""
+    return (
+        f"{count_of(len(labels), 'task')} did not run to the end, and neither Slurm nor a record says why: "
+        f"{_some(labels)}.\n  The run counts as failed. The same command runs what is missing.\n"
+    )
+
+
+def end_of_run(run: str, code: int, numbers: tuple[int, int, int], causes: Sequence[TaskEnded], hook: str) -> str:
+    """The last line of a run that nobody watches.
+
+    Args:
+        run: its name.
+        code: exit code of its Snakemake.
+        numbers: tasks that have succeeded, all tasks, those that were not needed.
+        causes: ends of tasks that nothing else explains.
+        hook: of the workflow, if it has failed.
+    """
+    well, tasks, spare = numbers
+    not_needed = f", {spare} {'was' if spare == 1 else 'were'} not needed" if spare else ""
+    counted = f"{well} of {tasks} tasks succeeded{not_needed}."
+    if not code:
+        return f"Run {run} has ended: {counted}"
+    ends = [f"{one.label} {_ENDS.get(one.outcome, 'failed') if one.job else 'never started'}" for one in causes]
+    whys = _some(ends) or (f"hook {hook} failed" if hook else "see the error above")
+    return f"Run {run} has failed: {whys}. {counted}"
+
+
+_ENDS = {Outcome.CANCELLED: "was cancelled", Outcome.CUT_OFF: "never started", Outcome.LOST: "is lost"}
 
 
 def attempt_message(event: AttemptFailed, usage: Usage) -> str:
@@ -206,7 +270,7 @@ def _which_attempt(job: Job) -> str:
 def _with_details(what: str, job: Job, record: Record, usage: Usage) -> str:
     lines = [what, f"  Slurm job {job.job_id}: {_end(record)}"]
     lines += [f"  {line}" for line in _consumption(job, record, usage)]
-    lines.append(f"  log: {job.log}")
+    lines.append(f"  log: {printable(str(job.log))}")
     lines += [f"  | {line}" for line in tail(job.log)]
     return "\n".join(lines) + "\n"
 
@@ -259,6 +323,7 @@ def tail(path: Path) -> list[str]:
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    said = [line for line in text.splitlines() if line.strip() and not _CHATTER.match(line)]
+    lines = map(without_colours, text.splitlines())
+    said = [line for line in lines if line.strip() and not _CHATTER.match(line)]
     cause = next((number for number, line in enumerate(said) if _AFTER_THE_CAUSE.match(line)), 0)
     return said[max(0, cause - _TAIL_LINES) : cause + _AFTER_LINES] if cause else said[-_TAIL_LINES:]

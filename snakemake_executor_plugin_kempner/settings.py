@@ -139,8 +139,16 @@ class ExecutorSettings(ExecutorSettingsBase):
     closing_options: str = field(
         default="",
         metadata={
-            "help": "More options of sbatch for the closing job of a detached run, in one text, such as "
-            "'--mail-type=END,FAIL --partition=shared'. Its end is the end of the run: COMPLETED or FAILED.",
+            "help": "More options of sbatch for the closing job of the run, in one text, such as "
+            "'--mail-type=END,FAIL --partition=shared'. Of a detached run, its end is the end of the run: COMPLETED or "
+            "FAILED.",
+        },
+    )
+    no_closing_job: bool = field(
+        default=False,
+        metadata={
+            "help": "Watch without a closing job in the queue. If the head process dies, checkpoints, temporary files and "
+            "hooks then wait until the same command is given again.",
         },
     )
 

@@ -74,6 +74,8 @@ class NamingSlurm(Slurm, Protocol):
 
     def names(self) -> dict[str, tuple[str, str]]: ...
 
+    def workdirs(self) -> dict[str, str]: ...
+
     def runs(self, job_id: str) -> bool: ...
 
 
@@ -261,6 +263,12 @@ class SlurmContract(ABC):
         assert name.startswith(scene.prefix)
         assert comment == f"{scene.prefix}.comment"
         assert names[scene.ids["first of the name"]] == (f"{scene.prefix}.single", "(null)")
+
+    def test_where_a_job_works_is_told_until_it_has_ended(self, scene: Scene) -> None:
+        folders = scene.slurm.workdirs()
+        assert folders[scene.ids["runs on"]] == "/"
+        assert folders[scene.ids["put off"]] == "/"
+        assert not {scene.ids["succeeds"], scene.ids["is cancelled while it waits"]} & folders.keys()
 
     # --- the queue --------------------------------------------------------------------------------------------------
 

@@ -430,6 +430,10 @@ class FakeSlurm:
         named = lambda: {one.job_id: (one.name, one.option("comment") or "(null)") for one in self._listed()}  # noqa: E731
         return self._do("names", (), named)
 
+    def workdirs(self) -> dict[str, str]:
+        placed = lambda: {one.job_id: one.option("chdir") or "" for one in self._listed() if not one.is_final}  # noqa: E731
+        return self._do("workdirs", (), placed)
+
     def queue(self) -> tuple[Record, ...]:
         shown = lambda: tuple(_record(job) for job in self._listed() if job.job_id not in self.hidden)  # noqa: E731
         return self._do("queue", (), shown)

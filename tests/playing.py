@@ -22,8 +22,8 @@ from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run import ledger, opening
 from snakemake_executor_plugin_kempner.run.guard import guard
 from snakemake_executor_plugin_kempner.run.ledger import make_folders
-from snakemake_executor_plugin_kempner.run.live import Outcome, TaskEnded, TaskEvent
 from snakemake_executor_plugin_kempner.run.opening import Found, close_earlier, look_back
+from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded, TaskEvent
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 
 LOGGER = logging.getLogger("playing")

@@ -15,13 +15,14 @@ ROOT = Path(snakemake_executor_plugin_kempner.__file__).parent
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(ROOT.rglob("*.py"))}
 
 MAY_IMPORT = {
-    "errors": set(),
+    "printable": set(),
+    "errors": {"printable"},
     "site": {"errors"},
-    "plan": {"errors", "site"},
+    "plan": {"errors", "site", "printable"},
     "slurm": {"errors"},
     "run": {"errors", "plan", "slurm", "site"},
-    "report": {"errors", "plan", "slurm", "run"},
-    "step": {"errors", "plan", "slurm", "run", "adapt"},
+    "report": {"errors", "plan", "slurm", "run", "printable"},
+    "step": {"errors", "plan", "slurm", "run", "adapt", "printable"},
     "adapt": {"errors", "plan", "settings", "site"},
     "settings": {"cancelling", "previewing"},
     "preview": {"errors", "plan", "report"},

@@ -1,5 +1,6 @@
 """What a person reads."""
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 from builders import POLICY, a_plan, a_task, chain, diamond, retry_with_gate
 
+from snakemake_executor_plugin_kempner.errors import Fault, PlanError, SlurmRefused
 from snakemake_executor_plugin_kempner.plan.model import Plan, Submission
 from snakemake_executor_plugin_kempner.report import (
     attempt_message,
+    command_line,
+    count_of,
     deferred_summary,
     failure_message,
     failures_summary,
@@ -84,6 +88,21 @@ def ended(job: Job, record: Record, outcome: Outcome = Outcome.FAILED) -> TaskEn
 )
 def test_a_plan_is_told_in_one_line(plan: Plan, text: str) -> None:
     assert plan_summary(plan) == text
+
+
+@pytest.mark.parametrize(
+    ("noun", "several"),
+    [
+        ("task", "tasks"),
+        ("Slurm job", "Slurm jobs"),
+        ("retry", "retries"),
+        ("job array", "job arrays"),
+        ("closing job", "closing jobs"),
+        ("continuation", "continuations"),
+    ],
+)
+def test_several_are_written_as_in_english(noun: str, several: str) -> None:
+    assert (count_of(1, noun), count_of(2, noun)) == (f"1 {noun}", f"2 {several}")
 
 
 def test_reasons_to_queue_later_are_counted() -> None:
@@ -201,3 +220,43 @@ def test_no_log_is_no_error(tmp_path: Path) -> None:
 
 def test_a_diamond_is_counted_by_tasks() -> None:
     assert plan_summary(a_plan(*diamond(3), policy=ALONE)) == "Queued 5 tasks as 5 Slurm jobs"
+
+
+# --- what others have written ---------------------------------------------------------------------------------------
+
+HOSTILE = "a\x1b]0;title\x07\x1b[2J\nb\r\x9bc\u202ed\udcff"
+"""Sets a title, clears the screen, begins a line, goes back, turns the direction of writing around; and no text at all."""
+
+
+def is_harmless(text: str) -> bool:
+    return all(line.replace("\t", "").isprintable() for line in text.split("\n"))
+
+
+def test_a_log_can_colour_nothing_and_move_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"\x1b[31mred\x1b[0m\n\x1b]0;title\x07shown\n\x1b[2Jcleared\nbell\x07\n\x1bcreset\n\tkept\n")
+    assert tail(path) == ["red", "shown", "cleared", "bell\\x07", "\\x1bcreset", "\tkept"]
+
+
+def test_no_name_reaches_a_terminal_as_it_is(tmp_path: Path) -> None:
+    task = a_task("train", wildcards={"x": HOSTILE})
+    job = Job(submission=a_plan(task, policy=ALONE).submissions[0], job_id="7", log_pattern=f"/{HOSTILE}/log")
+    end = TaskEnded(task=task.key, label=task.label, outcome=Outcome.FAILED, job=job, record=a_record())
+    texts = [
+        failure_message(end, NOTHING_KNOWN, [task.label]),
+        failures_summary([task.label], ["snakemake", "--config", HOSTILE]),
+        stuck_message(TaskStuck(task=task.key, job=job, reason="BadConstraints")),
+        str(PlanError([Fault(where=task.label, what=HOSTILE, remedy=HOSTILE)])),
+        str(SlurmRefused(["sbatch"], 1, HOSTILE)),
+        *deferred_summary([HOSTILE]),
+    ]
+    assert [text for text in texts if not is_harmless(text)] == []
+    assert r"train[x=a\x1b]0;title\x07\x1b[2J\nb\r\x9bc\u202ed\udcff]" in texts[0]
+
+
+@pytest.mark.parametrize("word", ["plain", "it's", "a\x1b[31m'b\\c\nd", "\u202eé\u2028"])
+def test_a_command_is_shown_so_that_a_shell_reads_it_back(word: str) -> None:
+    told = command_line(["snakemake", word])
+    done = subprocess.run(["bash", "-c", f"printf %s {told.partition(' ')[2]}"], capture_output=True, check=True)
+    assert done.stdout.decode() == word
+    assert is_harmless(told)

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
-from snakemake.io import is_flagged
 from snakemake.logging import logger
 
+from .settled import keep_settled
 from .sources import SOURCES, copy_of, read_copies
+from .temporary import remove_unneeded
 from .units import task_key
 
 
@@ -18,24 +19,37 @@ from .units import task_key
 class End:
     """What the closing job knows of its run, and does at its end."""
 
-    succeeded: Callable[[str], bool]
-    """Whether the task of a key has succeeded."""
     failures: Callable[[], Sequence[str]]
     """What has failed, a message for each task."""
     run_hook: Callable[[str, Callable[[], None]], None]
     """Gets the name of a hook of the workflow and what runs it."""
+    locked_until: float
+    """Snakemake's locks that are not younger are those of the run's head, which has died; in seconds since 1970."""
 
 
-def goes_on(folder: Path, left_out: Collection[str], end: End | None) -> None:
+def goes_on(
+    folder: Path,
+    left_out: Collection[str],
+    *,
+    tasks: Collection[str],
+    is_settled: Callable[[str], bool],
+    succeeded: Callable[[str], bool],
+    end: End | None,
+) -> None:
     """Adjust Snakemake, in this process, before its command line is read.
 
     Args:
         folder: of the run.
-        left_out: outputs of tasks that had no room in the queue.
+        left_out: outputs of tasks that were not in the queue yet.
+        tasks: keys of all that the run has submitted or taken over.
+        is_settled: whether the job of a key is done by the record of the run.
+        succeeded: whether it has succeeded in this run.
         end: None for a process that does not report the end of the run.
     """
     _mend_arguments(folder / SOURCES, left_out)
-    _mend_hooks(end)
+    keep_settled(is_settled)
+    _mend_leaving(frozenset(tasks), succeeded)
+    _mend_hooks(succeeded, end)
 
 
 def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
@@ -65,7 +79,33 @@ def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
         read_copies(sources)
 
 
-def _mend_hooks(end: End | None) -> None:
+def _mend_leaving(tasks: frozenset[str], succeeded: Callable[[str], bool]) -> None:
+    """A process that has planned the rest knows which temporary files nobody needs any more.
+
+    It does not know what tasks of another command read, which its DAG does not hold: they have to succeed before.
+    """
+    from snakemake.workflow import Workflow  # noqa: PLC0415
+
+    execute = Workflow.execute
+
+    def execute_and_tidy(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            execute(self, *args, **kwargs)
+        except SystemExit:
+            here = {task_key(self.dag.get_job_group(job) or job) for job in self.dag.jobs}
+            if all(map(succeeded, tasks - here)):
+                _remove_temporary(self, succeeded, is_over=False)
+            raise
+
+    Workflow.execute = execute_and_tidy
+
+
+def _remove_temporary(workflow: Any, succeeded: Callable[[str], bool], *, is_over: bool) -> None:
+    has_succeeded = cache(lambda job: succeeded(task_key(job)))  # reads a file
+    workflow.async_run(remove_unneeded(workflow.dag, has_succeeded, is_over=is_over))
+
+
+def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:
     from snakemake.workflow import Workflow  # noqa: PLC0415
 
     execute = Workflow.execute
@@ -87,7 +127,8 @@ def _mend_hooks(end: End | None) -> None:
             for failure in failures:
                 logger.error(failure)
             failed = WorkflowError("At least one job did not complete successfully.")
-        self.async_run(_remove_temporary(self.dag, end.succeeded))
+        _remove_temporary(self, succeeded, is_over=True)
+        _remove_locks(Path(self.persistence.path, "locks"), end.locked_until)
         self.dag.cleanup_workdir()  # folders that are empty now
         if not self.execution_settings.no_hooks:
             name = "onerror" if failed is not None else "onsuccess"
@@ -98,15 +139,10 @@ def _mend_hooks(end: End | None) -> None:
     Workflow.execute = execute_once_more
 
 
-async def _remove_temporary(dag: Any, succeeded: Callable[[str], bool]) -> None:
-    """What no job has removed: two readers that ended at the same moment may not have seen each other."""
-    if dag.workflow.storage_settings.notemp:
-        return
-    for job in dag.jobs:
-        if succeeded(task_key(dag.get_job_group(job) or job)):
-            for file in job.output:
-                if is_flagged(file, "temp") and not dag.is_needed_tempfile(job, file) and await file.exists():
-                    await file.remove(remove_non_empty_dir=True)
+def _remove_locks(folder: Path, until: float) -> None:
+    for lock in folder.glob("*.lock"):
+        if lock.stat().st_mtime <= until:
+            lock.unlink(missing_ok=True)
 
 
 def _nothing(_log: Any) -> None: ...

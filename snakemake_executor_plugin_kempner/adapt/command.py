@@ -10,6 +10,7 @@ from typing import Any
 from snakemake_interface_executor_plugins.settings import CommonSettings, SharedFSUsage
 
 from .sources import copy_of, keep_sources
+from .units import members_of
 
 _DROPPED = ("--runtime-source-cache-path", "--scheduler")
 """Arguments whose value is the head's own: a folder that is deleted when it ends, a solver that one job does not need."""
@@ -54,6 +55,7 @@ class JobCommand:
             self._general += ["--directory", str(workflow.workdir_init)]
         if self.sources.kept:
             self._general += ["--runtime-source-cache-path", self.sources.kept]
+        self._of_run = tuple(f"{name}={value}" for name, value in _resources(workflow))
         self._made: dict[tuple[Any, ...], tuple[str, ...]] = {}
         """What the many jobs of a rule have in common exists once."""
 
@@ -78,8 +80,13 @@ class JobCommand:
         group, rules = ((str(job.jobid),), sorted(job.rules)) if job.is_group() else ((), (job.rule.name,))
         what = (tuple(rules), group, threads, attempt, tuple(unneeded_temp))
         if what not in self._made:
-            self._made[what] = self._arguments(*what)
+            takes_all = any(member.rule.is_handover for member in members_of(job))
+            self._made[what] = (*self._arguments(*what), *self._resources_of_run(takes_all=takes_all))
         return self._made[what]
+
+    def _resources_of_run(self, *, takes_all: bool) -> tuple[str, ...]:
+        """--resources, for a rule that hands over (`handover: True`): it gets all that there are for the run."""
+        return ("--resources", *self._of_run) if takes_all and self._of_run else ()
 
     def _arguments(
         self, rules: Sequence[str], group: Sequence[str], threads: int, attempt: int, unneeded_temp: Sequence[str]
@@ -90,6 +97,12 @@ class JobCommand:
         if unneeded_temp:
             own += ["--unneeded-temp-files", *unneeded_temp]
         return (*own, *self._general)
+
+
+def _resources(workflow: Any) -> Iterator[tuple[str, Any]]:
+    """What the run may take of each resource together, as given by --resources; cores and jobs have options of their own."""
+    given = workflow.global_resources.expand_items(constraints={}, evaluate=None, expand_sized=False)
+    return ((name, value) for name, value in given if value is not None and not name.startswith("_"))
 
 
 def _without(arguments: Sequence[str], names: Sequence[str]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError
 from typing import Any
 
@@ -31,6 +31,8 @@ class Reading:
     """What can be submitted now."""
     deferred: tuple[Deferred, ...]
     """One for each job that cannot be planned yet."""
+    left_out: tuple[str, ...] = ()
+    """Their outputs, where they are forced: to a process that forces nothing they may look finished."""
 
 
 def read_dag(workflow: Any, command: JobCommand, scope: Scope) -> Reading:
@@ -75,18 +77,30 @@ class _Reader:
                 except NotYetError as not_yet:
                     deferred = Deferred(str(not_yet), frozenset(map(self._units.key, before[job])))
             if deferred is not None:
-                self._deferred[job] = deferred
+                self._deferred[job] = self._with_what_is_known(job, deferred)
                 self._check_that_it_comes(job, deferred)
         if faults := (*self._faults, *self._tasks.faults):
             raise PlanError(faults)
         shown = [one for job, one in self._deferred.items() if self._scope.detached or not self._is_local(job)]
-        return Reading(tasks=tuple(tasks), deferred=tuple(shown))
+        return Reading(tasks=tuple(tasks), deferred=tuple(shown), left_out=tuple(self._left_out()))
+
+    def _left_out(self) -> Iterator[str]:
+        settings = self._workflow.dag_settings
+        if settings.forceall or settings.forcerun or settings.forcetargets:
+            yield from (str(file) for job in self._deferred for member in members_of(job) for file in member.output)
+
+    def _with_what_is_known(self, job: Any, deferred: Deferred) -> Deferred:
+        """With what the unit itself asks for, where it is one for Slurm that can still fail for it."""
+        is_settled = does_nothing(job) or self._scope.known(self._units.key(job))
+        is_task = not is_settled and (self._scope.detached or not self._is_local(job))
+        return replace(deferred, task=self._tasks.expected(job) if is_task else None)
 
     def _check_that_it_comes(self, job: Any, deferred: Deferred) -> None:
         if self._scope.detached and not deferred.awaits:
-            remedy = "leave out --kempner-detach"
+            remedy = "let a head process watch: give the command without --kempner-detach"
             what = f"cannot be queued now, and needs a head process later: {deferred.why}"
-            self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy))
+            of = ((self._units.key(job), job_label(job)),)
+            self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy, tasks=of))
 
     def _in_order(self, before: Mapping[Any, tuple[Any, ...]]) -> Iterable[Any]:
         """Units, each after those that it waits for."""
@@ -113,7 +127,8 @@ class _Reader:
                 )
                 for text, wildcards in found
             ]
-            self._faults += (fault for one in each for fault in one.faults)
+            of = ((self._units.key(unit), job_label(unit)),)
+            self._faults += (replace(fault, tasks=of) for one in each for fault in one.faults)
             resolutions[unit] = Resolution(
                 edges=tuple(edge for one in each for edge in one.edges),
                 singleton=any(one.singleton for one in each),

@@ -12,13 +12,24 @@ from ..plan.resources import extra_options
 from ..settings import ExecutorSettings, common_settings
 from ..site.checks import Checks
 from .limits import capacities
+from .possible import possible_tasks
 
 _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
 """Ways to get software that begin with building something."""
 
 
-def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: str) -> Policy:
+def policy_of(
+    workflow: Any, settings: ExecutorSettings, folder: Path, python: str, *, detached: bool, may_go_on: bool
+) -> Policy:
     """What holds for all submissions of the run in the folder.
+
+    Args:
+        workflow: Snakemake's workflow object.
+        settings: of this plugin.
+        folder: of the run.
+        python: interpreter of the jobs.
+        detached: no head will be there.
+        may_go_on: a job of the run can give the same command again.
 
     Raises:
         PlanError: `--kempner-closing-options`, `--kempner-checks` or `--kempner-jobname-prefix` cannot be read, or a run
@@ -31,12 +42,16 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
     if not re.fullmatch(r"[\w.=+-]{0,40}", settings.jobname_prefix, re.ASCII):
         what = f"--kempner-jobname-prefix {settings.jobname_prefix!r} takes up to 40 letters, digits and any of _-.+="
         faults.append(Fault(where="command line", what=what))
-    if settings.detach and SharedFSUsage.PERSISTENCE not in workflow.storage_settings.shared_fs_usage:
+    shares_records = SharedFSUsage.PERSISTENCE in workflow.storage_settings.shared_fs_usage
+    if settings.detach and not shares_records:
         what = (
             "--kempner-detach, and --shared-fs-usage without persistence: nobody would record what has made the outputs"
         )
         remedy = "add persistence, or leave out --kempner-detach"
         faults.append(Fault(where="command line", what=what, remedy=remedy))
+    if settings.detach and settings.no_closing_job:
+        what = "--kempner-detach and --kempner-no-closing-job: nobody would end the run"
+        faults.append(Fault(where="command line", what=what, remedy="leave out one of them"))
     if faults:
         raise PlanError(faults)
     return Policy(
@@ -47,9 +62,12 @@ def policy_of(workflow: Any, settings: ExecutorSettings, folder: Path, python: s
         kill_on_invalid_dep=not settings.no_kill_on_invalid_dep,
         keep_going=workflow.execution_settings.keep_going,
         precommand=workflow.spawned_job_args_factory.precommand(common_settings),
-        detached=settings.detach,
+        detached=detached,
+        locks=workflow.execution_settings.lock,
+        has_closing=may_go_on and shares_records and not settings.no_closing_job,
         array_from=settings.array_from,
         limits=capacities(workflow),
+        possible=possible_tasks(workflow),
         environments=tuple(
             one.name.lower() for one in _BUILDING if one in workflow.deployment_settings.deployment_method
         ),

@@ -1,38 +1,104 @@
-"""What the head must not do a second time after a job: the job's own Snakemake has done it on the node.
+"""What is left to do with a task when its Slurm job has ended: the job's own Snakemake has post-processed it on the node.
 
-Snakemake's scheduler post-processes each job in the head as well. Most of it is harmless twice. These are not:
-touching outputs after a consumer has run makes the consumer look outdated when the head dies in between,
-asking for temp files that the job has removed fails it, and restoring an updated file twice deletes it.
+Snakemake's scheduler calls `Job.postprocess` in the head (or in the closing job) once more, perhaps much later. By then
+an input may have been edited, a reader may have removed a temporary file, an updated file may be the input of the next
+task. What a job has succeeded in is therefore neither touched, checked against clocks, cleaned up nor recorded again;
+and of a job that did not live to tidy up only those outputs are removed that are marked as incomplete.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
-DoneByJob = Callable[[Any], bool]
-"""Whether a Snakemake job was run by a Slurm job of this run."""
+from snakemake.io import is_flagged, wait_for_files
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
+
+from .units import members_of
 
 
-def leave_to_jobs(dag: Any, persistence: Any, done_by_job: DoneByJob, restored_by_job: Callable[[str], bool]) -> None:
-    """Adjust this run's DAG and persistence objects; local rules are post-processed by the head as ever."""
-    check, touch, restore = dag.check_and_touch_output, dag.handle_touch, persistence.restore_output
+def accept(workflow: Any, job: Any, warn: Callable[[str], None]) -> None:
+    """Let Snakemake take this job, or group job, as it has ended: successfully.
 
-    async def check_output(job: Any, *args: Any, **kwargs: Any) -> Any:
-        if done_by_job(job):
-            kwargs["no_touch"] = True
-            ignored = kwargs.get("ignore_missing_output", False)
-            if ignored is not True:
-                group = dag.get_job_group(job) or job
-                kwargs["ignore_missing_output"] = [*(ignored or ()), *dag.get_unneeded_temp_files(group)]
-        return await check(job, *args, **kwargs)
+    Args:
+        workflow: Snakemake's.
+        job: whose Slurm job has succeeded.
+        warn: is told of outputs that this machine does not see.
+    """
+    original = job.postprocess
+    usage = workflow.storage_settings.shared_fs_usage
 
-    def handle_touch(job: Any) -> Any:
-        return None if done_by_job(job) else touch(job)
+    async def postprocess(*args: Any, error: bool = False, **kwargs: Any) -> None:
+        if error:  # something below has failed, in this process: the outputs are what they are
+            return
+        if SharedFSUsage.INPUT_OUTPUT not in usage:
+            await original(*args, **kwargs)
+            return
+        for member in members_of(job):
+            await _see_outputs(workflow, member, warn)
+            await workflow.dag.handle_storage(member)
+            if not records_itself(workflow):
+                await workflow.persistence.finished(member)
 
-    def restore_output(path: Any) -> bool:
-        # True means "restored": the head then spares the file when it removes the outputs of a failed job.
-        backup = persistence._get_backup_path(path)  # noqa: SLF001
-        return bool(restore(path)) if backup.exists() else restored_by_job(str(path))
+    job.postprocess = postprocess
 
-    dag.check_and_touch_output = check_output
-    dag.handle_touch = handle_touch
-    persistence.restore_output = restore_output
+
+def leave(job: Any) -> None:
+    """Let Snakemake count this job, or group job, as failed without another look at its files.
+
+    It never ran, or it ended by itself: then its own Snakemake has removed what it had to, and restored the rest.
+    """
+
+    async def postprocess(*_args: Any, **_kwargs: Any) -> None: ...
+
+    job.postprocess = postprocess
+
+
+def tidy_up(workflow: Any, job: Any) -> None:
+    """Let Snakemake tidy up after a job that was killed; what it had not begun to write stays as it is."""
+    for member in members_of(job):
+        _spare_what_is_complete(workflow.persistence, member)
+
+
+def records_itself(workflow: Any) -> bool:
+    """Whether a job's own Snakemake records what has made its outputs; a database has one writer, the main process."""
+    return SharedFSUsage.PERSISTENCE in workflow.storage_settings.shared_fs_usage and isinstance(
+        workflow.persistence, persistence_in_files()
+    )
+
+
+def persistence_in_files() -> Any:
+    """Snakemake's class that keeps provenance in files; it has moved in 9.22."""
+    from snakemake import persistence  # noqa: PLC0415 - imports a database
+
+    return getattr(persistence, "Persistence", None) or import_module("snakemake.persistence.file").FilePersistence
+
+
+async def _see_outputs(workflow: Any, job: Any, warn: Callable[[str], None]) -> None:
+    """Wait for the file system to show what the node has written: a local rule may read it next."""
+    passing = ("temp", "pipe", "service", "nodelocal")
+    files = [file for file in job.output if not any(is_flagged(file, flag) for flag in passing)]
+    try:
+        await wait_for_files(
+            files,
+            latency_wait=workflow.execution_settings.latency_wait,
+            ignore_pipe_or_service=True,
+            wait_for_local=True,
+        )
+    except OSError as error:
+        warn(f"The job of {job.rule.name} has seen its outputs, this machine does not: {error}")
+
+
+def _spare_what_is_complete(persistence: Any, job: Any) -> None:
+    postprocess, cleanup = job.postprocess, job.cleanup
+
+    async def postprocess_knowing(*args: Any, **kwargs: Any) -> None:
+        incomplete = {str(file) for file in await persistence.incomplete(job)}
+
+        async def cleanup_incomplete(restored: Any) -> None:
+            complete = {file for file in job.output if str(file) not in incomplete or is_flagged(file, "update")}
+            await cleanup({*restored, *complete})
+
+        job.cleanup = cleanup_incomplete
+        await postprocess(*args, **kwargs)
+
+    job.postprocess = postprocess_knowing

@@ -87,16 +87,50 @@ class Evaluator:
             },
             units=taken,
         )
-        if not job.is_group() and all(map(self._is_same_for_all, job.rule.resources.values())):
+        if not job.is_group() and self.is_same_for_all(job):
             self._of_rule[job.rule] = found
         return found
 
-    def _is_same_for_all(self, resource: Any) -> bool:
+    def is_same_for_all(self, job: Any) -> bool:
+        """Whether all jobs of the same rules ask for the same, whatever they read."""
+        rules = (member.rule for member in members_of(job))
+        return all(self._is_same(resource) for rule in rules for resource in rule.resources.values())
+
+    def of_rule(self, rule: Any) -> Evaluated | None:
+        """What each job of a rule will ask for, where none is there yet; None where that depends on the job."""
+        of_snakemake = [name for name, one in rule.resources.items() if self._is_default(one) and one.raw is None]
+        given = {name: rule.resources[name] for name in _WANTED & rule.resources.keys() if name not in of_snakemake}
+        if not all(map(self._is_same, given.values())):
+            return None
+        try:
+            values = {name: _constant(resource) for name, resource in given.items()}
+        except Exception:  # noqa: BLE001 - what Snakemake cannot read it reports itself, when the rule is needed
+            return None
+        threads = values.pop("_cores", 1)
+        resources = {name: value for name, value in values.items() if isinstance(value, (int, str))}
+        return Evaluated(threads=threads if isinstance(threads, int) else 1, resources=resources)
+
+    def _is_default(self, resource: Any) -> bool:
+        """A function that is taken where a rule says nothing."""
+        function = _function(resource)
+        return function is not None and function is _function(self._defaults.get(resource.name))
+
+    def _is_same(self, resource: Any) -> bool:
         """A value, or what does not reach sbatch: a default (`disk_mb`) rather than the rule's own, which may be wrong."""
         if not resource.is_evaluable() or _is_constant(resource.raw):
             return True
-        name, function = resource.name, _function(resource)
-        return name not in self._wanted and function is not None and function is _function(self._defaults.get(name))
+        return resource.name not in self._wanted and self._is_default(resource)
+
+
+def _constant(resource: Any) -> Any:
+    """The value of a resource that is the same for all jobs: its own, or that of a default in words."""
+    if not resource.is_evaluable():
+        return resource.value
+    try:
+        value = ast.literal_eval(resource.raw)
+    except (SyntaxError, ValueError):
+        value = resource.raw
+    return type(resource)(resource.name, value).value  # reads sizes and times
 
 
 def _is_constant(expression: Any) -> bool:

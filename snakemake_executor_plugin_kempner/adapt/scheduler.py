@@ -12,13 +12,14 @@ def locked(scheduler: Any) -> Iterator[None]:
         yield
 
 
-def withdraw(scheduler: Any, job: Any) -> None:
-    """Take back a job that was handed over and has not started, without counting it as failed.
+def withdraw(scheduler: Any, *jobs: Any) -> None:
+    """Take back jobs that were handed over and will not run. The run has failed by that, with or without --keep-going.
 
-    Reported as an error, it would lose the outputs of an earlier run, which nobody has touched.
+    Reported as an error, a job would lose the outputs of an earlier run, which nobody has touched.
     """
     with scheduler._lock:  # noqa: SLF001
-        if job in scheduler.running:
+        scheduler._errors |= bool(jobs)  # noqa: SLF001
+        for job in set(jobs) & scheduler.running:
             scheduler.running.remove(job)
             scheduler._free_resources(job)  # noqa: SLF001
         scheduler._open_jobs.release()  # noqa: SLF001
@@ -43,5 +44,9 @@ def finish_as_not_needed(workflow: Any, job: Any) -> None:
 
 
 def run_local_rules_as_jobs(workflow: Any) -> None:
-    """Where no head is left to run them, local rules are jobs like any other; what has no command stays local."""
-    workflow.is_local = lambda rule: workflow.local_exec or (rule.group is None and rule.norun)
+    """Where no head is left to run them, local rules are jobs like any other; `rule all` has nothing to run and stays local."""
+
+    def is_local(rule: Any) -> bool:
+        return bool(workflow.local_exec or (rule.group is None and rule.norun and not rule.output))
+
+    workflow.is_local = is_local

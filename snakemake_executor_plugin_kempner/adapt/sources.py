@@ -73,7 +73,9 @@ def keep_sources(workflow: Any, folder: Path) -> Sources:
     try:
         # First of all: what is fetched while the copy is made belongs to it.
         cache._runtime_cache_path = kept  # noqa: SLF001 - has no other name
+        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copytree(of_head, kept, dirs_exist_ok=True)
+        kept.chmod(0o700)  # a configuration may hold passwords
         for path in read_by_name:
             _copy(path, copy_of(kept, path))
         if _is_of_a_process(snakefile):

@@ -11,11 +11,12 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 from ..errors import Fault
 from ..plan.declared import Resolution
 from ..plan.model import Attempt, Edge, Task, label
-from ..plan.step import StepSpec
+from ..plan.step import MARKS, NOTHING, StepSpec
 from .command import JobCommand
 from .content import Contents
-from .resources import BadResourcesError, Evaluated, Evaluator
-from .units import Scope, Units, is_plain, job_label, members_of, name_of, texts, wildcards_of
+from .resources import BadResourcesError, Evaluated, Evaluator, NotYetError
+from .temporary import TemporaryFiles
+from .units import Scope, Units, is_plain, job_label, members_of, name_of, task_key, texts, wildcards_of
 
 
 class TaskReader:
@@ -42,7 +43,7 @@ class TaskReader:
         self._contents = Contents(workflow.persistence, command.sources)
         self._evaluated: set[Any] = set()
         self._edges: dict[Any, Edge] = {}
-        self._passing_files: dict[tuple[Any, Any], tuple[str, tuple[str, ...]]] = {}
+        self._temporary = TemporaryFiles(workflow, units, self._mark)
 
     def task(self, job: Any, inputs: Iterable[Any], declared: Resolution) -> Task:
         """The task of a unit.
@@ -67,12 +68,43 @@ class TaskReader:
                 attempts=tuple(self._attempts(job, wildcards, flagged)),
                 edges=(*map(self._edge, inputs), *declared.edges),
                 singleton=declared.singleton,
+                members=tuple(map(task_key, job.jobs)) if job.is_group() else (),
                 folders=tuple(str(file) for file in flagged if is_flagged(file, "directory")),
                 content=self._contents.of(tuple(members_of(job))),
             )
         finally:
             if job not in self._ready and (job in self._evaluated or job.is_group() or job.rule.params):
                 _forget_evaluated(job)
+
+    def expected(self, job: Any) -> Task | None:
+        """What is known already of a unit that cannot be submitted yet: what it asks for, and nothing of what it does.
+
+        None where that may change, because its inputs are not all known, or cannot be evaluated yet.
+        """
+        if self._is_incomplete(job) and not self._evaluator.is_same_for_all(job):
+            return None
+        known = len(self.faults)
+        try:
+            asked = tuple(self._asked(job))
+        except NotYetError:
+            return None
+        finally:
+            if job not in self._ready and job in self._evaluated:
+                _forget_evaluated(job)
+        if len(self.faults) > known:  # what it calls may need what does not exist yet
+            del self.faults[known:]
+            return None
+        attempts = (
+            Attempt(number=number, threads=one.threads, resources=one.resources, units=one.units, step=NOTHING)
+            for number, one in asked
+        )
+        name, wildcards = name_of(job), wildcards_of(job)
+        return Task(key=self._units.key(job), name=name, wildcards=wildcards, attempts=tuple(attempts))
+
+    @staticmethod
+    def _is_incomplete(job: Any) -> bool:
+        """Whether a checkpoint, or a job that has not run, decides over its inputs."""
+        return any(getattr(member, "incomplete_input_expand", False) for member in members_of(job))
 
     def _edge(self, on: Any) -> Edge:
         """The one edge that all share who wait for a unit."""
@@ -82,26 +114,31 @@ class TaskReader:
         return edge
 
     def _attempts(self, job: Any, wildcards: dict[str, str], flagged: Iterable[Any]) -> Iterator[Attempt]:
-        unneeded = tuple(map(str, self._dag.get_unneeded_temp_files(job))) if flagged else ()
-        step = self._step(job, wildcards, unneeded)
+        passing = tuple(self._temporary.outputs(job)) if flagged else ()
+        unneeded = tuple(map(str, passing))
+        step = self._step(job, wildcards, passing)
+        for number, asked in self._asked(job):
+            yield Attempt(
+                number=number,
+                threads=asked.threads,
+                resources=asked.resources,
+                units=asked.units,
+                step=step(attempt=number, arguments=self._command.arguments(job, asked.threads, number, unneeded)),
+            )
+
+    def _asked(self, job: Any) -> Iterator[tuple[int, Evaluated]]:
+        """What each attempt asks for."""
         first = job.attempt
         try:
             for number in range(first, max(job.restart_times, first - 1) + 2):
-                asked = self._resources(job, number)
-                yield Attempt(
-                    number=number,
-                    threads=asked.threads,
-                    resources=asked.resources,
-                    units=asked.units,
-                    step=step(attempt=number, arguments=self._command.arguments(job, asked.threads, number, unneeded)),
-                )
+                yield number, self._resources(job, number)
         finally:
             if job.attempt != first:
                 job.attempt = first
 
-    def _step(self, job: Any, wildcards: dict[str, str], unneeded: tuple[str, ...]) -> Callable[..., StepSpec]:
+    def _step(self, job: Any, wildcards: dict[str, str], passing: Collection[Any]) -> Callable[..., StepSpec]:
         """What all attempts have in common."""
-        detached = self._scope.detached
+        ends_itself = self._scope.ends_itself
         return partial(
             StepSpec,
             task=label(name_of(job), wildcards),
@@ -110,10 +147,11 @@ class TaskReader:
             targets=_targets(job) if job.is_group() else ((job.rule.name, wildcards),),
             config=self._command.config,
             wait_for=tuple(self._wait_for(job)) if self._shared_files else (),
-            outputs=tuple(self._outputs_to_verify(job, unneeded)),
+            outputs=tuple(self._outputs_to_verify(job, passing)),
             checkpoints=f"{self._checkpoint_folders}/{self._units.key(job)}",
-            mark=self._mark(job) if detached else "",
-            temp_inputs=tuple(self._temp_inputs(job)) if detached else (),
+            mark=self._mark(job) if ends_itself else "",
+            temp_inputs=tuple(self._temporary.inputs(job)) if ends_itself else (),
+            temp_outputs=tuple(str(file) for file in passing if not file.is_storage) if ends_itself else (),
             latency_wait=self._workflow.execution_settings.latency_wait,
         )
 
@@ -121,36 +159,9 @@ class TaskReader:
         return self._command.sources.as_jobs_see(map(str, _files_to_wait_for(job)))
 
     def _mark(self, unit: Any) -> str:
-        return f"{self._scope.folder}/succeeded/{self._units.key(unit)}"
+        return f"{self._scope.folder}/{MARKS}/{self._units.key(unit)}"
 
-    def _temp_inputs(self, unit: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Temporary files that the unit reads, with the marks of all that are known to read them."""
-        if self._workflow.storage_settings.notemp:
-            return
-        for member in members_of(unit):
-            for source, files in self._dag.dependencies[member].items():
-                if self._units.of(source) != unit:
-                    for file in _flagged_outputs(source):
-                        if file in files and self._is_passing(file):
-                            yield self._passing_file(source, file)
-
-    def _passing_file(self, source: Any, file: Any) -> tuple[str, tuple[str, ...]]:
-        """A temporary file, and the marks of its readers; found once for all of them.
-
-        What a checkpoint may bring does not count, as in Snakemake itself.
-        """
-        if (source, file) not in self._passing_files:
-            depending = self._dag.depending[source].items()
-            readers = dict.fromkeys(
-                self._units.of(job) for job, read in depending if file in read and self._units.is_open(job)
-            )
-            self._passing_files[source, file] = str(file), tuple(map(self._mark, readers))
-        return self._passing_files[source, file]
-
-    def _is_passing(self, file: Any) -> bool:
-        return is_flagged(file, "temp") and not file.is_storage and file not in self._dag.derived_targetfiles
-
-    def _outputs_to_verify(self, job: Any, unneeded: Collection[str]) -> Iterator[str]:
+    def _outputs_to_verify(self, job: Any, unneeded: Collection[Any]) -> Iterator[str]:
         """Outputs that must exist when the job ends. What another place holds, or what nobody needs, is not asked for."""
         if not self._shared_files:
             return
@@ -161,7 +172,7 @@ class TaskReader:
                     continue
                 passing = any(is_flagged(file, flag) for flag in ("pipe", "service", "nodelocal"))
                 inside = job.is_group() and is_flagged(file, "temp")
-                if not (passing or inside or file.is_storage or str(file) in unneeded):
+                if not (passing or inside or file.is_storage or file in unneeded):
                     yield str(file)
 
     def _resources(self, job: Any, attempt: int) -> Evaluated:
@@ -174,7 +185,8 @@ class TaskReader:
         try:
             return self._evaluator.evaluated(job, is_ready=job in self._ready)
         except BadResourcesError as error:
-            self.faults.append(Fault(where=job_label(job), what=f"its resources cannot be evaluated: {error}"))
+            what, label_ = f"its resources cannot be evaluated: {error}", job_label(job)
+            self.faults.append(Fault(where=label_, what=what, tasks=((self._units.key(job), label_),)))
             return Evaluated(threads=1, resources={})
 
 

@@ -18,12 +18,15 @@ class Scope:
     """Jobs whose inputs exist, as Snakemake's scheduler found; they are never deferred."""
     known: Callable[[str], bool]
     """Whether a task of this key has been submitted; those are not described again."""
-    in_flight: Callable[[str], bool]
-    """Whether it has not ended yet either: it is waited for even where Snakemake finds its files in place."""
+    in_flight: Collection[str]
+    """Keys of the tasks that have been submitted and have not ended. They are waited for even where Snakemake finds their
+    files in place; the DAG need not hold all of them, for another command may have asked for them."""
     limited: Collection[str] = ()
     """Resources that all tasks together may take only so much of."""
     detached: bool = False
-    """No head will be there: local rules are tasks like any other, and temporary files go without it."""
+    """No head will be there: local rules are tasks like any other."""
+    ends_itself: bool = False
+    """The run does not need a head to end: its jobs leave marks, and remove temporary files by themselves."""
 
 
 def task_key(job: Any) -> str:
@@ -73,8 +76,8 @@ def is_plain(files: Iterable[Any]) -> bool:
 
 
 def does_nothing(job: Any) -> bool:
-    """A rule without a command (`rule all`): it only collects files."""
-    return bool(not job.is_group() and job.is_norun)
+    """A rule without a command and without outputs (`rule all`): it only names files, and nothing can wait for it."""
+    return bool(not job.is_group() and job.is_norun and not job.output)
 
 
 class Units:
@@ -107,11 +110,18 @@ class Units:
             if self.is_open(dependency)
         }
         found.pop(unit, None)
-        if self._scope.detached:  # what only collects files is not in the queue; what it waits for is
-            for one in [one for one in found if does_nothing(one)]:
-                del found[one]
-                found |= dict.fromkeys(self.before(one))
         return tuple(found)
+
+    def holds_all_readers(self) -> bool:
+        """Whether the DAG holds each job that is still to read a file: no checkpoint or queue of inputs brings more, and
+        no task of another command is in flight.
+        """
+        if any(job.is_checkpoint and self.is_open(job) for job in self._dag.jobs):
+            return False
+        if self._dag.has_unfinished_queue_input_jobs():
+            return False
+        others = set(self._scope.in_flight)
+        return not others or others <= {self.key(self.of(job)) for job in self._dag.jobs}
 
     def is_wanted(self, job: Any) -> bool:
         """Whether Snakemake has to run it and has not."""
@@ -119,7 +129,7 @@ class Units:
 
     def is_open(self, job: Any) -> bool:
         """Whether something has to wait for it: a job of an earlier run may be in flight for files that look finished."""
-        return job in self._wanted or self._scope.in_flight(self.key(self.of(job)))
+        return job in self._wanted or self.key(self.of(job)) in self._scope.in_flight
 
     def key(self, job: Any) -> str:
         """As `task_key`, asked for more than once."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import Fault
+from ..errors import Fault, merged
 from ..site.checks import Checks, Finding, Severity, asked, findings
 from ..site.choices import choose
 from ..site.model import Site
@@ -13,9 +13,6 @@ from ..site.whole import Many, Work, of_plan
 from .limits import JOBS
 from .model import Policy, Task
 from .resources import GPU_NAMES, Options, sbatch_options
-
-_NAMED = 5
-"""Rules that are named of those of which the same is said."""
 
 
 def options_at(site: Site | None, where: str, resources: Mapping[str, int | str], threads: int) -> Options:
@@ -70,11 +67,16 @@ def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], p
     gpus = min((policy.limits[name] for name in GPU_NAMES if name in policy.limits), default=None)
     jobs = policy.limits.get(JOBS)
     work = Work(folder=policy.workdir, environments=policy.environments, jobs=jobs, gpus=gpus)
-    found += ((_rule(rule, numbers[rule]), one) for rule, one in of_plan(many, work, site))
+    found += ((_rule(rule, numbers[rule]), one, ()) for rule, one in of_plan(many, work, site))
     is_fault = {Severity.ERROR: checks is Checks.ERROR, Severity.WARNING: False}
-    faults = [Fault(where=where, what=one.what, remedy=one.remedy) for where, one in found if is_fault[one.severity]]
-    said = [Fault(where=where, what=one.what, remedy=one.remedy) for where, one in found if not is_fault[one.severity]]
-    return Verdict(faults=tuple(dict.fromkeys(faults)), warnings=tuple(_of_several_rules(said)))
+    faults = [_fault(where, one, of) for where, one, of in found if is_fault[one.severity]]
+    said = [_fault(where, one, of) for where, one, of in found if not is_fault[one.severity]]
+    return Verdict(faults=tuple(dict.fromkeys(faults)), warnings=tuple(map(str, merged(said))))
+
+
+def _fault(where: str, finding: Finding, tasks: Sequence[Task]) -> Fault:
+    of = tuple((task.key, task.label) for task in tasks)
+    return Fault(where=where, what=finding.what, remedy=finding.remedy, tasks=of)
 
 
 def _levels(tasks: Iterable[Task]) -> dict[str, int]:
@@ -85,19 +87,9 @@ def _levels(tasks: Iterable[Task]) -> dict[str, int]:
     return found
 
 
-def _of_several_rules(said: Iterable[Fault]) -> Iterator[str]:
-    """What is said of several rules in the same words, once."""
-    where: dict[tuple[str, str], list[str]] = {}
-    for one in dict.fromkeys(said):
-        where.setdefault((one.what, one.remedy), []).append(one.where)
-    for (what, remedy), rules in where.items():
-        more = f" and {len(rules) - _NAMED} more" if len(rules) > _NAMED else ""
-        yield str(Fault(where=", ".join(rules[:_NAMED]) + more, what=what, remedy=remedy))
-
-
 def _of_each(
     alike: Mapping[tuple[str, int, int], Sequence[Task]], options: Mapping[tuple[str, int], Options], site: Site
-) -> Iterator[tuple[str, Finding]]:
+) -> Iterator[tuple[str, Finding, Sequence[Task]]]:
     seen: set[tuple[str, Finding]] = set()
     for (rule, number, _), tasks in alike.items():
         request = options[tasks[0].key, number].request
@@ -107,7 +99,7 @@ def _of_each(
             seen.add((rule, finding))
             where = tasks[0].label if len(tasks) == 1 else _rule(rule, len(tasks))
             attempt = f", attempt {number}" if number > tasks[0].attempts[0].number else ""
-            yield f"{where}{attempt}", finding
+            yield f"{where}{attempt}", finding, tasks
 
 
 def _rule(name: str, tasks: int) -> str:

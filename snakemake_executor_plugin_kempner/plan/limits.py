@@ -57,7 +57,8 @@ def turns(calls: Sequence[Call], policy: Policy) -> tuple[str, ...]:
 
 def _fault(submission: Submission, limit: str, limits: Mapping[str, int]) -> Fault:
     what = f"needs {submission.units[limit]} of {limit}, and {option(limit)}={limits[limit]} allows less"
-    return Fault(where=submission.label, what=what, remedy=f"raise {option(limit)}")
+    of = ((submission.ref.task, submission.label),)
+    return Fault(where=submission.label, what=what, remedy=f"raise {option(limit)}", tasks=of)
 
 
 def _requests(calls: Sequence[Call]) -> Iterator[Request]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from ..printable import printable
 from ..site.checks import Checks
 from ..site.model import Site
 from .dependency import DependencyType, Expression, Ref
@@ -48,6 +49,8 @@ class Task:
     edges: tuple[Edge, ...] = ()
     singleton: bool = False
     """Never beside another task of the same rule and user, in whatever run."""
+    members: tuple[str, ...] = ()
+    """Keys of the jobs of a group; empty for a job alone. A group has another key when some of its members are done."""
     folders: tuple[str, ...] = ()
     """Declared outputs that are folders."""
     not_needed: str = ""
@@ -73,7 +76,7 @@ class Task:
 
 def label(name: str, wildcards: Mapping[str, str]) -> str:
     inside = ",".join(f"{key}={value}" for key, value in wildcards.items())
-    return f"{name}[{inside}]" if inside else name
+    return printable(f"{name}[{inside}]" if inside else name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class Deferred:
     """Keys of the tasks that have to succeed first; none when it waits for the head process itself."""
     however: bool = False
     """They have to end only, however."""
+    task: Task | None = field(default=None, compare=False)
+    """What it asks for, as far as that is known: it is checked now and submitted later."""
 
 
 class Kind(Enum):
@@ -137,6 +142,8 @@ class Submission:
     stops: bool = False
     """Its failure is the end of the run: the last attempt, without --keep-going."""
     edges: tuple[Edge, ...] = ()
+    """Of the task."""
+    members: tuple[str, ...] = ()
     """Of the task."""
     spared: bool = False
     """Declared to follow a failure, so it stays in the queue when the run stops for one."""
@@ -260,6 +267,10 @@ class Policy:
     """Tasks of earlier plans of this run that have not ended: their attempts that have not ended."""
     detached: bool = False
     """No head will be there: a closing job is queued behind everything, and a continuation where one is needed."""
+    has_closing: bool = False
+    """A head watches, and a closing job is queued all the same: it ends the run if that head dies."""
+    locks: bool = True
+    """The head holds Snakemake's lock, which stays behind when it is killed."""
     closing: Ref | None = None
     """The closing job of an earlier plan, when it still waits in the queue."""
     closing_options: tuple[str, ...] = ()
@@ -278,6 +289,8 @@ class Policy:
     """Bytes of a job script; what is longer lies in a file beside it."""
     site: Site | None = None
     """Where the jobs are to run; None where nothing is known of it."""
+    possible: tuple[Task, ...] = ()
+    """A task for each rule that has none yet and may get some, with resources that are the same for all."""
     environments: tuple[str, ...] = ()
     """What the head builds software environments with (`conda`, `apptainer`)."""
     checks: Checks = Checks.ERROR
@@ -289,6 +302,11 @@ class Policy:
     @property
     def log_folder(self) -> str:
         return self.logs or f"{self.folder}/logs"
+
+    @property
+    def ends_itself(self) -> bool:
+        """The run does not need a head to end: a closing job is queued behind everything."""
+        return self.detached or self.has_closing
 
     @property
     def needs_guard(self) -> bool:

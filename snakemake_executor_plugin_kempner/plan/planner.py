@@ -8,29 +8,22 @@ from graphlib import CycleError
 from itertools import count
 
 from ..errors import Fault, PlanError
-from ..site.model import Site
 from .arrays import in_calls
-from .at_site import choices, options_at, verdict
+from .asking import handlers_of_handlers, may_not_be_needed, notices_of, of_possible, options_of
+from .at_site import choices, verdict
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from .jobscript import continuation_script, gate_script, guard_script
 from .lengths import in_pieces
 from .limits import turns, within_limits
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .order import in_order
-from .resources import PLACEMENT, STEP_MEMORY_MB, Options
+from .place import LIMITS, place_of_helpers
+from .resources import Options
 from .undisturbed import undisturbed
 
 _NAME_LENGTH = 60
 _NAMED = 100
 """Tasks that are named in the reference of a gate that stands for all of them."""
-_LIMITS = {
-    Kind.GATE: ("--time=5", "--mem=50M"),
-    Kind.GUARD: ("--time=5", "--mem=300M"),
-    # Snakemake with the whole workflow, as in the head process.
-    Kind.CONTINUATION: ("--time=60", "--mem=2000M"),
-    Kind.CLOSING: ("--time=60", "--mem=2000M"),
-}
-"""What a job of ours asks for."""
 _SPARED = frozenset({Kind.GATE, Kind.GUARD, Kind.CLOSING})
 """What stays in the queue when the run stops for a failure."""
 _MAIL = ("--mail-type", "--mail-user")
@@ -48,12 +41,16 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     Raises:
         PlanError: with all faults of all tasks, when there is one.
     """
-    options = _options(tasks, policy.site)
-    faults = [fault for option in options.values() for fault in option.faults]
+    expected = [one.task for one in deferred if one.task]
+    every = options_of([*tasks, *expected], policy.site)
+    faults = [fault for option in every.values() for fault in option.faults]
     disorder: list[Fault] = []
     ordered = _in_order(tasks, policy, disorder)
-    found = verdict(ordered or tasks, options, policy)
-    faults += (*found.faults, *disorder, *_handlers_of_handlers(ordered))
+    found = verdict([*(ordered or tasks), *expected], every, policy)
+    options = {
+        (task.key, attempt.number): every[task.key, attempt.number] for task in tasks for attempt in task.attempts
+    }
+    faults += (*found.faults, *disorder, *handlers_of_handlers(ordered))
     if faults:
         raise PlanError(faults)
     planner = _Planner(policy=policy, options=options)
@@ -61,61 +58,33 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
         planner.add(task)
     if policy.needs_guard:
         planner.add_guard(ordered)
-    closing_waits_for = planner.add_closing(deferred) if policy.detached else None
+    closing_waits_for = None
+    if policy.ends_itself:
+        closing_waits_for = planner.add_closing(deferred if policy.detached else ())
     calls = tuple(planner.calls())
     return Plan(
         calls=calls,
         policy=policy,
-        notices=(*found.warnings, *choices(tasks, options), *_notices(tasks, options), *turns(calls, policy)),
+        notices=(
+            *found.warnings,
+            *of_possible(policy),
+            *choices(tasks, options),
+            *notices_of(tasks, options),
+            *planner.said(),
+            *turns(calls, policy),
+        ),
         closing_waits_for=closing_waits_for,
     )
-
-
-def _options(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int], Options]:
-    """The options of each attempt; attempts that ask for the same share one value."""
-    options: dict[tuple[str, int], Options] = {}
-    made: dict[tuple[int, str], Options] = {}
-    for task in tasks:
-        for attempt in task.attempts:
-            asked = (attempt.threads, repr(attempt.resources))  # not the values themselves: True is 1 to a dictionary
-            found = made.get(asked)
-            if found is None:
-                found = options_at(site, task.label, attempt.resources, attempt.threads)
-                if not found.faults:  # a fault names its task
-                    made[asked] = found
-            options[task.key, attempt.number] = found
-    return options
-
-
-def _may_not_be_needed(ordered: Iterable[Task]) -> set[str]:
-    """Failure handlers and what comes behind them: that they do not run says nothing of a failure."""
-    found: set[str] = set()
-    for task in ordered:
-        behind = found and any(edge.on in found for edge in task.edges if edge.type is DependencyType.AFTEROK)
-        if behind or task.is_handler:
-            found.add(task.key)
-    return found
-
-
-def _handlers_of_handlers(ordered: Sequence[Task]) -> Iterator[Fault]:
-    unsure = _may_not_be_needed(ordered)
-    labels = {task.key: task.label for task in ordered if task.key in unsure}
-    for task in ordered:
-        if task.key not in unsure:  # it is no handler itself
-            continue
-        for edge in task.edges:
-            if edge.type is DependencyType.AFTERNOTOK and edge.on in unsure:
-                yield Fault(
-                    where=task.label,
-                    what=f"is to run when {labels[edge.on]} fails, which is a failure handler itself or needs one",
-                    remedy="Slurm cannot tell a handler that was not needed from one that failed",
-                )
 
 
 def _in_order(tasks: Iterable[Task], policy: Policy, faults: list[Fault]) -> list[Task]:
     by_key = {task.key: task for task in tasks}
     faults.extend(
-        Fault(where=task.label, what=f"waits for a task that is not part of this run ({edge.on})")
+        Fault(
+            where=task.label,
+            what=f"waits for a task that is not part of this run ({edge.on})",
+            tasks=((task.key, task.label),),
+        )
         for task in by_key.values()
         for edge in task.edges
         if edge.on not in by_key and edge.on not in policy.standing
@@ -140,7 +109,7 @@ class _Planner:
         self._attempts: dict[str, tuple[Ref, ...]] = dict(self.policy.standing)
         self._gates: dict[str, Ref] = {}
         self._labels: dict[str, str] = {}
-        self._gate_place = self._cheapest_place()
+        self.place = place_of_helpers(self.options.values(), self.policy.site)
         kill = ("--kill-on-invalid-dep=yes",) if self.policy.kill_on_invalid_dep else ()
         self._common_options = (f"--chdir={self.policy.workdir}", "--open-mode=append", "--export=ALL", *kill)
         self._known_options: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -149,6 +118,11 @@ class _Planner:
         """What was added, as calls of sbatch."""
         calls = in_calls(self.submissions, self.policy.largest_array)
         return in_pieces(within_limits(calls, self.policy, self._gate_for), self._gate_for)
+
+    def said(self) -> Iterator[str]:
+        """What is worth saying about the jobs that look after the run, where there are any."""
+        if self.place.notice and any(one.kind is not Kind.TASK for one in self.submissions):
+            yield self.place.notice
 
     def _gate_for(self, expression: Expression, words: str) -> Submission:
         ref = Ref(f"{Kind.GATE.value} {self.policy.first_number}.{next(self._gate_numbers)}", 0)
@@ -190,6 +164,7 @@ class _Planner:
             earlier=tuple(earlier),
             attempts=task.attempts[-1].number,
             edges=task.edges,
+            members=task.members,
             spared=task.may_follow_failure,
             content=task.content,
             units=attempt.units,
@@ -243,7 +218,7 @@ class _Planner:
         have failed. A failure handler that is not needed is cancelled too, and that is no failure. Where Slurm
         does not take such jobs out of the queue, the guard looks after each end of a job.
         """
-        handlers = _may_not_be_needed(tasks)
+        handlers = may_not_be_needed(tasks)
         terms: list[Term] = []
         for task in tasks:
             refs = self._attempts[task.key]
@@ -314,14 +289,15 @@ class _Planner:
         more: tuple[str, ...] = ()
         if kind in (Kind.CONTINUATION, Kind.CLOSING):
             log = f"{self.policy.folder}/{kind.value}.log"  # people look for it: without a number in its name
+            more = ("--requeue",)  # while a head lives, it comes again later
         if kind is Kind.CLOSING:
-            more = (*self._mail(), *self.policy.closing_options)
+            more = (*more, *self._mail(), *self.policy.closing_options)
         return Submission(
             ref=ref,
             kind=kind,
             label=label,
             job_name=f"{self.policy.prefix}{kind.value}.{self.policy.run}.{number}",
-            options=self._options((*self._gate_place, *_LIMITS[kind], *more)),
+            options=self._options((*self.place.arguments, *LIMITS[kind], *more)),
             script=script,
             log=log,
             waits_for=condition[0],
@@ -336,14 +312,6 @@ class _Planner:
             if mail:
                 return ("--mail-type=END,FAIL", *(one for one in mail if not one.startswith("--mail-type")))
         return ()
-
-    def _cheapest_place(self) -> tuple[str, ...]:
-        """Where gates run: with the first task that asks for no device, else like any task."""
-        places = [
-            tuple(argument for argument in option.arguments if argument.split("=")[0] in PLACEMENT)
-            for option in {id(option): option for option in self.options.values()}.values()
-        ]
-        return next((place for place in places if not any(a.startswith("--gres") for a in place)), (*places, ())[0])
 
 
 def _why(task: Task, earlier: Sequence[Ref]) -> str:
@@ -367,31 +335,3 @@ def _file_name(task: Task) -> str:
     wildcards = ",".join(f"{key}={value}" for key, value in task.wildcards.items())
     # The key makes it unique where two values differ only in characters that a file name cannot have.
     return f"{_UNSAFE.sub('_', wildcards)[:_NAME_LENGTH]}.{task.key[:8]}".lstrip(".")
-
-
-def _notices(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]) -> tuple[str, ...]:
-    notices: list[str] = []
-    raised: set[str] = set()
-    lost: dict[str, str] = {}
-    for task in tasks:
-        of_task = [options[task.key, attempt.number] for attempt in task.attempts]
-        if any(option.raised_memory for option in of_task):
-            raised.add(task.name)
-        if task.folders and any(_may_be_requeued(option) for option in of_task):
-            lost.setdefault(task.name, task.folders[0])
-    if raised:
-        why = "Snakemake itself, which runs the rule inside the job, needs about 250 MB"
-        notices.append(f"Memory raised to {STEP_MEMORY_MB} MB for {', '.join(sorted(raised))}: {why}.")
-    notices += (
-        f"Rule {name} may be requeued, and its output {folder} is a folder: Snakemake removes it with all it contains "
-        "before each start, so checkpoints in it will be lost. Keep them in KEMPNER_CHECKPOINT_DIR."
-        for name, folder in sorted(lost.items())
-    )
-    return tuple(notices)
-
-
-def _may_be_requeued(option: Options) -> bool:
-    """By its own word, or by a partition that says so in its name, as kempner_requeue does."""
-    return "--requeue" in option.arguments or any(
-        one.startswith("--partition=") and "requeue" in one for one in option.arguments
-    )

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 VERSION = 1
+MARKS = "succeeded"
+"""Folder, below that of a run, with a mark for each task that has succeeded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +41,8 @@ class StepSpec:
     """File that says that the task has succeeded, in a run that nobody watches; empty otherwise."""
     temp_inputs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Each temporary input, with the marks of all tasks that read it: with the last one it may go."""
+    temp_outputs: tuple[str, ...] = ()
+    """Temporary outputs that no other task reads."""
     log_name: str = ""
     """A second name for the log of an array's element, the one it would have alone; `%j` stands for the job id."""
     latency_wait: int = 5
@@ -56,6 +60,10 @@ class StepSpec:
             raise ValueError(f"step version {data.get('version')!r} is not {VERSION}: job and plugin do not match")
         data["targets"] = tuple((rule, dict(wildcards)) for rule, wildcards in data["targets"])
         data["temp_inputs"] = tuple((path, tuple(marks)) for path, marks in data["temp_inputs"])
-        for name in ("arguments", "wait_for", "outputs", "earlier_attempts"):
+        for name in ("arguments", "wait_for", "outputs", "earlier_attempts", "temp_outputs"):
             data[name] = tuple(data[name])
         return cls(**data)
+
+
+NOTHING = StepSpec(task="", attempt=1, folder="", records="", targets=(), arguments=())
+"""Of a task that is only checked."""

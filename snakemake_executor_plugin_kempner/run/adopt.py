@@ -101,6 +101,15 @@ def carried_out(entries: Iterable[Entry], names: Names) -> Iterator[Entry]:
             yield known
 
 
+def in_queue(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names: Names) -> Iterator[Entry]:
+    """What has not ended, as the ledgers have it."""
+    for ledger in ledgers:
+        for entry in carried_out(ledger.entries, names):
+            record = queue.get(entry.job_id)
+            if record and not record.state.is_final and entry.job_name in names.get(entry.job_id, ()):
+                yield entry
+
+
 def _by_task(ledger: LedgerRecord, names: Names) -> dict[str, list[Entry]]:
     found: dict[str, dict[int, Entry]] = {}
     for entry in carried_out(ledger.of_kind(Kind.TASK), names):

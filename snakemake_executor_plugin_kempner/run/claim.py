@@ -14,12 +14,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..errors import FolderInUse, LedgerError
+from ..errors import ClaimLost, FolderInUse, LedgerError
+from .belonging import user_name
 from .submit import Clock, SystemClock
 
 SILENCE = 300.0
 """Seconds without a sign of life after which an owner on another machine counts as gone."""
-_BEAT = 60.0
+_BEAT = 10.0
 _PAUSE = 1.0
 _PATIENCE = 600.0
 
@@ -37,6 +38,9 @@ class Owner:
     """When the process started, in the kernel's own count: a pid alone may belong to another process by now."""
     job_id: str = ""
     """Of the Slurm job that it runs in."""
+    user: str = ""
+    uid: int = -1
+    """Negative where a claim does not say."""
 
     @property
     def is_head(self) -> bool:
@@ -44,12 +48,38 @@ class Owner:
 
     def __str__(self) -> str:
         where = f"Slurm job {self.job_id}" if self.job_id else f"process {self.pid} on {self.host}"
-        return f"The {self.what} of run {self.run} ({where})"
+        return f"The {self.what} of run {self.run} ({where}{f', user {self.user}' if self.is_of_another_user else ''})"
+
+    @property
+    def is_of_another_user(self) -> bool:
+        return self.uid >= 0 and self.uid != os.getuid()
+
+    @property
+    def is_consistent(self) -> bool:
+        """Each value is of the type that it is said to have: nobody knows what stands in a file."""
+        return all(isinstance(value, _TYPES[name]) for name, value in asdict(self).items())
+
+
+_TYPES = {"what": str, "run": str, "host": str, "pid": int, "born": str, "job_id": str, "user": str, "uid": int}
+_NOBODY = Owner(what="head", run="", host="", pid=0, born="")
+"""The owner of a claim that cannot be read."""
+
+
+def _owner_in(path: Path) -> Owner:
+    """Raises: OSError: the claim is gone or cannot be read."""
+    try:
+        owner = Owner(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, RecursionError):
+        return _NOBODY
+    return owner if owner.is_consistent else _NOBODY
 
 
 def this_process(what: str, run: str, job_id: str = "") -> Owner:
-    pid = os.getpid()
-    return Owner(what=what, run=run, host=socket.gethostname(), pid=pid, born=_born(pid) or "", job_id=job_id)
+    pid, uid = os.getpid(), os.getuid()
+    born = _born(pid) or ""
+    return Owner(
+        what=what, run=run, host=socket.gethostname(), pid=pid, born=born, job_id=job_id, user=user_name(uid), uid=uid
+    )
 
 
 def this_head(run: str) -> Owner:
@@ -64,6 +94,17 @@ def _born(pid: int) -> str | None:
     except OSError:
         return None
     return stat.rpartition(")")[2].split()[19]  # man 5 proc: field 22, counted behind the name
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is such a process of another user: /proc may hide it, a signal tells."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 class Claim:
@@ -104,16 +145,57 @@ class Claim:
         held = self._read()
         return held[0] if held is not None and self._lives(*held) else None
 
-    def renew(self) -> None:
-        """A sign of life, for those on other machines."""
-        if self._clock.now() - self._beat >= _BEAT:
-            self._beat = self._clock.now()
-            with suppress(OSError):
-                os.utime(self._path)
+    def living_head(self) -> Owner | None:
+        """The head that holds it, once it has been seen to live; None when there is none, or it has given no sign for long.
+
+        A claim that is not old may be that of a head which has just died on another machine: its next sign is waited for.
+        """
+        held = self._read()
+        while held is not None and held[0].is_head and self._lives(*held):
+            owner, silence = held
+            if owner.host == self._owner.host:
+                return owner
+            self._clock.sleep(_PAUSE)
+            held = self._read()
+            if held is not None and held[0] == owner and held[1] < silence:
+                return owner
+        return None
+
+    def renew(self) -> bool:
+        """Give a sign of life, for those on other machines; False when another process was found to hold the claim."""
+        if self._clock.now() - self._beat < _BEAT:
+            return True
+        if self._present() != self._owner:
+            return False
+        self._beat = self._clock.now()
+        with suppress(OSError):
+            os.utime(self._path)
+        return True
+
+    def check(self) -> None:
+        """Before something is done: a process that was stopped for long may have been replaced meanwhile.
+
+        Raises:
+            ClaimLost: another process has taken the claim, or nobody holds it any more.
+        """
+        holder = self._present()
+        if holder is None:  # for a moment, while somebody who has moved it away by mistake puts it back
+            self._clock.sleep(_PAUSE)
+            holder = self._present()
+        if holder != self._owner:
+            raise ClaimLost(str(self._owner), "" if holder in (None, _NOBODY) else str(holder))
+
+    def _present(self) -> Owner | None:
+        """Who holds it; where the file system does not answer, nobody is known to have taken it."""
+        try:
+            return _owner_in(self._path)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return self._owner
 
     def release(self) -> None:
-        held = self._read()
-        if held is not None and held[0] == self._owner:
+        if self._present() == self._owner:
             self._path.unlink(missing_ok=True)
 
     def _create(self) -> bool:
@@ -135,22 +217,26 @@ class Claim:
         """The owner, and the seconds since its last sign of life by the file system's clock."""
         probe = self._folder / f"claim.{uuid.uuid4().hex}"
         try:
-            owner = Owner(**json.loads(self._path.read_text(encoding="utf-8")))
+            owner = _owner_in(self._path)
             probe.touch()
-            return owner, probe.stat().st_mtime - self._path.stat().st_mtime
+            silence = probe.stat().st_mtime - self._path.stat().st_mtime
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
             raise LedgerError(f"{self._path} cannot be read ({error}); remove it if no snakemake runs here") from error
         finally:
             probe.unlink(missing_ok=True)
+        if owner == _NOBODY and silence < SILENCE:
+            raise LedgerError(f"{self._path} cannot be read (it is damaged); remove it if no snakemake runs here")
+        return owner, silence
 
     def _lives(self, owner: Owner, silence: float) -> bool:
         if owner == self._owner:
             return False
         if owner.host == self._owner.host:
-            return _born(owner.pid) == owner.born
-        if owner.job_id and not self._job_runs(owner.job_id):
+            return _born(owner.pid) == owner.born or (owner.is_of_another_user and _exists(owner.pid))
+        # Slurm does not tell of the jobs of others.
+        if owner.job_id and not owner.is_of_another_user and not self._job_runs(owner.job_id):
             return False
         return silence < SILENCE or not owner.is_head  # jobs of ours give no sign of life while they read the workflow
 
@@ -165,8 +251,7 @@ class Claim:
         except FileNotFoundError:
             return
         try:
-            taken = Owner(**json.loads(aside.read_text(encoding="utf-8")))
-            if taken != dead:
+            if _owner_in(aside) != dead:
                 with suppress(FileExistsError):
                     os.link(aside, self._path)
         finally:

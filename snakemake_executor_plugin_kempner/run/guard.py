@@ -8,10 +8,10 @@ import os
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from ..errors import KempnerError
+from ..plan.dependency import DependencyType
 from ..plan.jobscript import guard_script
 from ..plan.model import Kind
 from ..slurm.client import Slurm, SlurmCommands
@@ -19,6 +19,7 @@ from ..slurm.parse import Record, records_of
 from ..slurm.states import NEVER_REASONS, JobState
 from .cutoff import cut_off
 from .ledger import Entry, latest_ledger
+from .stopping import mark_stopped
 
 _LOOK_ON = frozenset({Kind.GUARD.value, Kind.CLOSING.value})
 """Jobs that wait for the others, and that no other waits for."""
@@ -47,8 +48,9 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
         doomed = cut_off(entries, seen)
         has_failed = _failed(entries, seen, ledger.cancelled)
         if not keep_going and has_failed:
-            mark_stopped(folder)
-            doomed |= _not_started(entries, seen)
+            not_started = _not_started(entries, seen) - doomed  # the others fall with a task before them
+            mark_stopped(folder, own_job_id or Kind.GUARD.value, not_started)
+            doomed |= not_started
         if doomed:
             print(f"kempner guard: cancelling {len(doomed)} jobs: {' '.join(sorted(doomed))}", flush=True)
             slurm.cancel(doomed, pending_only=True)
@@ -95,34 +97,45 @@ def stop(folder: Path, slurm: Slurm, own_job_id: str) -> None:
     folder = ledger.folder
     entries = [entry for entry in ledger.entries if entry.job_id not in ("", own_job_id)]
     doomed = _not_started(entries, records_of((entry.job_id for entry in entries), slurm.queue()))
-    mark_stopped(folder)
+    mark_stopped(folder, own_job_id, doomed)
     if doomed:
         print(f"kempner: no --keep-going: cancelling {len(doomed)} jobs that have not started", file=sys.stderr)
         slurm.cancel(doomed, pending_only=True)
 
 
-def mark_stopped(folder: Path) -> None:
-    """Tell a living head why jobs of the run are cancelled."""
-    with suppress(OSError):
-        (folder / "stopped").touch()
-
-
-def is_stopped(folder: Path) -> bool:
-    return (folder / "stopped").exists()
-
-
 def _failed(entries: list[Entry], seen: Mapping[str, Record], cancelled: Collection[str]) -> bool:
-    """Whether a task has failed for good: its last attempt has ended badly, and was not merely cut off.
+    """Whether a task has failed for good: its last attempt has ended badly, and no other goes on.
 
-    The last one alone is asked: it starts only when all before it have failed, and those may be forgotten by now. What
-    a head has cancelled, it had a reason to.
+    The last one decides: it starts only when all before it have failed, and those may be forgotten by now. Somebody may
+    have cancelled it while an earlier one runs, though. What a head has cancelled, it had a reason to. What Slurm has
+    removed has fallen with a task before it; where there is none, its gate was cancelled.
     """
-    last = {entry.task: entry for entry in entries if entry.kind == Kind.TASK.value}
-    records = (seen.get(entry.job_id) for entry in last.values() if entry.job_id not in cancelled)
+    attempts: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.kind == Kind.TASK.value:
+            attempts.setdefault(entry.task, []).append(entry)
+    ended = {
+        task: of_task[-1]
+        for task, of_task in attempts.items()
+        if _ended_badly(seen.get(of_task[-1].job_id)) and not any(_goes_well(seen.get(one.job_id)) for one in of_task)
+    }
     return any(
-        record is not None and record.state in (JobState.FAILED, JobState.CANCELLED) and not record.never
-        for record in records
+        entry.job_id not in cancelled and (not seen[entry.job_id].never or _is_cut_off(entry, ended))
+        for entry in ended.values()
     )
+
+
+def _is_cut_off(entry: Entry, ended: Collection[str]) -> bool:
+    """It needs other tasks to succeed, no more, and none of them has ended badly."""
+    return all(edge.type is DependencyType.AFTEROK and edge.on not in ended for edge in entry.edges)
+
+
+def _ended_badly(record: Record | None) -> bool:
+    return record is not None and record.state in (JobState.FAILED, JobState.CANCELLED)
+
+
+def _goes_well(record: Record | None) -> bool:
+    return record is not None and record.state in (JobState.RUNNING, JobState.WAITING, JobState.SUCCEEDED)
 
 
 def _stand_guard_again(folder: Path, entries: Sequence[Entry], seen: Mapping[str, Record], slurm: Slurm) -> None:

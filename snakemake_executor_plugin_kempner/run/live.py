@@ -1,7 +1,7 @@
 """A run while its head lives: what was submitted, what became of it, what a change means for a task."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,26 +10,19 @@ from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
 from ..slurm.limits import SiteLimits
-from ..slurm.parse import Record
+from ..slurm.parse import records_of
 from ..slurm.states import JobState
 from .adopt import Left
+from .judge import Judge, View
 from .ledger import Entry, Ledger, make_folders
 from .look import look
-from .outcome import (
-    AttemptFailed,
-    Job,
-    Outcome,
-    RuleJobs,
-    TaskEnded,
-    TaskEvent,
-    TaskRequeued,
-    TaskStarted,
-    TaskStuck,
-)
+from .outcome import Job, Outcome, RuleJobs, TaskEnded, TaskEvent
+from .stopping import mark_stopped, stopped_jobs
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
-from .watch import Ended, Event, Followed, Requeued, Started, Stuck, pause, step
+from .watch import Ended, Event, Followed, pause, step
 from .waves import Room
+from .withdrawn import LeftBehind, left_behind
 
 _FORGOTTEN = float("-inf")
 """Since when a job is missing that Slurm does not know at the first look: it is not waited for any more."""
@@ -64,26 +57,32 @@ class LiveRun:
         self._room = Room(slurm, clock, logger, limits)
         self._submitter = Submitter(slurm, ledger, clock, logger)
         self._tasks = Tasks()
+        self._judge = Judge(tasks=self._tasks, was_stopped=self._was_stopped, cancel=self.cancel)
+        self._stopped: frozenset[str] | None = None
+        self._gates: dict[str, str] = {}
         self._ids: dict[Ref, str] = {}
         self._followed: dict[str, Followed] = {}
         self._spared: set[str] = set()
         self._doomed: set[str] = set()
         self._later: dict[str, Task] = {}
         self._count = 0
+        self._is_cut_short = False
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
+        self._left_out = False
         self._failed_queries = 0
         self._last_change = self._began = clock.now()
         self._query_took = 0.0
 
     # --- submitting ---------------------------------------------------------------------------------------------
 
-    def submit(self, tasks: Sequence[Task], deferred: Sequence[Deferred] = ()) -> Plan:
+    def submit(self, tasks: Sequence[Task], deferred: Sequence[Deferred] = (), left_out: Iterable[str] = ()) -> Plan:
         """Plan and submit the tasks that are not known yet; those behind a failed task stay out.
 
         Args:
             tasks: each after those it waits for.
             deferred: what cannot be planned yet, for a run that goes on without a head.
+            left_out: outputs of what cannot be planned yet, where they are to be made although they exist.
 
         Returns:
             What was submitted: of the tasks those that there is room for. The others are kept for `submit_later`, or, in
@@ -105,13 +104,14 @@ class LiveRun:
         )
         now = self._room.wave(fresh, policy, self._tasks.decidable(deferred, {task.key for task in fresh}))
         plan = now.plan
-        if policy.detached and now.later:
-            attempts = (task.attempts[0] for task in now.later)
-            self._ledger.left_out(file for attempt in attempts for file in attempt.step.outputs)
+        if policy.ends_itself:
+            self._leave_out((*left_out, *(file for task in now.later for file in task.attempts[0].step.outputs)))
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
         self._count += len(plan.submissions)
         self._ledger.numbered(self._count)
+        self._is_cut_short = True
         ids, refused = self._submitter.submit(plan, self._ids)
+        self._is_cut_short = False
         self._ids |= ids
         self._later = self._tasks.submitted(fresh, self._ids, absent={task.key for task in now.later})
         for call in plan.calls:
@@ -122,10 +122,15 @@ class LiveRun:
         if refused is not None:
             self._room.learn(len(refused.submissions))
             if policy.detached:
-                return self.submit(tasks, deferred)
+                return self.submit(tasks, deferred, left_out)
         if plan.closing_waits_for and self._closing:
             self._submitter.put_off(self._ids[self._closing], plan.closing_waits_for, self._ids)
         return plan
+
+    def _leave_out(self, files: tuple[str, ...]) -> None:
+        if files or self._left_out:
+            self._ledger.left_out(files)
+        self._left_out = bool(files)
 
     def _follow(self, submission: Submission, job_id: str, log: str) -> None:
         self._followed[job_id] = Followed(ref=submission.ref, job_id=job_id)
@@ -134,6 +139,8 @@ class LiveRun:
         if submission.kind is Kind.TASK:
             job = Job(submission=submission, job_id=job_id, folder=self.policy.folder, log_pattern=log)
             self._tasks[submission.ref.task].jobs[submission.ref.attempt] = job
+        elif submission.kind is Kind.GATE:
+            self._gates[job_id] = submission.label
         elif submission.kind is Kind.CLOSING:
             self._closing = submission.ref
 
@@ -172,12 +179,29 @@ class LiveRun:
                 if job.submission.spared:
                     self._spared.add(job.job_id)
 
-    def look_after(self, gates: Iterable[Entry]) -> None:
-        """Follow gates of earlier runs: where Slurm does not remove what can never start, nobody else does."""
+    def look_after(self, gates: Iterable[Entry], *, own: bool = False) -> None:
+        """Follow gates of earlier runs, or of this one: where Slurm does not remove what can never start, nobody else does."""
         for entry in gates:
-            self._ledger.adopted(entry)
+            if not own:
+                self._ledger.adopted(entry)
+            self._gates[entry.job_id] = entry.label
             self._followed[entry.job_id] = Followed(ref=Ref(entry.task, entry.attempt), job_id=entry.job_id)
             self._spared.add(entry.job_id)
+
+    def refuse(self, tasks: Mapping[str, tuple[str, str]], *, own: bool = False) -> tuple[TaskEnded, ...]:
+        """Let tasks that cannot be submitted count as failed: what waits for them falls with them, and the rest goes on.
+
+        Args:
+            tasks: label and fault of each, by key.
+            own: they are in this run's ledger already.
+
+        Returns:
+            Their ends; none for those that are in the queue or have ended.
+        """
+        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if not self.knows(key)]
+        for end in ends if not own else ():
+            self._ledger.refused(end.task, end.label, end.why)
+        return tuple(ends)
 
     def go_on(self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None) -> None:
         """Go on with a run that has no head.
@@ -202,6 +226,11 @@ class LiveRun:
         """Keys of the tasks that there was no room for in the queue."""
         return self._later.keys()
 
+    def has_succeeded(self, task: str) -> bool:
+        """Whether the task is known, and has."""
+        ended = self._tasks[task].ended if task in self._tasks else None
+        return ended is not None and ended.outcome is Outcome.SUCCEEDED
+
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended
 
@@ -220,6 +249,13 @@ class LiveRun:
     def fallen(self, task: str) -> tuple[str, ...]:
         """Labels of the tasks that cannot run because this one has failed, directly or not."""
         return self._tasks.fallen(task)
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """Labels of the tasks that have neither succeeded nor turned out not to be needed."""
+        return tuple(
+            state.task.label for state in self._tasks.values() if state.ended is None or state.ended.outcome.is_failure
+        )
 
     @property
     def open_jobs(self) -> tuple[str, ...]:
@@ -245,9 +281,9 @@ class LiveRun:
         return (*self._tasks.by_rule(), *ours)
 
     @property
-    def in_flight(self) -> Callable[[str], bool]:
-        """Whether a task of this key has been submitted and has not ended."""
-        return self._tasks.standing().__contains__
+    def in_flight(self) -> Collection[str]:
+        """Keys of the tasks that have been submitted and have not ended."""
+        return self._tasks.standing().keys()
 
     @property
     def running(self) -> int:
@@ -285,7 +321,9 @@ class LiveRun:
             self._last_change = self._clock.now()
         for event in events:
             self._note(event)
-        return tuple(task_event for event in events for task_event in self._meaning(event))
+        self._stopped = None
+        view = View(followed=self._followed, doomed=self._doomed, was_answered=found.failure is None)
+        return self._judge.judge(events, view)
 
     def _query_failed(self, error: SlurmError) -> None:
         self._failed_queries += 1
@@ -293,59 +331,30 @@ class LiveRun:
             self._logger.warning(f"Slurm could not be asked ({self._failed_queries} times in a row): {error}")
 
     def _folder_of(self, ref: Ref) -> Path:
-        job = self._job_of(ref)
+        job = self._judge.job_of(ref)
         return Path(job.folder if job else self.policy.folder)
-
-    def _job_of(self, ref: Ref) -> Job | None:
-        state = self._tasks.get(ref.task)
-        return state.jobs.get(ref.attempt) if state else None
 
     def _note(self, event: Event) -> None:
         """Write down an end before any is judged: attempts of a task may have ended since the last look, in any order."""
         if not isinstance(event, Ended):
             return
         record = event.record
+        if event.job_id in self._gates and record.state is JobState.CANCELLED and not record.never:
+            self._judge.gates[event.job_id] = self._gates[event.job_id]
         self._ledger.ended(
             event.job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
             node=record.node,
         )  # fmt: skip
+        if event.ref == self._closing:
+            self._closing = None
         state = self._tasks.get(event.ref.task)
         if state is not None and event.ref.attempt in state.jobs:
             state.records[event.ref.attempt] = record
 
-    def _meaning(self, event: Event) -> Iterator[TaskEvent]:
-        job = self._job_of(event.ref)
-        if job is None:
-            return  # a gate, or a task that is submitted anew
-        state = self._tasks[event.ref.task]
-        match event:
-            case Started():
-                yield TaskStarted(task=event.ref.task, job=job, node=event.node)
-            case Requeued():
-                yield TaskRequeued(task=event.ref.task, job=job)
-            case Stuck():
-                yield TaskStuck(task=event.ref.task, job=job, reason=event.reason)
-            case Ended() if not state.ended:
-                yield from self._ended(state, event.ref.attempt, event.record)
-
-    def _ended(self, state: TaskState, attempt: int, record: Record) -> Iterator[TaskEvent]:
-        job = state.jobs[attempt]
-        outcome = self._tasks.outcome(state.task, record, never=job.job_id in self._doomed)
-        later = [number for number in state.jobs if number > attempt]
-        if outcome is not Outcome.SUCCEEDED and any(number < attempt for number in state.open_attempts):
-            return  # somebody cancelled an attempt that was waiting; the one that runs decides
-        if outcome is Outcome.FAILED and (
-            to_come := [number for number in later if _counts(state.records.get(number))]
-        ):
-            yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[to_come[0]])
-            return
-        if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
-            return  # told when the attempt that succeeded is
-        if outcome in (Outcome.CANCELLED, Outcome.LOST):
-            # What a person cancels is not tried again, and nothing runs twice because its end is not known.
-            self.cancel([state.jobs[number].job_id for number in later if number in state.open_attempts])
-        state.ended = TaskEnded(task=state.task.key, label=state.task.label, outcome=outcome, job=job, record=record)
-        yield state.ended
+    def _was_stopped(self, job_id: str) -> bool:
+        if self._stopped is None:
+            self._stopped = stopped_jobs(Path(self.policy.folder))
+        return job_id in self._stopped
 
     # --- stopping -----------------------------------------------------------------------------------------------
 
@@ -356,33 +365,58 @@ class LiveRun:
             SlurmError: as `cancel`.
         """
         self._later = {}
-        self.cancel([job_id for job_id in self.open_jobs if job_id not in self._spared], pending_only=True)
+        doomed = [job_id for job_id in self.open_jobs if job_id not in self._spared]
+        mark_stopped(Path(self.policy.folder), "head", doomed)
+        self.cancel(doomed, pending_only=True)
 
-    def close(self) -> None:
-        """Note in the ledger that nothing of this run is left in the queue."""
-        if not self._followed:
+    def hook(self, name: str) -> None:
+        """Note that a hook of the workflow is about to run.
+
+        Raises:
+            LedgerError: it cannot be recorded.
+        """
+        self._ledger.hook(name)
+
+    def end(self) -> None:
+        """Take what is left in the queue out of it, helpers above all, and close the ledger.
+
+        While a task runs on, or may still run because another has failed, nothing is done: the closing job ends the run.
+
+        Raises:
+            SlurmError: Slurm could not be asked, or as `cancel`.
+        """
+        left = self._left_behind()
+        if left.message:
+            self._logger.warning(left.message)
+        seen = records_of(self._followed, self._slurm.queue()) if self._followed else {}
+        going = {job_id for job_id, record in seen.items() if not record.state.is_final}
+        of_tasks = {job_id for job_id in going if self._followed[job_id].ref.task in self._tasks}
+        if any(seen[job_id].state is JobState.RUNNING or job_id in self._spared for job_id in of_tasks):
+            return
+        self.cancel(going)
+        if left.is_nothing:
             self._ledger.close()
 
-    def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> None:
+    def _left_behind(self) -> LeftBehind:
+        """Of a plan whose submission was broken off."""
+        is_in_doubt = self._submitter.is_in_doubt
+        return left_behind(Path(self.policy.folder), self._slurm, is_in_doubt) if self._is_cut_short else LeftBehind()
+
+    def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> int:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.
+
+        Returns:
+            How many jobs that are.
 
         Raises:
             SlurmError: Slurm did not take the request; the message names the jobs.
         """
-        ids = self.open_jobs if job_ids is None else tuple(job_ids)
+        ids = tuple(job_ids) if job_ids is not None else (*self.open_jobs, *self._left_behind().jobs)
         if not ids:
-            return
+            return 0
         try:
             self._slurm.cancel(ids, pending_only=pending_only)
         except SlurmError as error:
             raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(ids)}") from error
         self._ledger.cancelled(ids)
-
-
-def _counts(record: Record | None) -> bool:
-    """An attempt that is still to end, or that ended by itself."""
-    return record is None or record.state in (JobState.SUCCEEDED, JobState.FAILED)
-
-
-def _well(record: Record | None) -> bool:
-    return record is not None and record.state is JobState.SUCCEEDED
+        return len(ids)

@@ -1,9 +1,10 @@
 """What earlier processes have left in a folder, looked up in its ledgers and in Slurm, and what a new one makes of it."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from ..errors import SlurmError
 from ..plan.at_site import options_at
@@ -14,12 +15,13 @@ from ..site.model import Site
 from ..slurm.client import Slurm
 from ..slurm.parse import Record, records_of
 from ..slurm.states import JobState
-from .adopt import Left, Names, all_of_run, carried_out, left_in_queue
+from .adopt import Left, all_of_run, carried_out, in_queue, left_in_queue
+from .belonging import is_here, other_path
 from .ledger import Entry, Ledger, open_ledgers, read_ledger
 from .ledger import Record as LedgerRecord
 from .live import LiveRun
 from .outcome import TaskEvent
-from .records import step_record
+from .records import StepRecord, step_record
 from .submit import SETTLE, Clock
 
 _LEAVING = 60.0
@@ -77,13 +79,17 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         SlurmError: Slurm could not be asked, so nothing is known.
     """
     ledgers = open_ledgers(runs)
-    foreign = {one.run: str(one.header.get("workdir")) for one in ledgers if one.header.get("workdir") != workdir}
+    foreign = {
+        one.run: str(one.header.get("workdir", "another folder")) for one in ledgers if not is_here(one, workdir)
+    }
     for run, place in foreign.items():
         warn(
             f"The record of run {run} in this folder speaks of jobs started in {place}: this is a copy of that folder. "
             f"Its jobs are left alone; they write to {place}."
         )
     ledgers = tuple(one for one in ledgers if one.run not in foreign)
+    for told in filter(None, (other_path(one, workdir) for one in ledgers)):
+        warn(told)
     if not ledgers:
         return Found(ledgers=(), left=())
     _wait_for_unanswered(ledgers, slurm, warn)
@@ -97,7 +103,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         ledgers=ledgers,
         left=left_in_queue(ledgers, queue, names, ended),
         finished=len({entry.task for one in ledgers for entry in one.of_kind(Kind.TASK) if _ended_unseen(one, entry)}),
-        jobs={entry.job_id: entry for entry in _in_queue(ledgers, queue, names)},
+        jobs={entry.job_id: entry for entry in in_queue(ledgers, queue, names)},
     )
 
 
@@ -116,6 +122,10 @@ def _wait_for_unanswered(ledgers: Iterable[LedgerRecord], slurm: Slurm, warn: Ca
             time.sleep(_PAUSE)
 
 
+def _written(entry: Entry) -> StepRecord | None:
+    return step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
+
+
 def _ended_unseen(ledger: LedgerRecord, entry: Entry) -> bool:
     if not entry.job_id or entry.job_id in ledger.noted:
         return False
@@ -130,21 +140,13 @@ def _seen(ledgers: Iterable[LedgerRecord], slurm: Slurm) -> dict[str, Record]:
     return records_of(ids, records)
 
 
-def _in_queue(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names: Names) -> Iterator[Entry]:
-    for ledger in ledgers:
-        for entry in carried_out(ledger.entries, names):
-            record = queue.get(entry.job_id)
-            if record and not record.state.is_final and entry.job_name in names.get(entry.job_id, ()):
-                yield entry
-
-
 def entries_in_queue(ledger: LedgerRecord, slurm: Slurm) -> tuple[Entry, ...]:
     """What of a run has not ended.
 
     Raises:
         SlurmError: Slurm could not be asked.
     """
-    return tuple(_in_queue([ledger], _seen([ledger], slurm), slurm.names()))
+    return tuple(in_queue([ledger], _seen([ledger], slurm), slurm.names()))
 
 
 def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
@@ -178,6 +180,18 @@ def changes(task: Task, left: Left, site: Site | None = None) -> tuple[str, ...]
     return tuple(changed)
 
 
+def keep(found: Found, tasks: Collection[str]) -> Found:
+    """Take these tasks as they have ended in the earlier runs: successfully, by their jobs' own records."""
+    kept: dict[str, Left] = {}
+    for ledger in found.ledgers:
+        for one in all_of_run(ledger, {}):
+            ends = {entry.attempt: written.as_record() for entry in one.entries if (written := _written(entry))}
+            records = {number: record for number, record in ends.items() if record is not None}
+            if one.task in tasks and any(record.state is JobState.SUCCEEDED for record in records.values()):
+                kept[one.task] = replace(one, records=records)
+    return replace(found, left=(*kept.values(), *(one for one in found.left if one.task not in kept)))
+
+
 def cancel_tasks(found: Found, tasks: Iterable[str], slurm: Slurm) -> Found:
     """Cancel tasks and all that wait for them, directly or not; what is left without them.
 
@@ -195,21 +209,27 @@ def cancel_tasks(found: Found, tasks: Iterable[str], slurm: Slurm) -> Found:
     return replace(found, left=tuple(one for one in found.left if one.task not in gone))
 
 
-def cancel_found(found: Found, slurm: Slurm) -> str:
+def cancel_found(found: Found, slurm: Slurm, unexplained: Mapping[str, str] = MappingProxyType({})) -> str:
     """Cancel all that earlier runs have in the queue, closing jobs included, and close their ledgers; says what it did.
+
+    Args:
+        found: what their ledgers tell.
+        slurm: the scheduler.
+        unexplained: names of jobs, by id, that belong to runs of this folder though no ledger tells.
 
     Raises:
         SlurmError: it does not leave the queue.
     """
-    runs = ", ".join(sorted({Path(entry.folder).name for entry in found.jobs.values()}))
-    _cancel_and_wait(found.jobs, slurm)
+    names = {job_id: entry.job_name for job_id, entry in found.jobs.items()} | dict(unexplained)
+    runs = ", ".join(sorted({name.rsplit(".", 2)[1] for name in names.values()}))
+    _cancel_and_wait(names, slurm)
     for ledger in found.ledgers:
         record, known = Ledger(ledger.folder), {entry.job_name for entry in ledger.entries}
         record.cancelled(job_id for job_id, entry in found.jobs.items() if entry.job_name in known)
         record.close()
-    if not found.jobs:
+    if not names:
         return "No job of an earlier run in this folder is in the queue."
-    return f"Cancelled the {len(found.jobs)} Slurm jobs of run {runs}."
+    return f"Cancelled the {len(names)} Slurm jobs of run {runs}."
 
 
 def _cancel_and_wait(job_ids: Collection[str], slurm: Slurm) -> None:
@@ -236,7 +256,7 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
     """
     ledger = read_ledger(Path(live.policy.folder))
     queue, names = _seen([ledger], slurm), slurm.names()
-    here = [entry for entry in _in_queue([ledger], queue, names) if entry.kind in LOOK_AFTER]
+    here = [entry for entry in in_queue([ledger], queue, names) if entry.kind in LOOK_AFTER]
     helpers = {Ref(entry.task, entry.attempt): entry.job_id for entry in here}
     waiting = [
         ref
@@ -244,8 +264,10 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
         if ref.task == Kind.CLOSING.value and queue[job_id].state is JobState.WAITING
     ]
     live.adopt(all_of_run(ledger, names), own=True)
+    live.look_after(carried_out(ledger.of_kind(Kind.GATE), names), own=True)
     live.go_on(helpers, submitted=ledger.last_number, closing=waiting[-1] if waiting else None)
-    events = live.observe()
+    events: tuple[TaskEvent, ...] = live.refuse(ledger.refused, own=True)
+    events += live.observe()
     while not live.was_answered:  # without an answer everything would look lost
         clock.sleep(_RETRY)
         events += live.observe()

@@ -23,6 +23,10 @@ class Outcome(Enum):
     """Somebody took it out of the queue or stopped it."""
     BLOCKED = "blocked"
     """Never started, because a task before it failed."""
+    STOPPED = "stopped"
+    """Taken out of the queue before it started, because the run stops after the failure of another task."""
+    CUT_OFF = "cut off"
+    """Slurm took it out of the queue as something that can never start, and no task before it has failed."""
     LOST = "lost"
     """Slurm does not know it and it left no record. Never counted as success."""
     NOT_NEEDED = "not needed"
@@ -30,8 +34,8 @@ class Outcome(Enum):
 
     @property
     def is_cause(self) -> bool:
-        """Something has gone wrong with the task itself; what was blocked fell with another one."""
-        return self in (Outcome.FAILED, Outcome.CANCELLED, Outcome.LOST)
+        """Nothing but its own end explains it; what was blocked or stopped fell with another task."""
+        return self in (Outcome.FAILED, Outcome.CANCELLED, Outcome.CUT_OFF, Outcome.LOST)
 
     @property
     def is_failure(self) -> bool:
@@ -96,6 +100,12 @@ class TaskEnded:
     job: Job | None = None
     """The submission that decided it; None when nothing was submitted."""
     record: Record | None = None
+
+    @property
+    def never_started(self) -> bool:
+        """It is known that no job of it has run, so its files are those of an earlier run."""
+        waited = self.outcome in (Outcome.CANCELLED, Outcome.CUT_OFF)
+        return self.job is None or (waited and not (self.record and self.record.node))
 
     @property
     def files_are_tidy(self) -> bool:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from .ledger import Record, open_ledgers, read_ledger
+from .ledger import Record, all_ledgers
 
 DAY = 86_400.0
 
@@ -19,14 +19,15 @@ def prune(runs: Path, days: float, now: float) -> Iterator[str]:
         days: age in days.
         now: seconds since 1970.
     """
-    still_open = open_ledgers(runs)
+    ledgers = sorted(all_ledgers(runs), key=lambda one: one.folder)
+    still_open = [ledger for ledger in ledgers if not ledger.closed]
     needed = {ledger.folder for ledger in still_open}
     needed |= {Path(entry.folder) for ledger in still_open for entry in ledger.entries}
-    for ledger in sorted(runs.glob("*/ledger.jsonl")):
-        folder = ledger.parent
-        if folder in needed or not (record := read_ledger(folder)).closed:
+    for record in ledgers:
+        folder = record.folder
+        if folder in needed or not record.closed:
             continue
-        if now - max(path.stat().st_mtime for path in (ledger, *folder.glob("*"))) > days * DAY:
+        if now - max(path.stat().st_mtime for path in (folder / "ledger.jsonl", *folder.glob("*"))) > days * DAY:
             for one in (*_logs(record), folder):
                 shutil.rmtree(one, ignore_errors=True)  # on a network file system a file may be open elsewhere
             yield folder.name

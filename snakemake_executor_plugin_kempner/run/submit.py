@@ -14,6 +14,7 @@ from ..plan.jobscript import call_script, manifest_path
 from ..plan.model import Call, Plan, Policy
 from ..slurm.client import Slurm
 from ..slurm.limits import lacks_room
+from .interrupt import undisturbed
 from .ledger import Ledger, write_manifest
 
 PATIENCE = 900.0
@@ -69,7 +70,12 @@ class Submitter:
 
     def __init__(self, slurm: Slurm, ledger: Ledger, clock: Clock, logger: logging.Logger) -> None:
         self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
-        self._started, self._answer_lost = 0.0, False
+        self._started, self._answer_lost, self._is_interrupted = 0.0, False, False
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Slurm may carry out what it was sent after the last plan was given up."""
+        return self._answer_lost or self._is_interrupted
 
     def submit(self, plan: Plan, known: Mapping[Ref, str]) -> tuple[dict[Ref, str], Call | None]:
         """Submit everything, or what there is room for, or leave nothing of this plan in the queue.
@@ -97,6 +103,7 @@ class Submitter:
                 refs = (one.ref for one in current.submissions)
                 ids.update(zip(refs, current.job_ids(taken[-1]), strict=True))
         except BaseException as error:
+            self._is_interrupted = not isinstance(error, Exception)
             if isinstance(error, SlurmRefused) and lacks_room(error.answer) and not self._answer_lost:
                 return ids, current
             # Looked up also when it was refused: a wrapper of sbatch may fail although the job was taken.
@@ -183,7 +190,8 @@ class Submitter:
 
     def _send(self, options: Sequence[str], script: str, doubt: _Doubt) -> str:
         try:
-            return self._slurm.submit(options, script)
+            with undisturbed():
+                return self._slurm.submit(options, script)
         except SlurmUnreachable as error:
             if error.in_doubt:
                 doubt.lost_at, self._answer_lost = self._clock.now(), True
@@ -232,6 +240,7 @@ def _intent(call: Call) -> dict[str, Any]:
             "task": one.ref.task,
             "label": one.label,
             "edges": [(edge.on, edge.type, edge.declared) for edge in one.edges],
+            "members": one.members,
             "content": dict(one.content),
         }
         for one in call.submissions

@@ -127,6 +127,13 @@ class Tasks(dict[str, TaskState]):
                 self[task.key] = replace(before, task=task, ended=None, complete=is_complete)
         return later
 
+    def refuse(self, key: str, label: str, why: str) -> TaskEnded:
+        """A task that cannot be submitted has failed."""
+        task = Task(key=key, name=label, wildcards={}, attempts=())
+        ended = TaskEnded(task=key, label=label, outcome=Outcome.FAILED, why=why)
+        self[key] = TaskState(task=task, ended=ended)
+        return ended
+
     def units(self) -> tuple[Mapping[str, int], ...]:
         """What each job that has not ended takes of what is limited."""
         return tuple(
@@ -136,17 +143,18 @@ class Tasks(dict[str, TaskState]):
             for number in state.open_attempts
         )
 
-    def outcome(self, task: Task, record: Record, *, never: bool) -> Outcome:
+    def outcome(self, task: Task, record: Record, *, never: bool, stopped: bool = False) -> Outcome:
         """What an end means. Accounting does not say why Slurm cancelled a job, so what it waited for is looked at.
 
         Args:
             task: whose job has ended.
             record: its end.
             never: it could never start.
+            stopped: it was cancelled because the run stops.
         """
-        outcome = Outcome.BLOCKED if record.never or never else OUTCOMES[record.state]
+        outcome = Outcome.CUT_OFF if record.never or never else OUTCOMES[record.state]
         never_ran = outcome is Outcome.LOST and not record.node
-        if outcome not in (Outcome.BLOCKED, Outcome.CANCELLED) and not never_ran:
+        if outcome not in (Outcome.CUT_OFF, Outcome.CANCELLED) and not never_ran:
             return outcome
         fates = {
             decided_by(edge, state.ended.outcome) for edge in task.edges if (state := self.get(edge.on)) and state.ended
@@ -154,8 +162,10 @@ class Tasks(dict[str, TaskState]):
         if Outcome.BLOCKED in fates:
             return Outcome.BLOCKED
         # What an adopted handler waited for may have ended before this head began: had it failed, the handler would run.
-        unknown = outcome is Outcome.BLOCKED and task.is_handler and not fates
-        return Outcome.NOT_NEEDED if unknown or Outcome.NOT_NEEDED in fates else outcome
+        unknown = outcome is Outcome.CUT_OFF and task.is_handler and not fates
+        if unknown or Outcome.NOT_NEEDED in fates:
+            return Outcome.NOT_NEEDED
+        return Outcome.STOPPED if stopped else outcome
 
     def fallen(self, task: str) -> tuple[str, ...]:
         """Labels of the tasks that cannot run because this one has failed, directly or not."""

@@ -6,6 +6,7 @@ An error is what can never start, or what sbatch would refuse; a warning is what
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import Enum, StrEnum
 
 from .choices import default_partition, model_of, possible_accounts
@@ -128,18 +129,16 @@ def _list_of_partitions(one: Asked) -> Iterator[Said]:
 
 def _no_partition_for_gpu(one: Asked) -> Iterator[Said]:
     request, site = one.request, one.site
-    if (
-        request.partition
-        or not request.gpus
-        or site.is_routed
-        or any(partition.has_gpus for partition in one.partitions)
-    ):
+    if request.partition or not request.gpus or site.is_routed:
         return
     model = request.wanted_model
     having = [name for name, row in site.partitions.items() if any(shape.is_one_of(model) for shape in row.nodes)]
-    if model and site.models and not having:
-        yield f"no partition has {model} GPUs [{site.name}]", f"there are {', '.join(site.models)}"
-    elif model and having:
+    if model and not having:
+        if site.models or site.knows_all_gpus:
+            yield f"no partition has {model} GPUs [{site.name}]", _models(model, site)
+    elif any(_has(partition, model) for partition in one.partitions):
+        return
+    elif model:
         possible = [partition.name for partition in site.with_gpus(model, request.minutes)] or having
         what = f"{_gpus(request.gpus, model)} but no partition is asked for, and there is more than one answer [{site.name}]"
         yield what, f"set slurm_partition={' or '.join(possible)}"
@@ -147,6 +146,21 @@ def _no_partition_for_gpu(one: Asked) -> Iterator[Said]:
         choices = (f"gpu_model={model}" for model in site.models)
         what = f"{_gpus(request.gpus)} but no partition is asked for, and several have GPUs [{site.name}]"
         yield what, f"say {' or '.join(choices)}, or slurm_partition"
+
+
+def _has(partition: Partition, model: str) -> bool:
+    return any(shape.is_one_of(model) if model else shape.gpus for shape in partition.nodes)
+
+
+def _models(wanted: str, site: Site) -> str:
+    """What there is in place of a model that there is not."""
+    if not site.models:
+        return "GPUs have no model there: say gpu=N alone"
+    types = (shape.type for row in site.partitions.values() for shape in row.nodes)
+    names = [name for name in dict.fromkeys((*site.models, *types)) if name]
+    contained = [name for name in names if name in wanted.lower()]  # as in nvidia_a100
+    near = contained or get_close_matches(wanted.lower(), names, n=1, cutoff=0.8)
+    return f"{f'did you mean {near[0]}? ' if near else ''}there are {', '.join(site.models)}"
 
 
 def _no_gpu_there(one: Asked) -> Iterator[Said]:
@@ -161,9 +175,12 @@ def _no_gpu_there(one: Asked) -> Iterator[Said]:
         )
     elif request.model and known and not any(shape.is_one_of(request.model) for shape in known):
         models = ", ".join(dict.fromkeys(model for partition in one.partitions for model in partition.models))
+        models = models or ("GPUs without a model" if one.site.knows_all_gpus else "")
         if models:
             what = f"{_gpus(request.gpus, request.model)} asked for in {one.where}, which has {models} [{one.source}]"
-            yield what, "take one of these models, or another partition"
+            elsewhere = any(_has(partition, request.model) for partition in one.site.partitions.values())
+            remedy = "take one of these models, or another partition" if elsewhere else _models(request.model, one.site)
+            yield what, remedy
 
 
 def _gpu_partitions(site: Site) -> str:

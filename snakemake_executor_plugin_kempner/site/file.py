@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from importlib.resources import files
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,11 @@ _SITE: Fields = {
     "folders": ("folders", _sentences),
 }  # fmt: skip
 _TABLES = ("gpus", "partitions", "caps")
+_LARGEST = 200_000
+"""Characters of a site file, and values in it once each alias stands for what it names: a few lines of aliases of aliases
+stand for more than any machine can hold."""
+_LONGEST = 100
+"""Characters of a value that a message shows."""
 
 
 def packaged() -> tuple[Site, tuple[str, ...]]:
@@ -98,11 +104,14 @@ def read_site(path: Path, copy: Path | None = None) -> Site:
         PlanError: it cannot be read, or says something that is not understood; with all faults.
     """
     try:
-        text = (copy if copy and copy.exists() else path).read_text()
+        with (copy if copy and copy.exists() else path).open(encoding="utf-8") as file:
+            text = file.read(_LARGEST + 1)
         if copy and not copy.exists():
-            copy.write_text(text)
+            copy.write_text(text, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError([Fault(where=f"--kempner-site {path}", what=f"cannot be read: {error}")]) from None
+    if len(text) > _LARGEST:
+        raise PlanError([Fault(where=f"--kempner-site {path}", what=f"has more than {_LARGEST} characters")])
     return parse_site(text, str(path))[0]
 
 
@@ -122,8 +131,14 @@ def parse_site(text: str, where: str) -> tuple[Site, tuple[str, ...]]:
     try:
         # All values as texts: YAML would read 12:00:00 as 43200.
         content = yaml.load(text, Loader=yaml.BaseLoader) or {}  # noqa: S506 - makes nothing but texts
-    except yaml.YAMLError as error:
+        size = _size(content, {})
+    except (yaml.YAMLError, ValueError) as error:
         raise PlanError([Fault(where=where, what=f"is not YAML: {' '.join(str(error).split())}")]) from None
+    except RecursionError:
+        raise PlanError([Fault(where=where, what="is nested too deeply")]) from None
+    if size > _LARGEST:
+        what, remedy = f"has more than {_LARGEST} values, counting what aliases (*name) stand for", "write them out"
+        raise PlanError([Fault(where=where, what=what, remedy=remedy)])
     if not isinstance(content, dict):
         raise PlanError([Fault(where=where, what="takes keys and values, such as 'partitions:'")])
     reader = _Reader(where)
@@ -131,6 +146,22 @@ def parse_site(text: str, where: str) -> tuple[Site, tuple[str, ...]]:
     if reader.faults:
         raise PlanError(reader.faults)
     return found
+
+
+def _size(value: Any, known: dict[int, float]) -> float:
+    """Of how many values it consists, those that an alias names counted each time; without end for what contains itself."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = inf  # until it is counted, whatever leads back here
+        parts = value if isinstance(value, list) else [part for pair in value.items() for part in pair]
+        known[id(value)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(value)]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 class _Reader:
@@ -160,7 +191,7 @@ class _Reader:
                 try:
                     found[fields[key][0]] = fields[key][1](value)
                 except ValueError as error:
-                    self._fault(f"{name}={value!r} {error}")
+                    self._fault(f"{name}={_shown(value)} {error}")
             elif key not in others:
                 self._fault(f"{name} is not known", f"known are {', '.join((*fields, *others))}")
         if not isinstance(table, dict):

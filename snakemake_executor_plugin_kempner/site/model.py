@@ -158,6 +158,15 @@ class Site:
     def models(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(model for one in self.partitions.values() for model in one.models))
 
+    @property
+    def knows_all_gpus(self) -> bool:
+        """Slurm has listed the nodes of each partition, and there are GPUs among them."""
+        return self.is_complete and self.has_gpus and all(one.nodes for one in self.partitions.values())
+
+    @property
+    def has_gpus(self) -> bool:
+        return any(one.has_gpus for one in self.partitions.values())
+
     def share(self, model: str) -> Gpu | None:
         """What goes with one GPU of that model."""
         return self.gpus.get(model)

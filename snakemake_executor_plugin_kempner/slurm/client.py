@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from tempfile import NamedTemporaryFile
@@ -61,6 +61,9 @@ class Slurm(Protocol):
     def names(self) -> Mapping[str, tuple[str, str]]:
         """Name and comment of each of the user's jobs that the controller knows, by job id."""
 
+    def workdirs(self) -> Mapping[str, str]:
+        """The working directory of each of the user's jobs that has not ended, by job id."""
+
     def queue(self) -> tuple[Record, ...]:
         """All of the user's jobs that the controller knows: waiting, running, and for a while those that ended.
 
@@ -83,6 +86,13 @@ class Slurm(Protocol):
 
         Raises:
             SlurmError: the job or some element of it does not wait any more, or the controller did not answer.
+        """
+
+    def requeue(self, job_id: str) -> None:
+        """Put a job that runs back into the queue, from where Slurm starts it again after some minutes.
+
+        Raises:
+            SlurmError: the job has ended, was submitted without `--requeue`, or the controller did not answer.
         """
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
@@ -150,6 +160,8 @@ class SlurmCommands:
         self._environment = {**submission_environment(os.environ), **(extra_environment or {})}
         self._timeout = timeout
         self._has_accounting = True
+        self.before_acting: Callable[[], None] = lambda: None
+        """Called right before a job is submitted, changed or cancelled; an error that it raises prevents that."""
 
     def submit(self, options: Sequence[str], script: str) -> str:
         argv = ["sbatch", "--parsable", *options]
@@ -158,6 +170,7 @@ class SlurmCommands:
         if self._has_submitted:
             time.sleep(self._submit_pause)
         self._has_submitted = True
+        self.before_acting()
         if len(script) < _PIPE:
             answer = self._call(argv, script, timeout)
         else:  # if this process dies while it writes into the pipe, sbatch must not take half a script for a whole one
@@ -193,6 +206,11 @@ class SlurmCommands:
         queued = self._call(["squeue", *_QUEUE, "--states=all", "--format=%i|%j|%k"])
         rows = [line.strip().split("|", 2) for line in queued.splitlines() if line.count("|") >= 2]
         return {job_id: (name, comment) for ids, name, comment in rows for job_id in expand(ids)}
+
+    def workdirs(self) -> dict[str, str]:
+        """The working directory of each of the user's jobs that has not ended, by job id."""
+        rows = [line.partition("|") for line in self._call(["squeue", *_QUEUE, "--format=%i|%Z"]).splitlines()]
+        return {job_id: folder for ids, _, folder in rows for job_id in expand(ids.strip())}
 
     def runs(self, job_id: str) -> bool:
         """Whether a job, or some element of an array, has not ended; without an answer nothing is known, and it may."""
@@ -253,10 +271,15 @@ class SlurmCommands:
             return Usage()
 
     def depend(self, job_id: str, dependency: str) -> None:
+        self.before_acting()
         self._call(["scontrol", "update", f"JobId={job_id}", f"Dependency={dependency}"])
+
+    def requeue(self, job_id: str) -> None:
+        self._call(["scontrol", "requeue", job_id])
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
         ids = in_order(job_ids)
+        self.before_acting()
         if pending_only or any(map(is_element, ids)):
             self._separate({one for one in ids if pending_only or is_element(one)})
         state = ["--state=PENDING"] if pending_only else []
@@ -310,6 +333,7 @@ class SlurmCommands:
             done = subprocess.run(
                 list(argv), input=stdin, capture_output=True, text=True, errors="replace",
                 env=environment, timeout=timeout or self._timeout, check=False,
+                process_group=0,  # Ctrl-C is for this process, which may be waiting for an answer
             )  # fmt: skip
         except FileNotFoundError:
             raise SlurmMissing(f"the program {argv[0]!r} was not found") from None

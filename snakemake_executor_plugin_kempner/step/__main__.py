@@ -21,6 +21,7 @@ from types import FrameType
 from ..errors import KempnerError, LedgerError, SlurmError
 from ..plan.manifest import read_line
 from ..plan.step import StepSpec
+from ..printable import printable
 from ..run.claim import claimed_by
 from ..run.guard import stop
 from ..run.ledger import read_ledger
@@ -116,23 +117,27 @@ def _may_have_more_readers(folder: Path) -> bool:
 
 
 def _remove_temporary(spec: StepSpec) -> None:
-    """Remove temporary inputs that every task which reads them has read, unless the closing job had better do it."""
-    if not spec.temp_inputs or _may_have_more_readers(Path(spec.mark).parent.parent):
+    """Remove temporary files that no task needs any more, unless another command may have added readers."""
+    done = [path for path, marks in spec.temp_inputs if all(map(os.path.exists, marks))]
+    paths = [*spec.temp_outputs, *done]
+    if not paths or _may_have_more_readers(Path(spec.mark).parent.parent):
         return
-    for path, marks in spec.temp_inputs:
-        if all(os.path.exists(mark) for mark in marks):
-            whole = os.path.join(spec.folder, path)
-            try:
-                if os.path.isdir(whole) and not os.path.islink(whole):
-                    shutil.rmtree(whole)
-                else:
-                    os.remove(whole)
-            except FileNotFoundError:  # another reader ended at the same moment
-                continue
-            except OSError as error:
-                print(f"kempner: temporary {path} cannot be removed: {error.strerror}", file=sys.stderr)
-            else:
-                print(f"Removing temporary output {path}.", file=sys.stderr)
+    for path in paths:
+        _remove(path, os.path.join(spec.folder, path))
+
+
+def _remove(name: str, path: str) -> None:
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
+    except FileNotFoundError:  # the job's Snakemake, or another reader that ended at the same moment, was first
+        return
+    except OSError as error:
+        print(f"kempner: temporary {printable(name)} cannot be removed: {error.strerror}", file=sys.stderr)
+    else:
+        print(f"Removing temporary output {printable(name)}.", file=sys.stderr)
 
 
 def _read(path: str) -> str | None:
@@ -235,7 +240,7 @@ def _wait_for(spec: StepSpec, paths: Iterable[str], seconds: float) -> list[str]
 
 
 def _complain(spec: StepSpec, what: str, paths: list[str]) -> None:
-    shown = [f"  {path}" for path in paths[:20]]
+    shown = [f"  {printable(path)}" for path in paths[:20]]
     if len(paths) > len(shown):
         shown.append(f"  and {len(paths) - len(shown)} more")
     print(f"kempner: {spec.task}: {what}:", *shown, sep="\n", file=sys.stderr)

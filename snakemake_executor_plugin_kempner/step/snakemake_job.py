@@ -5,6 +5,7 @@ a part of the job (a `run:` block in a group) enters here again through `python 
 """
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,33 @@ def _record_provenance() -> None:
             settings.exec_mode = ExecMode.REMOTE
 
     kept_in_files.finished = finished_and_recorded
+    _describe_what_is_not_stored_yet()
+
+
+def _describe_what_is_not_stored_yet() -> None:
+    """A group's outputs go into a storage when all of its rules have ended, and its own temporary files never do.
+
+    Until then the local file tells its size, and its digest is made as for a file that lies in no storage.
+    """
+    from snakemake_interface_storage_plugins.exceptions import (  # type: ignore[import-untyped]
+        FileOrDirectoryNotFoundError,
+    )
+    from snakemake_interface_storage_plugins.storage_object import StorageObjectRead  # type: ignore[import-untyped]
+
+    def of_local_file(ask: Any, local: Callable[[Any], Any]) -> Any:
+        async def answer(self: Any) -> Any:
+            try:
+                return await ask(self)
+            except FileOrDirectoryNotFoundError:
+                if not self.local_path().exists():
+                    raise
+                return local(self)
+
+        return answer
+
+    of_storage = StorageObjectRead
+    of_storage.managed_checksum = of_local_file(of_storage.managed_checksum, lambda _self: None)
+    of_storage.managed_size = of_local_file(of_storage.managed_size, lambda self: self.local_path().stat().st_size)
 
 
 if __name__ == "__main__":

@@ -1,62 +1,14 @@
 """Snakemake's DAG → tasks, with a real DAG and without Slurm."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from snakemake.api import SnakemakeApi
-from snakemake.resources import Resources
-from snakemake.settings.types import (
-    ExecutionSettings,
-    OutputSettings,
-    Quietness,
-    RemoteExecutionSettings,
-    ResourceSettings,
-)
+from reading import Read
 
-from snakemake_executor_plugin_kempner.adapt.dag import Reading, read_dag
-from snakemake_executor_plugin_kempner.adapt.sources import Sources
-from snakemake_executor_plugin_kempner.adapt.units import Scope
-from snakemake_executor_plugin_kempner.settings import common_settings
-
-Read = Callable[..., tuple[Reading, Any]]
-NOTHING = {"ready": (), "known": lambda _: False, "in_flight": lambda _: False}
-
-
-class Command:
-    """Builds command lines of one word."""
-
-    config: Mapping[str, Any] = {}
-    sources = Sources(of_head=("/tmp/head",), kept="/runs/run1/sources")
-
-    def arguments(self, *_args: Any) -> tuple[str, ...]:
-        return ("snakemake",)
-
-
-@pytest.fixture
-def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
-    """Build the DAG of a Snakefile, as the head does before anything is ready; returns what was read, and the DAG."""
-    monkeypatch.chdir(tmp_path)
-
-    def read(snakefile: str, defaults: tuple[str, ...] = (), **scope: Any) -> tuple[Reading, Any]:
-        Path("Snakefile").write_text(snakefile)
-        parsed = Resources.parse(list(defaults), allow_expressions=True, defaults="full")
-        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-            settings = ResourceSettings(nodes=10, default_resources=parsed)
-            dag = api.workflow(resource_settings=settings, snakefile=Path("Snakefile")).dag()
-            workflow = dag.workflow_api._workflow
-            workflow.execution_settings = ExecutionSettings()
-            workflow.remote_execution_settings = RemoteExecutionSettings()
-            workflow._executor_plugin = SimpleNamespace(common_settings=common_settings)
-            workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
-            workflow._build_dag()
-            scope = {"folder": "/runs/run1", **NOTHING, **scope}
-            return read_dag(workflow, Command(), Scope(**scope)), workflow.dag
-
-    return read
-
+from snakemake_executor_plugin_kempner.adapt.dag import Reading
+from snakemake_executor_plugin_kempner.adapt.possible import possible_tasks
 
 WIDE = """
 rule all:
@@ -149,9 +101,110 @@ def test_content_is_the_same_for_the_same_and_another_for_another(read: Read) ->
 
 
 def test_a_task_in_flight_is_waited_for_where_its_files_look_finished(read: Read) -> None:
+    keys = [task.key for task in of_rule(read(WIDE.replace("RESOURCES", ""))[0], "a")]
     Path("a").mkdir()
     for x in range(3):
         Path(f"a/{x}.txt").touch()
-    reading, _ = read(WIDE.replace("RESOURCES", ""), in_flight=lambda _: True)
+    reading, _ = read(WIDE.replace("RESOURCES", ""), in_flight=keys)
     assert {task.name for task in reading.tasks} == {"b"}
     assert all(len(task.edges) == 1 for task in reading.tasks)
+
+
+BEHIND_A_CHECKPOINT = """
+rule all:
+    input: expand("c/{x}.txt", x=range(3))
+checkpoint a:
+    output: "a.txt"
+    shell: "x"
+rule b:
+    input: "a.txt"
+    output: "b/{x}.txt"
+    RESOURCES
+    shell: "x"
+rule c:
+    input: "b/{x}.txt", lambda wildcards: checkpoints.a.get().output[0]
+    output: "c/{x}.txt"
+    RESOURCES
+    shell: "x"
+"""
+
+
+@pytest.mark.parametrize("text", ["resources: mem_mb=7, slurm_partition='no such'", "resources: mem_mb=lambda w: 7"])
+def test_what_waits_behind_a_checkpoint_says_already_what_it_asks_for(read: Read, text: str) -> None:
+    reading, _ = read(BEHIND_A_CHECKPOINT.replace("RESOURCES", text))
+    assert [task.name for task in reading.tasks] == ["a"]
+    expected = [one.task for one in reading.deferred if one.task]
+    assert {task.attempts[0].resources["mem_mb"] for task in expected} == {7}
+    assert {task.name for task in expected} == {"b"} | ({"c"} if "lambda" not in text else set())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resources: mem_mb=lambda w, input: open(input[0]).read()",
+        "resources: mem_mb=lambda w: int(open('elsewhere').read())",
+        "resources: mem_mb=lambda w: 1 / 0",
+    ],
+)
+def test_what_a_task_behind_a_checkpoint_asks_for_may_be_known_later(read: Read, text: str) -> None:
+    reading, _ = read(BEHIND_A_CHECKPOINT.replace("RESOURCES", text))
+    assert [task.name for task in reading.tasks] == ["a"]
+    assert not [one.task for one in reading.deferred if one.task]
+
+
+def test_jobs_behind_a_checkpoint_are_left_as_they_were(read: Read) -> None:
+    _, dag = read(
+        BEHIND_A_CHECKPOINT.replace("RESOURCES", "retries: 2\n    resources: mem_mb=lambda w, attempt: attempt")
+    )
+    for job in [job for job in dag.jobs if not job.is_norun]:
+        assert (job.attempt, job._resources) == (1, None)
+
+
+POSSIBLE = """
+rule all:
+    input: lambda wildcards: checkpoints.a.get().output[0]
+checkpoint a:
+    output: "a.txt"
+    shell: "x"
+rule later:
+    output: "later/{x}.txt"
+    RESOURCES
+    shell: "x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "defaults", "asked"),
+    [
+        ("resources: gpu=2, runtime='2h', mem='4GB'", (), {"gpu": 2, "runtime": 120, "mem_mb": 4000}),
+        ("threads: 3\n    resources: gpu=1", ("runtime=1h",), {"gpu": 1, "runtime": 60}),
+        ("", ("slurm_partition=shared", "mem_mb=2000"), {"slurm_partition": "shared", "mem_mb": 2000}),
+        ("resources: gpu=lambda wildcards: int(wildcards.x)", (), None),
+        ("threads: lambda wildcards: int(wildcards.x)", (), None),
+        ("resources: gpu=1", ("runtime=5*attempt",), None),
+    ],
+)
+def test_a_rule_that_may_come_later_says_what_is_the_same_for_all_its_jobs(
+    read: Read, text: str, defaults: tuple[str, ...], asked: Mapping[str, Any] | None
+) -> None:
+    _, dag = read(POSSIBLE.replace("RESOURCES", text), defaults)
+    tasks = possible_tasks(dag.workflow)
+    assert [task.name for task in tasks] == (["later"] if asked is not None else [])
+    for task in tasks:
+        (attempt,) = task.attempts
+        assert dict(attempt.resources) | (asked or {}) == dict(attempt.resources)
+        assert attempt.threads == (3 if "threads: 3" in text else 1)
+
+
+def test_without_a_checkpoint_no_rule_comes_later(read: Read) -> None:
+    text = POSSIBLE.replace("checkpoint a", "rule a").replace("RESOURCES", "")
+    _, dag = read(text.replace("lambda wildcards: checkpoints.a.get().output[0]", '"a.txt"'))
+    assert possible_tasks(dag.workflow) == ()
+
+
+def test_a_group_behind_a_checkpoint_says_what_it_asks_for(read: Read) -> None:
+    text = "group: 'both'\n    resources: mem_mb=700, runtime=5"
+    reading, _ = read(BEHIND_A_CHECKPOINT.replace("RESOURCES", text))
+    expected = [one.task for one in reading.deferred if one.task]
+    # Snakemake puts one or two members of a group beside each other, by how it has found them.
+    assert {task.attempts[0].resources["mem_mb"] for task in expected} in ({700}, {700, 1400})

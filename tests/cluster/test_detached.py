@@ -481,6 +481,101 @@ def test_a_reader_that_another_command_adds_finds_the_temporary_file(slurm: Sand
     assert not (folder / "made.tmp").exists()
 
 
+BEHIND_A_CHECKPOINT = """
+def wanted(_):
+    return f"late-{checkpoints.decide.get().output[0]}"
+
+rule all:
+    input:
+        wanted,
+
+rule make:
+    output:
+        temp("early.tmp"),
+        temp("late.tmp"),
+        temp("unread.tmp"),
+    shell:
+        "touch {output}"
+
+rule early:
+    input:
+        "early.tmp",
+    output:
+        "early.txt",
+    shell:
+        "touch {output}"
+
+checkpoint decide:
+    input:
+        "early.txt",
+    output:
+        "decided.txt",
+    shell:
+        "ls *.tmp > seen.txt; touch {output}"
+
+rule late:
+    input:
+        "late.tmp",
+    output:
+        "late-decided.txt",
+    shell:
+        "./behave late waits:go && touch {output}"
+"""
+
+
+def test_behind_a_checkpoint_what_has_no_reader_left_goes_at_once(slurm: Sandbox, folder: Path) -> None:
+    """It may be large, and what follows may take days."""
+    with_behaviour(folder, BEHIND_A_CHECKPOINT)
+    left = left_behind(slurm, folder)
+    until(lambda: "late" in moments(folder, "started"))
+    assert (folder / "seen.txt").read_text().split() == ["early.tmp", "late.tmp", "unread.tmp"]
+    until(lambda: [path.name for path in folder.glob("*.tmp")] == ["late.tmp"])
+    (folder / "go").touch()
+    outcome = closed(slurm, folder, left)
+    assert outcome.exit_code == 0, outcome.output
+    assert not list(folder.glob("*.tmp"))
+
+
+TWO_READERS = """
+rule one:
+    input:
+        "made.tmp",
+    output:
+        "one.txt",
+    shell:
+        "./behave one waits:go && cp {input} {output}"
+
+rule two:
+    input:
+        "made.tmp",
+    output:
+        "two.txt",
+    shell:
+        "./behave two && cp {input} {output}"
+
+rule make:
+    output:
+        temp("made.tmp"),
+    shell:
+        "touch {output}"
+"""
+
+
+def test_a_reader_that_another_command_left_in_the_queue_finds_the_temporary_file(slurm: Sandbox, folder: Path) -> None:
+    """The second command asks for less: its workflow does not hold the reader."""
+    with_behaviour(folder, TWO_READERS)
+    left_behind(slurm, folder, "one.txt")
+    until(lambda: "one" in moments(folder, "started"))
+    left = left_behind(slurm, folder, "two.txt", "--rerun-incomplete")
+    until(lambda: (folder / "two.txt").exists() and states(slurm, folder)["two"] == "COMPLETED")
+    assert (folder / "made.tmp").exists()
+    (folder / "go").touch()
+    outcome = closed(slurm, folder, left)
+    assert outcome.exit_code == 0, outcome.output
+    assert ran(folder) == {"one", "two"}
+    assert not (folder / "made.tmp").exists()
+
+
 # --- what nobody could plan at the beginning ------------------------------------------------------------------------
 
 NESTED = """

@@ -195,6 +195,11 @@ CASES = (
         workflow="nested_checkpoint",
         text={"gathered.txt": "alpha one\n", "outer.runs": "outer\n", "inner.runs": "inner\n"},
     ),
+    Case(
+        name="handover",
+        args=("--cores", "4", "--resources", "lab=3", "seats=7"),
+        text={"all.txt": "3 7\n", "own.txt": "2\n", "plain.txt": "3 7\n1\n"},
+    ),
     Case(name="localrules", text={"after.txt": "before\ntask none\ntask none\n"}),
     Case(
         name="retries",
@@ -263,6 +268,18 @@ CASES = (
             needs=("snakemake_storage_plugin_fs",),
         )
         for name, usage in _SHARED.items()
+    ),
+    *(
+        Case(
+            name=f"default storage, grouped, {name}",
+            workflow="default_storage",
+            args=(*_IN_STORAGE, *usage, "--groups", "ask=both", "think=both", "answer=both"),
+            text={"store/answer.txt": "question\nthought\nanswer\n"},
+            gone=("store/thought.txt", "answer.txt"),
+            needs=("snakemake_storage_plugin_fs",),
+        )
+        for name, usage in _SHARED.items()
+        if name != "local copies shared"  # Snakemake then looks for the temporary file in the storage
     ),
     Case(name="script", text={"seen-one.txt": "source\none\n7\n1\n3\nfrom the file\nsee\n"}),
     Case(name="run", text={"joined.txt": "a-b!\nshell\n"}),
@@ -377,7 +394,7 @@ ALSO_DETACHED = frozenset({
     "temp", "temp that nobody reads", "protected", "ensure that is broken", "log of a failure", "update that fails", "keep-going",
     "no keep-going", "keep-incomplete", "onsuccess", "checkpoints", "retries", "group", "resources from the size of an input",
     "directory elsewhere", "workdir", "odd characters", "until", "an input that vanished",
-    "default storage, fetched by each job",
+    "default storage, fetched by each job", "handover",
 })  # fmt: skip
 """Features in which a head has a part, so that it makes a difference that none is there; see also test_detached.py."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fakes import FakeClock
 
-from snakemake_executor_plugin_kempner.errors import FolderInUse, LedgerError
+from snakemake_executor_plugin_kempner.errors import ClaimLost, FolderInUse, LedgerError
 from snakemake_executor_plugin_kempner.run import claim as claims
 from snakemake_executor_plugin_kempner.run.claim import SILENCE, Claim, Owner, claim_folder, this_head, this_process
 
@@ -160,13 +160,13 @@ def test_a_job_of_ours_on_another_machine_lives_as_long_as_slurm_says_so(
     assert (a_claim(tmp_path, runs=("7",)).holder() is not None) is lives
 
 
-def test_a_sign_of_life_is_given_once_a_minute(tmp_path: Path) -> None:
+def test_a_sign_of_life_is_given_every_ten_seconds(tmp_path: Path) -> None:
     clock = FakeClock()
     claim = a_claim(tmp_path, clock=clock)
     claim.take()
     path = tmp_path / "claim.json"
     os.utime(path, (1, 1))
-    clock.sleep(59)
+    clock.sleep(9)
     claim.renew()
     assert path.stat().st_mtime == 1
     clock.sleep(2)
@@ -179,6 +179,92 @@ def test_a_sign_of_life_without_a_claim_is_no_error(tmp_path: Path) -> None:
     claim = a_claim(tmp_path, clock=clock)
     clock.sleep(100)
     claim.renew()
+
+
+# --- replaced while it was stopped ----------------------------------------------------------------------------------
+
+
+def test_who_holds_the_claim_may_act(tmp_path: Path) -> None:
+    claim = a_claim(tmp_path)
+    claim.take()
+    claim.check()
+    assert claim.renew()
+
+
+@pytest.mark.parametrize("run", ["run0", HERE.run])
+def test_who_has_lost_the_claim_may_not_and_is_told_to_whom(tmp_path: Path, run: str) -> None:
+    """Also to another process that looks after the same run: the run's own closing job."""
+    clock = FakeClock()
+    claim = a_claim(tmp_path, clock=clock)
+    claim.take()
+    path = held_by(tmp_path, replace(ELSEWHERE, run=run))
+    os.utime(path, (1, 1))
+    with pytest.raises(ClaimLost, match=rf"and The head of run {run} .* looks after it now"):
+        claim.check()
+    clock.sleep(1000)
+    assert not claim.renew()
+    assert path.stat().st_mtime == 1, "no sign of life is given for another one"
+    claim.release()
+    assert owner_in(tmp_path).host == "login2"
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "[]", "\x00"])
+def test_a_claim_that_is_gone_or_that_nobody_can_read_is_lost(tmp_path: Path, text: str | None) -> None:
+    """Who has taken over may be done by now."""
+    claim = a_claim(tmp_path)
+    claim.take()
+    path = tmp_path / "claim.json"
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(ClaimLost, match="another process has looked after it meanwhile"):
+        claim.check()
+
+
+def test_a_claim_that_is_away_for_a_moment_is_not_lost(tmp_path: Path) -> None:
+    """Somebody has moved it aside, seen that its owner lives, and puts it back."""
+    path = tmp_path / "claim.json"
+
+    class PutsBack(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            (tmp_path / "aside").rename(path)
+
+    claim = a_claim(tmp_path, clock=PutsBack())
+    claim.take()
+    path.rename(tmp_path / "aside")
+    claim.check()
+
+
+def test_a_file_system_that_does_not_answer_takes_no_claim_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = a_claim(tmp_path)
+    claim.take()
+
+    def stale(*_arguments: Any, **_options: Any) -> str:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(Path, "read_text", stale)
+    claim.check()
+
+
+# --- other users ----------------------------------------------------------------------------------------------------
+
+THEIRS = replace(HERE, run="run0", user="somebody", uid=os.getuid() + 1)
+
+
+def test_a_job_of_another_user_lives_though_slurm_does_not_tell_of_it(tmp_path: Path) -> None:
+    held_by(tmp_path, replace(THEIRS, host="n1", what="closing", job_id="7"), silent=10 * SILENCE)
+    holder = a_claim(tmp_path).holder()
+    assert holder is not None
+    assert "(Slurm job 7, user somebody)" in str(holder)
+
+
+def test_a_process_of_another_user_lives_though_it_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_by(tmp_path, replace(THEIRS, pid=os.getppid(), born="17"))
+    monkeypatch.setattr(claims, "_born", lambda _pid: None)
+    assert a_claim(tmp_path).holder() is not None
+    held_by(tmp_path, replace(THEIRS, pid=2**22 + 1))
+    assert a_claim(tmp_path).holder() is None
 
 
 # --- waiting --------------------------------------------------------------------------------------------------------
@@ -232,6 +318,19 @@ def test_a_claim_that_cannot_be_read_is_an_error_that_says_what_to_do(tmp_path: 
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(LedgerError, match=r"claim.json cannot be read .* remove it if no snakemake runs here"):
         a_claim(tmp_path).take()
+    assert names(tmp_path) == {"claim.json"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "\xff", '{"what": 7}', "[" * 100_000, json.dumps({**asdict(DEAD), "born": None})]
+)
+def test_a_claim_that_cannot_be_read_and_gives_no_sign_of_life_is_taken_over(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "claim.json"
+    path.write_bytes(text.encode("latin-1"))
+    then = path.stat().st_mtime - SILENCE - 30
+    os.utime(path, (then, then))
+    a_claim(tmp_path).take()
+    assert owner_in(tmp_path) == HERE
     assert names(tmp_path) == {"claim.json"}
 
 

@@ -150,7 +150,7 @@ class World:
         head.place()
         found = look_back(self.folder, os.getcwd(), head, since, LOGGER.warning)
         waiting = {one.task for one in found.left if not one.has_succeeded}
-        found = settle_changes(found, [one for one in tasks if one.key in waiting], None, LOGGER.warning)
+        found = settle_changes(found, [one for one in tasks if one.key in waiting], {}, None, LOGGER.warning)
         live = begin_run(policy, found, head, LOGGER)
         if live.open_jobs:
             live.observe()
@@ -165,7 +165,7 @@ class World:
             claim.release()
             return
         assert not live.open_jobs
-        live.close()
+        live.end()
         head.place()
         claim.release()
         over = {task.key: live.ended(task.key) for task in tasks}

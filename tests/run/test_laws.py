@@ -25,7 +25,7 @@ from snakemake_executor_plugin_kempner.errors import SlurmError
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
-from snakemake_executor_plugin_kempner.run.live import AttemptFailed, Outcome, TaskEnded, TaskStarted
+from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Outcome, TaskEnded, TaskStarted
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Thousands of small folders are made; a file system in memory is fast and nobody else waits for it."""

@@ -10,7 +10,7 @@ from fakes import NODE_FAIL, OK, OUT_OF_MEMORY, REQUEUED, TIMEOUT, End, Trouble,
 from playing import Play
 
 from snakemake_executor_plugin_kempner.errors import PlanError, SlurmError
-from snakemake_executor_plugin_kempner.run.live import (
+from snakemake_executor_plugin_kempner.run.outcome import (
     AttemptFailed,
     Outcome,
     TaskEnded,
@@ -307,7 +307,7 @@ def test_stopping_spares_what_runs_and_what_was_declared_to_follow(tmp_path: Pat
     play.clock.sleep(5)
     play.live.stop()
     play.watch()
-    assert play.ended() == {"train": SUCCEEDED, "report": CANCELLED, "clean": SUCCEEDED}
+    assert play.ended() == {"train": SUCCEEDED, "report": Outcome.STOPPED, "clean": SUCCEEDED}
 
 
 def test_cancelling_what_slurm_does_not_take_names_the_jobs(tmp_path: Path) -> None:

@@ -208,10 +208,10 @@ def test_other_resources_are_a_change_for_every_task(play: Play, start: bool) ->
 def test_a_change_is_said_and_the_task_goes_on_unless_it_is_to_be_replaced(play: Play) -> None:
     found, said = left_of(play, start=True), []
     changed = content(a_task("fetch", resources={"mem_mb": 1000}), code="c2")
-    assert settle_changes(found, [changed], None, said.append) == found
+    assert settle_changes(found, [changed], {}, None, said.append) == found
     assert len(said) == 1
     assert "code" in said[0]
-    assert settle_changes(found, [changed], play.slurm, said.append).left == ()
+    assert settle_changes(found, [changed], {}, play.slurm, said.append).left == ()
     assert words(play)["fetch"] == words(play)["align"] == "CANCELLED"
 
 

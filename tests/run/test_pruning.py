@@ -18,7 +18,7 @@ def run_of(folder: Path, days: float, *, is_over: bool = True) -> None:
     play.submit(*chain())
     if is_over:
         play.watch()
-        play.live.close()
+        play.live.end()
     for path in (folder, *folder.rglob("*")):
         os.utime(path, (NOW - days * DAY,) * 2)
 
@@ -40,7 +40,7 @@ def test_logs_that_lie_elsewhere_go_with_their_run(tmp_path: Path) -> None:
         play.live.policy = replace(play.live.policy, logs=str(logs / run))
         play.submit(*chain())
         play.watch()
-        play.live.close()
+        play.live.end()
         assert any((logs / run).iterdir())
         for path in (folder, *folder.rglob("*")):
             os.utime(path, (NOW - days * DAY,) * 2)

@@ -11,7 +11,7 @@ from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.model import Policy, Task
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.site.checks import CHECKS, Checks
-from snakemake_executor_plugin_kempner.site.model import Partition, Site
+from snakemake_executor_plugin_kempner.site.model import NodeShape, Partition, Site
 
 Declared = dict[str, int | str]
 Golden = Callable[[str, str], None]
@@ -240,3 +240,53 @@ def test_an_attempt_may_move_from_a_gpu_to_a_cpu_partition() -> None:
     (task,) = train(GPU)
     second = replace(task.attempts[0], number=2, resources={"slurm_partition": "shared", "runtime": 600})
     assert not faults([replace(task, attempts=(*task.attempts, second))])
+
+
+# --- GPU models -----------------------------------------------------------------------------------------------------
+
+DEFAULT_HAS_GPUS = replace(
+    SITE,
+    partitions={name: replace(one, is_default=name == "kempner") for name, one in SITE.partitions.items()},
+)
+
+
+@pytest.mark.parametrize("site", [SITE, DEFAULT_HAS_GPUS], ids=["default without GPUs", "default with GPUs"])
+@pytest.mark.parametrize("partition", [{}, {"slurm_partition": "kempner"}], ids=["no partition", "a partition"])
+@pytest.mark.parametrize(
+    ("model", "meant"),
+    [("foo", ""), ("A100", "a100"), ("a10", "a100"), ("nvidia_h200", "h200"), ("rtx6000", "rtx6000pro")],
+)
+def test_a_model_that_is_nowhere_is_a_fault_with_what_is_meant(
+    site: Site, partition: Declared, model: str, meant: str
+) -> None:
+    policy = replace(AT_KEMPNER, site=site)
+    asked = {"gpu": 1, "gpu_model": model, "runtime": 60, "slurm_account": "kempner_doe_lab", **partition}
+    (fault,) = faults(train(asked), policy)
+    assert model in fault
+    assert f"({f'did you mean {meant}? ' if meant else ''}there are a100, h100, h200, rtx6000pro)" in fault
+
+
+@pytest.mark.parametrize("partition", [{}, {"slurm_partition": "gpu"}], ids=["no partition", "a partition"])
+def test_a_model_where_gpus_have_none_is_a_fault_too(partition: Declared) -> None:
+    plain = Partition(name="gpu", nodes=(NodeShape(cores=8, gpus=4),), is_default=True)
+    site = Site(name="Slurm", partitions={"gpu": plain}, is_complete=True)
+    (fault,) = faults(train({"gpu_model": "foo", "runtime": 60, **partition}), replace(AT_KEMPNER, site=site))
+    assert "foo GPU" in fault
+    assert "(GPUs have no model there: say gpu=N alone)" in fault
+
+
+@pytest.mark.parametrize("change", [{"is_complete": False}, {"is_routed": True}])
+def test_where_not_all_is_known_a_model_may_be_there(change: dict[str, bool]) -> None:
+    plain = Partition(name="gpu", nodes=(NodeShape(cores=8, gpus=4),), is_default=True)
+    site = replace(Site(partitions={"gpu": plain}, is_complete=True), **change)
+    assert not faults(train({"gpu_model": "foo", "runtime": 60}), replace(AT_KEMPNER, site=site))
+
+
+def test_faults_that_say_the_same_of_many_rules_are_a_line() -> None:
+    tasks = [a_task(f"rule_{number}", resources={"gpu": -1}) for number in range(219)]
+    with pytest.raises(PlanError) as caught:
+        make_plan(tasks, AT_KEMPNER)
+    head, line = str(caught.value).splitlines()
+    assert head == "1 fault found before anything was submitted:"
+    assert line.startswith("  - rule_0, rule_1, rule_2, rule_3, rule_4 and 214 more: resource gpu=-1 takes ")
+    assert len(caught.value.by_task) == 219

@@ -60,6 +60,51 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_site(tmp_path / "gone.yaml")
 
 
+def bomb(levels: int, what: str) -> str:
+    """A few lines of aliases of aliases: ten times as many values with each of them."""
+    lines = [f"x0: &x0 [{', '.join(['lol'] * 10)}]"]
+    lines += [f"x{level}: &x{level} [{', '.join([f'*x{level - 1}'] * 10)}]" for level in range(1, levels)]
+    return "\n".join([*lines, what.format(f"*x{levels - 1}")])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        bomb(9, "name: {}"),
+        bomb(60, "partitions: {{gpu: {{accounts: {}}}}}"),
+        bomb(9, "applies_to: {}"),
+        "partitions: &again {gpu: *again}",
+        "applies_to: &again [*again]",
+    ],
+    ids=["billion", "more than a float counts", "list", "mapping within itself", "list within itself"],
+)
+def test_aliases_that_stand_for_more_than_anybody_writes_are_a_fault(text: str) -> None:
+    with pytest.raises(PlanError, match=r"has more than \d+ values, counting what aliases|recursive node"):
+        parse_site(text, "site.yaml")
+
+
+def test_an_alias_that_spares_writing_something_twice_is_none() -> None:
+    text = "partitions: {one: &gpu {nodes: [{cores: 4, memory: 8G}], runtime: 60}, two: *gpu}"
+    site, _ = parse_site(text, "site.yaml")
+    assert site.partitions["one"].nodes == site.partitions["two"].nodes
+
+
+def test_a_file_that_is_nested_without_end_or_too_large_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("[" * 50_000)
+    with pytest.raises(PlanError, match="nested too deeply"):
+        read_site(path)
+    path.write_text("#" * 300_000)
+    with pytest.raises(PlanError, match="more than 200000 characters"):
+        read_site(path)
+
+
+def test_a_value_of_any_length_is_shown_in_part() -> None:
+    with pytest.raises(PlanError) as caught:
+        parse_site(f"needs_account: {'x' * 10_000}", "site.yaml")
+    assert len(str(caught.value)) < 400
+
+
 def test_what_goes_on_with_a_run_reads_the_copy_of_a_file_that_could_be_read_once(tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "pipe")
     writer = threading.Thread(target=pipe.write_text, args=("name: ours",))

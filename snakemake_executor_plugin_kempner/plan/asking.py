@@ -1,0 +1,93 @@
+"""What tasks ask for, before any of it is planned: their options, what is wrong with them, and what is said of them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from ..errors import Fault, merged
+from ..printable import printable
+from ..site.model import Site
+from .at_site import options_at, verdict
+from .dependency import DependencyType
+from .model import Policy, Task
+from .resources import STEP_MEMORY_MB, Options
+
+
+def options_of(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int], Options]:
+    """The options of each attempt; attempts that ask for the same share one value."""
+    options: dict[tuple[str, int], Options] = {}
+    made: dict[tuple[int, str], Options] = {}
+    for task in tasks:
+        for attempt in task.attempts:
+            asked = (attempt.threads, repr(attempt.resources))  # not the values themselves: True is 1 to a dictionary
+            found = made.get(asked)
+            if found is None:
+                found = options_at(site, task.label, attempt.resources, attempt.threads)
+                if found.faults:
+                    of = ((task.key, task.label),)
+                    found = replace(found, faults=tuple(replace(fault, tasks=of) for fault in found.faults))
+                else:
+                    made[asked] = found
+            options[task.key, attempt.number] = found
+    return options
+
+
+def of_possible(policy: Policy) -> Iterator[str]:
+    """What would stop tasks of rules that may come later; said, and no fault: the rule may never be needed."""
+    options = options_of(policy.possible, policy.site)
+    faults = (fault for option in options.values() for fault in option.faults)
+    for fault in merged((*faults, *verdict(policy.possible, options, policy).faults)):
+        yield f"Not needed yet, but it could not be submitted: {fault}"
+
+
+def may_not_be_needed(ordered: Iterable[Task]) -> set[str]:
+    """Failure handlers and what comes behind them: that they do not run says nothing of a failure."""
+    found: set[str] = set()
+    for task in ordered:
+        behind = found and any(edge.on in found for edge in task.edges if edge.type is DependencyType.AFTEROK)
+        if behind or task.is_handler:
+            found.add(task.key)
+    return found
+
+
+def handlers_of_handlers(ordered: Sequence[Task]) -> Iterator[Fault]:
+    unsure = may_not_be_needed(ordered)
+    labels = {task.key: task.label for task in ordered if task.key in unsure}
+    for task in ordered:
+        if task.key not in unsure:  # it is no handler itself
+            continue
+        for edge in task.edges:
+            if edge.type is DependencyType.AFTERNOTOK and edge.on in unsure:
+                yield Fault(
+                    where=task.label,
+                    what=f"is to run when {labels[edge.on]} fails, which is a failure handler itself or needs one",
+                    remedy="Slurm cannot tell a handler that was not needed from one that failed",
+                    tasks=((task.key, task.label),),
+                )
+
+
+def notices_of(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]) -> tuple[str, ...]:
+    notices: list[str] = []
+    raised: set[str] = set()
+    lost: dict[str, str] = {}
+    for task in tasks:
+        of_task = [options[task.key, attempt.number] for attempt in task.attempts]
+        if any(option.raised_memory for option in of_task):
+            raised.add(task.name)
+        if task.folders and any(_may_be_requeued(option) for option in of_task):
+            lost.setdefault(task.name, task.folders[0])
+    if raised:
+        why = "Snakemake itself, which runs the rule inside the job, needs about 250 MB"
+        notices.append(f"Memory raised to {STEP_MEMORY_MB} MB for {', '.join(sorted(raised))}: {why}.")
+    notices += (
+        f"Rule {name} may be requeued, and its output {printable(folder)} is a folder: Snakemake removes it with all it contains "
+        "before each start, so checkpoints in it will be lost. Keep them in KEMPNER_CHECKPOINT_DIR."
+        for name, folder in sorted(lost.items())
+    )
+    return tuple(notices)
+
+
+def _may_be_requeued(option: Options) -> bool:
+    """By its own word, or by a partition that says so in its name, as kempner_requeue does."""
+    return "--requeue" in option.arguments or any(
+        one.startswith("--partition=") and "requeue" in one for one in option.arguments
+    )

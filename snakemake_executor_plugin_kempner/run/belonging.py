@@ -1,0 +1,202 @@
+"""Which runs and which jobs belong to a folder and to this user.
+
+A folder may be copied, be reached by two paths, or be shared by two users. Its path alone tells none of these apart, and
+each mistake would submit the tasks of a run a second time.
+
+A working directory is known by its inode number beside its path: a copy has another one, and another path to the same
+folder has the same. The device number does not count, for a network file system has another one on each machine and
+for each mount. Who owns a ledger is asked of the file system first, since anybody may write anything into a file.
+"""
+
+import os
+import pwd
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import FolderInUse, LedgerError
+from ..plan.model import Kind
+from ..slurm.client import Slurm
+from ..slurm.ids import array_id, in_order
+from .ledger import Record, is_closed, read_ledger
+
+_OURS = re.compile(r".+\.([0-9a-f]{8})\.[0-9]+", re.DOTALL)
+"""Name of a job of ours, with the run's name in it."""
+_SHOWN = 20
+"""Job ids that a message lists."""
+
+
+def marks(workdir: str) -> dict[str, Any]:
+    """What the first line of a ledger says of the folder and the user that it belongs to."""
+    uid = os.getuid()
+    return {"workdir": workdir, "inode": os.stat(workdir).st_ino, "user": user_name(uid), "uid": uid}
+
+
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+# --- folders --------------------------------------------------------------------------------------------------------
+
+
+def is_here(ledger: Record, workdir: str) -> bool:
+    """Whether the run works in this folder, under this path or another; False for the record that came with a copy."""
+    place = ledger.header.get("workdir")
+    if place is None:
+        return False
+    if place == workdir:
+        return True
+    try:
+        # The run's own folder too: roots of file systems, which may be working directories, all have the same number.
+        return _numbers(place, ledger.run) == _numbers(workdir, ledger.run)
+    except OSError:  # this machine knows the folder by another path alone, or it was moved
+        return os.path.exists(workdir) and bool(ledger.header.get("inode") == os.stat(workdir).st_ino)
+
+
+def _numbers(workdir: str, run: str) -> tuple[int, ...]:
+    return tuple(os.stat(path).st_ino for path in (workdir, os.path.join(workdir, ".snakemake", "kempner", run)))
+
+
+def other_path(ledger: Record, workdir: str) -> str:
+    """What to tell about a run that was started under another path to this folder; empty for this path."""
+    place = ledger.header.get("workdir")
+    if place == workdir:
+        return ""
+    told = (
+        f"Run {ledger.run} was started in {place}, which is this folder under another path: its jobs are this folder's."
+    )
+    if os.path.exists(str(place)):
+        return told
+    return f"{told} That path does not exist here; if the folder was moved, cancel them (--kempner-cancel): they fail."
+
+
+# --- users ----------------------------------------------------------------------------------------------------------
+
+
+def refuse_other_users(runs: Path, workdir: str) -> None:
+    """Another user's jobs cannot be seen by `squeue --me`, so a run of theirs that may have any is not joined.
+
+    Raises:
+        FolderInUse: a run of another user in this folder is not closed.
+    """
+    for path in runs.glob("*/ledger.jsonl"):
+        owner, told = path.stat().st_uid, _header(path.parent)
+        is_mine = owner in (os.getuid(), *([] if owner == os.getuid() else [_uid_of_my_files(runs)]))
+        if is_mine and told.get("uid", os.getuid()) == os.getuid():
+            continue
+        if _is_over(path.parent, workdir):
+            continue
+        user = user_name(told["uid"]) if is_mine else user_name(owner)
+        raise FolderInUse(
+            f"User {user}",
+            f"run {path.parent.name} of {user} is not closed, and what it has in the queue can be seen by {user} alone. Ask "
+            f"{user} to wait for its end or to cancel it (--kempner-cancel), or work in a copy of this folder. If none of "
+            f"its jobs is left (squeue --user={user}), move {path.parent} out of the way.",
+        )
+
+
+def _is_over(folder: Path, workdir: str) -> bool:
+    """Nothing of the run is left, or it is the record of another folder that was copied."""
+    try:
+        ledger = read_ledger(folder)
+    except LedgerError:
+        return is_closed(folder)
+    return ledger.closed or (bool(ledger.header) and not is_here(ledger, workdir))
+
+
+def _header(folder: Path) -> Mapping[str, Any]:
+    try:
+        return read_ledger(folder).header
+    except LedgerError:
+        return {}
+
+
+def _uid_of_my_files(folder: Path) -> int:
+    """Whom this file system shows as the owner of what this user writes: some show the same one for everybody."""
+    probe = folder / f"claim.{uuid.uuid4().hex}"
+    try:
+        probe.touch()
+        return probe.stat().st_uid
+    except OSError:
+        return os.getuid()
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+# --- jobs -----------------------------------------------------------------------------------------------------------
+
+
+def unexplained(runs: Path, workdir: str, slurm: Slurm, ledgers: Iterable[Record]) -> dict[str, str]:
+    """Names of jobs in the queue, by id, that belong to runs of this folder though none of these ledgers knows them.
+
+    Args:
+        runs: `.snakemake/kempner`; it need not exist.
+        workdir: the working directory.
+        slurm: the scheduler.
+        ledgers: of runs of this folder that are open.
+
+    Raises:
+        SlurmError: Slurm could not be asked.
+    """
+    known = {entry.job_name for ledger in ledgers for entry in ledger.entries}
+    found = {
+        job_id: (name, match[1])
+        for job_id, both in slurm.names().items()
+        for name in both[:0:-1] + both[:1]
+        if name not in known and (match := _OURS.fullmatch(name))
+    }
+    if not found:
+        return {}
+    folders = slurm.workdirs()
+    closed = {run: _closed_here(runs / run, workdir) for run in {run for _, run in found.values()}}
+    return {
+        job_id: name
+        for job_id, (name, run) in found.items()
+        if job_id in folders and _belongs(name, runs / run, closed[run], folders[job_id], workdir)
+    }
+
+
+def _closed_here(folder: Path, workdir: str) -> Record | bool | None:
+    """The ledger of a run of this folder; False for that of another folder; None where nothing can be read."""
+    try:
+        ledger = read_ledger(folder)
+    except LedgerError:
+        return None
+    if "workdir" not in ledger.header:
+        return None
+    return ledger if is_here(ledger, workdir) else False
+
+
+def _belongs(name: str, folder: Path, ledger: Record | bool | None, place: str, workdir: str) -> bool:
+    if isinstance(ledger, Record):
+        helpers = {entry.job_name for entry in ledger.entries if entry.kind != Kind.TASK.value}
+        return not (ledger.closed and name in helpers)  # a guard of a run that is over leaves by itself
+    if ledger is False:
+        return False
+    try:
+        return place == workdir or os.path.samefile(place, workdir)
+    except OSError:  # under that path nothing can be found here, but the run's folder may be
+        return folder.exists()
+
+
+def refuse_unexplained(jobs: Mapping[str, str]) -> None:
+    """Jobs of which nobody knows which tasks they are may be any task.
+
+    Raises:
+        LedgerError: there are such jobs.
+    """
+    if not jobs:
+        return
+    ids = in_order(array_id(job_id) for job_id in jobs)
+    runs = ", ".join(sorted({name.rsplit(".", 2)[1] for name in jobs.values()}))
+    shown = " ".join(ids[:_SHOWN]) + (f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else "")
+    raise LedgerError(
+        f"Jobs of this folder are in the queue, and the record of their run ({runs}) is missing or damaged: Slurm jobs "
+        f"{shown}. Which tasks they run cannot be told, so nothing was submitted. Wait for their end, or cancel them: give "
+        "the same command with --kempner-cancel."
+    )

@@ -1,0 +1,119 @@
+"""What the end of a job means for its task, and whether something explains it. Pure but for what it is handed."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..plan.dependency import Ref
+from ..slurm.parse import Record
+from ..slurm.states import JobState
+from .outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStarted, TaskStuck
+from .tasks import Tasks, TaskState
+from .watch import Ended, Event, Followed, Requeued, Started, Stuck
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """What is known of the queue while events are judged."""
+
+    followed: Mapping[str, Followed]
+    """Jobs that have not ended."""
+    doomed: Collection[str] = ()
+    """Jobs that could never start and were cancelled for it."""
+    was_answered: bool = True
+    """Every source has answered: a job that nobody mentions is not one that nobody was asked about."""
+
+
+@dataclass(kw_only=True)
+class Judge:
+    """Turns ends of jobs into ends of tasks.
+
+    A task that Slurm removed from the queue fell with another one, as a rule. Where the end of that one is not known yet,
+    the judgement waits for it; where nothing before the task has failed, this is said.
+    """
+
+    tasks: Tasks
+    was_stopped: Callable[[str], bool]
+    """Whether a job was cancelled because the run stops."""
+    cancel: Callable[[Collection[str]], object]
+    gates: dict[str, str] = field(default_factory=dict)
+    """Labels of gates that somebody cancelled, by job id."""
+    _held: list[Ended] = field(default_factory=list)
+
+    def judge(self, events: Sequence[Event], view: View) -> tuple[TaskEvent, ...]:
+        """What the events mean, those included that were not to be explained before."""
+        held, self._held = self._held, []
+        return tuple(meaning for event in (*events, *held) for meaning in self._meaning(event, view))
+
+    def job_of(self, ref: Ref) -> Job | None:
+        """The job of a task's attempt; None for a gate, or for a task that is submitted anew."""
+        state = self.tasks.get(ref.task)
+        return state.jobs.get(ref.attempt) if state else None
+
+    def _meaning(self, event: Event, view: View) -> Iterator[TaskEvent]:
+        job = self.job_of(event.ref)
+        if job is None:
+            return
+        state = self.tasks[event.ref.task]
+        match event:
+            case Started():
+                yield TaskStarted(task=event.ref.task, job=job, node=event.node)
+            case Requeued():
+                yield TaskRequeued(task=event.ref.task, job=job)
+            case Stuck():
+                yield TaskStuck(task=event.ref.task, job=job, reason=event.reason)
+            case Ended() if not state.ended:
+                yield from self._ended(state, event, view)
+
+    def _ended(self, state: TaskState, event: Ended, view: View) -> Iterator[TaskEvent]:
+        attempt, record = event.ref.attempt, event.record
+        job = state.jobs[attempt]
+        stopped = record.state is JobState.CANCELLED and not record.node and self.was_stopped(job.job_id)
+        outcome = self.tasks.outcome(state.task, record, never=job.job_id in view.doomed, stopped=stopped)
+        later = [number for number in state.jobs if number > attempt]
+        if outcome is not Outcome.SUCCEEDED and any(number < attempt for number in state.open_attempts):
+            return  # somebody cancelled an attempt that was waiting; the one that runs decides
+        if outcome is Outcome.FAILED and (
+            to_come := [number for number in later if _counts(state.records.get(number))]
+        ):
+            yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[to_come[0]])
+            return
+        if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
+            return  # told when the attempt that succeeded is
+        if outcome is Outcome.CUT_OFF and self._may_be_explained(state, view):
+            self._held.append(event)
+            return
+        if outcome in (Outcome.CANCELLED, Outcome.LOST):
+            # What a person cancels is not tried again, and nothing runs twice because its end is not known.
+            self.cancel([state.jobs[number].job_id for number in later if number in state.open_attempts])
+        why = self._what_is_known() if outcome is Outcome.CUT_OFF else ""
+        state.ended = TaskEnded(
+            task=state.task.key, label=state.task.label, outcome=outcome, why=why, job=job, record=record
+        )
+        yield state.ended
+
+    def _may_be_explained(self, state: TaskState, view: View) -> bool:
+        """Whether the end of a task before this one is still to be heard of."""
+        if not view.followed:
+            return False
+        before = (self.tasks.get(edge.on) for edge in state.task.edges)
+        return any(one is not None and one.ended is None and _is_unclear(one, view) for one in before)
+
+    def _what_is_known(self) -> str:
+        if not self.gates:
+            return ""
+        gates = ", ".join(f"Slurm job {job_id} (gate of {label})" for job_id, label in self.gates.items())
+        return f"cancelled, and something may have waited for it: {gates}"
+
+
+def _is_unclear(state: TaskState, view: View) -> bool:
+    jobs = [view.followed.get(state.jobs[number].job_id) for number in state.open_attempts]
+    return not view.was_answered or not jobs or any(one is None or one.missing_since is not None for one in jobs)
+
+
+def _counts(record: Record | None) -> bool:
+    """An attempt that is still to end, or that ended by itself."""
+    return record is None or record.state in (JobState.SUCCEEDED, JobState.FAILED)
+
+
+def _well(record: Record | None) -> bool:
+    return record is not None and record.state is JobState.SUCCEEDED

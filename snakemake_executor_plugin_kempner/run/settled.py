@@ -1,0 +1,61 @@
+"""What is done by the record of a run, for those who go on with it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import LedgerError
+from ..plan.model import Kind
+from .ledger import Entry, Record
+from .records import step_record
+
+_UP_TO_DATE = "up_to_date"
+"""File in the folder of a run: a line for each job that did not have to run, or that the head has run itself."""
+
+
+def note_up_to_date(folder: Path, keys: Collection[str]) -> None:
+    """Write down that these jobs are done, although no Slurm job of the run says so.
+
+    Raises:
+        LedgerError: the file cannot be written.
+    """
+    if not keys:
+        return
+    try:
+        with (folder / _UP_TO_DATE).open("a", encoding="utf-8") as file:
+            file.write("".join(f"{key}\n" for key in keys))
+    except OSError as error:
+        raise LedgerError(f"The record of this run cannot be written to {folder}: {error.strerror}") from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """Keys of the jobs, members of groups among them, that are done by the record of a run."""
+
+    succeeded: frozenset[str]
+    """In the run, by the record of a Slurm job."""
+    up_to_date: frozenset[str]
+    """When the run began, or by the hand of its head."""
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.succeeded or key in self.up_to_date
+
+
+def settled(record: Record) -> Settled:
+    """What is done by the record of a run."""
+    last = {(entry.task, entry.attempt): entry for entry in record.of_kind(Kind.TASK)}  # it may be submitted once more
+    done = (key for entry in last.values() if has_succeeded(entry) for key in (entry.task, *entry.members))
+    return Settled(succeeded=frozenset(done), up_to_date=_up_to_date(record.folder))
+
+
+def has_succeeded(entry: Entry) -> bool:
+    """Whether a job has, by its own account."""
+    written = step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
+    return written is not None and written.exit_code == 0
+
+
+def _up_to_date(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset((folder / _UP_TO_DATE).read_text(encoding="utf-8").split())
+    except OSError:
+        return frozenset()

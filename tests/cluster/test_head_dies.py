@@ -1,0 +1,446 @@
+"""A watched run whose head dies ends as a detached one; and what a job has succeeded in, no later process undoes."""
+
+import re
+import shutil
+import signal
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from behaviour import assert_nothing_is_left, moments, ran, with_behaviour
+from comparison import Tree, differences, fresh_copy, run_forked, snapshot
+from head import PATIENCE, PAUSE, Head, assert_settled, cancel_all, of_rule, queued, run, run_detached
+
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
+
+VARYING = ("times", "go*", "edited*", "*.head-*")
+
+
+@pytest.fixture
+def folder(slurm: Sandbox, tmp_path: Path) -> Iterator[Path]:
+    """Where a workflow lies; nothing that was queued there outlives the test."""
+    place = tmp_path / "run"
+    yield place
+    cancel_all(slurm, place)
+
+
+def until(is_so: Callable[[], object], *, within: float = PATIENCE, shown: Callable[[], object] = str) -> None:
+    deadline = time.monotonic() + within
+    while not is_so():
+        assert time.monotonic() < deadline, f"it never came true: {shown()}"
+        time.sleep(PAUSE)
+
+
+def closing_log(folder: Path) -> str:
+    return "".join(path.read_text(errors="replace") for path in folder.glob(".snakemake/kempner/*/closing.log"))
+
+
+def is_closed(folder: Path) -> bool:
+    return any('"closed": true' in path.read_text() for path in folder.glob(".snakemake/kempner/*/ledger.jsonl"))
+
+
+EVERYTHING = """
+onstart:
+    shell("./behave onstart")
+onsuccess:
+    shell("./behave onsuccess")
+onerror:
+    shell("./behave onerror")
+
+localrules: look
+
+def parts(wildcards):
+    return expand("part-{name}.txt", name=open(checkpoints.split.get().output[0]).read().split())
+
+rule all:
+    input:
+        "gathered.txt",
+        "late.txt",
+
+rule prepare:
+    output:
+        temp("data.txt"),
+    shell:
+        "./behave prepare waits:go && echo data > {output}"
+
+checkpoint split:
+    input:
+        "data.txt",
+    output:
+        "names.txt",
+    shell:
+        "./behave split && echo a b > {output}"
+
+rule part:
+    input:
+        "names.txt",
+    output:
+        temp("part-{name}.txt"),
+    shell:
+        "./behave part-{wildcards.name} && echo {wildcards.name} > {output}"
+
+rule gather:
+    input:
+        parts,
+    output:
+        "gathered.txt",
+    shell:
+        "./behave gather && cat {input} > {output}"
+
+rule look:
+    input:
+        "data.txt",
+    output:
+        "look.txt",
+    shell:
+        "./behave look && cp {input} {output}"
+
+rule late:
+    input:
+        "look.txt",
+    output:
+        protected("late.txt"),
+    shell:
+        "./behave late && cp {input} {output}"
+"""
+
+
+def local_run(slurm: Sandbox, folder: Path) -> Tree:
+    """What a local run of the folder's workflow leaves."""
+    place = fresh_copy(folder, folder.parent / "local")
+    (place / "go").touch()
+    outcome = run_forked(place, ("--cores", "4", "--nocolor"), slurm.environment)
+    assert outcome.exit_code == 0, outcome.output
+    return snapshot(place, varying=VARYING)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+def test_a_run_whose_head_dies_right_after_the_submission_ends_by_itself(
+    slurm: Sandbox, folder: Path, number: signal.Signals
+) -> None:
+    with_behaviour(folder, EVERYTHING)
+    local = local_run(slurm, folder)
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        if number is signal.SIGKILL:
+            head.kill()
+        else:
+            head.signal(number)
+            assert head.end() == 128 + number
+            assert "Its closing job ends it" in head.said
+        (folder / "go").touch()
+        until(lambda: is_closed(folder), within=3 * PATIENCE, shown=lambda: closing_log(folder))
+        assert_nothing_is_left(slurm, folder)
+    assert differences(local, snapshot(folder, varying=VARYING)) == []
+    begun = {name: at for name, (at,) in moments(folder, "started").items()}
+    assert ran(folder) == {"onstart", "prepare", "split", "part-a", "part-b", "gather", "look", "late", "onsuccess"}
+    assert begun["onstart"] == min(begun.values())
+    assert begun["onsuccess"] == max(begun.values())
+    assert "has ended" in closing_log(folder)
+    assert_settled(slurm, folder)
+
+
+def test_the_command_given_again_takes_over_from_a_head_that_was_killed(slurm: Sandbox, folder: Path) -> None:
+    with_behaviour(folder, EVERYTHING)
+    local = local_run(slurm, folder)
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        head.kill()
+    with Head(slurm, folder, "--nolock", "--rerun-incomplete") as head:
+        head.until(lambda: "Goes on with run" in head.said or "Queued" in head.said)
+        (folder / "go").touch()
+        assert head.end() == 0, head.said
+    shutil.rmtree(folder / ".snakemake/locks")
+    shutil.rmtree(folder.parent / "local/.snakemake/locks", ignore_errors=True)
+    assert_nothing_is_left(slurm, folder)
+    assert differences(local, snapshot(folder, varying=VARYING)) == []
+    once = {name: len(times) for name, times in moments(folder, "started").items()}
+    assert once.pop("onstart") == 2  # each head starts
+    assert set(once.values()) == {1}
+    assert_settled(slurm, folder)
+
+
+def test_beside_a_living_head_the_closing_job_does_nothing_and_leaves_with_it(slurm: Sandbox, folder: Path) -> None:
+    """The local rule keeps the head busy while nothing is in the queue, so that the closing job starts."""
+    with_behaviour(folder, EVERYTHING.replace("./behave look", "./behave look waits:go-2"))
+    (folder / "go").touch()
+    with Head(slurm, folder) as head:
+        head.until(lambda: "looks after the run now" in closing_log(folder))
+        (folder / "go-2").touch()
+        assert head.end() == 0, head.said
+        assert_nothing_is_left(slurm, folder, within=10)
+    assert "onsuccess" in ran(folder)
+    assert is_closed(folder)
+    assert "has ended" not in closing_log(folder)
+
+
+def test_without_a_closing_job_nothing_is_queued_behind_the_tasks(slurm: Sandbox, folder: Path) -> None:
+    with_behaviour(folder, "rule one:\n    output: 'one.txt'\n    shell: './behave one waits:go && touch {output}'\n")
+    with Head(slurm, folder, "--kempner-no-closing-job") as head:
+        head.until_queued()
+        assert not of_rule(queued(slurm, folder, helpers=True), "closing")
+        head.signal(signal.SIGTERM)
+        assert head.end() == 128 + signal.SIGTERM
+        assert "until the same command is given again" in head.said
+        (folder / "go").touch()
+        assert_nothing_is_left(slurm, folder)
+    (folder / "one.txt").unlink()
+    outcome = run(slurm, folder, "--kempner-detach", "--kempner-no-closing-job")
+    assert outcome.exit_code == 1
+    assert "nobody would end the run" in outcome.output
+
+
+def test_a_failed_run_whose_head_was_killed_ends_as_failed(slurm: Sandbox, folder: Path) -> None:
+    with_behaviour(folder, EVERYTHING.replace("./behave split", "./behave split fails"))
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        head.kill()
+        (folder / "go").touch()
+        until(lambda: is_closed(folder), within=3 * PATIENCE, shown=lambda: closing_log(folder))
+        assert_nothing_is_left(slurm, folder)
+    assert {"onstart", "prepare", "split", "onerror"} <= ran(folder)
+    assert "gather" not in ran(folder)
+    assert re.search(r"has failed: \d of \d tasks", closing_log(folder)), closing_log(folder)
+
+
+# --- what has succeeded stays ---------------------------------------------------------------------------------------
+
+EDITED = """
+configfile: "config.yaml"
+
+onsuccess:
+    shell("./behave onsuccess")
+onerror:
+    shell("./behave onerror")
+
+rule all:
+    input:
+        "plain.txt", "guarded.txt", "configured.txt", "listed.txt", "old.txt", "joined.txt", "sum.txt", "end.txt",
+
+rule plain:
+    input:
+        "edited.txt",
+    output:
+        "plain.txt",
+    shell:
+        "./behave plain && cp {input} {output}"
+
+rule guarded:
+    input:
+        "edited.txt",
+    output:
+        protected("guarded.txt"),
+    shell:
+        "./behave guarded && cp {input} {output}"
+
+rule configured:
+    output:
+        "configured.txt",
+    params:
+        rate=config["rate"],
+    shell:
+        "./behave configured && echo {params.rate} > {output}"
+
+rule listed:
+    input:
+        lambda wildcards: [path for path in ("edited.txt", "edited-new.txt") if os.path.exists(path)],
+    output:
+        "listed.txt",
+    shell:
+        "./behave listed && cat {input} > {output}"
+
+rule old:
+    input:
+        "edited-old.txt",
+    output:
+        "old.txt",
+    shell:
+        "./behave old && cp {input} {output}"
+
+rule store:
+    output:
+        "store.txt",
+    shell:
+        "./behave store && echo first > {output}"
+
+rule sum:
+    input:
+        "store.txt",
+    output:
+        "sum.txt",
+    shell:
+        "./behave sum && wc -l < {input} > {output}"
+
+rule join:
+    input:
+        "sum.txt",
+    output:
+        "joined.txt",
+    shell:
+        "./behave join && cp {input} {output}"
+
+rule end:
+    input:
+        "joined.txt",
+    output:
+        "end.txt",
+    shell:
+        "./behave end waits:go && cp {input} {output}"
+"""
+
+
+def with_inputs(folder: Path) -> Path:
+    with_behaviour(folder, EDITED)
+    (folder / "config.yaml").write_text("rate: 0.1\n")
+    (folder / "edited.txt").write_text("one\n")
+    (folder / "edited-old.txt").write_text("one\n")
+    return folder
+
+
+def edit(folder: Path) -> None:
+    """Somebody prepares the next experiment."""
+    (folder / "config.yaml").write_text("rate: 0.2\n")
+    for name in ("edited.txt", "edited-new.txt", "edited-old.txt"):
+        (folder / name).write_text("two\n")
+
+
+MADE = {"plain", "guarded", "configured", "listed", "store", "sum", "join"}
+
+
+@pytest.mark.parametrize("way", ["detached", "watched", "head killed"])
+def test_what_is_edited_while_a_run_is_queued_costs_no_output_and_runs_nothing_again(
+    slurm: Sandbox, folder: Path, way: str
+) -> None:
+    """An input, a configuration file, what an input function lists; `old` was up to date when the run began."""
+    with_inputs(folder)
+    outcome = run_forked(folder, ("--cores", "2", "--no-hooks", "old.txt"), slurm.environment)
+    assert outcome.exit_code == 0, outcome.output
+    with Head(slurm, folder, *(["--kempner-detach"] if way == "detached" else [])) as head:
+        head.until_queued()
+        if way == "detached":
+            assert head.end() == 0, head.said
+        if way == "head killed":
+            head.kill()
+        until(lambda: {*MADE, "end"} <= moments(folder, "started").keys())
+        until(lambda: moments(folder, "ended").keys() >= MADE)
+        edit(folder)
+        (folder / "go").touch()
+        if way == "watched":
+            assert head.end() == 0, head.said
+        else:
+            until(lambda: is_closed(folder), within=3 * PATIENCE, shown=lambda: closing_log(folder))
+        assert_nothing_is_left(slurm, folder)
+    assert ran(folder) == {*MADE, "old", "end", "onsuccess"}, closing_log(folder)
+    texts = {name: (folder / f"{name}.txt").read_text() for name in ("plain", "guarded", "configured", "listed", "old")}
+    assert texts == {"plain": "one\n", "guarded": "one\n", "configured": "0.1\n", "listed": "one\n", "old": "one\n"}
+    assert (folder / "end.txt").exists()
+
+
+def test_update_of_a_file_that_was_read_before_is_no_corruption(slurm: Sandbox, folder: Path) -> None:
+    with_behaviour(
+        folder,
+        """
+        rule all:
+            input:
+                "sum.txt", "all.txt",
+
+        rule sum:
+            input:
+                before_update("all.txt"),
+            output:
+                "sum.txt",
+            shell:
+                "./behave sum && cat {input} > {output}"
+
+        rule append:
+            input:
+                "more.txt",
+            output:
+                update("all.txt"),
+            shell:
+                "./behave append && cat {input} >> {output}"
+
+        rule more:
+            output:
+                temp("more.txt"),
+            shell:
+                "./behave more && echo more > {output}"
+        """,
+    )
+    (folder / "all.txt").write_text("first\n")
+    outcome = run_detached(slurm, folder, "--forcerun", "append", "sum")
+    assert outcome.exit_code == 0, outcome.output
+    assert ran(folder) == {"sum", "append", "more"}
+    assert (folder / "all.txt").read_text() == "first\nmore\n"
+    assert not (folder / "more.txt").exists()
+
+
+def test_a_second_head_runs_nothing_again_that_a_job_in_the_queue_reads(slurm: Sandbox, folder: Path) -> None:
+    with_inputs(folder)
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        until(lambda: {*MADE, "end"} <= moments(folder, "started").keys())
+        until(lambda: moments(folder, "ended").keys() >= MADE)
+        head.kill()
+        snakefile = folder / "Snakefile"
+        snakefile.write_text(snakefile.read_text().replace("wc -l < {input}", "wc -c < {input}"))
+        again = ("--nolock", "--rerun-incomplete", "--rerun-triggers", "code")
+        with Head(slurm, folder, *again) as second:
+            second.until(lambda: "Goes on with run" in second.said)
+            (folder / "go").touch()
+            assert second.end() == 0, second.said
+            assert re.search(r"sum is outdated, and end \(Slurm job \d+\) in the queue reads", second.said), second.said
+    assert {name: len(times) for name, times in moments(folder, "started").items()}["sum"] == 1
+
+
+def test_an_output_that_is_missing_and_wanted_is_made_again_by_the_run_itself(slurm: Sandbox, folder: Path) -> None:
+    """Below a checkpoint something reads what was removed meanwhile; what has read it before does not run again."""
+    with_behaviour(
+        folder,
+        textwrap.dedent(
+            """
+            def later(wildcards):
+                return open(checkpoints.choose.get().output[0]).read().split()
+
+            rule all:
+                input:
+                    "reader.txt", later,
+
+            rule source:
+                output:
+                    "source.txt",
+                shell:
+                    "echo source >> sources && ./behave source-$(wc -l < sources) && cp sources {output}"
+
+            rule reader:
+                input:
+                    "source.txt",
+                output:
+                    "reader.txt",
+                shell:
+                    "./behave reader && cp {input} {output}"
+
+            checkpoint choose:
+                input:
+                    "reader.txt",
+                output:
+                    "choice.txt",
+                shell:
+                    "./behave choose && rm source.txt && echo late.txt > {output}"
+
+            rule late:
+                input:
+                    "source.txt",
+                output:
+                    "late.txt",
+                shell:
+                    "./behave late && cp {input} {output}"
+            """
+        ),
+    )
+    outcome = run_detached(slurm, folder)
+    assert outcome.exit_code == 0, outcome.output
+    assert ran(folder) == {"source-1", "reader", "choose", "source-2", "late"}
+    assert (folder / "late.txt").exists()
