@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from comparison import Entry
+from head import UNTIL_GO, Head, ended, go, run, written
 from soak import End, compare, try_seed
 from soak_workflows import Kind, Trouble, Workflow, random_workflow
 
@@ -78,3 +79,33 @@ def test_of_a_run_that_stops_at_a_failure_only_what_is_certain_is_compared() -> 
     assert list(compare(workflow, LEFT, replace(LEFT, ran=("r0", "r1", "r1")))) == ["commands that have run: +r1"]
     other = {"r0.txt": Entry(kind="file", content="other")}
     assert "r0.txt has another content" in next(compare(workflow, LEFT, replace(LEFT, tree=other)))
+
+
+# --- what the soak has found ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.xfail(reason="Snakemake hands local rules to its own executor, which does not know what is in flight")
+def test_a_local_rule_that_is_in_flight_as_a_job_is_not_run_by_the_next_head(slurm: Sandbox, tmp_path: Path) -> None:
+    """Found by seed 310, killed and given again: only local rules were left, and `onsuccess` ran twice."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        onsuccess:
+            shell("echo onsuccess >>hooks")
+        rule all:
+            input: "b.txt"
+        rule b:
+            localrule: True
+            output: "b.txt"
+            shell: "echo b >>runs; {UNTIL_GO}; touch {{output}}"
+        """,
+    )
+    left = run(slurm, folder, "--kempner-detach")
+    with Head(slurm, folder, "--rerun-incomplete") as head:
+        head.until(lambda: "b" in head.said and (folder / "runs").exists())
+        go(folder)
+        assert head.end() == 0, head.said
+        ended(slurm, folder)
+    assert left.exit_code == 0
+    assert (folder / "runs").read_text() == "b\n"
+    assert (folder / "hooks").read_text() == "onsuccess\n"
