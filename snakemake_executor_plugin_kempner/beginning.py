@@ -24,6 +24,7 @@ from .site.file import applies, packaged, read_site
 from .site.live import Tell, live_site, together
 from .site.model import Site
 from .slurm.client import Slurm
+from .slurm.environment import chosen_options, notices
 from .slurm.limits import SiteLimits, user_name
 
 
@@ -46,13 +47,15 @@ def at_site(policy: Policy, limits: SiteLimits, file: Path | None) -> Policy:
     """
     read = limits.limits()
     site = _site(file, Path(policy.folder, "site.yaml"), limits.tell)
-    return replace(policy, largest_array=read.array_size, largest_script=read.script_bytes, site=site)
+    return replace(
+        policy, largest_array=read.array_size, largest_script=read.script_bytes, memory=read.memory, site=site
+    )
 
 
 def _site(file: Path | None, copy: Path, tell: Tell) -> Site | None:
     """What is known of the cluster: the live Slurm, and a site file; the packaged one where it applies."""
     of_file = read_site(Path(started().folder, file), copy) if file else None
-    live = live_site(tell, user_name(), os.environ)
+    live = live_site(tell, user_name(), os.environ, chosen_options(os.environ))
     if of_file is None and live is not None:
         kempner, patterns = packaged()
         of_file = kempner if applies(patterns, live.partitions) else None
@@ -151,6 +154,8 @@ def begin_run(
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
         efficiency_report=policy.efficiency_report,
     )
+    for notice in notices(os.environ):
+        logger.warning(notice)
     live = LiveRun(policy, slurm, ledger, SystemClock(), logger, limits=limits)
     live.adopt(found.left)
     live.look_after(entry for entry in found.jobs.values() if entry.kind == Kind.GATE.value)

@@ -7,12 +7,13 @@ cancel need not care.
 import os
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from .adapt.cancelling import instead_of_running
 from .errors import LedgerError
 from .invocation import started
-from .run.belonging import unexplained
+from .run.belonging import other_user, unexplained
 from .run.claim import claim_folder, this_head
 from .run.opening import Found, cancel_found, look_back
 from .slurm.client import Slurm, SlurmCommands
@@ -54,6 +55,7 @@ def _cancel_all(runs: Path, slurm: Slurm, warn: Callable[[str], None]) -> str:
         found = look_back(runs, os.getcwd(), slurm, started().time, warn)
     except LedgerError as error:
         warn(f"{error}. Its jobs are looked for by their names.")
+    found = replace(found, ledgers=tuple(one for one in found.ledgers if not other_user(one.folder)))
     for ledger in found.ledgers:
         if ledger.unread:
             warn(f"{ledger.unread} lines of {ledger.folder / 'ledger.jsonl'} cannot be read and are passed over.")

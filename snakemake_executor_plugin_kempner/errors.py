@@ -11,7 +11,7 @@ KempnerError
 └── ClaimLost            another process has taken over from this one
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .printable import printable
@@ -19,6 +19,11 @@ from .printable import printable
 
 class KempnerError(Exception):
     """Base of all errors of this package: one clean message for the user."""
+
+    @property
+    def by_task(self) -> Mapping[str, tuple[str, str]]:
+        """Label of each task at fault and what is wrong with it, by the task's key; none where it is no task's fault."""
+        return {}
 
     def __str__(self) -> str:
         return printable(super().__str__(), keep="\n")
@@ -67,7 +72,6 @@ class PlanError(KempnerError):
 
     @property
     def by_task(self) -> dict[str, tuple[str, str]]:
-        """Label of each task at fault and what is wrong with it, by the task's key."""
         found: dict[str, tuple[str, str]] = {}
         for fault in self.faults:
             what = f"{fault.what} ({fault.remedy})" if fault.remedy else fault.what
@@ -77,7 +81,20 @@ class PlanError(KempnerError):
 
 
 class SlurmError(KempnerError):
-    """A Slurm command did not do what it was asked to."""
+    """A Slurm command did not do what it was asked to.
+
+    Args:
+        message: what was asked and what came back.
+        by_task: as the property, where a job of these tasks was refused.
+    """
+
+    def __init__(self, message: str, by_task: Mapping[str, tuple[str, str]] | None = None) -> None:
+        self._by_task = by_task or {}
+        super().__init__(message)
+
+    @property
+    def by_task(self) -> Mapping[str, tuple[str, str]]:
+        return self._by_task
 
 
 class SlurmMissing(SlurmError):  # noqa: N818 - the tree above reads as sentences

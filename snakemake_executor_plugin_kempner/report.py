@@ -255,6 +255,11 @@ def attempt_message(event: AttemptFailed, usage: Usage) -> str:
 
 def stuck_message(event: TaskStuck) -> str:
     """A job that waits for ever unless somebody acts."""
+    if event.is_held:
+        return (
+            f"{event.job.submission.label} (Slurm job {event.job.job_id}) is held: {event.reason}. It starts when it is released: "
+            f"scontrol release {event.job.job_id}. Ctrl-C cancels the run."
+        )
     asked = [one for one in event.job.submission.options if not one.startswith(SET_BY_PLANNER)]
     return (
         f"{event.job.submission.label} (Slurm job {event.job.job_id}) will not start as it is: {event.reason}. "

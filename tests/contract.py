@@ -367,6 +367,13 @@ class SlurmContract(ABC):
         with pytest.raises(SlurmRefused):
             scene.slurm.depend(UNKNOWN_ID, f"afterany:{scene.ids['runs on']}")
 
+    def test_asked_for_by_its_id_a_job_is_what_the_queue_says(self, scene: Scene) -> None:
+        queue = {one.job_id: one for one in scene.slurm.queue() if one.state.is_final and one.job_id in scene.mine}
+        shown = {one.record.job_id: one for one in scene.slurm.show([*queue, UNKNOWN_ID])}
+        assert {job_id: one.record for job_id, one in shown.items()} == queue
+        names = scene.slurm.names()
+        assert all(shown[job_id].name == names[job_id][0] for job_id in queue)
+
     # --- accounting -------------------------------------------------------------------------------------------------
 
     def test_accounting_agrees_with_the_queue_or_is_empty(self, scene: Scene) -> None:

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmRefused, SlurmUnreachable
 from snakemake_executor_plugin_kempner.slurm.ids import array_id, element_id, expand, in_order, is_element
-from snakemake_executor_plugin_kempner.slurm.parse import Record, record_of
+from snakemake_executor_plugin_kempner.slurm.parse import Record, Shown, record_of
 from snakemake_executor_plugin_kempner.slurm.states import job_state
 
 T = TypeVar("T")
@@ -343,7 +343,9 @@ class FakeSlurm:
         self.down = False
         """The controller answers nothing."""
         self.hidden: set[str] = set()
-        """Jobs that are missing in the answers of `queue`."""
+        """Jobs that are missing in the answers of `queue` and `show`."""
+        self.is_blind = False
+        """The list of jobs is empty, as that of a squeue that looks elsewhere; by its id each is known."""
         self.forgotten: set[str] = set()
         """Jobs that the controller has purged, whatever their age."""
         self.witness: Callable[[Change], None] = lambda _change: None
@@ -428,25 +430,39 @@ class FakeSlurm:
 
     def names(self) -> dict[str, tuple[str, str]]:
         named = lambda: {one.job_id: (one.name, one.option("comment") or "(null)") for one in self._listed()}  # noqa: E731
-        return self._do("names", (), named)
+        return self._do("names", (), lambda: {} if self.is_blind else named())
 
     def workdirs(self) -> dict[str, str]:
         placed = lambda: {one.job_id: one.option("chdir") or "" for one in self._listed() if not one.is_final}  # noqa: E731
         return self._do("workdirs", (), placed)
 
     def queue(self) -> tuple[Record, ...]:
-        shown = lambda: tuple(_record(job) for job in self._listed() if job.job_id not in self.hidden)  # noqa: E731
+        shown = lambda: () if self.is_blind else tuple(map(_record, self._seen()))  # noqa: E731
         return self._do("queue", (), shown)
+
+    def show(self, job_ids: Collection[str]) -> tuple[Shown, ...]:
+        arrays = set(map(array_id, job_ids))
+
+        def shown() -> tuple[Shown, ...]:
+            found = [one for one in self._seen() if one.array_id in arrays]
+            return tuple(
+                Shown(record=_record(one), name=one.name, comment=one.option("comment") or "(null)") for one in found
+            )
+
+        return self._do("show", tuple(sorted(arrays)), shown)
+
+    def _seen(self) -> list[FakeJob]:
+        return [job for job in self._listed() if job.job_id not in self.hidden]
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         return self._do("accounting", tuple(sorted(job_ids)), lambda: tuple(self._accounts(job_ids)))
 
     def runs(self, job_id: str) -> bool:
         try:
-            going = {record.job_id for record in self.queue() if not record.state.is_final}
+            records = [*self.queue(), *(one.record for one in self.show([job_id]))]
         except SlurmError:
             return True
-        return job_id in going or job_id in {array_id(one) for one in going}
+        return any(job_id in (one.job_id, array_id(one.job_id)) for one in records if not one.state.is_final)
 
     def depend(self, job_id: str, dependency: str) -> None:
         self._do("depend", (job_id, dependency), lambda: self._depend(job_id, dependency))

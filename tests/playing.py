@@ -194,6 +194,7 @@ class _Passing:
     def __init__(self, slurm: FakeSlurm) -> None:
         self._slurm = slurm
         self.submit, self.cancel, self.find, self.accounting = slurm.submit, slurm.cancel, slurm.find, slurm.accounting
+        self.show = slurm.show
 
     def queue(self) -> tuple[Record, ...]:
         self._slurm.tick()

@@ -30,8 +30,11 @@ MAY_IMPORT = {
     "draft_site": {"errors", "site", "slurm"},
     "efficiency": {"errors", "plan", "site", "slurm", "run", "report"},
     "cancelling": {"errors", "plan", "slurm", "run", "adapt", "invocation"},
+    "handover": {"errors", "slurm", "run", "report", "adapt"},
+    "planning": {"plan", "slurm", "run", "report", "adapt", "beginning"},
     "executor": {
         "errors", "plan", "slurm", "run", "report", "efficiency", "adapt", "settings", "invocation", "beginning",
+        "handover", "planning",
     },
     "beginning": {"errors", "plan", "site", "slurm", "run", "report", "invocation"},
     "closing": {
@@ -43,7 +46,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 """Parts of the package, and which others each of them may import."""
 
-KNOW_SNAKEMAKE = {"closing", "executor", "settings", "step.snakemake_job"}
+KNOW_SNAKEMAKE = {"closing", "executor", "handover", "settings", "step.snakemake_job"}
 """Besides everything in `adapt`."""
 
 

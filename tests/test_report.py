@@ -191,6 +191,12 @@ def test_a_task_that_will_not_start_says_why_and_what_it_asks_for() -> None:
     assert "It asks for --partition=gpu --cpus-per-task=1 --mem=900000M;" in text
 
 
+def test_a_job_that_is_held_says_how_it_is_released() -> None:
+    text = stuck_message(TaskStuck(task="train", job=a_job("x"), reason="JobHeldAdmin", is_held=True))
+    assert "train[seed=1] (Slurm job 7) is held: JobHeldAdmin." in text
+    assert "scontrol release 7" in text
+
+
 # --- the log --------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from snakemake.logging import logger
 from snakemake.workflow import Workflow
 
 from ..errors import KempnerError
+from .quiet import let_errors_be_heard
 
 
 def instead_of_running(action: Callable[[Callable[[str], None], Callable[[str], None]], None]) -> None:
@@ -21,6 +22,7 @@ def instead_of_running(action: Callable[[Callable[[str], None], Callable[[str], 
     def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("executor_settings") is None:  # a dry run, which is another executor's
             return run(self, *args, **kwargs)
+        let_errors_be_heard(self)
         try:
             return action(logger.info, logger.warning)
         except KempnerError as error:

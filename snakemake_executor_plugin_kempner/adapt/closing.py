@@ -67,6 +67,7 @@ def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
         arguments.forceall = arguments.force = False
         arguments.forcerun = set(left_out) if was_forced else set()
         arguments.rerun_incomplete = True  # what runs now is adopted
+        arguments.quiet = None  # what it says stands in a log, for whoever looks there
         arguments.nolock = True  # the claim is held; a lock would outlive a job that is killed
         if sources.exists():
             arguments.runtime_source_cache_path = sources

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from snakemake.dag import DAG
 from snakemake.io import is_flagged
 
 from .units import job_label, members_of, task_key
@@ -26,6 +25,8 @@ def keep_settled(is_settled: Callable[[str], bool]) -> None:
     Args:
         is_settled: whether the record knows the job of a key as done, or as up to date when the run began.
     """
+    from snakemake.dag import DAG  # noqa: PLC0415 - cannot be imported before Snakemake's workflow is
+
     update = DAG.update_needrun
 
     async def update_needrun(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -75,7 +75,7 @@ def keep_sources(workflow: Any, folder: Path) -> Sources:
         cache._runtime_cache_path = kept  # noqa: SLF001 - has no other name
         kept.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copytree(of_head, kept, dirs_exist_ok=True)
-        kept.chmod(0o700)  # a configuration may hold passwords
+        kept.chmod(0o700)
         for path in read_by_name:
             _copy(path, copy_of(kept, path))
         if _is_of_a_process(snakefile):
@@ -107,6 +107,7 @@ def _is_of_a_process(path: str) -> bool:
 def _copy(path: str, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(path, copy)
+    copy.chmod(copy.stat().st_mode & 0o700)  # a configuration may hold passwords
 
 
 # --- in a job -------------------------------------------------------------------------------------------------------

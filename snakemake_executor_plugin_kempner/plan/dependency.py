@@ -113,6 +113,27 @@ def render(expression: Expression, job_id: Callable[[Ref], str]) -> str:
     return AllOf.separator.join(parts)
 
 
+def without_met(expression: Expression, holds: Callable[[Term], bool | None]) -> Expression | None:
+    """What is still to be waited for; None when nothing is.
+
+    Args:
+        expression: a condition.
+        holds: whether a term has come true, or can no longer (False); None while that is open.
+
+    Raises:
+        ValueError: the condition can no longer come true.
+    """
+    verdicts = [(term, holds(term)) for term in expression.terms]
+    left = tuple(term for term, verdict in verdicts if verdict is None)
+    found = [verdict for _, verdict in verdicts]
+    is_any = isinstance(expression, AnyOf)
+    if any(found) if is_any else all(found):
+        return None
+    if not any(verdict is not False for verdict in found) if is_any else False in found:
+        raise ValueError("the condition can no longer come true")
+    return AnyOf(left) if is_any else AllOf(left)
+
+
 def parse(text: str) -> tuple[bool, tuple[tuple[DependencyType, str], ...]]:
     """What `render` has written: whether every term has to hold (not just one), and each type with its job id."""
     separator = AnyOf.separator if AnyOf.separator in text else AllOf.separator

@@ -53,6 +53,7 @@ def _spec(submission: Submission, call: Call, policy: Policy, job_id: Callable[[
         earlier_attempts=tuple(map(job_id, submission.earlier)),
         stops=policy.folder if submission.stops else "",
         log_name=submission.log if call.is_array else "",
+        log=call.log if call.opens_own_log else "",
     )
 
 

@@ -187,14 +187,22 @@ class Call:
         return f"{self.first.log.rpartition('/')[0]}/array-{self.job_name.rpartition('.')[2]}.%A_%a.log"
 
     @property
+    def opens_own_log(self) -> bool:
+        r"""Slurm cannot put the job id into the log's name: a \ in a path makes it take all of it as it is, less the \."""
+        return "\\" in self.log
+
+    @property
     def options(self) -> tuple[str, ...]:
         """Options of sbatch, except for names and dependency."""
-        # In a file name pattern Slurm reads % as the start of a replacement; %% is the character itself.
         folder, _, name = self.log.rpartition("/")
-        output = f"--output={folder.replace('%', '%%')}/{name}"
+        if self.opens_own_log:
+            literal = f"{self.job_name}.log" if "%" in name else name
+            output = f"{folder}/{literal}".replace("\\", "\\\\")
+        else:  # Slurm reads % as the start of a replacement; %% is the character itself
+            output = f"{folder.replace('%', '%%')}/{name}"
         throttle = f"%{self.throttle}" if self.throttle else ""
         array = (f"--array={ranges(self.indices)}{throttle}",) if self.is_array else ()
-        return (output, *array, *self.first.options)
+        return (f"--output={output}", *array, *self.first.options)
 
     def job_ids(self, answer: str) -> tuple[str, ...]:
         """Ids of the submissions, when sbatch has answered with that one."""
@@ -287,6 +295,8 @@ class Policy:
     """Elements that an array may have: Slurm's MaxArraySize, which is one more than the largest index."""
     largest_script: int = 4 * 2**20
     """Bytes of a job script; what is longer lies in a file beside it."""
+    memory: float = 240.0
+    """Seconds for which Slurm surely remembers a job that has ended, with a margin: MinJobAge is 300 by default."""
     site: Site | None = None
     """Where the jobs are to run; None where nothing is known of it."""
     possible: tuple[Task, ...] = ()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ..errors import Fault, PlanError
 from ..site.request import Request
+from .sbatch import UnreadableError, read
 
 Value = int | str
 Resources = Mapping[str, Value]
@@ -18,11 +19,20 @@ Resources = Mapping[str, Value]
 STEP_MEMORY_MB = 500
 """What a job asks for at least: Snakemake itself, which runs the rule inside the job, needs about 250 MB."""
 
-OWNED_OPTIONS = (
-    "array", "begin", "chdir", "comment", "D", "d", "dependency", "e", "error", "export", "a", "J", "job-name",
-    "kill-on-invalid-dep", "o", "open-mode", "output", "parsable", "test-only", "W", "wait", "wrap",
-)  # fmt: skip
-"""What slurm_extra may not set, because the plugin does."""
+_SETS = "which the plugin sets itself"
+_NO_ID = "after which sbatch submits nothing, or does not say the job's id"
+OWNED_OPTIONS = {
+    **dict.fromkeys(
+        (
+            "array", "begin", "chdir", "comment", "dependency", "error", "export", "job-name", "kill-on-invalid-dep",
+            "open-mode", "output", "parsable", "wrap",
+        ),
+        _SETS,
+    ),
+    **dict.fromkeys(("help", "quiet", "test-only", "usage", "version"), _NO_ID),
+    "wait": "with which sbatch does not return before the job has ended",
+}  # fmt: skip
+"""What slurm_extra may not set, and why."""
 
 
 class BadValueError(ValueError):
@@ -175,7 +185,7 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
         faults=tuple(faults),
         array_from=int(array) if array else None,
         raised_memory=raised,
-        default_cores=cpus == ("threads", 1) and not any(one.startswith(("-c", "--cpus-per-task")) for one in extra),
+        default_cores=cpus == ("threads", 1) and not any(one.startswith("--cpus-per-task") for one in extra),
     )
 
 
@@ -264,20 +274,22 @@ def extra_options(where: str, text: str) -> tuple[str, ...]:
 def _extra(extra: Value | None, where: str, faults: list[Fault], what: str = "slurm_extra") -> list[str]:
     if not extra:
         return []
+    text = str(extra).strip()
     try:
-        words = shlex.split(str(extra))
-        if len(words) == 1 and " " in words[0]:
+        words = shlex.split(text)
+        if len(words) == 1 and text[0] in "'\"":
             words = shlex.split(words[0])  # a second pair of quotes, as in "'--gres=gpu:1 --mail-type=END'"
+        options = list(read(words))
+    except UnreadableError as error:
+        remedy = "write options in full, as --name=value"
+        faults.append(Fault(where=where, what=f"{what} {error}", remedy=remedy))
+        return []
     except ValueError as error:
         faults.append(Fault(where=where, what=f"{what}={extra!r} cannot be read: {error}"))
         return []
     faults += (
-        Fault(
-            where=where,
-            what=f"{what} sets {word.split('=')[0]}, which the plugin sets itself",
-            remedy="remove it there",
-        )
-        for word in words
-        if (option := re.match(r"--([\w-]+)|-(\w)", word)) and (option[1] or option[2]) in OWNED_OPTIONS
+        Fault(where=where, what=f"{what} sets --{one.name}, {OWNED_OPTIONS[one.name]}", remedy="remove it there")
+        for one in options
+        if one.name in OWNED_OPTIONS
     )
-    return words
+    return list(map(str, options))

@@ -45,6 +45,8 @@ class StepSpec:
     """Temporary outputs that no other task reads."""
     log_name: str = ""
     """A second name for the log of an array's element, the one it would have alone; `%j` stands for the job id."""
+    log: str = ""
+    """Where this job writes its log by itself, because Slurm cannot name it; `%j` or `%A_%a` stands for the job id."""
     latency_wait: int = 5
     """Seconds to wait for a file that another node has written."""
     version: int = field(default=VERSION)

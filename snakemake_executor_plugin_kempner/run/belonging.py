@@ -85,19 +85,24 @@ def refuse_other_users(runs: Path, workdir: str) -> None:
         FolderInUse: a run of another user in this folder is not closed.
     """
     for path in runs.glob("*/ledger.jsonl"):
-        owner, told = path.stat().st_uid, _header(path.parent)
-        is_mine = owner in (os.getuid(), *([] if owner == os.getuid() else [_uid_of_my_files(runs)]))
-        if is_mine and told.get("uid", os.getuid()) == os.getuid():
+        user = other_user(path.parent)
+        if not user or _is_over(path.parent, workdir):
             continue
-        if _is_over(path.parent, workdir):
-            continue
-        user = user_name(told["uid"]) if is_mine else user_name(owner)
         raise FolderInUse(
             f"User {user}",
             f"run {path.parent.name} of {user} is not closed, and what it has in the queue can be seen by {user} alone. Ask "
             f"{user} to wait for its end or to cancel it (--kempner-cancel), or work in a copy of this folder. If none of "
             f"its jobs is left (squeue --user={user}), move {path.parent} out of the way.",
         )
+
+
+def other_user(folder: Path) -> str:
+    """Name of the user to whom the run in the folder belongs; empty for this one."""
+    owner = (folder / "ledger.jsonl").stat().st_uid
+    if owner != os.getuid() and owner != _uid_of_my_files(folder.parent):
+        return user_name(owner)
+    told = _header(folder).get("uid", os.getuid())
+    return "" if told == os.getuid() else user_name(told)
 
 
 def _is_over(folder: Path, workdir: str) -> bool:

@@ -262,7 +262,7 @@ def claimed_by(folder: Path) -> str:
     """Name of the run whose process holds the claim below a folder, or has died with it; empty when nobody does."""
     try:
         return str(json.loads((folder / "claim.json").read_text(encoding="utf-8"))["run"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return ""
 
 

@@ -60,7 +60,7 @@ class Judge:
             case Requeued():
                 yield TaskRequeued(task=event.ref.task, job=job)
             case Stuck():
-                yield TaskStuck(task=event.ref.task, job=job, reason=event.reason)
+                yield TaskStuck(task=event.ref.task, job=job, reason=event.reason, is_held=event.is_held)
             case Ended() if not state.ended:
                 yield from self._ended(state, event, view)
 

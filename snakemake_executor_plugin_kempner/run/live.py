@@ -16,11 +16,12 @@ from .adopt import Left
 from .judge import Judge, View
 from .ledger import Entry, Ledger, make_folders
 from .look import look
-from .outcome import Job, Outcome, RuleJobs, TaskEnded, TaskEvent
+from .outcome import Job, RuleJobs, TaskEnded, TaskEvent
+from .pace import Pace
 from .stopping import mark_stopped, stopped_jobs
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
-from .watch import Ended, Event, Followed, pause, step
+from .watch import Ended, Event, Followed, Stuck, step
 from .waves import Room
 from .withdrawn import LeftBehind, left_behind
 
@@ -59,6 +60,7 @@ class LiveRun:
         self._tasks = Tasks()
         self._judge = Judge(tasks=self._tasks, was_stopped=self._was_stopped, cancel=self.cancel)
         self._stopped: frozenset[str] | None = None
+        self._withdrawn: frozenset[str] = frozenset()
         self._gates: dict[str, str] = {}
         self._ids: dict[Ref, str] = {}
         self._followed: dict[str, Followed] = {}
@@ -70,9 +72,7 @@ class LiveRun:
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
         self._left_out = False
-        self._failed_queries = 0
-        self._last_change = self._began = clock.now()
-        self._query_took = 0.0
+        self._pace = Pace(clock, logger)
 
     # --- submitting ---------------------------------------------------------------------------------------------
 
@@ -113,12 +113,13 @@ class LiveRun:
         ids, refused = self._submitter.submit(plan, self._ids)
         self._is_cut_short = False
         self._ids |= ids
-        self._later = self._tasks.submitted(fresh, self._ids, absent={task.key for task in now.later})
+        made = self._ids.keys() | self._submitter.unneeded
+        self._later = self._tasks.submitted(fresh, made, absent={task.key for task in now.later})
         for call in plan.calls:
             for submission in call.submissions:
                 if submission.ref in ids:
                     self._follow(submission, ids[submission.ref], call.log)
-        self._last_change = self._clock.now()
+        self._pace.changed()
         if refused is not None:
             self._room.learn(len(refused.submissions))
             if policy.detached:
@@ -198,22 +199,25 @@ class LiveRun:
         Returns:
             Their ends; none for those that are in the queue or have ended.
         """
-        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if not self.knows(key)]
+        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if key not in self._tasks]
         for end in ends if not own else ():
             self._ledger.refused(end.task, end.label, end.why)
         return tuple(ends)
 
-    def go_on(self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None) -> None:
+    def go_on(
+        self, helpers: Mapping[Ref, str], *, submitted: int, closing: Ref | None, withdrawn: frozenset[str]
+    ) -> None:
         """Go on with a run that has no head.
 
         Args:
             helpers: jobs of ours that have not ended, this process's own among them: the end of the run waits for them.
             submitted: the highest number that a submission of the run has so far.
             closing: which of the helpers is the closing job, when it still waits.
+            withdrawn: jobs that a process of this run has cancelled.
         """
         self._ids |= helpers
         self._helpers = {ref.task: (ref,) for ref in helpers if ref != closing}
-        self._closing, self._count = closing, submitted
+        self._closing, self._count, self._withdrawn = closing, submitted, withdrawn
 
     # --- asking -------------------------------------------------------------------------------------------------
 
@@ -228,8 +232,7 @@ class LiveRun:
 
     def has_succeeded(self, task: str) -> bool:
         """Whether the task is known, and has."""
-        ended = self._tasks[task].ended if task in self._tasks else None
-        return ended is not None and ended.outcome is Outcome.SUCCEEDED
+        return self._tasks.has_succeeded(task)
 
     def ended(self, task: str) -> TaskEnded | None:
         return self._tasks[task].ended
@@ -253,9 +256,7 @@ class LiveRun:
     @property
     def unfinished(self) -> tuple[str, ...]:
         """Labels of the tasks that have neither succeeded nor turned out not to be needed."""
-        return tuple(
-            state.task.label for state in self._tasks.values() if state.ended is None or state.ended.outcome.is_failure
-        )
+        return self._tasks.unfinished()
 
     @property
     def open_jobs(self) -> tuple[str, ...]:
@@ -264,7 +265,7 @@ class LiveRun:
 
     @property
     def was_answered(self) -> bool:
-        return self._failed_queries == 0
+        return self._pace.was_answered
 
     @property
     def open_tasks(self) -> int:
@@ -291,8 +292,7 @@ class LiveRun:
 
     def pause(self, longest: float) -> float:
         """Seconds until the next query is due."""
-        now = self._clock.now()
-        return pause(now - self._last_change, longest, age=now - self._began, took=self._query_took)
+        return self._pace.pause(longest)
 
     # --- following ----------------------------------------------------------------------------------------------
 
@@ -307,28 +307,21 @@ class LiveRun:
         try:
             found = look(self._slurm, self._followed, self._folder_of)
         except SlurmError as error:
-            self._query_failed(error)
-            self._query_took = 0.0  # a controller that is away is not burdened
+            self._pace.failed(error, is_away=True)
             return ()
-        self._query_took = self._clock.now() - asked
         if found.failure is None:
-            self._failed_queries = 0
+            self._pace.answered(asked)
         else:
-            self._query_failed(found.failure)
+            self._pace.failed(found.failure, is_away=False)
         self._doomed |= found.never
         self._followed, events = step(self._followed, found.seen, self._clock.now())
         if events:
-            self._last_change = self._clock.now()
+            self._pace.changed()
         for event in events:
             self._note(event)
         self._stopped = None
         view = View(followed=self._followed, doomed=self._doomed, was_answered=found.failure is None)
         return self._judge.judge(events, view)
-
-    def _query_failed(self, error: SlurmError) -> None:
-        self._failed_queries += 1
-        if self._failed_queries & (self._failed_queries - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
-            self._logger.warning(f"Slurm could not be asked ({self._failed_queries} times in a row): {error}")
 
     def _folder_of(self, ref: Ref) -> Path:
         job = self._judge.job_of(ref)
@@ -336,6 +329,9 @@ class LiveRun:
 
     def _note(self, event: Event) -> None:
         """Write down an end before any is judged: attempts of a task may have ended since the last look, in any order."""
+        if isinstance(event, Stuck) and event.is_held and self._judge.job_of(event.ref) is None:
+            what = f"Slurm job {event.job_id}, which others wait for, is held: {event.reason}"
+            self._logger.warning(f"{what}. It starts when it is released: scontrol release {event.job_id}.")
         if not isinstance(event, Ended):
             return
         record = event.record
@@ -353,7 +349,7 @@ class LiveRun:
 
     def _was_stopped(self, job_id: str) -> bool:
         if self._stopped is None:
-            self._stopped = stopped_jobs(Path(self.policy.folder))
+            self._stopped = self._withdrawn | stopped_jobs(Path(self.policy.folder))
         return job_id in self._stopped
 
     # --- stopping -----------------------------------------------------------------------------------------------

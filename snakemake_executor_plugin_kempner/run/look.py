@@ -1,4 +1,6 @@
-"""One look at all jobs of a run: the controller, then accounting, then what the jobs themselves have written down."""
+"""One look at all jobs of a run: the controller's list; of what it leaves out accounting, then the controller by the job's
+id, then what the job itself has written down.
+"""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +27,7 @@ class Seen:
     never: frozenset[str] = frozenset()
     """Jobs that could never start and were cancelled for it, on sites where Slurm does not do that."""
     failure: SlurmError | None = field(default=None, compare=False)
-    """Accounting did not answer. A job whose end nobody could tell is as it was."""
+    """A source did not answer. A job whose end no other could tell is as it was."""
 
 
 def look(slurm: Slurm, followed: Mapping[str, Followed], folder_of: FolderOf) -> Seen:
@@ -45,7 +47,14 @@ def look(slurm: Slurm, followed: Mapping[str, Followed], folder_of: FolderOf) ->
     except SlurmError as error:
         failure = error
     unknown = vanished - seen.keys()
-    seen |= {record.job_id: record for record in _own_records(unknown, followed, folder_of)}
+    own = {record.job_id: record for record in _own_records(unknown, followed, folder_of)}
+    # A job that was put back into the queue has recorded the end of its run before.
+    unsure = {job_id for job_id in unknown if job_id not in own or own[job_id].state is not JobState.SUCCEEDED}
+    try:
+        seen |= records_of(unsure, (one.record for one in slurm.show(unsure))) if unsure else {}
+    except SlurmError as error:
+        failure = error
+    seen |= {job_id: record for job_id, record in own.items() if job_id not in seen}
     if failure is not None:
         left = [followed[job_id] for job_id in unknown - seen.keys()]
         seen |= {one.job_id: Record(job_id=one.job_id, state=one.state, word=one.state.value) for one in left}

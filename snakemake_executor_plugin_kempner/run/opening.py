@@ -1,33 +1,42 @@
 """What earlier processes have left in a folder, looked up in its ledgers and in Slurm, and what a new one makes of it."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
-from ..errors import SlurmError
+from ..errors import SlurmError, SlurmUnreachable
 from ..plan.at_site import options_at
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind, Task
 from ..plan.resources import SET_BY_PLANNER
 from ..site.model import Site
 from ..slurm.client import Slurm
+from ..slurm.ids import in_order
 from ..slurm.parse import Record, records_of
 from ..slurm.states import JobState
-from .adopt import Left, all_of_run, carried_out, in_queue, left_in_queue
+from .adopt import Left, Names, all_of_run, carried_out, in_queue, left_in_queue
 from .belonging import is_here, other_path
 from .ledger import Entry, Ledger, open_ledgers, read_ledger
 from .ledger import Record as LedgerRecord
 from .live import LiveRun
 from .outcome import TaskEvent
 from .records import StepRecord, step_record
-from .submit import SETTLE, Clock
+from .sources import asked
+from .submit import PATIENCE, SETTLE, Clock
 
+T = TypeVar("T")
 _LEAVING = 60.0
 """Seconds that a cancelled job may take to leave its node."""
 _PAUSE = 1.0
 _RETRY = 10.0
+_LONGEST_PAUSE = 60.0
+_CONTRADICTED, _AGAIN = 60, 5
+"""Seconds for which accounting may lag behind the controller, and between two questions about it."""
+_NAMED = 5
+"""Jobs that a message names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,10 +88,8 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         SlurmError: Slurm could not be asked, so nothing is known.
     """
     ledgers = open_ledgers(runs)
-    foreign = {
-        one.run: str(one.header.get("workdir", "another folder")) for one in ledgers if not is_here(one, workdir)
-    }
-    for run, place in foreign.items():
+    foreign = {one.run: str(one.header.get("workdir", "")) for one in ledgers if not is_here(one, workdir)}
+    for run, place in ((run, place) for run, place in foreign.items() if place):
         warn(
             f"The record of run {run} in this folder speaks of jobs started in {place}: this is a copy of that folder. "
             f"Its jobs are left alone; they write to {place}."
@@ -92,8 +99,14 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         warn(told)
     if not ledgers:
         return Found(ledgers=(), left=())
-    _wait_for_unanswered(ledgers, slurm, warn)
-    queue, names = _seen(ledgers, slurm), slurm.names()
+
+    def ask() -> tuple[dict[str, Record], Names]:
+        _wait_for_unanswered(ledgers, slurm, warn)
+        queue, names = _seen(ledgers, slurm)
+        _check_gone(ledgers, queue, slurm)
+        return queue, names
+
+    queue, names = _patiently(ask, warn)
 
     def ended(entry: Entry) -> Record | None:
         written = step_record(Path(entry.folder), entry.job_id)
@@ -105,6 +118,20 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         finished=len({entry.task for one in ledgers for entry in one.of_kind(Kind.TASK) if _ended_unseen(one, entry)}),
         jobs={entry.job_id: entry for entry in in_queue(ledgers, queue, names)},
     )
+
+
+def _patiently(ask: Callable[[], T], warn: Callable[[str], None]) -> T:
+    """Ask a controller again that does not answer, as a run does that has begun."""
+    end, pause = time.time() + PATIENCE, _PAUSE
+    while True:
+        try:
+            return ask()
+        except SlurmUnreachable as error:
+            if time.time() >= end:
+                raise
+            warn(f"Slurm could not be asked about earlier runs, again in {pause:.0f} s: {error}")
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _wait_for_unanswered(ledgers: Iterable[LedgerRecord], slurm: Slurm, warn: Callable[[str], None]) -> None:
@@ -133,11 +160,61 @@ def _ended_unseen(ledger: LedgerRecord, entry: Entry) -> bool:
     return written is not None and written.exit_code == 0
 
 
-def _seen(ledgers: Iterable[LedgerRecord], slurm: Slurm) -> dict[str, Record]:
-    """What Slurm says of all that is in its queue, and of elements of arrays that have vanished from it."""
-    records = slurm.queue()
-    ids = {entry.job_id for ledger in ledgers for entry in ledger.entries} | {record.job_id for record in records}
-    return records_of(ids, records)
+def _seen(ledgers: Collection[LedgerRecord], slurm: Slurm) -> tuple[dict[str, Record], Names]:
+    """What Slurm says of all that is in its queue, and of elements of arrays that have vanished from it, and their names.
+
+    What its list leaves out is asked for by its id, unless the ledger or the job itself tells its end.
+    """
+    records, names = slurm.queue(), dict(slurm.names())
+    entries = [entry for ledger in ledgers for entry in ledger.entries]
+    listed = records_of({entry.job_id for entry in entries} | _ids(records), records)
+    left_out = {entry.job_id for ledger in ledgers for entry in _of_open_end(ledger, listed)}
+    unanswered = {entry.job_name for entry in entries if not entry.job_id}
+    unanswered -= {name for both in names.values() for name in both}
+    left_out |= {job_id for name in unanswered for job_id in slurm.find(name)}
+    shown = slurm.show(left_out)
+    names |= {one.record.job_id: (one.name, one.comment) for one in shown}
+    told = tuple(one.record for one in shown)
+    return listed | records_of(left_out | _ids(told), told), names
+
+
+def _ids(records: Iterable[Record]) -> set[str]:
+    return {record.job_id for record in records}
+
+
+def _of_open_end(ledger: LedgerRecord, known: Container[str]) -> Iterator[Entry]:
+    """What Slurm's answers do not name, and has not ended as far as the ledger and the jobs themselves tell."""
+    for entry in ledger.entries:
+        if entry.job_id and entry.job_id not in ledger.noted and entry.job_id not in known:
+            written = step_record(Path(entry.folder), entry.job_id)
+            if written is None or written.exit_code != 0:
+                yield entry
+
+
+def _check_gone(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], slurm: Slurm) -> None:
+    """The controller does not know a job by its list nor by its id: it is gone, unless accounting says that it is not.
+
+    Raises:
+        SlurmError: accounting holds jobs for queued or running that the controller does not know.
+    """
+    gone = {entry.job_id: entry for ledger in ledgers for entry in _of_open_end(ledger, queue)}
+    alive: list[Record] = []
+    for waited in range(0, _CONTRADICTED + 1, _AGAIN) if gone else ():
+        time.sleep(_AGAIN if waited else 0)
+        try:
+            alive = [one for one in slurm.accounting(gone) if one.state in (JobState.WAITING, JobState.RUNNING)]
+        except SlurmError:  # the controller has said it twice
+            return
+        if not alive:
+            return
+    if alive:
+        named = ", ".join(f"{one.job_id} ({gone[one.job_id].label}, {one.word})" for one in alive[:_NAMED])
+        folders = " ".join(sorted({gone[one.job_id].folder for one in alive}))
+        raise SlurmError(
+            f"The controller does not know jobs of an earlier run that accounting holds for queued or running: {named}. "
+            "Nothing is submitted, because they might run twice, and nothing is closed. If they are lost "
+            f"(sacctmgr show runawayjobs), remove the record of that run and run this again: {folders}"
+        )
 
 
 def entries_in_queue(ledger: LedgerRecord, slurm: Slurm) -> tuple[Entry, ...]:
@@ -146,7 +223,7 @@ def entries_in_queue(ledger: LedgerRecord, slurm: Slurm) -> tuple[Entry, ...]:
     Raises:
         SlurmError: Slurm could not be asked.
     """
-    return tuple(in_queue([ledger], _seen([ledger], slurm), slurm.names()))
+    return tuple(in_queue([ledger], *_seen([ledger], slurm)))
 
 
 def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
@@ -237,7 +314,7 @@ def _cancel_and_wait(job_ids: Collection[str], slurm: Slurm) -> None:
     if job_ids:
         slurm.cancel(job_ids)
     waited = 0.0
-    while left := [one.job_id for one in slurm.queue() if one.job_id in job_ids and not one.state.is_final]:
+    while left := in_order(job_id for job_id, one in asked(slurm, job_ids).items() if not one.state.is_final):
         if waited >= _LEAVING:
             raise SlurmError(f"Cancelled jobs have not left the queue after {waited:.0f} s: {' '.join(left)}")
         time.sleep(_PAUSE)
@@ -255,7 +332,7 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
         SlurmError: Slurm could not be asked.
     """
     ledger = read_ledger(Path(live.policy.folder))
-    queue, names = _seen([ledger], slurm), slurm.names()
+    queue, names = _seen([ledger], slurm)
     here = [entry for entry in in_queue([ledger], queue, names) if entry.kind in LOOK_AFTER]
     helpers = {Ref(entry.task, entry.attempt): entry.job_id for entry in here}
     waiting = [
@@ -265,7 +342,12 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
     ]
     live.adopt(all_of_run(ledger, names), own=True)
     live.look_after(carried_out(ledger.of_kind(Kind.GATE), names), own=True)
-    live.go_on(helpers, submitted=ledger.last_number, closing=waiting[-1] if waiting else None)
+    live.go_on(
+        helpers,
+        submitted=ledger.last_number,
+        closing=waiting[-1] if waiting else None,
+        withdrawn=ledger.cancelled,
+    )
     events: tuple[TaskEvent, ...] = live.refuse(ledger.refused, own=True)
     events += live.observe()
     while not live.was_answered:  # without an answer everything would look lost

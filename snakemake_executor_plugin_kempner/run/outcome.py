@@ -78,6 +78,8 @@ class TaskStuck:
     task: str
     job: Job
     reason: str
+    is_held: bool = False
+    """It waits for somebody to release it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,17 +11,24 @@ from ..slurm.parse import Record, Usage
 from ..slurm.states import JobState
 from .outcome import Job
 
+_MOST = 10**12
+"""No time, size or exit code comes near it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
     """A job by its own account."""
 
     job_id: str
+    task: str = ""
+    """Label of its task."""
     start: float
     """Seconds since 1970."""
     end: float | None = None
     exit_code: int | None = None
     """None while it runs, or when it was killed before it could say."""
+    cancelled: bool = False
+    """Somebody stopped it: it got a signal, and Slurm gave no reason of its own such as a time limit."""
     node: str = ""
     peak_memory_mb: int | None = None
     """Of the largest process."""
@@ -33,6 +40,8 @@ class StepRecord:
         if self.exit_code is None:
             return None
         state, word = (JobState.FAILED, "FAILED") if self.exit_code else (JobState.SUCCEEDED, "COMPLETED")
+        if self.cancelled and self.exit_code:
+            state, word = JobState.CANCELLED, "CANCELLED"
         return Record(job_id=self.job_id, state=state, word=word, exit_code=self.exit_code, node=self.node)
 
 
@@ -50,22 +59,29 @@ def usage_of(job: Job, slurm: Slurm) -> Usage:
 
 def step_record(folder: Path, job_id: str) -> StepRecord | None:
     """The record of a job; None when it has not started, or left no record that can be read."""
+    return read_record(folder / "ended" / f"{job_id}.json", job_id)
+
+
+def read_record(path: Path, job_id: str) -> StepRecord | None:
+    """The record in a file; None when there is none that can be read."""
     try:
-        written = json.loads((folder / "ended" / f"{job_id}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(written, dict):
         return None
 
     def number(name: str) -> Any:
         value = written.get(name)
-        return value if isinstance(value, (int, float)) else None
+        return value if isinstance(value, (int, float)) and abs(value) < _MOST else None
 
     return StepRecord(
         job_id=job_id,
+        task=str(written.get("task", "")),
         start=number("start") or 0.0,
         end=number("end"),
         exit_code=number("exit_code"),
+        cancelled=written.get("cancelled") is True,
         node=str(written.get("node", "")),
         peak_memory_mb=number("peak_memory_mb"),
         cpu_seconds=number("cpu_seconds"),

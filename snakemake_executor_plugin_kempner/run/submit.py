@@ -1,27 +1,26 @@
 """Plan → sbatch, in order, written ahead, each submission exactly once, all of a plan or nothing."""
 
 import logging
+import math
 import time
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
-from ..plan.dependency import Expression, Ref, array_of, render
+from ..plan.dependency import Expression, Ref, render
 from ..plan.jobscript import call_script, manifest_path
-from ..plan.model import Call, Plan, Policy
+from ..plan.model import Call, Kind, Plan, Policy
 from ..slurm.client import Slurm
 from ..slurm.limits import lacks_room
 from .interrupt import undisturbed
 from .ledger import Ledger, write_manifest
+from .parents import Parents, UnneededError, whose
 
 PATIENCE = 900.0
 """Seconds for which a controller that does not answer is asked again."""
-MEMORY = 240.0
-"""Seconds for which the controller surely remembers a job that has ended (MinJobAge is 300 by default). After that,
-not to be found does not mean never submitted, and a name in a dependency may be unknown, which 22.05 takes as met."""
 SETTLE = 40.0
 """Seconds in which a controller that answers has carried out what it was sent before, if it does at all. One that was
 frozen answers a question about its queue before it comes to the request that lay there longer."""
@@ -70,7 +69,9 @@ class Submitter:
 
     def __init__(self, slurm: Slurm, ledger: Ledger, clock: Clock, logger: logging.Logger) -> None:
         self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
-        self._started, self._answer_lost, self._is_interrupted = 0.0, False, False
+        self._answer_lost = self._is_interrupted = False
+        self._memory = math.inf
+        self._parents = Parents(slurm, clock.now)
 
     @property
     def is_in_doubt(self) -> bool:
@@ -96,10 +97,16 @@ class Submitter:
         job_id = ChainMap(ids, dict(known)).__getitem__
         current: Call | None = None
         taken: list[str] = []
-        self._started, self._answer_lost = self._clock.now(), False
+        self._answer_lost, self._memory = False, plan.policy.memory
+        self._parents = Parents(self._slurm, self._clock.now, memory=self._memory, folder=Path(plan.policy.folder))
         try:
             for current in plan.calls:
-                taken.append(self._submit_one(current, plan.policy, job_id))
+                try:
+                    waits_for = self._parents.left(current, job_id)
+                except UnneededError:
+                    self._parents.unneeded |= {one.ref for one in current.submissions}
+                    continue
+                taken.append(self._submit_one(current, plan.policy, job_id, waits_for))
                 refs = (one.ref for one in current.submissions)
                 ids.update(zip(refs, current.job_ids(taken[-1]), strict=True))
         except BaseException as error:
@@ -111,9 +118,14 @@ class Submitter:
             in_doubt = None if nothing_sent or (current and current.first.ref in ids) else current
             self._withdraw(taken, in_doubt)
             if isinstance(error, SlurmRefused) and current is not None:
-                raise SlurmError(_refusal(current, error)) from error
+                raise SlurmError(_refusal(current, error), _refused(current, error)) from error
             raise
         return ids, None
+
+    @property
+    def unneeded(self) -> Collection[Ref]:
+        """Submissions of the last plan that were left out, because what they wait for can no longer come true."""
+        return self._parents.unneeded
 
     def put_off(self, job_id: str, waits_for: Expression, known: Mapping[Ref, str]) -> None:
         """Let a job that waits in the queue wait for something else. When Slurm refuses, the user is told, no more."""
@@ -123,32 +135,18 @@ class Submitter:
         except SlurmError as error:
             self._logger.warning(f"Slurm job {job_id} could not be put off: {error}")
 
-    def _check_parents(self, call: Call, job_id: Callable[[Ref], str]) -> None:
-        """When submitting has taken so long that Slurm may have forgotten a parent, it must not be named."""
-        if call.waits_for is None or self._clock.now() - self._started < MEMORY:
-            return
-        states = {record.job_id: record.state for record in self._slurm.queue()}
-        there = states.keys() - {one for one, state in states.items() if state.is_final}
-        there |= {array_of(one) for one in states} - {array_of(one) for one in states.keys() - there}
-        for parent in (term.job_id(job_id) for term in call.waits_for.terms if term.on):
-            if parent not in there:
-                minutes = (self._clock.now() - self._started) / 60
-                raise SlurmError(
-                    f"Slurm was so slow that Slurm job {parent} ended before {_whose(call)}, which waits for it, could "
-                    f"be submitted ({minutes:.0f} minutes). What was still in the queue was withdrawn; run it again."
-                )
-
-    def _submit_one(self, call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> str:
+    def _submit_one(
+        self, call: Call, policy: Policy, job_id: Callable[[Ref], str], waits_for: Expression | None
+    ) -> str:
         first = call.first
         options = [f"--job-name={first.shown_name or first.job_name}", f"--comment={first.job_name}", *call.options]
-        if call.waits_for is not None:
-            options.append(f"--dependency={render(call.waits_for, job_id)}")
         script, manifest = call_script(call, policy, job_id)
         if manifest is not None:
             write_manifest(Path(manifest_path(call, policy)), manifest)
-        self._ledger.intend(call.job_name, **_intent(call), options=options)
+        self._ledger.intend(call.job_name, **_intent(call), options=[*options, *_dependency(waits_for, job_id)])
         found = self._patiently(call, options, script, job_id)
         self._ledger.submitted(call.job_name, found)
+        self._parents.submitted(call, found)
         return found
 
     def _patiently(self, call: Call, options: Sequence[str], script: str, job_id: Callable[[Ref], str]) -> str:
@@ -165,10 +163,12 @@ class Submitter:
                     return found
                 left = doubt.ends_in(self._clock.now())
                 if left <= 0:
-                    self._check_parents(call, job_id)
-                    return self._send(options, script, doubt)
+                    if doubt.lost_at is not None and self._clock.now() - doubt.lost_at > self._memory:
+                        raise SlurmError(self._unknown(call, doubt.lost_at))
+                    waits_for = self._parents.left(call, job_id)
+                    return self._send([*options, *_dependency(waits_for, job_id)], script, doubt)
                 pause = max(_FIRST_PAUSE, min(pause, left))
-                self._logger.warning(f"{_whose(call)} is looked for in the queue, again in {pause:.0f} s")
+                self._logger.warning(f"{whose(call)} is looked for in the queue, again in {pause:.0f} s")
             except SlurmUnreachable as error:
                 doubt.answers_since = None
                 if self._clock.now() - started > PATIENCE:
@@ -182,10 +182,8 @@ class Submitter:
         if found:
             self._drop_doubles(call.job_name, found[0])
             return found[0]
-        now = self._clock.now()
-        if doubt.lost_at is not None and now - doubt.lost_at > MEMORY:
-            raise SlurmError(self._unknown(call, doubt.lost_at))
-        doubt.answers_since = now if doubt.answers_since is None else doubt.answers_since
+        if doubt.answers_since is None:
+            doubt.answers_since = self._clock.now()
         return None
 
     def _send(self, options: Sequence[str], script: str, doubt: _Doubt) -> str:
@@ -205,7 +203,7 @@ class Submitter:
 
     def _unknown(self, call: Call, since: float) -> str:
         return (
-            f"Slurm did not answer for {(self._clock.now() - since) / 60:.0f} minutes while {_whose(call)} was "
+            f"Slurm did not answer for {(self._clock.now() - since) / 60:.0f} minutes while {whose(call)} was "
             f"submitted. Whether it is in the queue: squeue --me --name={call.job_name}"
         )
 
@@ -216,7 +214,7 @@ class Submitter:
             self._slurm.cancel(doubles)
 
     def _withdraw(self, ours: list[str], in_doubt: Call | None) -> None:
-        doubt = f"; whether {_whose(in_doubt)} is there: squeue --me --name={in_doubt.job_name}" if in_doubt else ""
+        doubt = f"; whether {whose(in_doubt)} is there: squeue --me --name={in_doubt.job_name}" if in_doubt else ""
         try:
             if in_doubt is not None:
                 ours += self._slurm.find(in_doubt.job_name)  # its answer may have been lost
@@ -226,6 +224,10 @@ class Submitter:
         except SlurmError as error:
             message = f"Jobs of this run may be left in the queue ({error}): scancel {' '.join(ours)}{doubt}"
             raise SlurmError(message) from error
+
+
+def _dependency(waits_for: Expression | None, job_id: Callable[[Ref], str]) -> list[str]:
+    return [] if waits_for is None else [f"--dependency={render(waits_for, job_id)}"]
 
 
 def _intent(call: Call) -> dict[str, Any]:
@@ -256,22 +258,28 @@ _REMEDIES = (
     ("requested node configuration", "no node of the partition has what the rule asks for (see: sinfo -N -l)"),
     ("invalid generic resource", "this cluster does not know the device; check gpu, gpu_model or gres of the rule"),
     ("qos", "check the rule's qos, or leave it out: it usually comes with the partition"),
+    ("job dependency problem", "Slurm has forgotten a job that it waits for (MinJobAge); give the same command again"),
     ("time limit", "shorten the rule's runtime, or take a partition with a longer limit (see: sinfo -s)"),
 )
 
 
-def _whose(call: Call) -> str:
-    """For people: the label of the task, or how many of which rule."""
-    return f"{len(call.submissions)} tasks of rule {call.first.rule}" if call.is_array else call.first.label
+def _remedy(error: SlurmRefused) -> str:
+    return next((text for part, text in _REMEDIES if part in error.answer.lower()), "")
+
+
+def _refused(call: Call, error: SlurmRefused) -> dict[str, tuple[str, str]]:
+    """The tasks whose job was refused, each with its label and the answer."""
+    remedy = _remedy(error)
+    why = f"Slurm refused its job: {error.answer or 'no message'}{f' ({remedy})' if remedy else ''}"
+    return {one.ref.task: (one.label, why) for one in call.submissions if one.kind is Kind.TASK}
 
 
 def _refusal(call: Call, error: SlurmRefused) -> str:
     """The refusal with its task, its options and what to do."""
-    remedy = next((text for part, text in _REMEDIES if part in error.answer.lower()), None)
-    lines = [f"Slurm refused the job of {_whose(call)}: {error.answer or 'no message'}"]
+    lines = [f"Slurm refused the job of {whose(call)}: {error.answer or 'no message'}"]
     options = [option for option in call.options if not option.startswith(("--chdir", "--output", "--export"))]
     lines.append(f"  submitted with: sbatch {' '.join(options)}")
-    if remedy:
+    if remedy := _remedy(error):
         lines.append(f"  what to do: {remedy}")
     lines.append("  Nothing of this plan was left in the queue.")
     return "\n".join(lines)

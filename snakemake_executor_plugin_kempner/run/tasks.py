@@ -177,6 +177,17 @@ class Tasks(dict[str, TaskState]):
                 labels.append(state.task.label)
         return tuple(labels)
 
+    def has_succeeded(self, task: str) -> bool:
+        """Whether the task is known, and has."""
+        ended = self[task].ended if task in self else None
+        return ended is not None and ended.outcome is Outcome.SUCCEEDED
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Labels of the tasks that have neither succeeded nor turned out not to be needed."""
+        return tuple(
+            state.task.label for state in self.values() if state.ended is None or state.ended.outcome.is_failure
+        )
+
     def by_rule(self) -> tuple[RuleJobs, ...]:
         """Everything that has not ended, by rule."""
         found: dict[str, list[TaskState]] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ..plan.dependency import Ref
 from ..slurm.parse import Record
-from ..slurm.states import STUCK_REASONS, JobState
+from ..slurm.states import JobState, is_held
 
 GRACE = 60.0
 """Seconds for which a job that no source knows is waited for before it counts as lost."""
@@ -58,6 +58,8 @@ class Stuck:
     ref: Ref
     job_id: str
     reason: str
+    is_held: bool = False
+    """It waits for somebody to release it."""
 
 
 Event = Started | Requeued | Stuck | Ended
@@ -84,8 +86,7 @@ def step(
             events.append(Ended(ref=one.ref, job_id=job_id, record=record))
         elif record is not None and record.state is not JobState.UNKNOWN:
             events += _moved(one, record)
-            stuck = record.reason if record.reason in STUCK_REASONS else ""
-            left[job_id] = replace(one, state=record.state, missing_since=None, stuck=stuck)
+            left[job_id] = replace(one, state=record.state, missing_since=None, stuck=record.stuck)
         else:
             since = now if one.missing_since is None else one.missing_since
             if now - since <= GRACE:
@@ -101,8 +102,8 @@ def _moved(one: Followed, record: Record) -> Iterable[Event]:
         yield Started(ref=one.ref, job_id=one.job_id, node=record.node)
     elif one.state is JobState.RUNNING and record.state is JobState.WAITING:
         yield Requeued(ref=one.ref, job_id=one.job_id)
-    if record.state is JobState.WAITING and record.reason in STUCK_REASONS and record.reason != one.stuck:
-        yield Stuck(ref=one.ref, job_id=one.job_id, reason=record.reason)
+    if record.stuck and record.stuck != one.stuck:
+        yield Stuck(ref=one.ref, job_id=one.job_id, reason=record.stuck, is_held=is_held(record.word, record.reason))
 
 
 def pause(quiet: float, longest: float, *, age: float, took: float) -> float:

@@ -47,8 +47,8 @@ def _with(choice: Choice, added: Iterator[Added]) -> Choice:
         place = next((number for number, one in enumerate(arguments) if one.partition("=")[0] == name), None)
         if place is None:
             arguments.append(option)
-        else:  # `--gres=gpu:1`, or two words
-            arguments[place : place + 1 + ("=" not in arguments[place])] = [option]
+        else:
+            arguments[place] = option
         why.append(f"{option} ({reason})")
     return replace(choice, arguments=tuple(arguments), why=tuple(why))
 

@@ -11,22 +11,18 @@ Tell = Callable[[str, Sequence[str]], str]
 """A program's answers to questions, as one text; `SlurmCommands.tell`."""
 
 _SOURCE = "Slurm"
-_CHOSEN = {"SBATCH_PARTITION": "partition", "SBATCH_ACCOUNT": "account", "SBATCH_QOS": "qos", "SBATCH_TIMELIMIT": "time",
-           "SBATCH_CONSTRAINT": "constraint", "SBATCH_GRES": "gres", "SBATCH_GPUS": "gpus",
-           "SBATCH_CLUSTERS": "clusters", "SBATCH_GPUS_PER_NODE": "gpus-per-node", "SBATCH_GPUS_PER_TASK": "gpus-per-task",
-           "SBATCH_CPUS_PER_GPU": "cpus-per-gpu", "SBATCH_MEM_PER_NODE": "mem", "SBATCH_MEM_PER_CPU": "mem-per-cpu",
-           "SBATCH_MEM_PER_GPU": "mem-per-gpu", "SBATCH_REQUEUE": "requeue", "SBATCH_NO_REQUEUE": "no-requeue",
-           "SBATCH_SIGNAL": "signal", "SBATCH_RESERVATION": "reservation"}  # fmt: skip
-"""Source: sbatch(1), INPUT ENVIRONMENT VARIABLES."""
 
 
-def live_site(tell: Tell, user: str, environment: Mapping[str, str]) -> Site | None:
+def live_site(
+    tell: Tell, user: str, environment: Mapping[str, str], chosen: Mapping[str, str] | None = None
+) -> Site | None:
     """What Slurm says; None where it does not answer. One call of scontrol.
 
     Args:
         tell: asks Slurm.
         user: whose accounts.
-        environment: in which sbatch will be called.
+        environment: of this process.
+        chosen: options that sbatch takes from its environment.
     """
     questions = ("show config", "show partition", "show node", f"show assoc_mgr users={user} flags=assoc")
     try:
@@ -34,12 +30,14 @@ def live_site(tell: Tell, user: str, environment: Mapping[str, str]) -> Site | N
     except SlurmError:
         return None
     try:
-        return parse_live(told, user, environment)
+        return parse_live(told, user, environment, chosen)
     except (ValueError, LookupError):  # of a Slurm that writes otherwise nothing is known
         return None
 
 
-def parse_live(told: str, user: str, environment: Mapping[str, str]) -> Site | None:
+def parse_live(
+    told: str, user: str, environment: Mapping[str, str], chosen: Mapping[str, str] | None = None
+) -> Site | None:
     """The site that scontrol (config, partitions, nodes, associations, each a line) describes; None where it names no partition."""
     lines = [re.sub(r"^(scontrol: )+", "", line) for line in told.splitlines()]
     rows = {line.split()[0].partition("=")[2]: _fields(line) for line in lines if line.startswith("PartitionName=")}
@@ -83,7 +81,7 @@ def parse_live(told: str, user: str, environment: Mapping[str, str]) -> Site | N
         default_account=next((fields.get("Account", "") for fields in own if fields.get("DefAssoc") == "Yes"), ""),
         home=environment.get("HOME", ""),
         is_login_node="SLURM_JOB_ID" not in environment,
-        chosen={_CHOSEN[name]: value for name, value in environment.items() if name in _CHOSEN and value},
+        chosen=chosen or {},
     )
 
 

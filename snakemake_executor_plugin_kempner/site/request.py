@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 from .model import megabytes, minutes
 
-_SHORT = {
-    "A": "account", "C": "constraint", "G": "gpus", "N": "nodes", "c": "cpus-per-task", "n": "ntasks", "p": "partition",
-    "q": "qos", "t": "time", "w": "nodelist", "M": "clusters",
-}  # fmt: skip
-_LONG = {
-    *_SHORT.values(), "gres", "gpus-per-node", "gpus-per-task", "cpus-per-gpu", "mem", "mem-per-cpu", "mem-per-gpu",
-    "ntasks-per-node", "ntasks-per-gpu", "signal", "reservation", "tres-per-task",
-}  # fmt: skip
+_READ = frozenset({
+    "account", "clusters", "constraint", "cpus-per-gpu", "cpus-per-task", "gpus", "gpus-per-node", "gpus-per-task", "gres",
+    "mem", "mem-per-cpu", "mem-per-gpu", "nodelist", "nodes", "ntasks", "ntasks-per-gpu", "ntasks-per-node", "partition",
+    "qos", "reservation", "signal", "time", "tres-per-task",
+})  # fmt: skip
 """Options with a value that are looked at."""
 
 
@@ -52,7 +49,7 @@ def request_of(arguments: Sequence[str], chosen: Mapping[str, str]) -> Request:
     Of a node, the least is told that Slurm may ask of it: where nobody says how many nodes there are, it takes as many as it needs.
 
     Args:
-        arguments: options of a job.
+        arguments: options of a job, as `--name=value` or `--name`.
         chosen: options from the environment, which a job's own go before.
     """
     given = dict(_options(arguments))
@@ -87,14 +84,10 @@ def request_of(arguments: Sequence[str], chosen: Mapping[str, str]) -> Request:
 
 
 def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    words = iter(arguments)
-    for word in words:
-        if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-            if name in _LONG:
-                yield name, value if equals else next(words, "")
-        elif len(word) > 1 and word[0] == "-" and word[1] in _SHORT:
-            yield _SHORT[word[1]], word[2:].removeprefix("=") or next(words, "")
+    for argument in arguments:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if equals and name in _READ:
+            yield name, value
 
 
 def _number(text: str) -> int:

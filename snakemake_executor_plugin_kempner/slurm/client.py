@@ -13,24 +13,26 @@ from typing import Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
 from .consumption import CONSUMPTION_FORMAT, Consumption, parse_consumption
+from .environment import query_environment, submission_environment
 from .ids import abridge, array_id, expand, in_order, is_element
 from .parse import (
     SACCT_FORMAT,
     SQUEUE_FORMAT,
     Record,
+    Shown,
     Usage,
     has_mixed_reasons,
     parse_job_id,
     parse_sacct,
+    parse_shown,
     parse_squeue,
     parse_usage,
     record_of,
 )
 
 _IDS_PER_CALL = 500
-_QUEUE = ("--me", "--noheader")
-_UNABRIDGED = {"SLURM_BITSTR_LEN": "0"}
-"""Slurm writes all elements of an array that have a record together, not as many as 64 characters hold."""
+_QUEUE = ("--me", "--all", "--noheader")
+"""`--all`: partitions that are hidden, too."""
 _SHORT = 10.0
 """Seconds for a question whose answer only adorns a message."""
 _PIPE = 4096
@@ -68,6 +70,15 @@ class Slurm(Protocol):
         """All of the user's jobs that the controller knows: waiting, running, and for a while those that ended.
 
         Each element of an array by itself. What has vanished from an array is told by `record_of`.
+        """
+
+    def show(self, job_ids: Collection[str]) -> tuple[Shown, ...]:
+        """What the controller says of the user's jobs when it is asked for each by its id; of an unknown one nothing.
+
+        A second source beside `queue`: what a list leaves out has not ended for that.
+
+        Raises:
+            SlurmError: it did not say of each job what it is, or that it is unknown.
         """
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
@@ -118,25 +129,9 @@ _BUSY = re.compile(
 _HAS_ENDED = re.compile(r"already finished|no longer pending|Invalid job id", re.IGNORECASE)
 """Of some jobs: the others were changed."""
 
+_UNKNOWN_ID = re.compile(r"Invalid job id specified")
+
 _NO_CONFIGURATION = re.compile(r"Could not establish a configuration source|Unable to process configuration file")
-
-# What sbatch sets for the job it starts must not become an option of a job submitted from inside it
-# (SLURM_CPUS_PER_TASK, SLURM_MEM_PER_NODE, SLURM_TRES_PER_TASK, …); what the site sets to reach its Slurm must stay.
-_SITE_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT"})
-
-
-_DEVICES = frozenset({"CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"})
-"""What Slurm sets in a job for the devices that it got (man gres.conf)."""
-
-
-def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the variables of a surrounding Slurm job."""
-    of_job = _DEVICES if "SLURM_JOB_ID" in environment else frozenset()
-    return {
-        name: value
-        for name, value in environment.items()
-        if name not in of_job and (not name.startswith(("SLURM_", "SLURMD_")) or name in _SITE_VARIABLES)
-    }
 
 
 def _signal(code: int) -> int:
@@ -157,7 +152,8 @@ class SlurmCommands:
         self, extra_environment: Mapping[str, str] | None = None, timeout: float = 120, submit_pause: float = 0.0
     ) -> None:
         self._submit_pause, self._has_submitted = submit_pause, False
-        self._environment = {**submission_environment(os.environ), **(extra_environment or {})}
+        whole = {**os.environ, **(extra_environment or {})}
+        self._submitting, self._asking = submission_environment(whole), query_environment(whole)
         self._timeout = timeout
         self._has_accounting = True
         self.before_acting: Callable[[], None] = lambda: None
@@ -199,7 +195,11 @@ class SlurmCommands:
                 self._call(["scontrol", "update", f"JobId={elements}", f"Nice={nice}"])
 
     def find(self, job_name: str) -> tuple[str, ...]:
-        return tuple(sorted({array_id(job_id) for job_id, names in self.names().items() if job_name in names}))
+        found = {array_id(job_id) for job_id, names in self.names().items() if job_name in names}
+        if not found:  # squeue may leave jobs out, and what is not found is submitted again
+            shown = self._shown()
+            found = {array_id(one.record.job_id) for one in shown if job_name in (one.name, one.comment)}
+        return tuple(sorted(found))
 
     def names(self) -> dict[str, tuple[str, str]]:
         """Name and comment of each of the user's jobs that the controller knows, by job id."""
@@ -215,10 +215,10 @@ class SlurmCommands:
     def runs(self, job_id: str) -> bool:
         """Whether a job, or some element of an array, has not ended; without an answer nothing is known, and it may."""
         try:
-            going = {record.job_id for record in self.queue() if not record.state.is_final}
+            records = [*self.queue(), *(one.record for one in self.show([job_id]))]
         except SlurmError:
             return True
-        return job_id in going or job_id in {array_id(one) for one in going}
+        return any(job_id in (one.job_id, array_id(one.job_id)) for one in records if not one.state.is_final)
 
     def queue(self) -> tuple[Record, ...]:
         argv = ["squeue", *_QUEUE, "--states=all", f"--Format={SQUEUE_FORMAT}"]
@@ -227,6 +227,28 @@ class SlurmCommands:
         if has_mixed_reasons(text):  # with --array each has its own, but of 0-100:2 the last one is left out (22.05)
             records |= {record.job_id: record for record in parse_squeue(self._call([*argv, "--array"]))}
         return tuple(records.values())
+
+    def show(self, job_ids: Collection[str]) -> tuple[Shown, ...]:
+        ids = set(map(array_id, job_ids))
+        return self._shown(ids) if ids else ()
+
+    def _shown(self, ids: Collection[str] | None = None) -> tuple[Shown, ...]:
+        """What scontrol says of these jobs, or of all that it knows.
+
+        Raises:
+            SlurmError: it says of some neither what they are nor that they are unknown.
+        """
+        argv = ["scontrol", "--oneliner", "--all"]
+        done = self._run(argv, "".join(f"show job {one}\n" for one in ([""] if ids is None else in_order(ids))))
+        text = re.sub(r"^(scontrol: )+", "", done.stdout, flags=re.MULTILINE)
+        found = re.findall(r"^JobId=(\d+)(?: ArrayJobId=(\d+))?", text, re.MULTILINE)
+        if ids is None:
+            silent = not found and not re.search(r"^No jobs", text, re.MULTILINE)
+        else:
+            silent = len(set(ids) - {one for both in found for one in both}) > len(_UNKNOWN_ID.findall(done.stderr))
+        if silent:
+            raise self._error(argv, done) if done.stderr.strip() else SlurmError("scontrol did not answer about jobs")
+        return parse_shown(text, os.getuid())
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         # A requeued job has one line per run; the last one counts.
@@ -325,12 +347,21 @@ class SlurmCommands:
         return self._call(argv, "".join(f"{one}\n" for one in questions), _SHORT, strict=False)
 
     def _call(self, argv: Sequence[str], stdin: str = "", timeout: float | None = None, *, strict: bool = True) -> str:
-        conf = self._environment.get("SLURM_CONF")
+        done = self._run(argv, stdin, timeout)
+        # scancel answers 0 on errors, so what it printed counts too.
+        if (strict and done.returncode != 0) or (argv[0] == "scancel" and _BUSY.search(done.stderr)):
+            raise self._error(argv, done)
+        return done.stdout
+
+    def _run(
+        self, argv: Sequence[str], stdin: str = "", timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        conf = self._asking.get("SLURM_CONF")
         if conf and not os.path.exists(conf):  # Slurm itself would wait a minute for the file
             raise SlurmMissing(f"SLURM_CONF names {conf}, which does not exist")
-        environment = self._environment if argv[0] == "sbatch" else self._environment | _UNABRIDGED
+        environment = self._submitting if argv[0] == "sbatch" else self._asking
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 list(argv), input=stdin, capture_output=True, text=True, errors="replace",
                 env=environment, timeout=timeout or self._timeout, check=False,
                 process_group=0,  # Ctrl-C is for this process, which may be waiting for an answer
@@ -341,14 +372,13 @@ class SlurmCommands:
             raise SlurmUnreachable(f"{argv[0]} did not answer within {timeout or self._timeout:.0f} s") from None
         except OSError as error:
             raise SlurmError(f"{argv[0]} could not be started: {error}") from error
-        # scancel answers 0 on errors, so what it printed counts too.
-        if (strict and done.returncode != 0) or (argv[0] == "scancel" and _BUSY.search(done.stderr)):
-            if _NO_CONFIGURATION.search(done.stderr):
-                raise SlurmMissing(f"{argv[0]} finds no configuration (is SLURM_CONF right?)")
-            if _BUSY.search(done.stderr):
-                in_doubt = not _NOT_TAKEN.search(done.stderr)
-                raise SlurmUnreachable(f"{argv[0]}: {done.stderr.strip()}", in_doubt=in_doubt)
-            if number := _signal(done.returncode):
-                raise SlurmUnreachable(f"{argv[0]} was killed by signal {number}")
-            raise SlurmRefused(argv, done.returncode, done.stderr or done.stdout)
-        return done.stdout
+
+    def _error(self, argv: Sequence[str], done: subprocess.CompletedProcess[str]) -> SlurmError:
+        if _NO_CONFIGURATION.search(done.stderr):
+            return SlurmMissing(f"{argv[0]} finds no configuration (is SLURM_CONF right?)")
+        if _BUSY.search(done.stderr):
+            in_doubt = not _NOT_TAKEN.search(done.stderr)
+            return SlurmUnreachable(f"{argv[0]}: {done.stderr.strip()}", in_doubt=in_doubt)
+        if number := _signal(done.returncode):
+            return SlurmUnreachable(f"{argv[0]} was killed by signal {number}")
+        return SlurmRefused(argv, done.returncode, done.stderr or done.stdout)

@@ -6,6 +6,7 @@ job's, unless the latter has the flag OverPartQOS. All answers are optional: wha
 and sbatch refuses.
 """
 
+import math
 import os
 import pwd
 import re
@@ -20,6 +21,8 @@ Tell = Callable[[str, Sequence[str]], str]
 """A program's answers to questions, as one text; `SlurmCommands.tell`."""
 
 _MEBI = 2**20
+_SLOW = 60.0
+"""Seconds that may pass between a look at the queue and what is submitted because of it."""
 
 
 class Whose(Enum):
@@ -107,6 +110,8 @@ class Limits:
     jobs: Bound | None = None
     """For all users of the cluster together (MaxJobCount). Jobs that have ended count until they are forgotten
     (MinJobAge). Above it sbatch waits two minutes by itself before it gives up."""
+    min_job_age: float = 300.0
+    """Seconds for which the controller remembers a job that has ended (MinJobAge); infinite where it never forgets."""
     associations: tuple[Association, ...] = ()
     """Of the user, and the accounts above, as far as they may be seen."""
     qos: Mapping[str, Qos] | None = None
@@ -114,6 +119,12 @@ class Limits:
     """By account."""
     partition_qos: Mapping[str, str] | None = None
     """By partition; the default partition by the empty name as well."""
+
+    @property
+    def memory(self) -> float:
+        """Seconds for which a job that has ended is surely remembered: planning and a slow answer take a part of them."""
+        age = self.min_job_age
+        return age - _SLOW if age > 2 * _SLOW else age / 2
 
     def tightest(self, places: Iterable[Place]) -> Bound | None:
         """Of all limits that hold for jobs at these places, the one that leaves the least room; None: none is known."""
@@ -248,10 +259,12 @@ def parse_limits(controller: str, database: str, user: str) -> Limits:
     size = _setting(controller, "MaxArraySize")
     jobs = _setting(controller, "MaxJobCount")
     usual = Limits()
+    age = re.match(r"(\d+)", _setting(controller, "MinJobAge"))
     script = re.search(r"\bmax_script_size=(\d+)", _setting(controller, "SchedulerParameters"))
     limits = Limits(
         array_size=int(size) if size.isdigit() else usual.array_size,
         script_bytes=int(script[1]) if script else usual.script_bytes,
+        min_job_age=(float(age[1]) or math.inf) if age else usual.min_job_age,
         # One less: of MaxJobCount=60, the 60th is refused.
         jobs=Bound(limit=int(jobs) - 1, used=0, source="MaxJobCount of the cluster") if jobs.isdigit() else None,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import SlurmError
 from .ids import array_id, expand
-from .states import NEVER_REASONS, JobState, job_state
+from .states import NEVER_REASONS, STUCK_REASONS, JobState, is_held, job_state
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +27,14 @@ class Record:
         """It will not run, because what it waits for cannot come true."""
         return self.reason in NEVER_REASONS and self.state in (JobState.WAITING, JobState.CANCELLED)
 
+    @property
+    def stuck(self) -> str:
+        """Why it will not start as it is, in Slurm's word; empty where waiting helps."""
+        if self.state is not JobState.WAITING:
+            return ""
+        is_stuck = self.reason in STUCK_REASONS or is_held(self.word, self.reason)
+        return (self.reason or self.word) if is_stuck else ""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
@@ -35,6 +43,15 @@ class Usage:
     elapsed: str = ""
     """As Slurm prints it: [D-]HH:MM:SS."""
     peak_memory_mb: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """A job by scontrol, with what it is called."""
+
+    record: Record
+    name: str
+    comment: str
 
 
 SQUEUE_FORMAT = "JobArrayID:0|,State:0|,Reason:0|,exit_code:0|,NodeList:0"
@@ -103,6 +120,33 @@ def parse_sacct(text: str) -> tuple[Record, ...]:
         SlurmError: some elements of an array are not named.
     """
     return tuple(_records(text, _sacct_exit))
+
+
+def parse_shown(text: str, uid: int) -> tuple[Shown, ...]:
+    """The jobs of a user in what `scontrol --oneliner show job` says, one for each element of an array.
+
+    Raises:
+        SlurmError: some elements of an array are not named.
+    """
+    return tuple(_shown(text, uid))
+
+
+def _shown(text: str, uid: int) -> Iterator[Shown]:
+    for line in text.splitlines():
+        if not line.startswith("JobId=") or _part(line, r" UserId=\S*\((\d+)\)") != str(uid):
+            continue
+        array, index = _part(line, r" ArrayJobId=(\d+)"), _part(line, r" ArrayTaskId=(\S+)")
+        several = f"{array}_[{index}]" if index[:1].isdigit() else array
+        word, reason = _part(line, r" JobState=(\S+)"), _part(line, r" Reason=(.*?) Dependency=")
+        ended, node = _part(line, r" ExitCode=(\S+)"), _part(line, r" NodeList=(\S*)")
+        row = "|".join((several or _part(line, r"JobId=(\d+)"), word, reason, ended, node.replace("(null)", "")))
+        name, comment = _part(line, r" JobName=(.*?) UserId="), _part(line, r" Comment=(\S*)")
+        yield from (Shown(record=record, name=name, comment=comment) for record in _records(row, _sacct_exit))
+
+
+def _part(line: str, pattern: str) -> str:
+    found = re.search(pattern, line)
+    return found[1] if found else ""
 
 
 def _records(text: str, exit_of: Callable[[str], tuple[int | None, int | None]]) -> Iterator[Record]:

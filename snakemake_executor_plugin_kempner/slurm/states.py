@@ -1,5 +1,6 @@
 """Slurm's job states as a table. A state that is not in it is Unknown, and Unknown is never success."""
 
+import re
 from enum import Enum
 
 
@@ -65,6 +66,16 @@ STUCK_REASONS = frozenset({
     "PartitionTimeLimit", "QOSNotAllowed", "QOSTimeLimit", "QOSUsageThreshold",
 })  # fmt: skip
 """Reasons of a pending job that no waiting removes: it asks for what it cannot get. `man squeue`, JOB REASON CODES."""
+
+
+_HELD = re.compile(r"JobHeld|JobHold|\bheld\b", re.IGNORECASE)
+"""`JobHeldAdmin`, `JobHoldMaxRequeue`, and what Slurm writes in words: `launch failed requeued held`."""
+_HELD_WORDS = frozenset({"REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
+
+
+def is_held(word: str, reason: str) -> bool:
+    """Whether a job waits until somebody releases it."""
+    return word in _HELD_WORDS or bool(_HELD.search(reason.replace("_", " ")))
 
 
 def job_state(word: str) -> JobState:

@@ -18,8 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from ..errors import KempnerError, LedgerError, SlurmError
+from ..errors import KempnerError, LedgerError
 from ..plan.manifest import read_line
+from ..plan.model import log_path
 from ..plan.step import StepSpec
 from ..printable import printable
 from ..run.claim import claimed_by
@@ -27,8 +28,7 @@ from ..run.guard import stop
 from ..run.ledger import read_ledger
 from ..slurm.client import SlurmCommands
 from ..slurm.ids import own_job_id
-from ..slurm.parse import records_of
-from ..slurm.states import JobState
+from .earlier import decided_before, was_cancelled
 
 _POLL = 0.2
 _signalled: list[int] = []
@@ -39,11 +39,14 @@ may its checkpoints go."""
 def main() -> int:
     """Exit code of the job: 0 only when Snakemake has succeeded and every declared output exists."""
     spec = _read_spec()
+    _open_log(spec)
     _name_log(spec)
     record = _Record(spec)
     record.write()
     code = _run(spec)
     record.write(exit_code=code)
+    if code != 0 and _signalled and was_cancelled(own_job_id(os.environ)):
+        record.write(exit_code=code, cancelled=True)
     if code != 0 and spec.stops and not _signalled:
         try:
             stop(Path(spec.stops), SlurmCommands(), own_job_id(os.environ))
@@ -60,11 +63,26 @@ def _read_spec() -> StepSpec:
     return StepSpec.from_dict(known)
 
 
+def _open_log(spec: StepSpec) -> None:
+    """Write where people look for the log of this job, where Slurm cannot do so."""
+    if not spec.log:
+        return
+    path = log_path(spec.log, own_job_id(os.environ))
+    try:
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    except OSError as error:
+        print(f"kempner: the log {path} cannot be opened: {error.strerror}", file=sys.stderr)
+        return
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+
+
 def _name_log(spec: StepSpec) -> None:
     """Let people find the log of an array's element by its wildcards too."""
     if not spec.log_name:
         return
-    name = spec.log_name.replace("%j", own_job_id(os.environ))
+    name = log_path(spec.log_name, own_job_id(os.environ))
     with suppress(OSError):  # it is there already, after a requeue, or the link only adorns
         os.symlink(os.readlink("/proc/self/fd/1"), name)
 
@@ -73,9 +91,8 @@ def _run(spec: StepSpec) -> int:
     if spec.mark and _read(spec.mark) == own_job_id(os.environ):
         print(f"kempner: {spec.task} had succeeded before Slurm put this job back into the queue.", file=sys.stderr)
         return 0
-    if spec.earlier_attempts and (cancelled := _cancelled_before(spec)):
-        print(f"kempner: {spec.task}: {cancelled} was cancelled, so there is no further attempt.", file=sys.stderr)
-        return 1
+    if (decided := decided_before(spec, SlurmCommands)) is not None:
+        return decided
     missing = _wait_for(spec, spec.wait_for, spec.latency_wait)
     if missing:
         _complain(spec, f"input is not visible on this node after {spec.latency_wait} s (--latency-wait)", missing)
@@ -146,21 +163,6 @@ def _read(path: str) -> str | None:
             return file.read()
     except OSError:
         return None
-
-
-def _cancelled_before(spec: StepSpec) -> str:
-    """The job of an earlier attempt that a person cancelled: `afternotok` holds after that too, but nobody wants it."""
-    slurm = SlurmCommands()
-    try:
-        states = records_of(spec.earlier_attempts, slurm.queue())
-    except SlurmError as error:
-        print(f"kempner: Slurm could not be asked about earlier attempts: {error}", file=sys.stderr)
-        return ""
-    for job_id in spec.earlier_attempts:
-        record = states.get(job_id)
-        if record is not None and record.state is JobState.CANCELLED and not record.never:
-            return f"Slurm job {job_id}"
-    return ""
 
 
 def _run_snakemake(spec: StepSpec) -> int:
@@ -261,7 +263,9 @@ class _Record:
             "start": time.time(),
         }
 
-    def write(self, exit_code: int | None = None) -> None:
+    def write(self, exit_code: int | None = None, *, cancelled: bool = False) -> None:
+        if cancelled:
+            self._known["cancelled"] = True
         if exit_code is not None:
             used = resource.getrusage(resource.RUSAGE_CHILDREN)
             self._known |= {"end": time.time(), "exit_code": exit_code, "peak_memory_mb": used.ru_maxrss // 1024}

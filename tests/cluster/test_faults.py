@@ -169,6 +169,21 @@ def test_a_controller_that_goes_away_while_tasks_run(
     assert_each_ran_once(slurm, folder, 3, 3)
 
 
+def test_a_head_whose_first_question_is_not_answered_asks_again(private_slurm: StartSlurm, tmp_path: Path) -> None:
+    slurm = private_slurm(nodes=SMALL)
+    folder = written(tmp_path / "run", chains(2, 2, held=0))
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        head.kill()
+        with stopped(slurm):
+            second = Head(slurm, folder, "--nolock", "--rerun-incomplete")
+            second.until(lambda: "Slurm could not be asked about earlier runs, again in" in second.said)
+        with second:
+            go(folder)
+            assert second.end() == 0, second.said
+    assert_each_ran_once(slurm, folder, 2, 2)
+
+
 # --- accounting is away ---------------------------------------------------------------------------------------------
 
 

@@ -71,13 +71,21 @@ def test_a_rule_that_may_be_needed_later_is_checked_too(slurm: Sandbox, tmp_path
 
 @WATCHED
 @pytest.mark.parametrize("policy", [(), ("--keep-going",)], ids=["stops", "keeps going"])
+@pytest.mark.parametrize(
+    ("resource", "fault"),
+    [
+        ("gpu=lambda wildcards: -int(wildcards.n == '1')", "resource gpu=-1 takes a number of GPUs"),
+        ("constraint=lambda wildcards: 'none' if wildcards.n == '1' else ''", "Slurm refused its job: "),
+    ],
+    ids=["checked", "refused"],
+)
 def test_a_fault_that_shows_itself_later_is_that_of_its_own_task(
-    slurm: Sandbox, tmp_path: Path, policy: tuple[str, ...], *, detached: bool
+    slurm: Sandbox, tmp_path: Path, policy: tuple[str, ...], resource: str, fault: str, *, detached: bool
 ) -> None:
-    folder = written(tmp_path / "run", workflow(of_made="gpu=lambda wildcards: -int(wildcards.n == '1')"))
+    folder = written(tmp_path / "run", workflow(of_made=resource))
     outcome = end(slurm, folder, *policy, detached=detached)
     assert outcome.exit_code == 1
-    assert "made[n=1] never started: resource gpu=-1 takes a number of GPUs" in outcome.output
+    assert f"made[n=1] never started: {fault}" in outcome.output
     assert "made[n=2] never" not in outcome.output
     assert "BUG" not in outcome.output
     assert not policy or (folder / "made-2.txt").exists(), outcome.output

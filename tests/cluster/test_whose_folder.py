@@ -159,6 +159,8 @@ def test_an_open_run_of_another_user_in_this_folder_is_refused_with_what_to_do(
         assert "User nobody looks after the runs in this folder" in outcome.output, outcome.output
         assert "Ask nobody to wait for its end or to cancel it (--kempner-cancel)" in outcome.output
         assert len(queued(slurm, folder)) == 2
+        asked(slurm, folder, "--kempner-cancel")
+        assert len(open_ledgers(runs_of(folder))) == 1, "their ledger is theirs to close"
 
 
 # --- a head that was stopped for long -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What waits for what."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from builders import POLICY, a_plan, a_task, chain, diamond, edge, retry_with_ga
 
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, Expression, Ref, render
+from snakemake_executor_plugin_kempner.plan.jobscript import call_script
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Policy, Submission, Task, log_path
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 
@@ -433,3 +435,13 @@ def test_jobs_that_look_after_the_run_ask_for_no_device() -> None:
         assert {"--partition=shared", "--time=60", "--mem=2000M"} <= set(one.options)
         assert not any(option.startswith("--gres") for option in one.options)
         assert one.log == f"/flow/.snakemake/kempner/run1/{one.kind.value}.log"
+
+
+def test_a_log_whose_path_slurm_would_not_read_as_a_pattern_is_opened_by_the_job() -> None:
+    """Slurm takes a path with a backslash as it is, without the backslashes: `%j` stays, and all jobs have one file."""
+    policy = replace(POLICY, folder="/fl\\ow/%j")
+    (call,) = a_plan(a_task("fetch"), policy=policy).calls[:1]
+    script, _ = call_script(call, policy, {}.__getitem__)
+    assert f"--output=/fl\\\\ow/%j/logs/fetch/{call.job_name}.log" in call.options
+    assert json.dumps(call.log) in script
+    assert log_path(call.log, "42").startswith("/fl\\ow/%j/logs/fetch/")

@@ -120,7 +120,7 @@ def test_resources_become_exactly_these_options(what: str) -> None:
 
 def test_an_option_with_a_space_stays_one_argument() -> None:
     options = sbatch_options("align", {"slurm_extra": "--mail-user='a person' -H"}, 1)
-    assert options.arguments[-2:] == ("--mail-user=a person", "-H")
+    assert options.arguments[-2:] == ("--mail-user=a person", "--hold")
 
 
 # --- memory that the job's own Snakemake needs ----------------------------------------------------------------------
@@ -175,8 +175,8 @@ FAULTS = {
     "an open quote": ({"slurm_extra": "--comment='a"}, "cannot be read: No closing quotation"),
     "an owned option": ({"slurm_extra": "--dependency=afterok:1"}, "slurm_extra sets --dependency, which the plugin sets itself (remove it there)"),
     "an owned option behind others": ({"slurm_extra": "--nice --job-name x"}, "slurm_extra sets --job-name"),
-    "an owned short option": ({"slurm_extra": "-o log.txt"}, "slurm_extra sets -o"),
-    "an owned short option with its value": ({"slurm_extra": "-Jname"}, "slurm_extra sets -Jname"),
+    "an owned short option": ({"slurm_extra": "-o log.txt"}, "slurm_extra sets --output"),
+    "an owned short option with its value": ({"slurm_extra": "-Jname"}, "slurm_extra sets --job-name"),
 }  # fmt: skip
 
 
@@ -195,5 +195,4 @@ def test_every_wrong_value_is_found_at_once() -> None:
 
 @pytest.mark.parametrize("option", OWNED_OPTIONS)
 def test_what_the_plugin_sets_cannot_be_set_by_slurm_extra(option: str) -> None:
-    text = f"--{option}=x" if len(option) > 1 else f"-{option} x"
-    assert sbatch_options("align", {"slurm_extra": text}, 1).faults
+    assert sbatch_options("align", {"slurm_extra": f"--{option}=x"}, 1).faults

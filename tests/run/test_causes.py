@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from builders import POLICY, a_task, chain
-from fakes import FakeSlurm, failed, takes
+from fakes import FakeSlurm, Trouble, failed, takes
 from playing import LOGGER, Play, told_by
 
 from snakemake_executor_plugin_kempner import beginning
-from snakemake_executor_plugin_kempner.errors import SlurmUnreachable
+from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmUnreachable
 from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.run.guard import guard
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded
@@ -189,3 +189,19 @@ def test_a_task_that_cannot_be_submitted_has_failed_and_the_closing_job_knows(tm
     ended, unfinished = closing_view(play)
     assert ended == {"bad": FAILED, "train": SUCCEEDED}
     assert unfinished == ("bad[x=1]",)
+
+
+def test_what_was_withdrawn_with_a_refused_job_is_no_cause(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", {"long": takes(30)}, detached=True, keep_going=False)
+    play.submit(a_task("long"))
+    play.clock.sleep(5)
+    play.look()
+    play.slurm.trouble("submit", None, Trouble.REFUSED)
+    with pytest.raises(SlurmError) as caught:
+        play.submit(a_task("long"), a_task("late", "long"), a_task("bad", "long"))
+    (end,) = play.live.refuse(caught.value.by_task)
+    play.live.stop()
+    play.run_headless()
+    ended, unfinished = closing_view(play)
+    assert (end.task, ended) == ("bad", {"bad": FAILED, "long": SUCCEEDED, "late": STOPPED})
+    assert set(unfinished) == {"bad", "late"}

@@ -236,6 +236,25 @@ def test_a_job_that_is_missing_in_one_answer_is_not_over(tmp_path: Path) -> None
     assert play.ended() == {"train": SUCCEEDED}
 
 
+def test_a_job_that_the_list_leaves_out_for_ever_is_followed_to_its_end(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(1000)}, keeps_records=False)
+    play.submit(a_task("train"))
+    play.slurm.is_blind = True
+    play.watch(10)
+    assert play.ended() == {"train": SUCCEEDED}
+
+
+def test_a_job_is_not_lost_while_a_source_does_not_answer(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(1000)}, keeps_records=False)
+    play.submit(a_task("train"))
+    play.slurm.is_blind = True
+    play.slurm.trouble("show", *[SlurmError("away")] * 20)
+    for _ in range(20):
+        play.look()
+        play.clock.sleep(GRACE)
+    assert play.ended() == {}
+
+
 def test_what_the_controller_has_forgotten_is_asked_of_accounting(tmp_path: Path) -> None:
     play = Play(tmp_path, {"train": failed(3)}, keeps_accounts=True)
     play.submit(a_task("train"))

@@ -12,7 +12,7 @@ from fakes import OK, FakeSlurm, Trouble, failed, takes
 from playing import LOGGER, Play, told_by
 
 from snakemake_executor_plugin_kempner.beginning import settle_changes
-from snakemake_executor_plugin_kempner.errors import SlurmError
+from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmUnreachable
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, latest_ledger, open_ledgers, read_ledger
 from snakemake_executor_plugin_kempner.run.live import LiveRun
@@ -50,6 +50,90 @@ def look(play: Play, *, since: float = 0.0, workdir: str = "", said: list[str] |
 
 def words(play: Play) -> dict[str, str]:
     return {job.rule: job.word for job in play.slurm.jobs.values()}
+
+
+# --- a list that leaves jobs out ------------------------------------------------------------------------------------
+
+
+def test_what_squeue_leaves_out_is_adopted_all_the_same(play: Play) -> None:
+    play.submit(*chain())
+    play.slurm.tick()
+    seen = {one.task for one in look(play).left}
+    play.slurm.is_blind = True
+    assert {one.task for one in look(play).left} == seen != set()
+
+
+def test_an_array_that_squeue_leaves_out_is_adopted_all_the_same(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", {"train": takes(100)})
+    with told_by(play.clock):
+        play.submit(*(a_task("train", wildcards={"seed": str(seed)}) for seed in range(6)))
+        play.slurm.is_blind = True
+        assert len(look(play).left) == 6
+
+
+def test_a_job_whose_answer_was_lost_is_found_where_squeue_leaves_it_out(play: Play) -> None:
+    play.slurm.trouble("submit", None, Trouble.INTERRUPTED)
+    play.slurm.trouble("find", SlurmError("away"), SlurmError("away"))
+    with pytest.raises((SlurmError, KeyboardInterrupt)):
+        play.submit(*chain())
+    play.slurm.forgive("find")
+    with_list = {one.task for one in look(play).left}
+    play.slurm.is_blind = True
+    assert {one.task for one in look(play).left} == with_list
+
+
+def test_a_cancel_reaches_what_squeue_leaves_out(play: Play) -> None:
+    play.submit(*chain())
+    play.slurm.is_blind = True
+    assert "Cancelled the 3 Slurm jobs" in cancel_found(look(play), play.slurm)
+    assert not play.slurm.left
+
+
+def test_where_one_source_does_not_answer_nothing_is_decided(play: Play) -> None:
+    play.submit(*chain())
+    play.slurm.is_blind = True
+    play.slurm.trouble("show", SlurmError("scontrol did not answer"))
+    with pytest.raises(SlurmError, match="did not answer"):
+        look(play)
+
+
+def test_what_accounting_holds_for_running_is_not_gone(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", {"fetch": takes(1000)}, keeps_accounts=True)
+    with told_by(play.clock):
+        play.submit(a_task("fetch"))
+        play.slurm.tick()
+        play.slurm.forgotten = {"1"}
+        with pytest.raises(SlurmError, match=r"accounting holds for queued or running: 1 \(fetch, RUNNING\)"):
+            look(play)
+        play.clock.sleep(1000)
+        assert all(task.has_succeeded for task in look(play).left)
+
+
+def test_what_was_cancelled_before_its_start_and_is_forgotten_is_gone(play: Play) -> None:
+    play.submit(*chain())
+    play.slurm.cancel(["1", "2", "3"])
+    play.clock.sleep(1000)
+    assert look(play).left == ()
+
+
+def test_a_controller_that_does_not_answer_at_first_is_asked_again(play: Play) -> None:
+    play.submit(*chain())
+    said: list[str] = []
+    play.slurm.trouble("queue", Trouble.UNREACHABLE, Trouble.NOT_TAKEN)
+    assert look(play, said=said).left
+    assert (
+        [line for line in said if line.startswith("Slurm could not be asked about earlier runs, again in")]
+        == said
+        != []
+    )
+
+
+def test_a_controller_that_never_answers_is_given_up(play: Play) -> None:
+    play.submit(*chain())
+    play.slurm.down = True
+    with pytest.raises(SlurmUnreachable):
+        look(play)
+    assert play.clock.now() > 800
 
 
 # --- looking back ---------------------------------------------------------------------------------------------------
@@ -90,7 +174,7 @@ def test_the_record_of_a_copied_folder_is_passed_over_with_a_word(play: Play) ->
 
 def test_a_slurm_that_does_not_answer_says_nothing_of_what_is_left(play: Play) -> None:
     play.submit(*chain())
-    play.slurm.trouble("queue", Trouble.UNREACHABLE)
+    play.slurm.trouble("queue", Trouble.REFUSED)
     with pytest.raises(SlurmError):
         look(play)
 

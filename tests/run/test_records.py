@@ -62,12 +62,12 @@ def test_a_job_that_has_not_started_has_no_record(tmp_path: Path) -> None:
     assert step_record(tmp_path, "7") is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"done"', "\xff\xfe", '{"start": 1'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"done"', "\xff\xfe", '{"start": 1', "[" * 100_000])
 def test_what_cannot_be_read_is_no_record(tmp_path: Path, text: str) -> None:
     assert written(tmp_path, text) is None
 
 
-@pytest.mark.parametrize("value", ["0", None, [], {}])
+@pytest.mark.parametrize("value", ["0", None, [], {}, 10**400, float("nan")])
 def test_an_exit_code_that_is_no_number_says_nothing_of_the_end(tmp_path: Path, value: object) -> None:
     record = written(tmp_path, json.dumps({**WHOLE, "exit_code": value, "end": value, "start": value}))
     assert record is not None

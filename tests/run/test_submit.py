@@ -273,6 +273,15 @@ def test_an_sbatch_that_ends_without_a_word_is_taken_for_a_lost_answer(
     assert len(ids) == 3
 
 
+def test_a_refusal_is_the_fault_of_the_tasks_whose_job_it_was(desk: Desk) -> None:
+    desk.slurm.trouble("submit", None, Trouble.REFUSED)
+    with pytest.raises(SlurmError) as caught:
+        desk.submit()
+    ((key, (label, why)),) = caught.value.by_task.items()
+    assert (key, label) == ("align", "align")
+    assert why.startswith("Slurm refused its job: ")
+
+
 def test_an_sbatch_that_never_says_a_word_refuses(desk: Desk) -> None:
     desk.slurm = desk.submitter._slurm = EndsBadly(1, 9, carried_out=False)
     with pytest.raises(SlurmError, match="Slurm refused the job of align: no message"):

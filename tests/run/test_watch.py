@@ -97,6 +97,17 @@ def test_a_job_that_waits_for_what_it_will_not_get_is_pointed_out_once(reason: s
     assert kinds(step(left, seen(JobState.WAITING, reason=reason), 3)[1]) == [Stuck]
 
 
+HELD = ["JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch failed requeued held", "job_requeued_in_held_state"]
+
+
+@pytest.mark.parametrize("reason", HELD)
+def test_a_job_that_somebody_has_to_release_is_pointed_out_once(reason: str) -> None:
+    left, (event,) = step(followed(), seen(JobState.WAITING, reason=reason), 0)
+    assert event == Stuck(ref=REF, job_id="7", reason=reason, is_held=True)
+    _, events = step(left, seen(JobState.WAITING, reason=reason), 1)
+    assert events == ()
+
+
 @pytest.mark.parametrize("reason", ["", "Priority", "Resources", "Dependency", "BeginTime"])
 def test_a_job_that_only_waits_is_not_pointed_out(reason: str) -> None:
     assert step(followed(), seen(JobState.WAITING, reason=reason), 0)[1] == ()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from snakemake_executor_plugin_kempner.plan.sbatch import read
 from snakemake_executor_plugin_kempner.site.model import in_slurm_format, in_words, megabytes, minutes, span
 from snakemake_executor_plugin_kempner.site.request import Request, request_of
 
@@ -48,7 +49,7 @@ TABLE: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("text", TABLE)
 def test_what_is_read(text: str) -> None:
-    found = request_of(text.split(), {})
+    found = request_of([str(option) for option in read(text.split())], {})
     expected = Request(**TABLE[text], given=found.given)  # type: ignore[arg-type]
     assert found == expected
 

@@ -1,11 +1,12 @@
 """What is asked of Slurm's commands, and what their answers mean. The commands here are small scripts on PATH."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
-from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands, submission_environment
+from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 
@@ -102,8 +103,82 @@ def test_the_queue_names_each_element_of_an_array_and_asks_slurm_to_leave_none_o
 
 def test_find_takes_exact_names_only(stubs: Stubs) -> None:
     stubs.answer("squeue", "7|align.run1.1|(null)\n8|align.run1.11|(null)\n9|train|align.run1.1\n10|other|a|b\n")
+    stubs.answer("scontrol", "scontrol: show job\nNo jobs in the system\nscontrol: \n")
     assert set(stubs.slurm().find("align.run1.1")) == {"7", "9"}
     assert stubs.slurm().find("align") == ()
+
+
+# --- a second source ------------------------------------------------------------------------------------------------
+
+_LINE = (
+    "JobId={raw} {array}JobName={name} UserId=me({uid}) GroupId=me(1) Priority=1 Nice=0 Account=(null) QOS=(null) JobState={state} "
+    "Reason={reason} Dependency=(null) Requeue=1 ExitCode={ended} RunTime=00:00:00 ReqNodeList=(null) ExcNodeList=(null) "
+    "NodeList={node} BatchHost=n1 Comment={comment} StdErr=/x Power= "
+)
+
+
+def shown(raw: str, state: str, *, array: str = "", uid: int | None = None, **more: str) -> str:
+    uid = os.getuid() if uid is None else uid
+    usual = {"name": "align.run1.1", "comment": "align.run1.1", "reason": "None", "ended": "0:0", "node": "(null)"}
+    return _LINE.format(raw=raw, state=state, array=array, uid=uid, **{**usual, **more})
+
+
+def test_each_job_is_asked_for_by_its_id_in_one_call(stubs: Stubs) -> None:
+    answers = [
+        "scontrol: show job 7", shown("7", "FAILED", reason="NonZeroExitCode", ended="3:0", node="n1"),
+        "scontrol: show job 8",
+        shown("8", "PENDING", array="ArrayJobId=8 ArrayTaskId=1-2,7%1 ArrayTaskThrottle=1 ", reason="Resources"),
+        shown("9", "RUNNING", array="ArrayJobId=8 ArrayTaskId=0 ", node="n2"),
+        "scontrol: show job 10", "scontrol: ", "",
+    ]  # fmt: skip
+    stubs.answer("scontrol", "\n".join(answers), err="slurm_load_jobs error: Invalid job id specified\n", code=1)
+    found = {one.record.job_id: one for one in stubs.slurm().show(["7", "8_1", "8_0", "10"])}
+    states = {job_id: (one.record.word, one.record.reason, one.record.node) for job_id, one in found.items()}
+    waits = ("PENDING", "Resources", "")
+    assert states == {
+        "7": ("FAILED", "NonZeroExitCode", "n1"), "8_0": ("RUNNING", "", "n2"), "8_1": waits, "8_2": waits, "8_7": waits,
+    }  # fmt: skip
+    assert found["7"].record.exit_code == 3
+    assert found["7"].name == found["7"].comment == "align.run1.1"
+    assert len(stubs.calls("scontrol")) == 1
+    assert sorted(stubs.stdin("scontrol").split("\n")) == ["", "show job 10", "show job 7", "show job 8"]
+
+
+def test_a_scontrol_that_does_not_repeat_the_question_and_warns_is_understood(stubs: Stubs) -> None:
+    stubs.answer(
+        "scontrol", f"scontrol: {shown('7', 'RUNNING')}\nscontrol: scontrol: ", err="scontrol: warning: old setting\n"
+    )
+    assert [one.record.word for one in stubs.slurm().show(["7"])] == ["RUNNING"]
+
+
+def test_the_job_of_another_user_with_that_id_is_none_of_ours(stubs: Stubs) -> None:
+    stubs.answer("scontrol", f"scontrol: show job 7\n{shown('7', 'RUNNING', uid=os.getuid() + 1)}\nscontrol: \n")
+    assert stubs.slurm().show(["7"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "error"),
+    [
+        ("", "", SlurmError),
+        ("scontrol: show job 7\nscontrol: \n", "", SlurmError),
+        ("", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n", SlurmUnreachable),
+        ("", "slurm_load_jobs error: Access/permission denied\n", SlurmRefused),
+    ],
+)
+def test_no_answer_is_not_the_answer_that_a_job_is_unknown(stubs: Stubs, out: str, err: str, error: type) -> None:
+    stubs.answer("scontrol", out, err=err, code=0)
+    with pytest.raises(error):
+        stubs.slurm().show(["7"])
+
+
+def test_a_job_that_squeue_leaves_out_is_found_all_the_same(stubs: Stubs) -> None:
+    stubs.answer("squeue")
+    stubs.answer(
+        "scontrol", f"scontrol: show job\n{shown('7', 'RUNNING')}\n{shown('8', 'RUNNING', name='x', comment='y')}\n"
+    )
+    assert stubs.slurm().find("align.run1.1") == ("7",)
+    stubs.answer("scontrol", f"scontrol: show job 7\n{shown('7', 'RUNNING')}\n")
+    assert stubs.slurm().runs("7")
 
 
 def test_elements_that_wait_for_different_reasons_are_asked_for_one_by_one(stubs: Stubs) -> None:
@@ -365,32 +440,6 @@ def test_bytes_that_are_no_text_do_not_break_the_answer(stubs: Stubs) -> None:
 
 
 # --- the environment ------------------------------------------------------------------------------------------------
-
-
-def test_the_variables_of_a_surrounding_job_do_not_reach_the_next_one() -> None:
-    inside = {
-        "SLURM_JOB_ID": "1", "SLURM_CPUS_PER_TASK": "4", "SLURM_MEM_PER_NODE": "1", "SLURM_ARRAY_TASK_ID": "1",
-        "SLURMD_NODENAME": "n1", "SLURM_EXPORT_ENV": "NONE",
-    }  # fmt: skip
-    site = {
-        "SLURM_CONF": "/etc/slurm.conf",
-        "SLURM_CONF_SERVER": "c:1",
-        "SLURM_CLUSTERS": "a",
-        "SLURM_TIME_FORMAT": "x",
-    }
-    own = {
-        "PATH": "/bin",
-        "HOME": "/home/me",
-        "MY_SLURM_NOTE": "kept",
-        "SBATCH_ACCOUNT": "lab",
-    }
-    assert submission_environment({**inside, **site, **own}) == {**site, **own}
-
-
-def test_devices_of_a_surrounding_job_are_not_passed_on() -> None:
-    devices = {"CUDA_VISIBLE_DEVICES": "3"}
-    assert submission_environment({**devices, "SLURM_JOB_ID": "1"}) == {}
-    assert submission_environment(devices) == devices  # outside of a job it is the user's own wish
 
 
 def test_a_job_gets_this_processs_environment_and_what_is_given_beside(

@@ -1,5 +1,6 @@
 """Limits on jobs in the queue, read from what the real Slurm has said, and recognised when sbatch refuses."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -183,3 +184,12 @@ def test_a_place_comes_from_options_or_from_what_sbatch_takes_from_its_environme
     options = ("--mem=5M", "--requeue", "--partition=a,b", "--account=lab")
     environment = {"SBATCH_PARTITION": "c", "SBATCH_QOS": "long"}
     assert Place.of(options, environment) == Place(account="lab", partition="a,b", qos="long")
+
+
+@pytest.mark.parametrize(
+    ("told", "memory"),
+    [("300 sec", 240), ("3600 sec", 3540), ("60 sec", 30), ("2 sec", 1), ("0 sec", math.inf), ("", 240)],
+)
+def test_how_long_slurm_remembers_a_job_is_read_with_a_margin(told: str, memory: float) -> None:
+    """slurm.conf(5), MinJobAge: zero is never."""
+    assert parse_limits(f"MinJobAge               = {told}\n" if told else "", "", "me").memory == memory

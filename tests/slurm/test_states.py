@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from snakemake_executor_plugin_kempner.slurm.states import NEVER_REASONS, STUCK_REASONS, JobState, job_state
+from snakemake_executor_plugin_kempner.slurm.states import NEVER_REASONS, STUCK_REASONS, JobState, is_held, job_state
 
 TABLE = {
     "PENDING": JobState.WAITING,
@@ -37,6 +37,12 @@ def test_a_word_means(word: str, state: JobState) -> None:
 @pytest.mark.parametrize("reason", ["JobArrayTaskLimit", "Dependency", "JobHeldUser", "Resources", "Priority"])
 def test_a_job_that_may_still_start_is_not_stuck(reason: str) -> None:
     assert reason not in STUCK_REASONS | NEVER_REASONS
+
+
+@pytest.mark.parametrize("word", ["REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"])
+def test_a_state_may_say_that_a_job_is_held(word: str) -> None:
+    assert is_held(word, "")
+    assert not is_held("PENDING", "Dependency")
 
 
 @pytest.mark.parametrize("word", ["CANCELLED by 1000", "CANCELLED+", "cancelled", " CANCELLED ", "CANCELLED by 0"])

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import FakeSlurm
 
 from snakemake_executor_plugin_kempner.plan.manifest import manifest, split
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders
 from snakemake_executor_plugin_kempner.step.__main__ import _leave_mark, _remove_temporary, _wait_for
+from snakemake_executor_plugin_kempner.step.earlier import decided_before
 
 SNAKEFILE = """
 rule good:
@@ -318,6 +320,66 @@ def test_an_attempt_that_cannot_ask_about_the_ones_before_goes_on(tmp_path: Path
     done = run_step(json.dumps(spec.to_dict()), tmp_path)
     assert "Slurm could not be asked about earlier attempts" in done.stderr
     assert "input is not visible" in done.stderr
+
+
+FORGOTTEN = {
+    "it succeeded": ({"exit_code": 0}, "", 0, "Slurm job 7 has succeeded, so there is no further attempt"),
+    "it failed": ({"exit_code": 3}, "", 1, "input is not visible"),
+    "it was killed before it could say": ({}, "", 1, "input is not visible"),
+    "it was cancelled while it ran": ({"exit_code": 143, "cancelled": True}, "", 1, "Slurm job 7 was cancelled"),
+    "it never started": (None, "", 1, "nobody knows what became of Slurm job 7"),
+    "accounting knows that it failed": (None, "7|NODE_FAIL|None|0:0|n1", 1, "input is not visible"),
+    "accounting knows that it was cancelled": (
+        None,
+        "7|CANCELLED by 1000|None|0:0|None",
+        1,
+        "Slurm job 7 was cancelled",
+    ),
+    "accounting knows that it succeeded": (None, "7|COMPLETED|None|0:0|n1", 0, "Slurm job 7 has succeeded"),
+    "accounting knows that Slurm removed it": (None, "7|CANCELLED|Dependency|0:0|None", 1, "input is not visible"),
+}
+
+
+@pytest.mark.parametrize("where", ["run1", "an earlier run"])
+@pytest.mark.parametrize("what", FORGOTTEN)
+def test_of_an_attempt_that_slurm_has_forgotten_its_own_record_and_accounting_decide(
+    tmp_path: Path, what: str, where: str
+) -> None:
+    written, accounts, code, said = FORGOTTEN[what]
+    stubs = {
+        "squeue": "exit 0",
+        "scontrol": "while read -r line; do echo \"scontrol: $line\"; echo 'Invalid job id specified' >&2; done; exit 1",
+        "sacct": f"echo '{accounts}'",
+    }
+    for name, script in stubs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    records = tmp_path / "runs" / where / "ended"
+    records.mkdir(parents=True)
+    spec = replace(
+        spec_in(tmp_path), earlier_attempts=("7",), wait_for=("absent",), latency_wait=0,
+        records=str(tmp_path / "runs" / "run1" / "ended"),
+    )  # fmt: skip
+    if written is not None:
+        (records / "7.json").write_text(json.dumps({"task": spec.task, "start": 1, **written}))
+    done = run_step(json.dumps(spec.to_dict()), tmp_path)
+    assert said in done.stderr
+    assert done.returncode == code
+
+
+def test_the_mark_of_an_earlier_attempt_decides_where_its_record_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "mark").write_text("7")
+    spec = replace(spec_in(tmp_path), mark=str(tmp_path / "mark"), earlier_attempts=("7",))
+    slurm = FakeSlurm()
+    assert decided_before(spec, lambda: slurm) == 0
+
+
+def test_the_record_of_another_task_with_that_id_decides_nothing(tmp_path: Path) -> None:
+    spec = replace(spec_in(tmp_path), records=str(tmp_path / "runs/run1/ended"), earlier_attempts=("7",))
+    (tmp_path / "runs/run1/ended").mkdir(parents=True)
+    (tmp_path / "runs/run1/ended/7.json").write_text(json.dumps({"task": "another", "start": 1, "exit_code": 0}))
+    slurm = FakeSlurm()
+    assert decided_before(spec, lambda: slurm) == 1
 
 
 def test_a_record_that_cannot_be_written_is_said_and_does_not_fail_the_job(tmp_path: Path) -> None:

@@ -1,0 +1,192 @@
+"""The jobs that Snakemake has handed over, and what it hears of their ends."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.real import RealExecutor
+
+from .adapt.postprocess import accept, leave, tidy_up
+from .adapt.scheduler import finish_as_not_needed, withdraw
+from .adapt.units import job_label, task_key
+from .errors import SlurmError
+from .report import attempt_message, failure_message, short_path, stuck_message
+from .run.live import LiveRun
+from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
+from .run.records import usage_of
+from .slurm.client import Slurm
+from .slurm.parse import Usage
+
+
+class Handover:
+    """Connects jobs of Snakemake with jobs of Slurm, and reports the ends of tasks.
+
+    Args:
+        executor: which Snakemake knows.
+        live: the run.
+        slurm: is asked what a failed job has used.
+    """
+
+    def __init__(self, executor: Any, live: LiveRun, slurm: Slurm) -> None:
+        self._executor, self._live, self._slurm = executor, live, slurm
+        self._jobs: dict[str, SubmittedJobInfo] = {}
+        self._reported: dict[str, TaskEnded] = {}
+        self.waiting: list[Any] = []
+        """Jobs that were handed over and are not in the queue yet."""
+        self.failures: list[str] = []
+        """Labels of the tasks whose failure was told."""
+        self.stopping = False
+        """Something has failed, and nothing new starts."""
+
+    # --- from Snakemake -----------------------------------------------------------------------------------------
+
+    def take(self, jobs: list[Any]) -> bool:
+        """Take jobs over; whether some of them have to be planned."""
+        for job in jobs:
+            key = task_key(job)
+            if self._reported.pop(key, None):  # its end was reported and Snakemake wants it once more
+                self._live.forget(key)
+        if self.stopping:  # a failure has stopped the run before this process began: nothing new is submitted
+            withdraw(self._scheduler, *(job for job in jobs if not self._is_planned(job)))
+            jobs = [job for job in jobs if self._is_planned(job)]
+        self.waiting += jobs
+        return any(not self._is_planned(job) and task_key(job) not in self._live.later for job in jobs)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._jobs
+
+    @property
+    def ready(self) -> list[Any]:
+        """Jobs whose end Snakemake waits for."""
+        return [*(info.job for key, info in self._jobs.items() if key not in self._reported), *self.waiting]
+
+    def connect_planned(self) -> None:
+        """Connect the jobs that are planned; a declared dependency may keep one waiting."""
+        planned = [job for job in self.waiting if self._is_planned(job)]
+        self.waiting = [job for job in self.waiting if not self._is_planned(job)]
+        for job in planned:
+            self._connect(job)
+
+    def refuse(self, jobs: Sequence[Any], why: str) -> None:
+        """Let jobs fail that cannot be submitted."""
+        refused = [job for job in jobs if not self._is_planned(job)]
+        self.waiting = [job for job in self.waiting if job not in refused]
+        self._logger.error(why)
+        self.failures += map(job_label, refused)
+        withdraw(self._scheduler, *refused)
+        self.stop_unless_keep_going()
+
+    def _is_planned(self, job: Any) -> bool:
+        return self._live.knows(task_key(job))
+
+    def _connect(self, job: Any) -> None:
+        """Register a job whose Slurm job is in the queue already, and report at once if it has ended."""
+        key = task_key(job)
+        submitted, ended = self._live.job(key), self._live.ended(key)
+        info = SubmittedJobInfo(job, external_jobid=submitted.job_id if submitted else None)
+        self._jobs[key] = info
+        deciding = ended.job if ended and ended.job else submitted
+        if deciding and job.attempt != deciding.submission.ref.attempt:
+            job.attempt = deciding.submission.ref.attempt  # what Snakemake records is what that attempt ran with
+        if submitted:
+            self._executor.run_job_pre(job)
+            self._logger.info(f"{job_label(job)} is Slurm job {submitted.job_id} (log: {short_path(submitted.log)}).")
+        # The job marks its outputs as incomplete when it starts, and clears the mark at its end: a mark made here
+        # might come after that. So the job is not registered a second time, nor watched by the base class.
+        RealExecutor.report_job_submission(self._executor, info, register_job=False)
+        if ended:
+            self._report(ended)
+
+    # --- to Snakemake -------------------------------------------------------------------------------------------
+
+    def tell(self, events: Sequence[TaskEvent]) -> None:
+        """Report what has happened; what has failed before what was taken out of the queue for it."""
+        for event in sorted(events, key=lambda one: isinstance(one, TaskEnded) and one.outcome is not Outcome.FAILED):
+            match event:
+                case TaskStuck():
+                    self._logger.warning(stuck_message(event))
+                case TaskRequeued():
+                    self._logger.info(f"{event.job.submission.label} (Slurm job {event.job.job_id}) was requeued.")
+                case AttemptFailed():
+                    self._attempt_failed(event)
+                case TaskEnded() if event.task in self._jobs:
+                    self._report(event)
+                case TaskEnded() if event.outcome.is_cause and event.task not in self._reported:
+                    # Snakemake hears of it when it hands the job over.
+                    self.tell_failure(event)
+                    self.stop_unless_keep_going()
+
+    def tell_failure(self, event: TaskEnded) -> None:
+        """Print the failure of a task, once."""
+        if event.label not in self.failures:
+            self._logger.error(self._failure(event))
+
+    def stop_unless_keep_going(self) -> None:
+        """Snakemake's rule without --keep-going: what runs may finish, nothing new starts."""
+        if self._executor.workflow.execution_settings.keep_going or self.stopping:
+            return
+        self.stopping = True
+        withdraw(self._scheduler, *self.waiting)
+        self.waiting = []
+        try:
+            self._live.stop()
+        except SlurmError as error:
+            self._logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
+
+    def _attempt_failed(self, event: AttemptFailed) -> None:
+        """Slurm has the next attempt in its queue. Snakemake hears of the last one alone: it would clean up too soon."""
+        info = self._jobs.get(event.task)
+        if info is None:
+            self._logger.error(attempt_message(event, Usage()))
+            return
+        message = attempt_message(event, usage_of(event.job, self._slurm))
+        self._executor.print_job_error(info, msg=message, aux_logs=[str(event.job.log)])
+        info.job.attempt = event.next.submission.ref.attempt
+        info.external_jobid = event.next.job_id
+
+    def _report(self, event: TaskEnded) -> None:
+        info = self._jobs[event.task]
+        if event.task in self._reported:
+            return
+        self._reported[event.task] = event
+        match event.outcome:
+            case Outcome.SUCCEEDED:
+                accept(self._executor.workflow, info.job, self._logger.warning)
+                self._executor.report_job_success(info)
+            case Outcome.NOT_NEEDED:
+                self._logger.info(f"{event.label} was not needed{f': {event.why}' if event.why else ''}.")
+                finish_as_not_needed(self._executor.workflow, info.job)
+            case Outcome.BLOCKED | Outcome.STOPPED:
+                withdraw(self._scheduler, info.job)
+            case _:
+                self._report_failure(event, info)
+
+    def _report_failure(self, event: TaskEnded, info: SubmittedJobInfo) -> None:
+        if event.never_started:
+            self._logger.error(self._failure(event))
+            withdraw(self._scheduler, info.job)
+        else:
+            # Every attempt has been made; Snakemake is not to try once more by itself.
+            info.job.attempt = info.job.restart_times + 1
+            if event.files_are_tidy:
+                leave(info.job)
+            else:
+                tidy_up(self._executor.workflow, info.job)
+            logs = [str(event.job.log)] if event.job else []
+            self._executor.report_job_error(info, msg=self._failure(event), aux_logs=logs)
+        self.stop_unless_keep_going()
+
+    def _failure(self, event: TaskEnded) -> str:
+        """Cause first, then what fell with it."""
+        usage = usage_of(event.job, self._slurm) if event.job else Usage()
+        self.failures.append(event.label)
+        return failure_message(event, usage, self._live.fallen(event.task))
+
+    @property
+    def _logger(self) -> Any:
+        return self._executor.logger
+
+    @property
+    def _scheduler(self) -> Any:
+        return self._executor.workflow.scheduler

@@ -1,0 +1,48 @@
+"""How often Slurm is asked, and what is said when it does not answer."""
+
+import logging
+
+from ..errors import SlurmError
+from .submit import Clock
+from .watch import pause
+
+
+class Pace:
+    """Keeps the times on which the next question depends.
+
+    Args:
+        clock: time.
+        logger: told of questions without an answer.
+    """
+
+    def __init__(self, clock: Clock, logger: logging.Logger) -> None:
+        self._clock, self._logger = clock, logger
+        self._last_change = self._began = clock.now()
+        self._took = 0.0
+        self._unanswered = 0
+
+    @property
+    def was_answered(self) -> bool:
+        return self._unanswered == 0
+
+    def changed(self) -> None:
+        """Something has happened now."""
+        self._last_change = self._clock.now()
+
+    def answered(self, since: float) -> None:
+        """The question that was asked at that time has been answered."""
+        self._took = self._clock.now() - since
+        self._unanswered = 0
+
+    def failed(self, error: SlurmError, *, is_away: bool) -> None:
+        """The question, or a part of it, has not been answered; a controller that is away is not burdened by more."""
+        if is_away:
+            self._took = 0.0
+        self._unanswered += 1
+        if self._unanswered & (self._unanswered - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
+            self._logger.warning(f"Slurm could not be asked ({self._unanswered} times in a row): {error}")
+
+    def pause(self, longest: float) -> float:
+        """Seconds until the next question is due."""
+        now = self._clock.now()
+        return pause(now - self._last_change, longest, age=now - self._began, took=self._took)

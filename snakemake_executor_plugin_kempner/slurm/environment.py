@@ -1,0 +1,111 @@
+"""The environments in which Slurm's programs are called, and what becomes of each variable that sbatch reads. Pure."""
+
+from collections.abc import Iterator, Mapping
+
+_SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT"})
+"""What a site or a user sets so that programs reach their Slurm."""
+_OF_USER = frozenset({"SLURM_TIME_FORMAT"})
+"""What a job may have from its user, and no question of ours."""
+_DEVICES = frozenset({"CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"})
+"""What Slurm sets in a job for the devices that it got (man gres.conf)."""
+_OF_JOB = ("SLURM_", "SLURMD_")
+"""What sbatch sets for the job that it starts must not become an option of a job that is submitted from inside it
+(SLURM_CPUS_PER_TASK, SLURM_MEM_PER_NODE, SLURM_TRES_PER_TASK, …)."""
+_OF_PROGRAMS = (
+    "SACCT_", "SACCTMGR_", "SALLOC_", "SBATCH_", "SCANCEL_", "SCONTROL_", "SDIAG_", "SINFO_", "SLURMD_", "SLURM_", "SPRIO_",
+    "SQUEUE_", "SREPORT_", "SRUN_", "SSHARE_", "SSTAT_",
+)  # fmt: skip
+"""How the names of variables begin by which Slurm's programs choose, hide or write otherwise what they answer."""
+
+# --- what sbatch reads: sbatch(1), INPUT ENVIRONMENT VARIABLES, of 22.05 and 24.11 ------------------------------------
+
+USED = {
+    "SBATCH_ACCOUNT": "account", "SBATCH_ACCTG_FREQ": "acctg-freq", "SBATCH_BATCH": "batch", "SBATCH_BURST_BUFFER": "bb",
+    "SBATCH_CLUSTERS": "clusters", "SBATCH_CLUSTER_CONSTRAINT": "cluster-constraint", "SBATCH_CONSTRAINT": "constraint",
+    "SBATCH_CONTAINER": "container", "SBATCH_CONTAINER_ID": "container-id", "SBATCH_CORE_SPEC": "core-spec",
+    "SBATCH_CPUS_PER_GPU": "cpus-per-gpu", "SBATCH_CPU_FREQ_REQ": "cpu-freq", "SBATCH_DELAY_BOOT": "delay-boot",
+    "SBATCH_DISTRIBUTION": "distribution", "SBATCH_EXCLUSIVE": "exclusive", "SBATCH_GPUS": "gpus",
+    "SBATCH_GPUS_PER_NODE": "gpus-per-node", "SBATCH_GPUS_PER_SOCKET": "gpus-per-socket",
+    "SBATCH_GPUS_PER_TASK": "gpus-per-task", "SBATCH_GPU_BIND": "gpu-bind", "SBATCH_GPU_FREQ": "gpu-freq",
+    "SBATCH_GRES": "gres", "SBATCH_GRES_FLAGS": "gres-flags", "SBATCH_HINT": "hint", "SBATCH_MEM_BIND": "mem-bind",
+    "SBATCH_MEM_PER_CPU": "mem-per-cpu", "SBATCH_MEM_PER_GPU": "mem-per-gpu", "SBATCH_MEM_PER_NODE": "mem",
+    "SBATCH_NETWORK": "network", "SBATCH_NO_KILL": "no-kill", "SBATCH_NO_REQUEUE": "no-requeue",
+    "SBATCH_OVERCOMMIT": "overcommit", "SBATCH_PARTITION": "partition", "SBATCH_POWER": "power",
+    "SBATCH_PROFILE": "profile", "SBATCH_QOS": "qos", "SBATCH_REQUEUE": "requeue", "SBATCH_REQ_SWITCH": "switches",
+    "SBATCH_RESERVATION": "reservation", "SBATCH_SEGMENT_SIZE": "segment", "SBATCH_SIGNAL": "signal",
+    "SBATCH_SPREAD_JOB": "spread-job", "SBATCH_THREADS_PER_CORE": "threads-per-core", "SBATCH_THREAD_SPEC": "thread-spec",
+    "SBATCH_TIMELIMIT": "time", "SBATCH_TRES_BIND": "tres-bind", "SBATCH_TRES_PER_TASK": "tres-per-task",
+    "SBATCH_USE_MIN_NODES": "use-min-nodes", "SBATCH_WAIT4SWITCH": "switches", "SBATCH_WAIT_ALL_NODES": "wait-all-nodes",
+    "SBATCH_WCKEY": "wckey",
+}  # fmt: skip
+"""Where a job runs and what it gets: a user's defaults, each with its option, which a job's own goes before."""
+
+_SET_BY_PLUGIN = "the plugin sets it for each job"
+DROPPED = {
+    "SBATCH_ARRAY_INX": "it makes an array of every job",
+    "SBATCH_DEBUG": "it mixes messages into the answers of sbatch",
+    "SBATCH_ERROR": "the log of a job holds its errors too",
+    "SBATCH_EXPORT": _SET_BY_PLUGIN,
+    "SBATCH_GET_USER_ENV": "jobs run in the environment of this command",
+    "SBATCH_IGNORE_PBS": "the plugin writes the scripts",
+    "SBATCH_INPUT": "a job reads its task from its script",
+    "SBATCH_JOB_NAME": _SET_BY_PLUGIN,
+    "SBATCH_OPEN_MODE": _SET_BY_PLUGIN,
+    "SBATCH_OUTPUT": _SET_BY_PLUGIN,
+    "SBATCH_WAIT": "with it sbatch does not return before the job has ended",
+}
+"""What would break a run, and why. A variable of this kind in neither table is not passed on either."""
+
+_DROPPED_OUTSIDE = {
+    "SLURM_DEBUG_FLAGS": "it mixes messages into the answers of sbatch",
+    "SLURM_EXIT_ERROR": "the exit code of sbatch says whether a job was taken",
+    "SLURM_HINT": "a surrounding job sets it too; take SBATCH_HINT",
+    "SLURM_UMASK": "a surrounding job sets it too; the umask of this process counts",
+}
+"""What sbatch reads besides, and a job has from Slurm: said outside of a job, where it is the user's own wish."""
+
+_FLAGS = frozenset({"SBATCH_REQUEUE", "SBATCH_NO_REQUEUE"})
+
+
+def query_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """For questions to Slurm: the same answers, whoever asks."""
+    kept = {name: value for name, value in environment.items() if name in _SITE or not name.startswith(_OF_PROGRAMS)}
+    # Slurm writes all elements of an array that have a record together, not as many as 64 characters hold.
+    return {**kept, "SLURM_BITSTR_LEN": "0"}
+
+
+def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """For sbatch, and for the jobs, which get the same: without the variables of a surrounding job, and what would break a run."""
+    of_job = _DEVICES if "SLURM_JOB_ID" in environment else frozenset()
+    kept = _SITE | _OF_USER
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in kept or not (name in of_job or name.startswith(_OF_JOB) or _is_dropped(name))
+    }
+
+
+def chosen_options(environment: Mapping[str, str]) -> dict[str, str]:
+    """Options of sbatch that its environment sets, by their full names."""
+    return {
+        option: value
+        for name, option in USED.items()
+        if (value := environment.get(name)) is not None and (value or name in _FLAGS)
+    }
+
+
+def notices(environment: Mapping[str, str]) -> Iterator[str]:
+    """What a user should know of the variables that sbatch would read."""
+    used = [f"{name}={environment[name]} (--{option})" for name, option in USED.items() if name in environment]
+    if used:
+        yield f"From your environment, for each job that does not say otherwise: {', '.join(used)}."
+    for name in sorted(filter(_is_dropped, environment)):
+        why = DROPPED.get(name, "the plugin does not know what it does")
+        yield f"{name}={environment[name]} is not passed on to sbatch: {why}."
+    for name, why in _DROPPED_OUTSIDE.items():
+        if name in environment and "SLURM_JOB_ID" not in environment:
+            yield f"{name}={environment[name]} is not passed on to sbatch: {why}."
+
+
+def _is_dropped(name: str) -> bool:
+    return name.startswith("SBATCH_") and name not in USED

@@ -1,0 +1,106 @@
+"""Whether an attempt is still wanted when Slurm starts it.
+
+`afternotok` also holds for an attempt that a person has cancelled, and for one that Slurm has forgotten, whatever became of
+it. So the attempt looks itself: Slurm's word counts, then what the earlier jobs have written down, then accounting.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import SlurmError, SlurmUnreachable
+from ..plan.step import StepSpec
+from ..run.records import StepRecord, read_record
+from ..run.sources import asked
+from ..slurm.client import Slurm, SlurmCommands
+from ..slurm.parse import Record
+from ..slurm.states import JobState
+
+_TRIES, _PAUSE = 3, 2.0
+_SHORT = 5.0
+"""Seconds for a question of a job that is about to be killed."""
+
+_BY_SLURM = "Dependency"
+"""Reason by which accounting knows a job that Slurm took out of the queue because of what it waited for."""
+
+
+def decided_before(spec: StepSpec, connect: Callable[[], Slurm]) -> int | None:
+    """The exit code of a job that is not to run, because of what became of an earlier attempt; None: it is to run."""
+    if not spec.earlier_attempts:
+        return None
+    slurm = connect()
+    try:
+        known = _patiently(lambda: asked(slurm, spec.earlier_attempts))
+        was_answered = True
+    except SlurmError as error:
+        _say(spec, f"Slurm could not be asked about earlier attempts: {error}")
+        known, was_answered = {}, False
+    ends = {job_id: known.get(job_id) or _written(spec, job_id) for job_id in spec.earlier_attempts}
+    ends |= _accounted(slurm, [job_id for job_id, end in ends.items() if end is None])
+    for job_id, end in ends.items():
+        if end is not None and end.state is JobState.SUCCEEDED:
+            _say(spec, f"Slurm job {job_id} has succeeded, so there is no further attempt.")
+            return 0
+    for job_id, end in ends.items():
+        if end is not None and end.state is JobState.CANCELLED and not end.never and end.reason != _BY_SLURM:
+            _say(spec, f"Slurm job {job_id} was cancelled, so there is no further attempt.")
+            return 1
+        if end is None and was_answered and _record(spec, job_id) is None:
+            _say(
+                spec,
+                f"nobody knows what became of Slurm job {job_id}: Slurm has forgotten it and it never wrote anything down, as "
+                "a job that is cancelled before it starts. So there is no further attempt; give the same command again.",
+            )
+            return 1
+    return None
+
+
+def was_cancelled(job_id: str) -> bool:
+    """Whether somebody stops this job right now: Slurm gives no reason, as it does at a time limit."""
+    try:
+        shown = SlurmCommands(timeout=_SHORT).show([job_id])
+    except SlurmError:
+        return False
+    mine = next((one.record for one in shown if one.record.job_id == job_id), None)
+    return mine is not None and mine.word in ("COMPLETING", "CANCELLED") and not mine.reason
+
+
+def _patiently(ask: Callable[[], Mapping[str, Record]]) -> Mapping[str, Record]:
+    for _ in range(_TRIES - 1):
+        try:
+            return ask()
+        except SlurmUnreachable:
+            time.sleep(_PAUSE)
+    return ask()
+
+
+def _record(spec: StepSpec, job_id: str) -> StepRecord | None:
+    """What the job has written down, in this run's folder or in that of an earlier run."""
+    own = Path(spec.records)
+    for path in (own / f"{job_id}.json", *sorted(own.parent.parent.glob(f"*/{own.name}/{job_id}.json"))):
+        written = read_record(path, job_id)
+        if written is not None and written.task == spec.task:  # another cluster may count from 1 too
+            return written
+    return None
+
+
+def _written(spec: StepSpec, job_id: str) -> Record | None:
+    with suppress(OSError):  # the mark is there for tasks of a run that nobody watches, once they have succeeded
+        if spec.mark and Path(spec.mark).read_text(encoding="utf-8") == job_id:
+            return Record(job_id=job_id, state=JobState.SUCCEEDED, word="COMPLETED", exit_code=0)
+    written = _record(spec, job_id)
+    return written.as_record() if written else None
+
+
+def _accounted(slurm: Slurm, job_ids: list[str]) -> dict[str, Record]:
+    try:
+        told = slurm.accounting(job_ids) if job_ids else ()
+    except SlurmError:
+        return {}
+    return {record.job_id: record for record in told if record.state.is_final}
+
+
+def _say(spec: StepSpec, text: str) -> None:
+    print(f"kempner: {spec.task}: {text}", file=sys.stderr)

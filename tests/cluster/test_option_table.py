@@ -1,0 +1,43 @@
+"""The table of options is that of the real sbatch, which says by itself what it knows."""
+
+import re
+import string
+import subprocess
+
+from snakemake_executor_plugin_kempner.plan.sbatch import OPTIONS, Takes, UnreadableError, read
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
+
+
+def _refusal(slurm: Sandbox, *words: str) -> str:
+    """What sbatch complains of; nothing is submitted, because there is no script."""
+    done = subprocess.run(
+        ["sbatch", *words], env=slurm.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    return done.stderr
+
+
+def test_every_long_option_of_sbatch_is_in_the_table_with_what_it_takes(slurm: Sandbox) -> None:
+    listed = {
+        name
+        for letter in string.ascii_lowercase
+        for name in re.findall(r"'--([a-z][\w-]+)'", _refusal(slurm, f"--{letter}"))
+    }
+    assert len(listed) > 90
+    assert listed <= OPTIONS.keys()
+    for name in sorted(listed):
+        needs = "requires an argument" in _refusal(slurm, f"--{name}")
+        refuses = "allow an argument" in _refusal(slurm, f"--{name}=")
+        assert OPTIONS[name] is (Takes.A_VALUE if needs else Takes.NOTHING if refuses else Takes.PERHAPS), name
+
+
+def _is_read(letter: str) -> bool:
+    try:
+        return bool(list(read([f"-{letter}1"])))
+    except UnreadableError as error:
+        return "does not know" not in str(error) or f"-{letter} " not in str(error)
+
+
+def test_every_short_option_of_sbatch_is_read(slurm: Sandbox) -> None:
+    letters = string.ascii_letters
+    known = {letter for letter in letters if "invalid option" not in _refusal(slurm, f"-{letter}")}
+    assert {letter for letter in letters if _is_read(letter)} == known
