@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .errors import Fault, PlanError, SlurmMissing
+from .errors import Fault, LedgerError, PlanError, SlurmMissing
 from .invocation import started
 from .plan.model import Kind, Policy, Task
 from .report import changed_message, kept_message, unplanned_message
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
-from .run.ledger import Ledger
+from .run.ledger import Ledger, open_ledgers
 from .run.live import LiveRun
 from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, keep, look_back
 from .run.outcome import TaskEvent
@@ -132,6 +132,18 @@ def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after:
     with suppress(SlurmMissing):  # sbatch will tell
         refuse_unexplained(unexplained(runs, os.getcwd(), slurm, found.ledgers))
     return found
+
+
+def rules_in_open_runs(runs: Path) -> set[str]:
+    """Rules with tasks that runs below the folder have queued, of runs that are not over.
+
+    A local rule among them was queued when no head was there to run it: what is in flight is found by handing it over.
+    """
+    try:
+        ledgers = open_ledgers(runs)
+    except LedgerError:  # is said when the run begins
+        return set()
+    return {entry.label.partition("[")[0] for ledger in ledgers for entry in ledger.of_kind(Kind.TASK)}
 
 
 def begin_run(

@@ -70,6 +70,7 @@ class Executor(RemoteExecutor):
         if self._detached:
             run_local_rules_as_jobs(self.workflow)
         else:
+            run_local_rules_as_jobs(self.workflow, beginning.rules_in_open_runs(Path(".snakemake/kempner").absolute()))
             note_hooks(self.workflow, self._note_hook, self._end)
 
     # --- Snakemake hands over jobs ------------------------------------------------------------------------------

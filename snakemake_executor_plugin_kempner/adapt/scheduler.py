@@ -1,6 +1,6 @@
 """What Snakemake's scheduler has no public method for."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,10 +43,18 @@ def finish_as_not_needed(workflow: Any, job: Any) -> None:
     workflow.scheduler.finish_callback(job)
 
 
-def run_local_rules_as_jobs(workflow: Any) -> None:
-    """Where no head is left to run them, local rules are jobs like any other; `rule all` has nothing to run and stays local."""
+def run_local_rules_as_jobs(workflow: Any, names: Collection[str] | None = None) -> None:
+    """Where no head is left to run them, local rules are jobs like any other; `rule all` has nothing to run and stays local.
+
+    Args:
+        workflow: Snakemake's workflow object.
+        names: of the rules; None for all.
+    """
+    as_before = workflow.is_local
 
     def is_local(rule: Any) -> bool:
+        if names is not None and rule.name not in names:
+            return bool(as_before(rule))
         return bool(workflow.local_exec or (rule.group is None and rule.norun and not rule.output))
 
     workflow.is_local = is_local

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from comparison import Outcome, Tree, differences, run_forked, snapshot
@@ -26,7 +26,6 @@ from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOpti
 
 OWN = ("runs", "hooks")
 """Files in which the commands of a workflow note what has run, in an order that is nobody's promise."""
-AGAIN = ("--rerun-incomplete", "--nolock")
 LONGEST_LIFE = 15.0
 """Seconds after which a head that is to be killed is killed, at the latest."""
 Run = Callable[[Sandbox, Path, Workflow], Outcome]
@@ -72,7 +71,8 @@ def _killed(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
 def _again(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
     """The head is killed at some moment, and the command is given once more."""
     _killed_head(slurm, folder, workflow)
-    return run(slurm, folder, *AGAIN, *_options(workflow))
+    asked(slurm, folder, "--unlock")
+    return run(slurm, folder, "--rerun-incomplete", *_options(workflow))
 
 
 def _killed_head(slurm: Sandbox, folder: Path, workflow: Workflow) -> str:
@@ -178,6 +178,11 @@ def try_seed(slurm: Sandbox, workflow: Workflow, modes: tuple[str, ...], place: 
         else:
             found = end_on_slurm(slurm, folder, workflow, mode)
             (place / mode / "said").write_text(found.said)
+            if mode == "again" and "Nothing to be done" in found.said:  # then Snakemake runs no hook
+                found = replace(found, hooks=local.hooks)
+            if mode in ("killed", "again"):  # a local rule that dies with its head is run once more
+                found = replace(found, ran=_without_local(workflow, found.ran))
+                local = replace(local, ran=_without_local(workflow, local.ran))
             ends[mode] = list(compare(workflow, local, found))
     return ends
 
@@ -210,6 +215,10 @@ def main() -> int:
             seed += 1
     print(f"{seed - first} seeds, {failed} with differences")
     return int(failed > 0)
+
+
+def _without_local(workflow: Workflow, ran: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in ran if not workflow.by_name[name.partition("-")[0]].local)
 
 
 def _report(slurm: Sandbox, workflow: Workflow, modes: tuple[str, ...], folder: Path, known_faults: bool) -> bool:

@@ -18,10 +18,15 @@ class Kind(Enum):
 
     FILE = "{}"
     TEMP = "temp({})"
+    TEMP_FOLDER = "temp(directory({}))"
     TOUCH = "touch({})"
     FOLDER = "directory({})"
     PROTECTED = "protected({})"
     UPDATE = "update({})"
+
+    @property
+    def is_folder(self) -> bool:
+        return self in (Kind.FOLDER, Kind.TEMP_FOLDER)
 
 
 class Trouble(Enum):
@@ -49,6 +54,10 @@ class Rule:
     log: bool = False
     after: str = ""
     """A declared dependency: `afterany:x`."""
+    norun: bool = False
+    """It has no command."""
+    ancient: bool = False
+    """What it reads has no time."""
     unread: str = ""
     """A second output that nobody reads: empty, or how it is flagged."""
     seconds: float = 0.0
@@ -121,13 +130,14 @@ class Workflow:
         yield "        how=lambda wildcards, attempt: attempt,"
         if rule.after:
             yield f"        slurm_dependency={rule.after!r},"
-        yield f"    shell: '''{' && '.join(self._commands(rule))}'''"
+        if not rule.norun:
+            yield f"    shell: '''{' && '.join(self._commands(rule))}'''"
 
     def _input(self, rule: Rule) -> str:
         files = ", ".join(file for name in rule.reads for file in _outputs(self.by_name[name], rule))
         decided = [name for name in rule.reads if self.by_name[name].checkpoint]
         if not decided:
-            return files
+            return f"ancient([{files}])" if rule.ancient else files
         waits = ", ".join(f"checkpoints.{name}.get().output" for name in decided)
         # A list that is known only when the checkpoints have ended; `n` is that of this task.
         expanded = files.replace("{n}", "{wildcards.n}")
@@ -139,10 +149,10 @@ class Workflow:
         yield f"sleep {rule.seconds}"
         if rule.log:
             yield "echo said >{log}"
-        if rule.kind is Kind.FOLDER:
+        if rule.kind.is_folder:
             yield "mkdir -p {output[0]}"
         if rule.kind is not Kind.TOUCH:
-            place = "{output[0]}/file" if rule.kind is Kind.FOLDER else "{output[0]}"
+            place = "{output[0]}/file" if rule.kind.is_folder else "{output[0]}"
             read = "$(cat $(find {input} -type f | sort) /dev/null | cksum)" if rule.reads else "made"
             yield f"echo {rule.label} {read} >>{place}"
         if rule.unread:
@@ -190,7 +200,7 @@ def random_workflow(seed: int, *, known_faults: bool = False) -> Workflow:
         reads = tuple(chance.sample(before, min(len(before), chance.choice((0, 1, 1, 2)))))
         rules.append(Rule(name=f"r{number}", reads=reads, wild=chance.random() < 0.2))
     workflow = Workflow(seed=seed, rules=tuple(rules))
-    for draw in (_checkpoints, _kinds, _extras, _groups, _troubles, _declared):
+    for draw in (_checkpoints, _kinds, _extras, _groups, _norun, _troubles, _declared):
         workflow = replace(workflow, rules=tuple(draw(workflow, chance, known_faults)))
     options = [option for option in ("--keep-going", "--notemp", "--keep-incomplete") if chance.random() < 0.2]
     if workflow.fails and chance.random() < 0.5:
@@ -219,7 +229,7 @@ def _kinds(workflow: Workflow, chance: random.Random, known: bool) -> Iterator[R
         readers = [one.name for one in workflow.rules if rule.name in one.reads]
         kinds = [Kind.FILE, Kind.FILE, Kind.TOUCH, Kind.FOLDER, Kind.PROTECTED]
         if readers and (known or not behind.intersection(readers)):
-            kinds += [Kind.TEMP] * 3
+            kinds += [Kind.TEMP, Kind.TEMP, Kind.TEMP_FOLDER]
         if rule.reads and not rule.wild:
             kinds.append(Kind.UPDATE)
         yield replace(rule, kind=Kind.FILE if rule.checkpoint else chance.choice(kinds))
@@ -229,7 +239,7 @@ def _extras(workflow: Workflow, chance: random.Random, _known: bool) -> Iterator
     for rule in workflow.rules:
         unread = chance.choice(("", "", "", "{}", "temp({})", "touch({})"))
         local, log, seconds = chance.random() < 0.12, chance.random() < 0.2, chance.choice((0.0, 0.0, 0.5, 2.0))
-        yield replace(rule, unread=unread, local=local, log=log, seconds=seconds)
+        yield replace(rule, unread=unread, local=local, log=log, seconds=seconds, ancient=chance.random() < 0.1)
 
 
 def _groups(workflow: Workflow, chance: random.Random, known: bool) -> Iterator[Rule]:
@@ -248,18 +258,26 @@ def _groups(workflow: Workflow, chance: random.Random, known: bool) -> Iterator[
         yield replace(rule, group="pair" if rule.name in group else "")
 
 
+def _norun(workflow: Workflow, chance: random.Random, known: bool) -> Iterator[Rule]:
+    for rule in workflow.rules:
+        empty = (
+            rule.kind is Kind.TOUCH and bool(rule.reads) and not (rule.group or rule.log or rule.unread or rule.after)
+        )
+        yield replace(rule, norun=known and empty and chance.random() < 0.5)
+
+
 def _troubles(workflow: Workflow, chance: random.Random, _known: bool) -> Iterator[Rule]:
     failing = chance.choice(workflow.rules).name if chance.random() < 0.35 else ""
     for rule in workflow.rules:
         trouble = Trouble.ALWAYS if rule.name == failing else chance.choice((Trouble.NONE,) * 4 + (Trouble.FIRST,))
-        yield rule if rule.group else replace(rule, trouble=trouble)
+        yield rule if rule.group or rule.norun else replace(rule, trouble=trouble)
 
 
 def _declared(workflow: Workflow, chance: random.Random, _known: bool) -> Iterator[Rule]:
     earlier: list[str] = []
     for rule in workflow.rules:
         after = f"{chance.choice(('after', 'afterany'))}:{chance.choice(earlier)}" if earlier else ""
-        may = not (rule.local or rule.group or rule.checkpoint) and chance.random() < 0.2
+        may = not (rule.local or rule.group or rule.checkpoint or rule.norun) and chance.random() < 0.2
         yield replace(rule, after=after if may else "")
-        if not (rule.local or rule.group or rule.name in _behind_checkpoints(workflow)):
+        if not (rule.local or rule.group or rule.norun or rule.name in _behind_checkpoints(workflow)):
             earlier.append(rule.name)
