@@ -146,6 +146,17 @@ def rules_in_open_runs(runs: Path) -> set[str]:
     return {entry.label.partition("[")[0] for ledger in ledgers for entry in ledger.of_kind(Kind.TASK)}
 
 
+def close_what_is_over(runs: Path, slurm: Slurm, logger: logging.Logger) -> None:
+    """End earlier runs of which no task is left: the command given again had nothing to hand over.
+
+    Raises:
+        LedgerError, SlurmError: as `look_back`.
+    """
+    found = look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
+    if not any(entry.kind == Kind.TASK.value for entry in found.jobs.values()):
+        close_earlier(found, "", slurm)
+
+
 def begin_run(
     policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger, limits: SiteLimits | None = None
 ) -> LiveRun:

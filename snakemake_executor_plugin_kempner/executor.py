@@ -7,6 +7,7 @@ import sys
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -67,11 +68,28 @@ class Executor(RemoteExecutor):
         self._detached = self.executor_settings.detach or self.continued is not None
         self._leaving: int | None = None
         self._is_taking = False
+        self._runs = Path(".snakemake/kempner").absolute()
+        self._folder = self.continued.folder if self.continued else self._runs / uuid.uuid4().hex[:8]
+        earlier = () if self.continued else beginning.rules_in_open_runs(self._runs)
+        if (
+            earlier
+        ):  # perhaps only local rules are left, and nothing is handed over; its closing job must not act meanwhile
+            self._claim_folder()
         if self._detached:
             run_local_rules_as_jobs(self.workflow)
         else:
-            run_local_rules_as_jobs(self.workflow, beginning.rules_in_open_runs(Path(".snakemake/kempner").absolute()))
+            run_local_rules_as_jobs(self.workflow, earlier)
             note_hooks(self.workflow, self._note_hook, self._end)
+
+    @cached_property
+    def _slurm(self) -> SlurmCommands:
+        return SlurmCommands(self.envvars(), submit_pause=self.executor_settings.submit_pause)
+
+    def _claim_folder(self) -> None:
+        try:
+            self._claim = claim_folder(self._runs, this_head(self._folder.name), self._slurm.runs, self.logger.info)
+        except KempnerError as error:
+            raise WorkflowError(str(error)) from None
 
     # --- Snakemake hands over jobs ------------------------------------------------------------------------------
 
@@ -107,19 +125,17 @@ class Executor(RemoteExecutor):
     # --- begin a run, or go on with one -------------------------------------------------------------------------
 
     def _start(self, ready: Sequence[Any]) -> LiveRun:
-        runs = Path(".snakemake/kempner").absolute()
-        folder = self.continued.folder if self.continued else runs / uuid.uuid4().hex[:8]
+        folder = self._folder
         make_folders(folder, ())
         if self._detached and not self.continued:
             beginning.check_that_it_can_leave()
         hear_ctrl_c_once()
-        self._slurm = SlurmCommands(self.envvars(), submit_pause=self.executor_settings.submit_pause)
         limits = SiteLimits(self._slurm.tell)
         policy = beginning.at_site(self._policy(folder), limits, self.executor_settings.site)
         command = JobCommand(self.workflow, common_settings, folder)
         notes = self.continued is None and policy.ends_itself
         self._planning = Planning(self.workflow, self.logger, self._slurm, command, notes_up_to_date=notes)
-        self._live = live = self._go_on(policy, limits) if self.continued else self._begin(runs, policy, limits, ready)
+        self._live = live = self._go_on(policy, limits) if self.continued else self._begin(policy, limits, ready)
         keep_for_others(self.dag, lambda: live.in_flight)
         if holder := self._claim or self.continued:
             self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
@@ -138,10 +154,11 @@ class Executor(RemoteExecutor):
             may_go_on=started().is_command_line,
         )
 
-    def _begin(self, runs: Path, policy: Policy, limits: SiteLimits, ready: Sequence[Any]) -> LiveRun:
+    def _begin(self, policy: Policy, limits: SiteLimits, ready: Sequence[Any]) -> LiveRun:
         settings = self.executor_settings
-        self._claim = claim_folder(runs, this_head(policy.run), self._slurm.runs, self.logger.info)
-        found = beginning.earlier_runs(runs, self._slurm, self.logger, settings.delete_runs_after)
+        if self._claim is None:
+            self._claim = claim_folder(self._runs, this_head(policy.run), self._slurm.runs, self.logger.info)
+        found = beginning.earlier_runs(self._runs, self._slurm, self.logger, settings.delete_runs_after)
         found = self._planning.go_on_with(found, policy, ready, replaces_changed=settings.replace_changed)
         live = beginning.begin_run(policy, found, self._slurm, self.logger, limits)
         self._handover = Handover(self, live, self._slurm)
@@ -219,7 +236,7 @@ class Executor(RemoteExecutor):
         longest = self.executor_settings.status_interval
         slept = 0.0
         while self.wait and slept < (self._live.pause(longest) if self._live else 1.0):
-            if self._claim is not None and self._live is not None and not self._claim.renew():
+            if self._claim is not None and not self._claim.renew():
                 self._ask()
             await asyncio.sleep(_SLICE)
             slept += _SLICE
@@ -286,6 +303,11 @@ class Executor(RemoteExecutor):
                 self._live.end()
             except KempnerError as error:
                 self.logger.warning(f"The run's helper jobs are left in the queue: {error}")
+        elif self._live is None and self._claim is not None:
+            try:
+                beginning.close_what_is_over(self._runs, self._slurm, self.logger)
+            except KempnerError as error:
+                self.logger.warning(f"An earlier run in this folder is left as it is: {error}")
         self._release()
 
     def _release(self) -> None:

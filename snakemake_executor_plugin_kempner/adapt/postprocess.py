@@ -24,18 +24,17 @@ def accept(workflow: Any, job: Any, warn: Callable[[str], None]) -> None:
         job: whose Slurm job has succeeded.
         warn: is told of outputs that this machine does not see.
     """
-    original = job.postprocess
     usage = workflow.storage_settings.shared_fs_usage
+    shares_files = SharedFSUsage.INPUT_OUTPUT in usage
 
-    async def postprocess(*args: Any, error: bool = False, **kwargs: Any) -> None:
+    async def postprocess(*_args: Any, error: bool = False, **_kwargs: Any) -> None:
         if error:  # something below has failed, in this process: the outputs are what they are
             return
-        if SharedFSUsage.INPUT_OUTPUT not in usage:
-            await original(*args, **kwargs)
-            return
         for member in members_of(job):
-            await _see_outputs(workflow, member, warn)
-            await workflow.dag.handle_storage(member)
+            if shares_files or SharedFSUsage.STORAGE_LOCAL_COPIES not in usage:
+                await _see_outputs(workflow, member, warn, in_storage=not shares_files)
+            if shares_files:
+                await workflow.dag.handle_storage(member)
             if not records_itself(workflow):
                 await workflow.persistence.finished(member)
 
@@ -73,8 +72,8 @@ def persistence_in_files() -> Any:
     return getattr(persistence, "Persistence", None) or import_module("snakemake.persistence.file").FilePersistence
 
 
-async def _see_outputs(workflow: Any, job: Any, warn: Callable[[str], None]) -> None:
-    """Wait for the file system to show what the node has written: a local rule may read it next."""
+async def _see_outputs(workflow: Any, job: Any, warn: Callable[[str], None], *, in_storage: bool) -> None:
+    """Wait for the file system, or the storage, to show what the node has written: a local rule may read it next."""
     passing = ("temp", "pipe", "service", "nodelocal")
     files = [file for file in job.output if not any(is_flagged(file, flag) for flag in passing)]
     try:
@@ -82,7 +81,7 @@ async def _see_outputs(workflow: Any, job: Any, warn: Callable[[str], None]) -> 
             files,
             latency_wait=workflow.execution_settings.latency_wait,
             ignore_pipe_or_service=True,
-            wait_for_local=True,
+            wait_for_local=not in_storage,
         )
     except OSError as error:
         warn(f"The job of {job.rule.name} has seen its outputs, this machine does not: {error}")
@@ -92,6 +91,8 @@ def _spare_what_is_complete(persistence: Any, job: Any) -> None:
     postprocess, cleanup = job.postprocess, job.cleanup
 
     async def postprocess_knowing(*args: Any, **kwargs: Any) -> None:
+        if isinstance(getattr(persistence, "_incomplete_cache", None), set):
+            persistence._incomplete_cache = None  # noqa: SLF001 - read when the head began; the job has marked since
         incomplete = {str(file) for file in await persistence.incomplete(job)}
 
         async def cleanup_incomplete(restored: Any) -> None:

@@ -2,7 +2,8 @@
 
 A row of the table is one small workflow in `tests/workflows`. It runs here and on Slurm, and both runs must leave
 the same files, the same provenance and the same exit codes; after the one on Slurm there is nothing to be done.
-Set `MATRIX_EXECUTOR=local` to try the table itself, without Slurm.
+Set `MATRIX_EXECUTOR=local` to try the table itself, without Slurm, and `MATRIX_COLUMNS=all` for every way of running every
+case: watched, detached, with the head killed, and with the head killed and the command given again.
 """
 
 import importlib.util
@@ -10,13 +11,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from columns import COLUMNS, Call
 from comparison import Outcome, Tree, differences, fresh_copy, run_forked, run_snakemake, snapshot
-from head import PATIENCE, PAUSE, closed
+from head import PATIENCE, PAUSE
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -90,13 +90,11 @@ class Executor:
     environment: Mapping[str, str]
     waiting: Callable[[], str] = str
     """Lists what waits in the queue, a line for each submission, ending with its folder."""
-    snakemake: Callable[..., Outcome] = run_snakemake
-    end: Callable[[Path, Outcome], Outcome] = lambda _folder, outcome: outcome
-    """How the run ended whose head, called in the folder, has ended so."""
+    snakemake: Call = run_snakemake
 
     def run(self, case: Case, folder: Path, *args: str) -> Outcome:
         """Call Snakemake in a folder."""
-        return self.end(folder, self.snakemake(folder, *self._call(case, args)))
+        return self.snakemake(folder, *self._call(case, args))
 
     def ask(self, case: Case, folder: Path, *args: str) -> Outcome:
         """The same where nothing is to be run."""
@@ -279,7 +277,6 @@ CASES = (
             needs=("snakemake_storage_plugin_fs",),
         )
         for name, usage in _SHARED.items()
-        if name != "local copies shared"  # Snakemake then looks for the temporary file in the storage
     ),
     Case(name="script", text={"seen-one.txt": "source\none\n7\n1\n3\nfrom the file\nsee\n"}),
     Case(name="run", text={"joined.txt": "a-b!\nshell\n"}),
@@ -390,54 +387,77 @@ CASES = (
 )
 
 
-ALSO_DETACHED = frozenset({
-    "temp", "temp that nobody reads", "protected", "ensure that is broken", "log of a failure", "update that fails", "keep-going",
-    "no keep-going", "keep-incomplete", "onsuccess", "checkpoints", "retries", "group", "resources from the size of an input",
-    "directory elsewhere", "workdir", "odd characters", "until", "an input that vanished",
-    "default storage, fetched by each job", "handover",
-})  # fmt: skip
+SAMPLE: Mapping[str, frozenset[str]] = {
+    "watched": frozenset(case.name for case in CASES),
+    "detached": frozenset({
+        "temp", "temp that nobody reads", "protected", "ensure that is broken", "log of a failure", "update that fails",
+        "keep-going", "no keep-going", "keep-incomplete", "onsuccess", "checkpoints", "retries", "group",
+        "resources from the size of an input", "directory elsewhere", "workdir", "odd characters", "until",
+        "an input that vanished", "default storage, fetched by each job", "handover",
+    }),
+    "head killed": frozenset({"temp", "checkpoints", "localrules", "onsuccess", "wrapper"}),
+    "head killed, command given again": frozenset({"temp", "checkpoints", "group"}),
+}  # fmt: skip
 """Features in which a head has a part, so that it makes a difference that none is there; see also test_detached.py."""
+NEED_A_HEAD = ("from_queue", "nothing shared", "local copies shared")
+"""Parts of the names of cases that only a head process can do, which is said before anything is submitted."""
 
 
-@pytest.fixture
-def executor(request: pytest.FixtureRequest) -> Executor:
-    """Give the executor under test: `kempner`, unless the environment names another."""
+def _is_tried(case: Case, column: str) -> bool:
+    if column in ("detached", "head killed") and any(part in case.name for part in NEED_A_HEAD):
+        return False
+    if column == "head killed, command given again" and case.name == "rerun-incomplete":
+        return False  # that flag makes the command given again succeed
+    return os.environ.get("MATRIX_COLUMNS") == "all" or case.name in SAMPLE[column]
+
+
+TRIED = [
+    pytest.param(case, column, id=f"{case.name}-{column}")
+    for case in CASES
+    for column in COLUMNS
+    if _is_tried(case, column)
+]
+
+
+@pytest.fixture(scope="session")
+def ends_of_local_runs() -> dict[str, Tree]:
+    """What a local run of each case has left, once for all columns."""
+    return {}
+
+
+@pytest.mark.parametrize(("case", "column"), TRIED)
+def test_a_feature_gives_what_it_gives_locally(
+    case: Case,
+    column: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    ends_of_local_runs: dict[str, Tree],
+) -> None:
+    for module in case.needs:
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{case.name} needs {module}, which is not installed")
+    if case.name not in ends_of_local_runs:
+        ends_of_local_runs[case.name] = play(case, local(), tmp_path / "local" / case.folder)
+    executor, folder = _executor(column, request), tmp_path / "tried" / case.folder
+    sentences = differences(ends_of_local_runs[case.name], play(case, executor, folder))
+    assert not sentences, f"{case.name}, {column}, differs from a local run:\n" + "\n".join(sentences)
+    if case.settles:
+        _checked(executor.ask(case, folder, "--dry-run"), 0, "Nothing to be done")
+
+
+def _executor(column: str, request: pytest.FixtureRequest) -> Executor:
+    """The executor under test: `kempner`, unless the environment names another."""
     name = os.environ.get("MATRIX_EXECUTOR", "kempner")
     if name == "local":
         return local()
-    slurm = request.getfixturevalue("slurm")
+    slurm: Sandbox = request.getfixturevalue("slurm")
     return Executor(
         name=name,
         args=("--executor", name, "--jobs", "20"),
         environment=slurm.environment,
         waiting=lambda: slurm.run("squeue", "--noheader", "--states=PENDING", "--format=%i %j %R %Z"),
+        snakemake=COLUMNS[column](slurm),
     )
-
-
-@pytest.mark.parametrize("case", CASES, ids=attrgetter("name"))
-def test_a_feature_gives_what_it_gives_locally(
-    case: Case, executor: Executor, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    for module in case.needs:
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{case.name} needs {module}, which is not installed")
-
-    locally = play(case, local(), tmp_path / "local" / case.folder)
-    tried = [executor]
-    if executor.name == "kempner" and case.name in ALSO_DETACHED:
-        tried.append(_detached(request.getfixturevalue("slurm")))
-    for one in tried:
-        folder = tmp_path / "tried" / one.name / case.folder
-        sentences = differences(locally, play(case, one, folder))
-        assert not sentences, f"{case.name}, {one.name}, differs from a local run:\n" + "\n".join(sentences)
-        if case.settles:
-            _checked(one.ask(case, folder, "--dry-run"), 0, "Nothing to be done")
-
-
-def _detached(slurm: Sandbox) -> Executor:
-    """The head leaves when all is queued; the end is that of the closing job."""
-    args = ("--executor", "kempner", "--jobs", "20", "--kempner-detach")
-    return Executor(name="detached", args=args, environment=slurm.environment, end=partial(closed, slurm))
 
 
 def local() -> Executor:

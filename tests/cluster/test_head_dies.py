@@ -205,6 +205,48 @@ def test_a_failed_run_whose_head_was_killed_ends_as_failed(slurm: Sandbox, folde
     assert re.search(r"has failed: \d of \d tasks", closing_log(folder)), closing_log(folder)
 
 
+def test_a_command_given_again_that_has_only_local_rules_left_ends_the_earlier_run(
+    slurm: Sandbox, folder: Path
+) -> None:
+    """Snakemake hands nothing over then; the closing job of the earlier run must not run the hooks once more."""
+    with_behaviour(
+        folder,
+        """
+        onsuccess:
+            shell("./behave onsuccess")
+
+        localrules: look
+
+        rule look:
+            input:
+                "made.txt",
+            output:
+                "look.txt",
+            shell:
+                "./behave look waits:go && cp {input} {output}"
+
+        rule make:
+            output:
+                "made.txt",
+            shell:
+                "./behave make && touch {output}"
+        """,
+    )
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        (closing,) = (job.job_id for job in of_rule(queued(slurm, folder, helpers=True), "closing"))
+        slurm.run("scontrol", "hold", closing)
+        head.until(lambda: "look" in moments(folder, "started"))
+        head.kill()
+        (folder / "go").touch()
+        outcome = run(slurm, folder, "--nolock", "--rerun-incomplete")
+        assert outcome.exit_code == 0, outcome.output
+        assert_nothing_is_left(slurm, folder)
+    assert is_closed(folder)
+    assert len(moments(folder, "started")["onsuccess"]) == 1
+    assert len(moments(folder, "started")["make"]) == 1
+
+
 # --- what has succeeded stays ---------------------------------------------------------------------------------------
 
 EDITED = """
