@@ -97,7 +97,7 @@ class _Reader:
 
     def _check_that_it_comes(self, job: Any, deferred: Deferred) -> None:
         if self._scope.detached and not deferred.awaits:
-            remedy = "let a head process watch: give the command without --kempner-detach"
+            remedy = "leave out --kempner-detach; where a head has died, give its command again"
             what = f"cannot be queued now, and needs a head process later: {deferred.why}"
             of = ((self._units.key(job), job_label(job)),)
             self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy, tasks=of))
