@@ -181,27 +181,31 @@ class Queued:
     state: str
     memory: str
     """As squeue writes it: `1200M`."""
+    reason: str
+    """Why it waits."""
     waits_for: frozenset[tuple[str, str]]
     """Type and job id of each dependency that is still open."""
 
     @property
     def is_over(self) -> bool:
-        return self.state in OVER
+        """It has ended, or is a closing job that has seen a living head and will come again."""
+        return self.state in OVER or (self.rule == "closing" and self.reason == "BeginTime")
 
 
 def queued(slurm: Sandbox, folder: Path, *, helpers: bool = False) -> list[Queued]:
     """The tasks of this folder, also those that have ended, in the order of submission; on demand all of its jobs."""
-    lines = slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%j|%T|%m|%E|%Z").splitlines()
-    rows = (line.split("|", 5) for line in lines)
+    lines = slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%j|%T|%m|%r|%E|%Z").splitlines()
+    rows = (line.split("|", 6) for line in lines)
     found = [
         Queued(
             job_id=job_id,
             rule=name.rsplit(".", 2)[0],
             state=state,
             memory=memory,
+            reason=reason,
             waits_for=frozenset(re.findall(r"(after\w*):(\d+(?:_\d+)?)", dependency)),
         )
-        for job_id, name, state, memory, dependency, workdir in rows
+        for job_id, name, state, memory, reason, dependency, workdir in rows
         if workdir == str(folder)
     ]
     return sorted(

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from head import HELPERS, SMALL, UNTIL_GO, Head, asked, assert_settled, go, queued, written
+from head import HELPERS, SMALL, UNTIL_GO, Head, all_over, asked, assert_settled, go, queued, written
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -255,7 +255,7 @@ def test_ends_that_the_controller_has_forgotten_are_known_while_accounting_is_aw
         slurm.stop_accounting()
         head.signal(signal.SIGSTOP)
         go(folder)
-        head.until(lambda: not queued(slurm, folder, helpers=True))
+        head.until(lambda: all_over(slurm, folder))
         head.signal(signal.SIGCONT)
         head.until(lambda: not head.lives)
         assert head.end() == 0, head.said

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from comparison import Tree, differences, run_forked, snapshot
-from head import SMALL, UNTIL_GO, Head, assert_settled, go, queued, run, written
+from head import SMALL, UNTIL_GO, Head, all_over, assert_settled, go, run, written
 from test_dependency_types import assert_nothing_is_left
 
 from snakemake_executor_plugin_kempner.run.ledger import open_ledgers
@@ -683,7 +683,7 @@ def test_an_adopted_job_that_the_controller_has_forgotten_is_not_lost(
             second.until(lambda: "is Slurm job" in second.said)
             second.signal(signal.SIGSTOP)
             go(site.folder)
-            second.until(lambda: not queued(slurm, site.folder, helpers=True))
+            second.until(lambda: all_over(slurm, site.folder))
             second.signal(signal.SIGCONT)
             assert second.end() == 0, second.said
     assert "lost" not in second.said

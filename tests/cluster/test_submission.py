@@ -16,6 +16,7 @@ from head import (
     UNTIL_GO,
     Head,
     accounted,
+    all_over,
     assert_settled,
     bystander,
     ended,
@@ -399,7 +400,7 @@ def test_ends_that_the_controller_has_forgotten_are_still_known(
         head.until_queued()
         head.signal(signal.SIGSTOP)
         go(folder)
-        head.until(lambda: {job.rule for job in queued(slurm, folder, helpers=True)} <= {"closing"})
+        head.until(lambda: all_over(slurm, folder))
         head.signal(signal.SIGCONT)
         assert head.end() == 1, head.said
     assert (folder / "runs.txt").read_text() == "first\nsecond\n"
