@@ -22,6 +22,7 @@ from .plan.dependency import array_of
 from .plan.model import Kind, Policy
 from .report import end_of_run, failure_message, unexplained_message
 from .run.claim import Claim, Owner, this_process
+from .run.latest import is_latest, latest_run
 from .run.ledger import Entry, Ledger, Record, read_ledger
 from .run.live import LiveRun
 from .run.opening import entries_in_queue
@@ -54,6 +55,7 @@ class _Job:
         self._slurm, self._job_id = SlurmCommands(), os.environ.get("SLURM_JOB_ID", "")
         self._is_closing = kind is Kind.CLOSING
         self._failed_hook = ""
+        self._own: tuple[Entry, ...] = ()
         self._check: Callable[[], None] = lambda: None
 
     def run(self) -> int:
@@ -88,7 +90,15 @@ class _Job:
         if ledger.closed:
             print(f"Run {ledger.run} is closed: nothing is left to be done.")
             return 0
+        if not self._is_closing and not is_latest(self._folder):
+            print("A later run has begun in this folder; its closing job goes on.")
+            return 0
         if self._is_closing:
+            self._own = ledger.of_kind(Kind.CLOSING)
+            ledger = self._patiently(lambda: latest_run(self._folder, self._slurm, self._job_id, print))
+            if ledger.folder != self._folder:
+                print(f"Run {ledger.run}, which has begun later in this folder, takes over run {self._folder.name}.")
+                self._folder = ledger.folder
             left = [
                 one
                 for one in self._patiently(lambda: entries_in_queue(ledger, self._slurm))
@@ -170,17 +180,19 @@ class _Job:
 
     def _come_again(self, ledger: Record, tasks: list[Entry]) -> None:
         """Tasks are in the queue that this job was not made to wait for: let another one do so."""
-        own = ledger.of_kind(Kind.CLOSING)[-1]
+        own = (*self._own, *ledger.of_kind(Kind.CLOSING))[-1]
         ids = ":".join(dict.fromkeys(array_of(one.job_id) for one in tasks))
         number = ledger.last_number + 1
-        name = f"{own.job_name.rpartition('.')[0]}.{number}"
+        name = f"{own.job_name.rsplit('.', 2)[0]}.{ledger.run}.{number}"
+        log = f"{self._folder}/{Path(own.log).name}"
         options = [one for one in own.options if not one.startswith(("--job-name", "--comment", "--dependency"))]
+        options = [one.replace(own.log, log) for one in options]
         options += [f"--job-name={name}", f"--comment={name}", f"--dependency=afterany:{ids}"]
         record = Ledger(self._folder)
         record.numbered(number)
         record.intend(
             name, kind=own.kind, task=own.task, label=own.label, attempt=number, attempts=1, options=options,
-            log=own.log, edges=[], spared=True,
+            log=log, edges=[], spared=True,
         )  # fmt: skip
         script = self._script()
         job_id = self._patiently(lambda: self._slurm.submit(options, script))

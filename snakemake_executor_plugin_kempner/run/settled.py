@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import LedgerError
 from ..plan.model import Kind
-from .ledger import Entry, Record
+from .ledger import Entry, Record, taken_over
 from .records import step_record
 
 _UP_TO_DATE = "up_to_date"
@@ -19,8 +19,6 @@ def note_up_to_date(folder: Path, keys: Collection[str]) -> None:
     Raises:
         LedgerError: the file cannot be written.
     """
-    if not keys:
-        return
     try:
         with (folder / _UP_TO_DATE).open("a", encoding="utf-8") as file:
             file.write("".join(f"{key}\n" for key in keys))
@@ -42,10 +40,18 @@ class Settled:
 
 
 def settled(record: Record) -> Settled:
-    """What is done by the record of a run."""
-    last = {(entry.task, entry.attempt): entry for entry in record.of_kind(Kind.TASK)}  # it may be submitted once more
+    """What is done by the record of a run; where its head died before it had a plan, those that it has taken over tell."""
+    has_plan = (record.folder / _UP_TO_DATE).exists()
+    own = {entry.task for entry in record.of_kind(Kind.TASK)}
+    before = () if has_plan else tuple(one for one in taken_over(record) if one.run != record.run)
+    entries = (
+        *(entry for one in before for entry in one.of_kind(Kind.TASK) if entry.task not in own),
+        *record.of_kind(Kind.TASK),
+    )
+    last = {(entry.task, entry.attempt): entry for entry in entries}  # it may be submitted once more
     done = (key for entry in last.values() if has_succeeded(entry) for key in (entry.task, *entry.members))
-    return Settled(succeeded=frozenset(done), up_to_date=_up_to_date(record.folder))
+    up_to_date = (_up_to_date(one.folder) for one in (record, *before))
+    return Settled(succeeded=frozenset(done), up_to_date=frozenset().union(*up_to_date))
 
 
 def has_succeeded(entry: Entry) -> bool:

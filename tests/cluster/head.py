@@ -99,6 +99,7 @@ def assert_settled(slurm: Sandbox, folder: Path, *more: str) -> None:
 def _hear_ctrl_c() -> None:
     """A shell that starts something in the background lets it ignore SIGINT, and so what that starts in turn."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nor does what `nohup` starts
 
 
 class Head:
@@ -195,7 +196,9 @@ class Queued:
 def queued(slurm: Sandbox, folder: Path, *, helpers: bool = False) -> list[Queued]:
     """The tasks of this folder, also those that have ended, in the order of submission; on demand all of its jobs."""
     lines = slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%j|%T|%m|%r|%E|%Z").splitlines()
-    rows = (line.split("|", 6) for line in lines)
+    rows = (
+        line.split("|", 6) for line in lines if line.count("|") >= 6
+    )  # a folder of another test may have a line break
     found = [
         Queued(
             job_id=job_id,
