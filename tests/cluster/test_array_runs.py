@@ -75,10 +75,10 @@ def each(rule: str, *numbers: int) -> set[str]:
 
 
 def elements(slurm: Sandbox, folder: Path) -> Mapping[str, str]:
-    """State of each job of the folder by its id."""
-    lines = slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%T|%Z").splitlines()
-    rows = (line.split("|") for line in lines)
-    return {job_id: state for job_id, state, workdir in rows if workdir == str(folder)}
+    """State of each job of the folder by its id, but for the closing job, which waits for all of them."""
+    lines = slurm.run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%T|%j|%Z").splitlines()
+    rows = (line.split("|") for line in lines if line.count("|") == 3)
+    return {job_id: state for job_id, state, name, at in rows if at == str(folder) and "closing" not in name}
 
 
 def test_each_evaluation_starts_when_its_own_training_has_ended(slurm: Sandbox, folder: Path) -> None:
