@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what is missing and passes all tests: linters, types, unit tests, and the tests on a private Slurm.
-# Arguments go to pytest: tests/run.sh -m "not cluster"
+# Arguments go to pytest: tests/run.sh -m "not cluster", or -m thorough for more variations of what is shown on Slurm
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source .ci/setup test lint example

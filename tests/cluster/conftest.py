@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +30,27 @@ SHARED = SandboxOptions(max_array_size=10_001, max_job_count=20_000, min_job_age
 WAITING = ("test_faults.py", "test_attempts.py", "test_dependency_types.py")
 """Files whose tests wait for time limits, for daemons that are away, for a node to be given up."""
 
+THOROUGH = (
+    "test_kills.py::*runs_each_task_once[[]diamond]",
+    "test_kills.py::*runs_each_task_once[[]fan-in]",
+    "test_head_dies.py::*[[]SIGHUP]",
+    "test_head_dies.py::test_what_is_edited*[[]watched]",
+    "test_cancelled_jobs.py::test_what_is_cancelled*-keeps going-watched]",
+    "test_cancelled_jobs.py::test_what_is_cancelled*-stops-detached]",
+    "test_late_faults.py::test_a_fault*-keeps going-watched]",
+    "test_late_faults.py::test_a_fault*-stops-detached]",
+    "test_left_to_jobs.py::test_a_head_that_is_killed*",
+    "test_paths.py::*at the end*",
+    "test_sources_outlive_heads.py::*[[]15]",
+    "test_user_environment.py::test_a_cancel*by a wrapper]",
+    "test_forgotten.py::*[[]detached]",
+    "test_heard.py::test_a_failure_is_heard*[[]words2]",
+    "test_whose_folder.py::test_ctrl_c*-(0.05,)]",
+    "test_whose_folder.py::test_ctrl_c*detached*",
+    "test_whose_folder.py::test_jobs_of_which*[[]detached-*",
+)
+"""Variations that continuous integration leaves out, as patterns of their names."""
+
 pytest.register_assert_rewrite("behaviour", "head")
 
 
@@ -43,6 +65,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.cluster)
+            if any(fnmatchcase(f"{item.path.name}::{item.name}", pattern) for pattern in THOROUGH):
+                item.add_marker(pytest.mark.thorough)
     items.sort(key=lambda item: item.path.name not in WAITING)
 
 
