@@ -3,13 +3,13 @@
 Each workflow runs locally, watched and with nobody there; all three leave the same.
 """
 
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from columns import detached
 from comparison import differences, fresh_copy, snapshot
-from head import Head, assert_settled, closed
+from head import Head, assert_settled
 from test_feature_matrix import WORKFLOWS, Case, Executor, Step, local, play
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
@@ -102,9 +102,7 @@ def assert_the_same(case: Case, slurm: Sandbox, tmp_path: Path, *more: str) -> N
     args, environment = ("--executor", "kempner", "--jobs", "50", *more), slurm.environment
     tried = (
         Executor(name="watched", args=args, environment=environment),
-        Executor(
-            name="detached", args=(*args, "--kempner-detach"), environment=environment, end=partial(closed, slurm)
-        ),
+        Executor(name="detached", args=args, environment=environment, snakemake=detached(slurm)),
     )
     for one in tried:
         folder = tmp_path / one.name

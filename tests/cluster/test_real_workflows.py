@@ -1,12 +1,11 @@
 """Workflows of the shapes that are found in the wild, written for other executors, run as they are on Kempner's partitions."""
 
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from columns import detached
 from comparison import differences
-from head import closed
 from test_feature_matrix import Case, Executor, local, play
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
@@ -37,9 +36,7 @@ def test_a_workflow_from_elsewhere_gives_what_it_gives_locally(case: Case, kempn
     args, environment = ("--executor", "kempner", "--jobs", "50"), kempner.environment
     tried = (
         Executor(name="watched", args=(*args, "--kempner-jobname-prefix=doe-"), environment=environment),
-        Executor(
-            name="detached", args=(*args, "--kempner-detach"), environment=environment, end=partial(closed, kempner)
-        ),
+        Executor(name="detached", args=args, environment=environment, snakemake=detached(kempner)),
     )
     for one in tried:
         sentences = differences(expected, play(case, one, tmp_path / one.name))
