@@ -395,11 +395,11 @@ SAMPLE: Mapping[str, frozenset[str]] = {
         "resources from the size of an input", "directory elsewhere", "workdir", "odd characters", "until",
         "an input that vanished", "default storage, fetched by each job", "handover",
     }),
-    "head killed": frozenset({"temp", "checkpoints", "localrules", "onsuccess", "wrapper"}),
+    "head killed": frozenset({"temp", "checkpoints", "onsuccess", "wrapper"}),
     "head killed, command given again": frozenset({"temp", "checkpoints", "group"}),
 }  # fmt: skip
 """Features in which a head has a part, so that it makes a difference that none is there; see also test_detached.py."""
-NEED_A_HEAD = ("from_queue", "nothing shared", "local copies shared")
+NEED_A_HEAD = ("from_queue", "nothing shared", "local copies shared", "localrules")
 """Parts of the names of cases that only a head process can do, which is said before anything is submitted."""
 
 
