@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..plan.model import LOOK_AFTER, Kind
 from ..slurm.client import Slurm
+from .belonging import other_user
 from .ledger import Ledger, Record, open_ledgers, read_ledger
 from .opening import look_back
 
@@ -31,14 +32,15 @@ def latest_run(folder: Path, slurm: Slurm, own_job_id: str, warn: Callable[[str]
     if all(record.run == own.run for record in open_ledgers(folder.parent)):
         return own
     found = look_back(folder.parent, str(own.header.get("workdir", "")), slurm, time.time(), warn)
-    if not found.ledgers:
+    ledgers = tuple(record for record in found.ledgers if not other_user(record.folder))
+    if not ledgers:
         return own
-    latest, others = found.ledgers[-1], found.ledgers[:-1]
-    known = {entry.job_name for entry in latest.entries}
+    latest, others = ledgers[-1], ledgers[:-1]
+    known = {(entry.job_name, entry.index) for entry in latest.entries}
     left = [entry for task in found.left for entry in task.entries]
     gates = [entry for entry in found.jobs.values() if entry.kind == Kind.GATE.value]
     ledger = Ledger(latest.folder)
-    for entry in (entry for entry in (*left, *gates) if entry.job_name not in known):
+    for entry in (entry for entry in (*left, *gates) if (entry.job_name, entry.index) not in known):
         ledger.adopted(entry)
     theirs = {entry.job_name for record in others for entry in record.entries}
     helpers = [
