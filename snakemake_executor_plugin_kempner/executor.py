@@ -291,8 +291,12 @@ class Executor(RemoteExecutor):
             self.logger.error(failures_summary(self._handover.failures, sys.argv))
 
     def _note_hook(self, name: str) -> None:
-        if self._live is not None:
+        if self._live is None:
+            return
+        try:
             self._live.hook(name)
+        except KempnerError as error:
+            self.logger.warning(f"The closing job may run {name} once more: {error}")
 
     def _end(self) -> None:
         """The run is over, hooks included: nothing of it stays in the queue but what still runs."""

@@ -2,11 +2,15 @@
 
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from snakemake_executor_plugin_kempner.run.ledger import Ledger, _line
+from snakemake_executor_plugin_kempner.run.lines import parse
 
 # The same examples in each run, however slow the machine, so that only a change can make a test fail.
 # KEMPNER_EXAMPLES=500 looks further, at random.
@@ -34,3 +38,18 @@ def golden() -> Callable[[str, str], None]:
             pytest.fail(f"{diff}\nIf this is as it should be: KEMPNER_ACCEPT=1 pytest tests -k golden", pytrace=False)
 
     return check
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_line_of_a_ledger_is_read_again() -> Iterator[None]:
+    """Whatever a test lets a run write down, the next process has to understand."""
+    write = Ledger._write
+
+    def write_and_read(self: Ledger, entry: dict[str, Any]) -> None:
+        write(self, entry)
+        line = _line(entry)
+        assert parse(line, "").unread == 0, f"nobody can read this line: {line}"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "_write", write_and_read)
+        yield

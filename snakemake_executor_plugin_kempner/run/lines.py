@@ -45,6 +45,10 @@ def _count(value: Any) -> bool:
     return isinstance(value, int) and _number(value) and value >= 0
 
 
+def _integer(value: Any) -> bool:
+    return isinstance(value, int) and _number(value)
+
+
 def _job_id(value: Any) -> bool:
     return isinstance(value, str) and _JOB_ID.fullmatch(value) is not None
 
@@ -74,7 +78,7 @@ _HEADER: Form = {
     "time": _number,
 }  # fmt: skip
 _SUBMISSION: Form = {
-    "kind": _text, "task": _text, "label": _text, "attempt": _count, "attempts": _count, "edges": _list_of(_edge),
+    "kind": _text, "task": _text, "label": _text, "attempt": _integer, "attempts": _count, "edges": _list_of(_edge),
     "spared": _flag, "options": _list_of(_text), "log": _text,
 }  # fmt: skip
 _MAY_HAVE: Form = {

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import SlurmError
+from ..errors import LedgerError, SlurmError
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
@@ -361,8 +361,16 @@ class LiveRun:
         self.cancel(doomed, pending_only=True)
 
     def hook(self, name: str) -> None:
-        """Note that a hook of the workflow is about to run; LedgerError: it cannot be."""
-        self._ledger.hook(name)
+        """Note that a hook of the workflow is about to run. Where it cannot be, the closing job, which would run it too, goes.
+
+        Raises:
+            SlurmError: as `cancel`.
+        """
+        try:
+            self._ledger.hook(name)
+        except LedgerError as error:
+            self._logger.warning(str(error))
+            self.cancel([self._ids[self._closing]] if self._closing in self._ids else [])
 
     def end(self) -> None:
         """Take what is left in the queue out of it, helpers above all, and close the ledger.

@@ -16,6 +16,7 @@ from typing import Self
 
 from comparison import SECONDS_PER_RUN, Outcome, run_forked, run_snakemake
 
+from snakemake_executor_plugin_kempner.run.ledger import read_ledger
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxError
 
 PATIENCE = 240
@@ -82,6 +83,7 @@ def closed(slurm: Sandbox, folder: Path, left: Outcome) -> Outcome:
         time.sleep(PAUSE)
     ends = {int(name.rsplit(".", 1)[1]): state for name, state in jobs if name.startswith("closing.")}
     (log,) = folder.rglob(f".snakemake/kempner/{found[1]}/closing.log")
+    assert read_ledger(log.parent).unread == 0, "the run has written what nobody can read"
     said = log.read_text(errors="replace")
     return Outcome(exit_code=0 if ends[max(ends)] == "COMPLETED" else 1, output=f"{left.output}\n{said}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from columns import detached
 from comparison import differences, fresh_copy, snapshot
+from conftest import StartSlurm
 from head import Head, assert_settled
 from test_feature_matrix import WORKFLOWS, Case, Executor, Step, local, play
 
@@ -93,8 +94,8 @@ def test_jobs_leave_what_a_local_run_leaves(case: Case, slurm: Sandbox, tmp_path
     assert_the_same(case, slurm, tmp_path)
 
 
-def test_readers_that_come_in_waves_find_their_temporary_files(slurm: Sandbox, tmp_path: Path) -> None:
-    assert_the_same(IN_WAVES, slurm, tmp_path, "--kempner-max-queued", "6")
+def test_readers_that_come_in_waves_find_their_temporary_files(private_slurm: StartSlurm, tmp_path: Path) -> None:
+    assert_the_same(IN_WAVES, private_slurm(), tmp_path, "--kempner-max-queued", "8")
 
 
 def assert_the_same(case: Case, slurm: Sandbox, tmp_path: Path, *more: str) -> None:
