@@ -127,8 +127,13 @@ class _Job:
         from .adapt.closing import End, goes_on  # noqa: PLC0415
         from .executor import Executor  # noqa: PLC0415
 
-        Executor.continued = Continued(folder=self._folder, is_closing=self._is_closing, check=self._check)
         done = settled(ledger)
+        Executor.continued = Continued(
+            folder=self._folder,
+            is_closing=self._is_closing,
+            had_succeeded=done.succeeded.__contains__,
+            check=self._check,
+        )
         end = End(
             failures=self._failures,
             run_hook=self._run_hook,

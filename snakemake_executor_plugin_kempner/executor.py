@@ -135,7 +135,10 @@ class Executor(RemoteExecutor):
         command = JobCommand(self.workflow, common_settings, folder)
         notes = self.continued is None and policy.ends_itself
         self._planning = Planning(self.workflow, self.logger, self._slurm, command, notes_up_to_date=notes)
-        self._live = live = self._go_on(policy, limits) if self.continued else self._begin(policy, limits, ready)
+        if self.continued:
+            self._live = live = self._go_on(self.continued, policy, limits)
+        else:
+            self._live = live = self._begin(policy, limits, ready)
         keep_for_others(self.dag, lambda: live.in_flight)
         if holder := self._claim or self.continued:
             self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
@@ -164,14 +167,14 @@ class Executor(RemoteExecutor):
         self._handover = Handover(self, live, self._slurm)
         return live
 
-    def _go_on(self, policy: Policy, limits: SiteLimits) -> LiveRun:
+    def _go_on(self, continued: Continued, policy: Policy, limits: SiteLimits) -> LiveRun:
         live, events = beginning.go_on_with_run(policy, self._slurm, self.logger, limits)
         self._handover = Handover(self, live, self._slurm)
         self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome.is_cause]
-        if self.continued and self.continued.is_closing:
+        if continued.is_closing:
             self._handover.tell([one for one in events if isinstance(one, AttemptFailed)])
         self._handover.stopping = is_stopped(Path(policy.folder))
-        for key in wanted_again(self.dag, live.has_succeeded):
+        for key in wanted_again(self.dag, continued.had_succeeded):
             live.forget(key)
         return live
 

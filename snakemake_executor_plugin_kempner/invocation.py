@@ -50,6 +50,9 @@ class Continued:
     folder: Path
     is_closing: bool
     """The closing job, which reports the end; a continuation only submits what follows."""
+    had_succeeded: Callable[[str], bool] = lambda _task: False
+    """Whether the task of a key had succeeded before this process looked at any file. What it reads in the files of one
+    that ends later may be out of date."""
     check: Callable[[], None] = lambda: None
     """Raises an error when another process has taken over from this one."""
 

@@ -217,6 +217,7 @@ class LiveRun:
         self._ids |= helpers
         self._helpers = {ref.task: (ref,) for ref in helpers if ref != closing}
         self._closing, self._count, self._withdrawn = closing, submitted, withdrawn
+        self._left_out = True  # by an earlier process, perhaps
 
     # --- asking -------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from head import (
     run,
     run_detached,
     states,
+    written,
 )
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
@@ -832,6 +833,56 @@ def test_the_closing_job_goes_on_where_the_continuation_was_cancelled(slurm: San
     assert outcome.exit_code == 0, outcome.output
     until(lambda: "onsuccess" in moments(folder, "ended"))
     assert ran(folder) == {"onstart", "try-1", "try-2", "sized", "decide", "gather", "onsuccess"}
+
+
+ENDS_MEANWHILE = """
+import glob, json, os, time
+
+def ends(name):
+    \"\"\"In the continuation, wait until both tasks have ended and been recorded.\"\"\"
+    if os.environ.get("SLURM_JOB_NAME", "").startswith("continuation"):
+        open("looked", "w").close()
+        while sum("exit_code" in open(path).read() for path in glob.glob(".snakemake/kempner/*/ended/*.json")) < 2:
+            time.sleep(0.1)
+    return len(open(name).read())
+
+rule all:
+    input:
+        "slow.txt",
+        "late.txt",
+
+rule slow:
+    output:
+        "slow.txt",
+    shell:
+        "until [ -e looked ]; do sleep 0.1; done; echo once >> slow.runs; touch {output}"
+
+rule first:
+    output:
+        "first.txt",
+    shell:
+        "echo text > {output}"
+
+rule late:
+    input:
+        "first.txt",
+    output:
+        "late.txt",
+    resources:
+        runtime=lambda wildcards, input: ends(input[0]),
+    shell:
+        "touch {output}"
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("--forceall",)], ids=["new", "forced"])
+def test_a_task_that_ends_while_a_continuation_reads_the_workflow_runs_once(
+    slurm: Sandbox, folder: Path, more: tuple[str, ...]
+) -> None:
+    written(folder, ENDS_MEANWHILE)
+    outcome = run_detached(slurm, folder, *more)
+    assert outcome.exit_code == 0, outcome.output
+    assert (folder / "slow.runs").read_text() == "once\n"
 
 
 def test_a_checkpoint_that_fails_ends_the_run(slurm: Sandbox, folder: Path) -> None:

@@ -35,6 +35,12 @@ ALL = {f"{rule}-{number}" for rule in ("first", "second") for number in range(8)
 
 
 @pytest.fixture
+def slurm(private_slurm: StartSlurm) -> Sandbox:
+    """A sandbox of the test's own: a limit counts all jobs of the user, those of other tests too."""
+    return private_slurm()
+
+
+@pytest.fixture
 def folder(slurm: Sandbox, tmp_path: Path) -> Iterator[Path]:
     place = with_behaviour(tmp_path / "run", WORKFLOW)
     yield place
