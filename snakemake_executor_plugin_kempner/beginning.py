@@ -174,6 +174,7 @@ def begin_run(
         **marks(os.getcwd()),
         keep_going=policy.keep_going,
         locks=policy.locks,
+        records_in_files=policy.records_in_files,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
         efficiency_report=policy.efficiency_report,
     )

@@ -9,7 +9,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -37,6 +38,8 @@ from .slurm.parse import Usage
 _PATIENCE = 1800.0
 """Seconds for which another job of the run, or a controller that does not answer, is waited for."""
 _PAUSE = 10.0
+_AGAIN = 120
+"""Seconds after which a closing job that cannot be requeued looks again whether the head lives."""
 T = TypeVar("T")
 
 
@@ -78,11 +81,18 @@ class _Job:
     def _leave_to(self, head: Owner) -> int:
         """Come again when that head may have died. When it ends the run, it takes this job out of the queue."""
         print(f"{head} looks after the run now.", flush=True)
-        if not read_ledger(self._folder).closed:
-            try:
-                self._slurm.requeue(self._job_id)
-            except SlurmError as error:
-                print(f"This job cannot be put back into the queue, so nobody ends the run if that head dies: {error}")
+        ledger = read_ledger(self._folder)
+        if ledger.closed:
+            return 0
+        try:
+            self._slurm.requeue(self._job_id)
+        except SlurmError as error:
+            # Under the same name: the numbers of a run are for its head to give, and that lives.
+            own = ledger.of_kind(Kind.CLOSING)[-1]
+            options = [*_without(own.options, "--dependency", "--begin"), f"--begin=now+{_AGAIN}"]
+            job_id = self._patiently(lambda: self._slurm.submit(options, self._script()))
+            Ledger(self._folder).submitted(own.job_name, job_id)
+            print(f"This job cannot be put back into the queue, so Slurm job {job_id} will look again: {error}")
         return 0
 
     def _holding_claim(self) -> int:
@@ -122,7 +132,10 @@ class _Job:
         command = tuple(ledger.header["command"])
         sys.argv = list(command)
 
-        from snakemake import cli  # noqa: PLC0415 - slow, and not needed before
+        from .adapt.imports import without_unused_packages  # noqa: PLC0415
+
+        with without_unused_packages() if ledger.header.get("records_in_files") else nullcontext():
+            from snakemake import cli  # noqa: PLC0415 - slow, and not needed before
 
         from .adapt.closing import End, goes_on  # noqa: PLC0415
         from .executor import Executor  # noqa: PLC0415
@@ -190,7 +203,7 @@ class _Job:
         number = ledger.last_number + 1
         name = f"{own.job_name.rsplit('.', 2)[0]}.{ledger.run}.{number}"
         log = f"{self._folder}/{Path(own.log).name}"
-        options = [one for one in own.options if not one.startswith(("--job-name", "--comment", "--dependency"))]
+        options = _without(own.options, "--job-name", "--comment", "--dependency", "--begin")
         options = [one.replace(own.log, log) for one in options]
         options += [f"--job-name={name}", f"--comment={name}", f"--dependency=afterany:{ids}"]
         record = Ledger(self._folder)
@@ -240,6 +253,10 @@ class _Job:
                 if not passes or time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE)
+
+
+def _without(options: Iterable[str], *names: str) -> list[str]:
+    return [option for option in options if option.partition("=")[0] not in names]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What a job runs on, as digests: a later run sees what has changed since it was submitted."""
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ class Contents:
     """
 
     def __init__(self, persistence: Any, sources: Sources) -> None:
-        self._persistence, self._sources = persistence, sources
+        self._persistence, self._sources, self._here = persistence, sources, f"{os.getcwd()}/"
         self._of_rules: dict[Any, dict[str, str]] = {}
 
     def of(self, members: Sequence[Any]) -> dict[str, str]:
@@ -45,7 +46,7 @@ class Contents:
             return None
         if "<TBD>" in text:
             return None
-        return digest([self._sources.without_place(text)])[:12]
+        return digest([self._sources.without_place(text).replace(self._here, "")])[:12]
 
 
 def _code(job: Any, persistence: Any) -> Any:

@@ -64,6 +64,7 @@ def policy_of(
         precommand=workflow.spawned_job_args_factory.precommand(common_settings),
         detached=detached,
         locks=workflow.execution_settings.lock,
+        records_in_files=_keeps_records_in_files(workflow),
         has_closing=may_go_on and shares_records and not settings.no_closing_job,
         array_from=settings.array_from,
         limits=capacities(workflow),
@@ -78,3 +79,8 @@ def policy_of(
         largest_queue=settings.max_queued,
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
     )
+
+
+def _keeps_records_in_files(workflow: Any) -> bool:
+    backend = getattr(workflow.workflow_settings, "persistence_backend", None)  # of Snakemake 9.22 and later
+    return backend is not None and backend.name == "FILE"

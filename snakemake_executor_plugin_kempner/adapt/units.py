@@ -1,6 +1,7 @@
 """The jobs of Snakemake's DAG as they are submitted: alone, or with the group that they belong to."""
 
 import hashlib
+import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,13 @@ def task_keys(dag: Any) -> set[str]:
 
 def _identity(job: Any) -> list[str]:
     wildcards = [text for item in sorted(job.wildcards_dict.items()) for text in item]
-    return [job.rule.name, *map(str, wildcards), "", *map(str, job.output)]
+    return [job.rule.name, *map(str, wildcards), "", *map(in_this_folder, job.output)]
+
+
+def in_this_folder(file: Any) -> str:
+    """The path of a file, relative if it lies below the working directory, which may have another path tomorrow."""
+    path = str(file)
+    return path.removeprefix(f"{os.getcwd()}/") if path.startswith("/") else path
 
 
 def digest(texts: Iterable[str]) -> str:

@@ -279,6 +279,8 @@ class Policy:
     """A head watches, and a closing job is queued all the same: it ends the run if that head dies."""
     locks: bool = True
     """The head holds Snakemake's lock, which stays behind when it is killed."""
+    records_in_files: bool = False
+    """Snakemake keeps its records in files, not in a database."""
     closing: Ref | None = None
     """The closing job of an earlier plan, when it still waits in the queue."""
     closing_options: tuple[str, ...] = ()

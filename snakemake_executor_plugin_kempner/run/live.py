@@ -71,7 +71,6 @@ class LiveRun:
         self._withdrawal = Withdrawal(Path(policy.folder), slurm, ledger, self._submitter)
         self._helpers: dict[str, tuple[Ref, ...]] = {}
         self._closing: Ref | None = None
-        self._left_out = False
         self._pace = Pace(clock, logger)
 
     # --- submitting ---------------------------------------------------------------------------------------------
@@ -105,7 +104,7 @@ class LiveRun:
         now = self._room.wave(fresh, policy, self._tasks.decidable(deferred, {task.key for task in fresh}))
         plan = now.plan
         if policy.ends_itself:
-            self._leave_out((*left_out, *(file for task in now.later for file in task.attempts[0].step.outputs)))
+            self._ledger.left_out((*left_out, *(file for task in now.later for file in task.attempts[0].step.outputs)))
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
         self._count += len(plan.submissions)
         self._ledger.numbered(self._count)
@@ -126,11 +125,6 @@ class LiveRun:
         if plan.closing_waits_for and self._closing:
             self._submitter.put_off(self._ids[self._closing], plan.closing_waits_for, self._ids)
         return plan
-
-    def _leave_out(self, files: tuple[str, ...]) -> None:
-        if files or self._left_out:
-            self._ledger.left_out(files)
-        self._left_out = bool(files)
 
     def _follow(self, submission: Submission, job_id: str, log: str) -> None:
         self._followed[job_id] = Followed(ref=submission.ref, job_id=job_id)
@@ -217,7 +211,6 @@ class LiveRun:
         self._ids |= helpers
         self._helpers = {ref.task: (ref,) for ref in helpers if ref != closing}
         self._closing, self._count, self._withdrawn = closing, submitted, withdrawn
-        self._left_out = True  # by an earlier process, perhaps
 
     # --- asking -------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..adapt.imports import without_plugins, without_unused_packages
 from ..adapt.sources import read_copies
 from ..plan.step import StepSpec
 
@@ -19,11 +20,17 @@ _SOURCES = "--runtime-source-cache-path"
 
 def run(spec: StepSpec) -> int:
     """Run the task of the spec in this process; the exit code of Snakemake."""
-    _only_what_a_job_needs()
+    _import_snakemake()
     _one_attempt_only()
     _exact_values(spec)
     _record_provenance()
     return _snakemake(["--target-jobs", *(f"{rule}:" for rule, _ in spec.targets), *spec.arguments])
+
+
+def _import_snakemake() -> None:
+    without_plugins()
+    with without_unused_packages():
+        import_module("snakemake.cli")
 
 
 def _snakemake(arguments: list[str]) -> int:
@@ -37,27 +44,6 @@ def _snakemake(arguments: list[str]) -> int:
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else int(bool(leave.code))
     return 0
-
-
-def _only_what_a_job_needs() -> None:
-    """Snakemake imports all report and executor plugins for their command line options: a third of its start, unused here.
-
-    Its own executors stay, for one of them runs the rule.
-    """
-    from snakemake_interface_common.plugin_registry import PluginRegistryBase
-    from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
-    from snakemake_interface_report_plugins.registry import ReportPluginRegistry
-
-    collect_installed = PluginRegistryBase.collect_plugins
-
-    def none(self: Any) -> None:
-        self.plugins = {}
-
-    def no_executors(self: Any) -> None:
-        (none if isinstance(self, ExecutorPluginRegistry) else collect_installed)(self)
-
-    PluginRegistryBase.collect_plugins = no_executors
-    ReportPluginRegistry.collect_plugins = none
 
 
 def _one_attempt_only() -> None:
@@ -140,6 +126,6 @@ def _describe_what_is_not_stored_yet() -> None:
 
 
 if __name__ == "__main__":
-    _only_what_a_job_needs()
+    _import_snakemake()
     _one_attempt_only()
     sys.exit(_snakemake(sys.argv[1:]))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from comparison import Outcome, run_forked, run_snakemake
+from comparison import SNAKEMAKE, Outcome, run_forked, run_snakemake
 from head import PATIENCE, PAUSE, closed
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
@@ -72,7 +72,7 @@ def _kill_head(folder: Path, arguments: Iterable[str], environment: Mapping[str,
     env = {**environment, "PATH": os.pathsep.join((here, environment.get("PATH", os.defpath)))}
     with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [*SNAKEMAKE, *arguments],
             cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         said = partial(Path(log.name).read_text, errors="replace")

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from comparison import SECONDS_PER_RUN, Outcome, run_forked, run_snakemake
+from comparison import SECONDS_PER_RUN, SNAKEMAKE, Outcome, run_forked, run_snakemake
 
 from snakemake_executor_plugin_kempner.run.ledger import read_ledger
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxError
@@ -113,7 +112,7 @@ class Head:
         self._log = folder.parent / f"{folder.name}.head-{time.monotonic_ns()}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", *arguments(*more, jobs=jobs)],
+                [*SNAKEMAKE, *arguments(*more, jobs=jobs)],
                 cwd=folder,
                 env={**slurm.environment, **extra},
                 stdin=subprocess.DEVNULL,

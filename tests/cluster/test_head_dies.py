@@ -116,6 +116,26 @@ def local_run(slurm: Sandbox, folder: Path) -> Tree:
     return snapshot(place, varying=VARYING)
 
 
+def test_a_closing_job_that_may_not_be_requeued_looks_again_all_the_same(slurm: Sandbox, folder: Path) -> None:
+    """As where a site forbids it: it submits itself once more, under its own name."""
+    with_behaviour(folder, EVERYTHING)
+    with Head(slurm, folder, "--kempner-closing-options=--no-requeue") as head:
+        head.until_queued()
+        head.until(lambda: of_rule(queued(slurm, folder, helpers=True), "closing"))
+        (first,) = of_rule(queued(slurm, folder, helpers=True), "closing")
+        slurm.run("scontrol", "update", f"JobId={first.job_id}", "Dependency=")
+        head.until(lambda: "will look again" in closing_log(folder))
+        (again,) = (
+            job for job in of_rule(queued(slurm, folder, helpers=True), "closing") if job.job_id != first.job_id
+        )
+        head.kill()
+        (folder / "go").touch()
+        slurm.run("scontrol", "update", f"JobId={again.job_id}", "StartTime=now")
+        until(lambda: is_closed(folder), within=3 * PATIENCE, shown=lambda: closing_log(folder))
+        assert_nothing_is_left(slurm, folder)
+    assert moments(folder, "started").keys() >= {"late", "gather", "onsuccess"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
 def test_a_run_whose_head_dies_right_after_the_submission_ends_by_itself(
     slurm: Sandbox, folder: Path, number: signal.Signals

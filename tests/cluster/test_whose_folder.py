@@ -85,8 +85,16 @@ def umount(place: Path) -> None:
     subprocess.run(["umount", "--lazy", str(place)], check=False, capture_output=True)
 
 
-def test_what_was_queued_by_one_path_to_a_folder_is_taken_over_by_another(slurm: Sandbox, tmp_path: Path) -> None:
-    folder, other = written(tmp_path / "run", PAIR), tmp_path / "other"
+ABSOLUTE = PAIR.replace('"first.txt"', 'f"{workflow.basedir}/first.txt"').replace(
+    '"second.txt"', 'f"{workflow.basedir}/second.txt"'
+)
+
+
+@pytest.mark.parametrize("workflow", [PAIR, ABSOLUTE], ids=["relative", "absolute"])
+def test_what_was_queued_by_one_path_to_a_folder_is_taken_over_by_another(
+    slurm: Sandbox, tmp_path: Path, workflow: str
+) -> None:
+    folder, other = written(tmp_path / "run", workflow), tmp_path / "other"
     with left_by_a_dead_head(slurm, folder), mounted(folder, other), Head(slurm, other, *AGAIN) as head:
         head.until(lambda: "Goes on with run" in head.said)
         go(folder)
