@@ -37,16 +37,15 @@ MAY_IMPORT = {
         "handover", "planning",
     },
     "beginning": {"errors", "plan", "site", "slurm", "run", "report", "invocation"},
-    "closing": {
-        "errors", "plan", "slurm", "run", "report", "efficiency", "adapt", "executor", "invocation", "beginning",
-    },
+    "closing": {"errors", "plan", "slurm", "run", "report", "efficiency", "adapt", "beginning"},
+    "continuing": {"errors", "plan", "slurm", "run", "adapt", "executor", "invocation", "closing"},
     "invocation": set(),
     "sandbox": {"errors"},
     "__init__": {"executor", "settings"},
 }  # fmt: skip
 """Parts of the package, and which others each of them may import."""
 
-KNOW_SNAKEMAKE = {"closing", "executor", "handover", "settings", "step.snakemake_job"}
+KNOW_SNAKEMAKE = {"continuing", "executor", "handover", "settings", "step.snakemake_job"}
 """Besides everything in `adapt`."""
 
 

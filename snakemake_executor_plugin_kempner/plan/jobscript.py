@@ -79,7 +79,7 @@ def guard_script(python: str, folder: str) -> str:
 
 def continuation_script(python: str, folder: str, kind: str) -> str:
     """The script of a job that goes on with the run in the folder, as a continuation or as its closing job."""
-    command = f"{shlex.quote(python)} -m snakemake_executor_plugin_kempner.closing {kind} {shlex.quote(folder)}"
+    command = f"{shlex.quote(python)} -m snakemake_executor_plugin_kempner.continuing {kind} {shlex.quote(folder)}"
     return f"#!/bin/bash\n# {kind}: goes on with the run without its head process\nexec {command}\n"
 
 
