@@ -5,8 +5,9 @@ As in `contract.py`, everything is submitted at once and waited for once; the ta
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
+from typing import Protocol
 
 import pytest
 from contract import KILL, LONG, NEVER, REMOVED, RUNS, UNKNOWN_ID, World, fate
@@ -20,7 +21,7 @@ WAITS = "waits"
 INDEX = "SLURM_ARRAY_TASK_ID"
 
 
-class ByHand(World):
+class ByHand(World, Protocol):
     """A world in which a person types commands, too."""
 
     def cancel_by_hand(self, job_id: str) -> None:
@@ -215,7 +216,7 @@ class ArrayContract(ABC):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def scene(cls, world: ByHand):
+    def scene(cls, world: ByHand) -> Iterator[ArrayScene]:
         scene = ArrayScene(world)
         yield scene
         scene.clear()
@@ -233,7 +234,9 @@ class ArrayContract(ABC):
     @pytest.mark.parametrize(
         ("key", "indices"), [("steps", range(0, 101, 2)), ("scattered", [index * index for index in range(32)])]
     )
-    def test_no_element_is_left_out_however_many_there_are(self, scene: ArrayScene, key: str, indices) -> None:
+    def test_no_element_is_left_out_however_many_there_are(
+        self, scene: ArrayScene, key: str, indices: Collection[int]
+    ) -> None:
         assert set(scene.of(key)) == set(indices)
         assert {record.reason for record in scene.of(key).values()} == {"JobHeldUser"}
         assert {element_id(scene.ids[key], index) for index in indices} <= scene.slurm.names().keys()

@@ -4,9 +4,10 @@ Everything is submitted at once and waited for once (`Scene`); then each test lo
 another in each of the ways that a job can end, and the table below says what becomes of it.
 """
 
+import re
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmRefused
 from snakemake_executor_plugin_kempner.slurm.client import Slurm
+from snakemake_executor_plugin_kempner.slurm.ids import element_id
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 from snakemake_executor_plugin_kempner.slurm.states import JobState
 
@@ -69,24 +71,34 @@ DEPENDS = {
 """What waiting jobs are to wait for instead of what they were submitted with."""
 
 
-class NamingSlurm(Slurm, Protocol):
-    """What a run that starts asks besides, to find what an earlier one has left."""
+PUT_BACK = "sleep $((600 * (SLURM_RESTART_COUNT == 0)))"
+"""A job that ends when it has been put back into the queue and runs again."""
 
-    def names(self) -> dict[str, tuple[str, str]]: ...
-
-    def workdirs(self) -> dict[str, str]: ...
-
-    def runs(self, job_id: str) -> bool: ...
+BEHIND_PUT_BACK = {
+    "afterok:{put back}": RUNS,
+    "afternotok:{put back}": REMOVED,
+    "afterany:{put back}": RUNS,
+    "afterok:{put back}:{array}_1": RUNS,
+    "afterany:{array}": "waits",
+    "afternotok:{array}_1": REMOVED,
+}
+"""What becomes of jobs that wait, with --kill-on-invalid-dep=yes, when one and the element 1 have run a second time."""
 
 
 class World(Protocol):
     """A scheduler and the time in which it works."""
 
-    slurm: NamingSlurm
-    drops_unknown_ids: bool
+    @property
+    def slurm(self) -> Slurm: ...
+
+    @property
+    def drops_unknown_ids(self) -> bool: ...
 
     def wait(self, is_so: Callable[[], bool]) -> None:
         """Until it is so; fails when it takes too long."""
+
+    def start_now(self, job_id: str) -> None:
+        """Let a job that was put back into the queue start as soon as it may."""
 
 
 class Scene:
@@ -197,6 +209,63 @@ class Scene:
         self.slurm.cancel(list(self.ids.values()))
 
 
+class PutBack:
+    """Jobs that are put back into the queue while they run, and what waits for them; looked at before and after."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.slurm = world, world.slurm
+        self.prefix = f"requeued-{uuid.uuid4().hex[:8]}"
+        self.ids: dict[str, str] = {}
+        for key, script, *options in (
+            ("put back", PUT_BACK),
+            ("array", PUT_BACK, "--array=0-2"),
+            ("half waits", LONG, "--array=0-1%1"),
+            ("has ended", "exit 0"),
+            ("waits", "exit 0", "--hold"),
+            ("bound", LONG, "--no-requeue"),
+        ):
+            self._submit(key, script, *options)
+        self._submit("has started", "exit 0", f"--dependency=after:{self.ids['put back']}")
+        for text in BEHIND_PUT_BACK:
+            self._submit(text, "exit 0", KILL, f"--dependency={text.format_map(self.ids)}")
+        self._submit("each", "exit 0", KILL, "--array=0-2", f"--dependency=aftercorr:{self.ids['array']}")
+        array = self.ids["array"]
+        running = [element_id(array, index) for index in range(3)] + [element_id(self.ids["half waits"], 0)]
+        running += [self.ids["put back"], self.ids["bound"]]
+        ended = (self.ids["has ended"], self.ids["has started"])
+        self.wait(lambda seen: all(seen[one].state is JobState.RUNNING for one in running))
+        self.wait(lambda seen: all(seen[one].state is JobState.SUCCEEDED for one in ended))
+        put_back = [self.ids["put back"], element_id(array, 1), self.ids["has ended"]]
+        for job_id in put_back:
+            self.slurm.requeue(job_id)
+        self.wait(lambda seen: all(seen[one].state is JobState.WAITING for one in put_back))
+        self.before = self._look()
+        self.accounted = {one.job_id: one for one in self.slurm.accounting(put_back)}
+        for job_id in put_back[:2]:
+            world.start_now(job_id)
+        behind = [self.ids[text] for text, expected in BEHIND_PUT_BACK.items() if expected != "waits"]
+        behind += [*put_back[:2], element_id(self.ids["each"], 1)]
+        self.wait(lambda seen: all(seen[one].state.is_final for one in behind))
+        self.after = self._look()
+
+    def _submit(self, key: str, script: str, *options: str) -> None:
+        name = f"--job-name={self.prefix}.{len(self.ids)}"
+        common = ("--output=/dev/null", "--chdir=/", "--ntasks=1", name)
+        self.ids[key] = self.slurm.submit([*common, *options], f"#!/bin/bash\n{script}\n")
+
+    def wait(self, is_so: Callable[[dict[str, Record]], bool]) -> None:
+        self.world.wait(lambda: is_so(self._look()))
+
+    def _look(self) -> dict[str, Record]:
+        return {record.job_id: record for record in self.slurm.queue()}
+
+    def elements(self, key: str, records: dict[str, Record]) -> list[JobState]:
+        return [records[element_id(self.ids[key], index)].state for index in range(3)]
+
+    def clear(self) -> None:
+        self.slurm.cancel(list(self.ids.values()))
+
+
 def _is_settled(record: Record) -> bool:
     return record.state.is_final or record.never
 
@@ -214,6 +283,9 @@ def fate(record: Record) -> str:
     return f"is {record.word}, {record.reason}"
 
 
+R, W = JobState.RUNNING, JobState.WAITING
+
+
 class SlurmContract(ABC):
     @pytest.fixture(scope="class")
     @classmethod
@@ -222,10 +294,17 @@ class SlurmContract(ABC):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def scene(cls, world: World):
+    def scene(cls, world: World) -> Iterator[Scene]:
         scene = Scene(world)
         yield scene
         scene.clear()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def put_back(cls, world: World) -> Iterator[PutBack]:
+        put_back = PutBack(world)
+        yield put_back
+        put_back.clear()
 
     # --- submitting -------------------------------------------------------------------------------------------------
 
@@ -342,6 +421,51 @@ class SlurmContract(ABC):
         scene.slurm.cancel([scene.ids["succeeds"], UNKNOWN_ID])
         assert scene.fate("succeeds") == RUNS
 
+    # --- back into the queue ----------------------------------------------------------------------------------------
+
+    def test_a_requeued_job_waits_for_its_next_start_under_the_same_id(self, put_back: PutBack) -> None:
+        record = put_back.before[put_back.ids["put back"]]
+        assert (record.reason, record.node, record.exit_code) == ("BeginTime", "", None)
+        assert not record.stuck
+        assert put_back.slurm.find(f"{put_back.prefix}.0") == (put_back.ids["put back"],)
+
+    def test_what_has_ended_is_requeued_too_while_it_is_known(self, put_back: PutBack) -> None:
+        record = put_back.before[put_back.ids["has ended"]]
+        assert (record.state, record.reason, record.node) == (JobState.WAITING, "BeginTime", "")
+
+    def test_a_requeued_element_leaves_the_others_alone(self, put_back: PutBack) -> None:
+        assert put_back.elements("array", put_back.before) == [R, W, R]
+        assert put_back.elements("array", put_back.after) == [R, JobState.SUCCEEDED, R]
+
+    @pytest.mark.parametrize("text", BEHIND_PUT_BACK)
+    def test_what_waits_for_a_requeued_job_is_decided_by_its_last_run(self, put_back: PutBack, text: str) -> None:
+        assert fate(put_back.before[put_back.ids[text]]) == "waits"
+        assert fate(put_back.after[put_back.ids[text]]) == BEHIND_PUT_BACK[text]
+
+    def test_each_element_behind_requeued_ones_waits_for_its_own(self, put_back: PutBack) -> None:
+        assert put_back.elements("each", put_back.before) == [W, W, W]
+        assert put_back.elements("each", put_back.after) == [W, JobState.SUCCEEDED, W]
+
+    def test_accounting_does_not_hold_a_requeued_job_for_ended(self, put_back: PutBack) -> None:
+        for job_id in (put_back.ids["put back"], element_id(put_back.ids["array"], 1)):
+            assert job_id not in put_back.accounted or not put_back.accounted[job_id].state.is_final
+
+    @pytest.mark.parametrize("key", ["waits", "bound"])
+    def test_a_job_that_waits_or_is_bound_to_its_start_cannot_be_requeued(self, put_back: PutBack, key: str) -> None:
+        with pytest.raises(SlurmRefused):
+            put_back.slurm.requeue(put_back.ids[key])
+        assert put_back.slurm.runs(put_back.ids[key])
+
+    def test_a_job_that_slurm_does_not_know_cannot_be_requeued(self, put_back: PutBack) -> None:
+        with pytest.raises(SlurmRefused):
+            put_back.slurm.requeue(UNKNOWN_ID)
+
+    def test_an_array_is_requeued_as_far_as_it_runs(self, put_back: PutBack) -> None:
+        array = put_back.ids["half waits"]
+        with pytest.raises(SlurmRefused):
+            put_back.slurm.requeue(array)
+        put_back.wait(lambda seen: seen[element_id(array, 0)].state is W)
+
     # --- another dependency -------------------------------------------------------------------------------------------
 
     def test_a_job_that_is_to_depend_on_something_else_waits_for_that_as_a_whole(self, scene: Scene) -> None:
@@ -382,3 +506,35 @@ class SlurmContract(ABC):
         scene.world.wait(lambda: all(record.state.is_final for record in scene.slurm.accounting(list(ended))))
         for record in scene.slurm.accounting(list(ended)):
             assert record.state is ended[record.job_id].state
+
+    def test_accounting_tells_what_jobs_have_used_or_nothing(self, scene: Scene) -> None:
+        ids = {key: scene.ids[key] for key in ("succeeds", "fails", "is cancelled while it waits", "put off")}
+        asked = [*ids.values(), UNKNOWN_ID]
+
+        def is_told() -> bool:
+            told = {one.job_id: one for one in scene.slurm.consumption(asked)}
+            return not told or all(told[ids[key]].state.is_final for key in ids if key != "put off")
+
+        scene.world.wait(is_told)
+        told = {one.job_id: one for one in scene.slurm.consumption(asked)}
+        if not told:  # no accounting here
+            assert scene.slurm.usage(ids["succeeds"]).elapsed == ""
+            return
+        assert told.keys() == set(ids.values())
+        assert {told[one].state for one in ids.values()} == {scene[key].state for key in ids}
+        for key in ("succeeds", "fails"):
+            one = told[ids[key]]
+            assert one.node
+            assert one.cores
+            assert one.elapsed_s in range(1, 100)
+            assert re.fullmatch(r"00:0[01]:\d\d", scene.slurm.usage(ids[key]).elapsed)
+        for key in ("is cancelled while it waits", "put off"):
+            one = told[ids[key]]
+            assert (one.node, one.elapsed_s, one.cpu_s, one.peak_memory_mb) == ("", None, None, None)
+        assert scene.slurm.usage(UNKNOWN_ID).elapsed == ""
+
+    def test_a_job_runs_until_it_has_ended(self, scene: Scene) -> None:
+        assert {key: scene.slurm.runs(scene.ids[key]) for key in ("runs on", "put off", "succeeds", "fails")} == {
+            "runs on": True, "put off": True, "succeeds": False, "fails": False,
+        }  # fmt: skip
+        assert not scene.slurm.runs(UNKNOWN_ID)

@@ -20,8 +20,10 @@ from itertools import takewhile
 from typing import TypeVar
 
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmRefused, SlurmUnreachable
+from snakemake_executor_plugin_kempner.slurm.client import Slurm
+from snakemake_executor_plugin_kempner.slurm.consumption import Consumption
 from snakemake_executor_plugin_kempner.slurm.ids import array_id, element_id, expand, in_order, is_element
-from snakemake_executor_plugin_kempner.slurm.parse import Record, Shown, record_of
+from snakemake_executor_plugin_kempner.slurm.parse import Record, Shown, Usage, record_of
 from snakemake_executor_plugin_kempner.slurm.states import job_state
 
 T = TypeVar("T")
@@ -91,10 +93,10 @@ Ends = Callable[["FakeJob"], End]
 def by_script(job: "FakeJob") -> End:
     """Understands `sleep N`, `exit N` and `kill -KILL $$`, one to a line or after a semicolon; the rest takes no time.
 
-    A number may be `$((600 * (SLURM_ARRAY_TASK_ID == 2)))`.
+    A number may be `$((600 * (SLURM_ARRAY_TASK_ID == 2)))`; SLURM_RESTART_COUNT is known, too.
     """
     seconds = 0.0
-    known = {"SLURM_ARRAY_TASK_ID": job.index}
+    known = {"SLURM_ARRAY_TASK_ID": job.index, "SLURM_RESTART_COUNT": job.runs - 1}
     script = re.sub(r"\$\(\((.*?)\)\)(?!\))", lambda match: str(int(eval(match[1], {}, known))), job.script)
     for command in re.split(r"[;\n]", script):
         match command.split():
@@ -280,7 +282,7 @@ class Call:
 
     command: str
     about: tuple[str, ...] = ()
-    """Unique name of `submit` and `find`, job ids of `accounting` and `cancel`, both arguments of `depend`."""
+    """Unique name of `submit` and `find`, job ids of `accounting`, `cancel` and the like, both arguments of `depend`."""
     time: float = 0.0
 
 
@@ -308,7 +310,7 @@ class FakeSlurm:
         max_running: jobs that run at once; each has the node to itself.
         max_submitted: jobs that may be in the queue, as an association's or QOS's submit limit has it.
         partitions: those that exist; None for any.
-        keeps_accounts: whether `accounting` answers.
+        keeps_accounts: whether `accounting`, `consumption` and `usage` answer.
         min_job_age: seconds after its end for which the controller knows a job.
         refuses_unknown_ids: as Slurm 24.11 does for afterok and afternotok; 22.05 takes an unknown id as satisfied.
     """
@@ -388,6 +390,11 @@ class FakeSlurm:
         if gone and len(gone) == len(common):
             self.emptied[array_id(job_id)] = self._time
 
+    def start_now(self, job_id: str) -> None:
+        """`scontrol update StartTime=now`: a job that was requeued need not wait any longer."""
+        self.jobs[job_id].begin = self._time
+        self._restless = True
+
     def settled(self, job_id: str) -> bool:
         """The job has ended, or will never start."""
         job = self.jobs[job_id]
@@ -429,8 +436,11 @@ class FakeSlurm:
         return self._do("find", (job_name,), found)
 
     def names(self) -> dict[str, tuple[str, str]]:
-        named = lambda: {one.job_id: (one.name, one.option("comment") or "(null)") for one in self._listed()}  # noqa: E731
-        return self._do("names", (), lambda: {} if self.is_blind else named())
+        def named() -> dict[str, tuple[str, str]]:
+            jobs = () if self.is_blind else self._listed()
+            return {one.job_id: (one.name, one.option("comment") or "(null)") for one in jobs}
+
+        return self._do("names", (), named)
 
     def workdirs(self) -> dict[str, str]:
         placed = lambda: {one.job_id: one.option("chdir") or "" for one in self._listed() if not one.is_final}  # noqa: E731
@@ -457,6 +467,24 @@ class FakeSlurm:
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
         return self._do("accounting", tuple(sorted(job_ids)), lambda: tuple(self._accounts(job_ids)))
 
+    def consumption(self, job_ids: Collection[str]) -> tuple[Consumption, ...]:
+        def told() -> tuple[Consumption, ...]:
+            known = self._accounted_for()
+            found = [(one, known.get(one) or known.get(array_id(one))) for one in in_order(job_ids)]
+            return tuple(_consumed(one, job, self.clock.now()) for one, job in found if job is not None)
+
+        return self._do("consumption", tuple(sorted(job_ids)), told)
+
+    def usage(self, job_id: str) -> Usage:
+        try:
+            return self._do("usage", (job_id,), lambda: self._usage(job_id))
+        except SlurmError:
+            return Usage()
+
+    def _usage(self, job_id: str) -> Usage:
+        job = self._accounted_for().get(job_id)
+        return Usage() if job is None else Usage(elapsed=_clock(_elapsed(job, self.clock.now())))
+
     def runs(self, job_id: str) -> bool:
         try:
             records = [*self.queue(), *(one.record for one in self.show([job_id]))]
@@ -466,6 +494,9 @@ class FakeSlurm:
 
     def depend(self, job_id: str, dependency: str) -> None:
         self._do("depend", (job_id, dependency), lambda: self._depend(job_id, dependency))
+
+    def requeue(self, job_id: str) -> None:
+        self._do("requeue", (job_id,), lambda: self._requeue(job_id))
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:
         self._do("cancel", tuple(sorted(job_ids)), lambda: self._cancel(job_ids, pending_only=pending_only))
@@ -535,8 +566,7 @@ class FakeSlurm:
         except ValueError:
             raise _refused("submit", "Job dependency problem") from None
         for condition in conditions:
-            named = self._elements(condition.on) or [self.jobs.get(condition.on)]
-            if condition.on and not any(job and self._knows(job) for job in named):
+            if condition.on and not any(self._knows(job) for job in self._named(condition.on)):
                 if self.refuses_unknown_ids and condition.type in ("afterok", "afternotok"):
                     raise _refused("submit", "Job dependency problem")
                 condition.verdict = Verdict.MET
@@ -555,9 +585,28 @@ class FakeSlurm:
         if not all(job.is_pending for job in jobs):
             raise _refused("depend", "Job is no longer pending execution")
 
+    def _requeue(self, job_id: str) -> None:
+        """What has ended goes back into the queue, too, as long as the controller knows it."""
+        jobs = [one for one in self._known() if job_id in (one.job_id, one.array_id)]
+        if not jobs:
+            raise _refused("requeue", f"Invalid job id specified for job {job_id}")
+        waiting = [one for one in jobs if one.is_pending]
+        bound = [one for one in jobs if one.option("no-requeue") is not None]
+        for job in jobs:
+            if job not in waiting and job not in bound:
+                self._put_back(job)
+        if bound:
+            raise _refused("requeue", f"Requested operation is presently disabled for job {job_id}")
+        if waiting:
+            raise _refused("requeue", f"Job is pending execution for job {job_id}")
+
     def _elements(self, job_id: str) -> list[FakeJob]:
         """Of an array; none for the id of one job."""
         return self._arrays.get(job_id, [])
+
+    def _named(self, job_id: str) -> list[FakeJob]:
+        """The elements of an array, or one job; none for an id that was never given."""
+        return self._elements(job_id) or [self.jobs[one] for one in (job_id,) if one in self.jobs]
 
     def _known(self) -> list[FakeJob]:
         return [job for job in self.jobs.values() if self._knows(job)]
@@ -578,17 +627,19 @@ class FakeSlurm:
         return replace(next(one for one in self._elements(job_id) if one.vanished), job_id=job_id, index=None)
 
     def _accounts(self, job_ids: Collection[str]) -> Iterator[Record]:
-        if not self.keeps_accounts:
-            return
-        known = {job.job_id: job for job in self.jobs.values() if not job.vanished}
-        known |= {job_id: self._emptied(job_id) for job_id in self.emptied}
-        records = {job_id: _accounted(job) for job_id, job in known.items()}
+        records = {job_id: _accounted(job) for job_id, job in self._accounted_for().items()}
         yield from (record for one in job_ids if (record := record_of(one, records)) is not None)
+
+    def _accounted_for(self) -> dict[str, FakeJob]:
+        if not self.keeps_accounts:
+            return {}
+        known = {job.job_id: job for job in self.jobs.values() if not job.vanished}
+        return known | {job_id: self._emptied(job_id) for job_id in self.emptied}
 
     def _cancel(self, job_ids: Collection[str], *, pending_only: bool) -> None:
         for job_id in in_order(job_ids):
-            for job in self._elements(job_id) or [self.jobs.get(job_id)]:
-                if job is None or job.is_final or (job.is_running and pending_only):
+            for job in self._named(job_id):
+                if job.is_final or (job.is_running and pending_only):
                     continue
                 job.separate |= pending_only or is_element(job_id)
                 end = End(word="CANCELLED", signal=15 if job.is_running else None)
@@ -621,9 +672,9 @@ class FakeSlurm:
         if job.begin > self._time:
             yield job.begin
         for condition in job.conditions:
-            others = self._elements(condition.on) or [self.jobs.get(condition.on)]
-            for other in others if condition.verdict is Verdict.OPEN and condition.minutes else ():
-                if other and not other.is_pending:
+            is_open = condition.verdict is Verdict.OPEN and condition.minutes
+            for other in self._named(condition.on) if is_open else ():
+                if not other.is_pending:
                     yield _since(other) + 60 * condition.minutes
 
     def _round(self) -> None:
@@ -711,13 +762,17 @@ class FakeSlurm:
 
     def _end_run(self, job: FakeJob) -> None:
         if job.end.word == "REQUEUED":
-            job.begin, job.node, job.started = self._time + BEGIN_TIME, "", None
-            self._changed(job, "PENDING")
+            self._put_back(job)
             return
         job.reason = _REASONS.get(job.end.word, "")
         if job.end.word == "FAILED":
             job.reason = "JobLaunchFailure" if job.end.signal else "NonZeroExitCode"
         self._ended(job, job.end)
+
+    def _put_back(self, job: FakeJob) -> None:
+        job.begin, job.node, job.reason = self._time + BEGIN_TIME, "", "BeginTime"
+        job.started = job.ended = None
+        self._changed(job, "PENDING")
 
     def _ended(self, job: FakeJob, end: End) -> None:
         job.end, job.ended = end, self._time
@@ -767,16 +822,47 @@ def _accounted(job: FakeJob) -> Record:
     return _record(job, word=word, reason="Dependency" if by_slurm else job.reason)
 
 
+def _elapsed(job: FakeJob, now: float) -> float:
+    end = now if job.ended is None else job.ended
+    return 0.0 if job.started is None else end - job.started
+
+
+def _consumed(job_id: str, job: FakeJob, now: float) -> Consumption:
+    limit = _seconds(job.option("time"))
+    return Consumption(
+        job_id=job_id,
+        state=job_state(job.word),
+        word=job.word,
+        node=job.node,
+        elapsed_s=round(_elapsed(job, now)) if job.node else None,
+        limit_s=None if limit is None else round(limit),
+        cores=int(job.option("cpus-per-task") or 1) if job.node else None,
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
+
+
 def _indices(array: str) -> tuple[list[int], int | None]:
     """Of `--array=0-9:3,20%4`: the elements in order, and how many run at once."""
     listed, _, throttle = array.partition("%")
     return sorted(int(one.partition("_")[2]) for one in expand(f"0_[{listed}]")), int(throttle) if throttle else None
 
 
+_PROGRAMS = {
+    "submit": "sbatch",
+    "cancel": "scancel",
+    "accounting": "sacct",
+    "consumption": "sacct",
+    "depend": "scontrol",
+    "requeue": "scontrol",
+}
+
+
 def _refused(command: str, why: str, before: str = "") -> SlurmRefused:
-    program = {"submit": "sbatch", "cancel": "scancel", "accounting": "sacct", "depend": "scontrol"}.get(
-        command, "squeue"
-    )
+    program = _PROGRAMS.get(command, "squeue")
     text = f"Batch job submission failed: {why}" if command == "submit" else why
     lines = [f"{program}: error: {one}" for one in (before, text) if one]
     return SlurmRefused([program], 1, "\n".join(lines))
@@ -795,3 +881,6 @@ def _seconds(time: str | None) -> float | None:
     else:
         hours, (minutes, seconds) = 0, (*parts, 0)[:2]
     return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+_: Callable[[], Slurm] = FakeSlurm  # for mypy: all of the protocol is there

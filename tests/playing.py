@@ -19,7 +19,7 @@ from snakemake_executor_plugin_kempner import beginning
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 from snakemake_executor_plugin_kempner.plan.manifest import read_line
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
-from snakemake_executor_plugin_kempner.run import ledger, opening
+from snakemake_executor_plugin_kempner.run import latest, ledger, opening
 from snakemake_executor_plugin_kempner.run.guard import guard
 from snakemake_executor_plugin_kempner.run.ledger import make_folders
 from snakemake_executor_plugin_kempner.run.opening import Found, close_earlier, look_back
@@ -35,6 +35,7 @@ def told_by(clock: FakeClock) -> Iterator[None]:
     time = SimpleNamespace(time=clock.now, sleep=clock.sleep)
     with (
         patch.object(opening, "time", time),
+        patch.object(latest, "time", time),
         patch.object(ledger, "time", time),
         patch.object(beginning, "SystemClock", lambda: clock),
     ):

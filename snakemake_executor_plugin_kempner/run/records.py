@@ -73,7 +73,9 @@ def read_record(path: Path, job_id: str) -> StepRecord | None:
 
     def number(name: str) -> Any:
         value = written.get(name)
-        return value if isinstance(value, (int, float)) and abs(value) < _MOST else None
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _MOST:
+            return value
+        return None
 
     return StepRecord(
         job_id=job_id,

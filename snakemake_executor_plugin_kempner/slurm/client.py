@@ -66,6 +66,9 @@ class Slurm(Protocol):
     def workdirs(self) -> Mapping[str, str]:
         """The working directory of each of the user's jobs that has not ended, by job id."""
 
+    def runs(self, job_id: str) -> bool:
+        """Whether a job, or some element of an array, has not ended; without an answer nothing is known, and it may."""
+
     def queue(self) -> tuple[Record, ...]:
         """All of the user's jobs that the controller knows: waiting, running, and for a while those that ended.
 
@@ -102,8 +105,11 @@ class Slurm(Protocol):
     def requeue(self, job_id: str) -> None:
         """Put a job that runs back into the queue, from where Slurm starts it again after some minutes.
 
+        It keeps its id, and what waits for it goes on waiting. One that has ended is put back as well, while the controller
+        knows it.
+
         Raises:
-            SlurmError: the job has ended, was submitted without `--requeue`, or the controller did not answer.
+            SlurmError: the job waits, is unknown, may not be put back (`--no-requeue`), or the controller did not answer.
         """
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None:

@@ -61,10 +61,14 @@ class StartSlurm(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test below this folder, so that none is run without Slurm by mistake; those that mostly wait begin first."""
+    """Mark every test below this folder, so that none is run without Slurm by mistake; those that mostly wait begin first.
+
+    A warning fails a unit test; here, where what runs takes minutes, it is only shown.
+    """
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.filterwarnings("default"))
             if any(fnmatchcase(f"{item.path.name}::{item.name}", pattern) for pattern in THOROUGH):
                 item.add_marker(pytest.mark.thorough)
     items.sort(key=lambda item: item.path.name not in WAITING)

@@ -52,6 +52,12 @@ def words(play: Play) -> dict[str, str]:
     return {job.rule: job.word for job in play.slurm.jobs.values()}
 
 
+def forget(path: Path, text: str) -> None:
+    """Take the lines with this text out of a file."""
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if text not in line))
+
+
 # --- a list that leaves jobs out ------------------------------------------------------------------------------------
 
 
@@ -196,7 +202,7 @@ def test_an_intent_without_an_answer_is_waited_for_as_long_as_slurm_may_still_ca
 def test_a_job_whose_answer_was_lost_is_among_what_is_in_the_queue(play: Play) -> None:
     play.submit(*chain())
     path = play.folder / "ledger.jsonl"
-    path.write_text("".join(line for line in path.open() if '"submitted": "plot' not in line))
+    forget(path, '"submitted": "plot')
     assert {entry.task: job_id for job_id, entry in look(play).jobs.items() if entry.kind == "task"} == {
         "fetch": "1",
         "align": "2",
@@ -337,7 +343,7 @@ def test_all_that_earlier_runs_have_left_is_cancelled_and_closed(tmp_path: Path)
 def test_a_job_whose_answer_was_lost_is_cancelled_with_the_others(play: Play) -> None:
     play.submit(*chain())
     path = play.folder / "ledger.jsonl"
-    path.write_text("".join(line for line in path.open() if '"submitted": "plot' not in line))
+    forget(path, '"submitted": "plot')
     assert cancel_found(look(play), play.slurm) == "Cancelled the 3 Slurm jobs of run run1."
     assert play.slurm.left == []
 

@@ -67,7 +67,7 @@ def test_what_cannot_be_read_is_no_record(tmp_path: Path, text: str) -> None:
     assert written(tmp_path, text) is None
 
 
-@pytest.mark.parametrize("value", ["0", None, [], {}, 10**400, float("nan")])
+@pytest.mark.parametrize("value", ["0", None, [], {}, False, True, 10**400, float("nan")])
 def test_an_exit_code_that_is_no_number_says_nothing_of_the_end(tmp_path: Path, value: object) -> None:
     record = written(tmp_path, json.dumps({**WHOLE, "exit_code": value, "end": value, "start": value}))
     assert record is not None

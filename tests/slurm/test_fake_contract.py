@@ -20,6 +20,9 @@ class FakeWorld:
             self.slurm.tick()
         raise AssertionError("it never came true")
 
+    def start_now(self, job_id: str) -> None:
+        self.slurm.start_now(job_id)
+
     def cancel_by_hand(self, job_id: str) -> None:
         self.slurm.vanish(job_id)
 
