@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import Fault, merged
-from ..site.checks import Checks, Finding, Severity, asked, findings
+from ..site.checks import Checks, Finding, Severity, findings, placed
 from ..site.choices import choose
 from ..site.model import Site
 from ..site.request import request_of
-from ..site.whole import Many, Work, of_plan
+from ..site.whole import AlikeTasks, Work, of_plan
 from .limits import JOBS
 from .model import Policy, Task
 from .resources import GPU_NAMES, Options, sbatch_options
@@ -58,7 +58,7 @@ def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], p
     found = list(_of_each(alike, options, site))
     level = _levels(tasks)
     many = [
-        Many(rule=rule, number=wide, request=options[of[0].key, number].request, level=at)
+        AlikeTasks(rule=rule, number=wide, request=options[of[0].key, number].request, level=at)
         for (rule, number, _), of in alike.items()
         if number == of[0].attempts[0].number
         for at, wide in Counter(level[task.key] for task in of).items()
@@ -93,7 +93,7 @@ def _of_each(
     seen: set[tuple[str, Finding]] = set()
     for (rule, number, _), tasks in alike.items():
         request = options[tasks[0].key, number].request
-        for finding in findings(asked(request, site)):
+        for finding in findings(placed(request, site)):
             if (rule, finding) in seen:  # of an earlier attempt
                 continue
             seen.add((rule, finding))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..site.checks import Severity, asked, findings
+from ..site.checks import Severity, findings, placed
 from ..site.choices import choose, default_partition
 from ..site.model import Site
 from ..site.request import request_of
@@ -79,4 +79,4 @@ def _chosen(arguments: tuple[str, ...], site: Site) -> tuple[str, ...]:
 def _may_run(arguments: tuple[str, ...], site: Site) -> bool:
     request = request_of((*arguments, *LIMITS[Kind.CLOSING]), site.chosen)
     goes_somewhere = bool(request.partition or site.is_routed or default_partition(site))
-    return goes_somewhere and all(finding.severity is not Severity.ERROR for finding in findings(asked(request, site)))
+    return goes_somewhere and all(finding.severity is not Severity.ERROR for finding in findings(placed(request, site)))
