@@ -1,7 +1,8 @@
 """Whether an attempt should still run when Slurm starts it.
 
 `afternotok` also holds for an earlier attempt that the user has cancelled, and for one that Slurm no longer knows,
-however it ended. So the attempt checks itself: Slurm's state of the earlier jobs, then their own records, then accounting.
+however it ended. So the attempt checks itself: Slurm's state of the earlier jobs, then their own records, then
+accounting.
 """
 
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from ..errors import SlurmError, SlurmUnreachable
 from ..plan.step import StepSpec
 from ..run.records import StepRecord, read_record
-from ..run.sources import asked
+from ..run.sources import controller_records
 from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record
 from ..slurm.states import JobState
@@ -32,7 +33,7 @@ def decided_before(spec: StepSpec, connect: Callable[[], Slurm]) -> int | None:
         return None
     slurm = connect()
     try:
-        known = _patiently(lambda: asked(slurm, spec.earlier_attempts))
+        known = _patiently(lambda: controller_records(slurm, spec.earlier_attempts))
         was_answered = True
     except SlurmError as error:
         _say(spec, f"Slurm could not be asked about earlier attempts: {error}")
