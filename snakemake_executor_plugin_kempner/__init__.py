@@ -1,7 +1,7 @@
 """Snakemake executor plugin: queue the whole workflow on Slurm at once.
 
 Importing this package costs nothing: Snakemake imports every installed plugin in every process, and each
-cluster job is a Snakemake process. What Snakemake looks for is loaded when it is asked for.
+cluster job is a Snakemake process. The names that Snakemake needs are loaded on first access.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""A run begins, or one of its own jobs goes on with it."""
+"""Starts a run, or continues it in one of its own jobs."""
 
 import logging
 import os
@@ -29,10 +29,10 @@ from .slurm.limits import SiteLimits, user_name
 
 
 def check_that_it_can_leave() -> None:
-    """A detached run goes on by the command that began it.
+    """Check that a detached run can continue, which needs the `snakemake` command that began it.
 
     Raises:
-        PlanError: there is no such command.
+        PlanError: this process was not started by a `snakemake` command.
     """
     if not started().is_command_line:
         what = "--kempner-detach goes on by giving the same command again, and this is no 'snakemake' command"
@@ -40,7 +40,7 @@ def check_that_it_can_leave() -> None:
 
 
 def at_site(policy: Policy, limits: SiteLimits, file: Path | None) -> Policy:
-    """The policy with what Slurm takes there, and what is known of the place.
+    """The policy with Slurm's limits and the site.
 
     Raises:
         PlanError: the site file cannot be read.
@@ -53,7 +53,7 @@ def at_site(policy: Policy, limits: SiteLimits, file: Path | None) -> Policy:
 
 
 def _site(file: Path | None, copy: Path, tell: Tell) -> Site | None:
-    """What is known of the cluster: the live Slurm, and a site file; the packaged one where it applies."""
+    """The site from the live Slurm combined with a site file: the user's, or the packaged file if it applies."""
     of_file = read_site(Path(started().folder, file), copy) if file else None
     live = live_site(tell, user_name(), os.environ, chosen_options(os.environ))
     if of_file is None and live is not None:
@@ -71,21 +71,21 @@ def settle_changes(
     *,
     site: Site | None = None,
 ) -> Found:
-    """Say which tasks in the queue the workflow now describes otherwise, and what is left to go on with.
+    """Report or cancel queued tasks that have changed in the workflow; returns the tasks to take over.
 
     Args:
         found: what earlier runs have left.
-        tasks: those of them that are wanted now, as the workflow describes them.
-        outdated: tasks that have succeeded and would run again, while a task in the queue reads what they have made: by
-            key, their label and the key of the reader.
-        slurm: cancels what has changed, and what waits for it; None lets it go on as it is.
-        warn: gets one sentence per changed task.
+        tasks: the queued tasks that are still wanted, as the workflow describes them now.
+        outdated: succeeded tasks that would run again although a queued task reads their outputs: by key, their label
+            and the key of the reader.
+        slurm: cancels changed tasks and their dependants; None keeps them in the queue.
+        warn: gets a message for each changed task.
         site: where they are to run.
 
     Raises:
         SlurmError: a changed task does not leave the queue.
     """
-    left = {one.task: one for one in found.left}
+    left = {entry.task: entry for entry in found.left}
     changed = {task.key: words for task in tasks if (words := changes(task, left[task.key], site))}
     for label, reader in outdated.values():
         if reader not in changed:
@@ -99,7 +99,7 @@ def settle_changes(
 
 
 def take_over(found: Found, run: str, slurm: Slurm, logger: logging.Logger, to_submit: int) -> None:
-    """Let the run of that name look after what is left, and say what earlier ones would have submitted later.
+    """Let the run with that name look after the jobs that are left, and report what earlier runs had yet to submit.
 
     Raises:
         SlurmError: closing jobs of earlier runs could not be cancelled.
@@ -107,47 +107,47 @@ def take_over(found: Found, run: str, slurm: Slurm, logger: logging.Logger, to_s
     if found.left:
         logger.info(found.line(to_submit))
     for ledger in found.unplanned:
-        if _wish(command := ledger.header.get("command", ())) != _wish(started().command):
+        if _targets(command := ledger.header.get("command", ())) != _targets(started().command):
             logger.warning(unplanned_message(ledger.run, command))
     close_earlier(found, run, slurm)
 
 
-def _wish(command: Sequence[str]) -> set[str]:
-    """What a command asks for, without what says how it is gone about."""
+def _targets(command: Sequence[str]) -> set[str]:
+    """The words of a command that decide what is made, without options of this plugin and --rerun-incomplete."""
     return {word for word in command[1:] if not word.startswith(("--kempner-", "--rerun-incomplete"))}
 
 
 def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after: float | None) -> Found:
-    """What is left of earlier runs below the folder, after those that are over and so many days old are gone.
+    """What is left of earlier runs below the folder; ended runs that are older than `delete_after` days are deleted.
 
     Raises:
         FolderInUse: a run of another user in this folder is not closed.
-        LedgerError: as `look_back`; or jobs of this folder are in the queue of which no ledger tells what they are.
+        LedgerError: as `look_back`; or jobs of this folder are in the queue that are in no ledger.
         SlurmError: as `look_back`.
     """
     refuse_other_users(runs, os.getcwd())
     if delete_after is not None and (gone := list(prune(runs, delete_after, time.time()))):
         logger.info(f"Removed the records of {len(gone)} runs that ended more than {delete_after:g} days ago.")
     found = look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
-    with suppress(SlurmMissing):  # sbatch will tell
+    with suppress(SlurmMissing):  # sbatch reports it later
         refuse_unexplained(unexplained(runs, os.getcwd(), slurm, found.ledgers))
     return found
 
 
 def rules_in_open_runs(runs: Path) -> set[str]:
-    """Rules with tasks that runs below the folder have queued, of runs that are not over.
+    """Rules with queued tasks, from all open runs below the folder.
 
-    A local rule among them was queued when no head was there to run it: what is in flight is found by handing it over.
+    A local rule among them was queued when there was no head to run it; it must be handed over to be found in flight.
     """
     try:
         ledgers = open_ledgers(runs)
-    except LedgerError:  # is said when the run begins
+    except LedgerError:  # reported when the run begins
         return set()
     return {entry.label.partition("[")[0] for ledger in ledgers for entry in ledger.of_kind(Kind.TASK)}
 
 
 def close_what_is_over(runs: Path, slurm: Slurm, logger: logging.Logger) -> None:
-    """End earlier runs of which no task is left: the command given again had nothing to hand over.
+    """Close earlier runs without remaining tasks, after a command that had nothing to hand over.
 
     Raises:
         LedgerError, SlurmError: as `look_back`.
@@ -160,7 +160,7 @@ def close_what_is_over(runs: Path, slurm: Slurm, logger: logging.Logger) -> None
 def begin_run(
     policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger, limits: SiteLimits | None = None
 ) -> LiveRun:
-    """A new run, with a ledger that holds what it takes over too.
+    """Begin a new run, whose ledger also holds the tasks that it takes over.
 
     Raises:
         LedgerError: the ledger cannot be written.
@@ -189,7 +189,7 @@ def begin_run(
 def go_on_with_run(
     policy: Policy, slurm: Slurm, logger: logging.Logger, limits: SiteLimits | None = None
 ) -> tuple[LiveRun, tuple[TaskEvent, ...]]:
-    """The run whose continuation or closing job this process is, and what has become of its tasks.
+    """The run that this continuation or closing job belongs to, and the events of its tasks so far.
 
     Raises:
         LedgerError: the ledger cannot be read.

@@ -1,7 +1,6 @@
-"""`--kempner-cancel`: in place of running the workflow, so that nothing stands in the way that running would need.
+"""`--kempner-cancel`: cancels instead of running the workflow.
 
-Files that look incomplete because their task runs right now, a lock, or that nothing is to be done: whoever wants to
-cancel need not care.
+So it also works when running would not: with a lock, with incomplete files of running tasks, with nothing to be done.
 """
 
 import os
@@ -20,15 +19,15 @@ from .slurm.client import Slurm, SlurmCommands
 
 
 def cancel_instead_of_running() -> None:
-    """Let this process cancel what earlier runs in its working directory have in the queue, once it has read the workflow."""
+    """Make this process read the workflow, and cancel the queued jobs of earlier runs in the working directory."""
     instead_of_running(_cancel)
 
 
 def _cancel(say: Callable[[str], None], warn: Callable[[str], None]) -> None:
-    """Cancel, and say what was cancelled.
+    """Cancel, and print what was cancelled.
 
     Raises:
-        FolderInUse: a process that lives looks after the runs.
+        FolderInUse: a live process looks after the runs.
         LedgerError: the claim on the folder cannot be read or written.
         SlurmError: the jobs do not leave the queue.
     """
@@ -45,7 +44,7 @@ def _cancel(say: Callable[[str], None], warn: Callable[[str], None]) -> None:
 
 
 def _cancel_all(runs: Path, slurm: Slurm, warn: Callable[[str], None]) -> str:
-    """By the ledgers, and by the names of what is in the queue where a ledger is missing or damaged.
+    """Cancel the jobs in the ledgers and, if a ledger is missing or damaged, queued jobs by their names.
 
     Raises:
         SlurmError: Slurm could not be asked, or the jobs do not leave the queue.
@@ -55,7 +54,7 @@ def _cancel_all(runs: Path, slurm: Slurm, warn: Callable[[str], None]) -> str:
         found = look_back(runs, os.getcwd(), slurm, started().time, warn)
     except LedgerError as error:
         warn(f"{error}. Its jobs are looked for by their names.")
-    found = replace(found, ledgers=tuple(one for one in found.ledgers if not other_user(one.folder)))
+    found = replace(found, ledgers=tuple(ledger for ledger in found.ledgers if not other_user(ledger.folder)))
     for ledger in found.ledgers:
         if ledger.unread:
             warn(f"{ledger.unread} lines of {ledger.folder / 'ledger.jsonl'} cannot be read and are passed over.")

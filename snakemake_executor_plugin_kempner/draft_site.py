@@ -1,4 +1,4 @@
-"""The command line `python -m snakemake_executor_plugin_kempner.draft_site`: begins a site file from the live Slurm."""
+"""`python -m snakemake_executor_plugin_kempner.draft_site`: drafts a site file from the live Slurm."""
 
 import argparse
 import os

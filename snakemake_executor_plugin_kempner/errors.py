@@ -1,12 +1,12 @@
-"""Everything that can go wrong, by who can mend it.
+"""All errors of this package, by who can fix them.
 
 KempnerError
-├── PlanError            the workflow: what it asks for cannot be planned; lists every fault
-├── SlurmError           the cluster said no
-│   ├── SlurmMissing     no Slurm to talk to from this machine
+├── PlanError            the workflow cannot be planned; lists every fault
+├── SlurmError           a Slurm command failed
+│   ├── SlurmMissing     Slurm is not available on this machine
 │   ├── SlurmRefused     a request that will be refused again (wrong account, unknown partition, …)
 │   └── SlurmUnreachable the controller did not answer in time; it may answer later
-├── LedgerError          our own record on the file system cannot be written or read
+├── LedgerError          the run's ledger cannot be written or read
 ├── FolderInUse          another process looks after the runs of this folder
 └── ClaimLost            another process has taken over from this one
 """
@@ -18,11 +18,11 @@ from .printable import printable
 
 
 class KempnerError(Exception):
-    """Base of all errors of this package: one clean message for the user."""
+    """Base of all errors of this package; its text is a complete message for the user."""
 
     @property
     def by_task(self) -> Mapping[str, tuple[str, str]]:
-        """Label of each task at fault and what is wrong with it, by the task's key; none where it is no task's fault."""
+        """Label and fault of each task concerned, by the task's key; empty if no task is."""
         return {}
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class KempnerError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One thing in a workflow that cannot be planned."""
+    """A reason why a workflow cannot be planned."""
 
     where: str
     """The task, as `rule[wildcard=value]`."""
@@ -40,7 +40,7 @@ class Fault:
     remedy: str = ""
     """What to write instead."""
     tasks: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
-    """Key and label of each task that it is about; none where it is about the workflow."""
+    """Key and label of each task concerned; empty if the whole workflow is."""
 
     def __str__(self) -> str:
         text = printable(f"{self.where}: {self.what}", keep="\n")
@@ -48,11 +48,11 @@ class Fault:
 
 
 _NAMED = 5
-"""Tasks or rules that are named of which the same is said."""
+"""How many tasks or rules a shared message lists by name."""
 
 
 def merged(faults: Iterable[Fault]) -> Iterator[Fault]:
-    """What is said in the same words of several tasks or rules, once."""
+    """Faults with equal text merged into one that lists the tasks or rules."""
     where: dict[tuple[str, str], dict[str, None]] = {}
     for fault in faults:
         where.setdefault((fault.what, fault.remedy), {})[fault.where] = None
@@ -62,7 +62,7 @@ def merged(faults: Iterable[Fault]) -> Iterator[Fault]:
 
 
 class PlanError(KempnerError):
-    """The workflow asks for something that cannot be submitted. Nothing was submitted."""
+    """The workflow cannot be submitted as it is. Nothing was submitted."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(dict.fromkeys(faults))
@@ -81,11 +81,11 @@ class PlanError(KempnerError):
 
 
 class SlurmError(KempnerError):
-    """A Slurm command did not do what it was asked to.
+    """A Slurm command failed.
 
     Args:
-        message: what was asked and what came back.
-        by_task: as the property, where a job of these tasks was refused.
+        message: the command and its answer.
+        by_task: as the property, if Slurm has refused jobs of these tasks.
     """
 
     def __init__(self, message: str, by_task: Mapping[str, tuple[str, str]] | None = None) -> None:
@@ -98,7 +98,7 @@ class SlurmError(KempnerError):
 
 
 class SlurmMissing(SlurmError):  # noqa: N818 - the tree above reads as sentences
-    """There is no Slurm to talk to from this machine."""
+    """Slurm is not available on this machine."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -108,7 +108,7 @@ class SlurmMissing(SlurmError):  # noqa: N818 - the tree above reads as sentence
 
 
 class SlurmRefused(SlurmError):  # noqa: N818
-    """Slurm refused a request for a reason that waiting does not change."""
+    """Slurm has refused a request and would refuse it again."""
 
     def __init__(self, argv: Sequence[str], code: int, answer: str) -> None:
         self.argv, self.code, self.answer = tuple(argv), code, answer.strip()
@@ -116,11 +116,11 @@ class SlurmRefused(SlurmError):  # noqa: N818
 
 
 class SlurmUnreachable(SlurmError):  # noqa: N818
-    """The controller did not answer.
+    """slurmctld did not answer.
 
     Args:
-        message: what was asked and what came back.
-        in_doubt: the request may have been carried out all the same.
+        message: the command and its answer.
+        in_doubt: Slurm may have carried out the request nevertheless.
     """
 
     def __init__(self, message: str, *, in_doubt: bool = True) -> None:
@@ -143,7 +143,7 @@ class FolderInUse(KempnerError):  # noqa: N818
 
 
 class ClaimLost(KempnerError):  # noqa: N818
-    """Another process has taken over from this one, which was stopped for so long that it counted as gone."""
+    """Another process has taken over, because this one was stopped for so long that it counted as gone."""
 
     def __init__(self, owner: str, successor: str) -> None:
         by = f"{successor} looks after it now" if successor else "another process has looked after it meanwhile"

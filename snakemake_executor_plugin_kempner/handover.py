@@ -1,4 +1,4 @@
-"""The jobs that Snakemake has handed over, and what it hears of their ends."""
+"""The jobs that Snakemake has handed over, and the reports of their ends to Snakemake."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,9 +22,9 @@ class Handover:
     """Connects jobs of Snakemake with jobs of Slurm, and reports the ends of tasks.
 
     Args:
-        executor: which Snakemake knows.
+        executor: the executor that Snakemake knows.
         live: the run.
-        slurm: is asked what a failed job has used.
+        slurm: for the resource usage of failed jobs.
     """
 
     def __init__(self, executor: Any, live: LiveRun, slurm: Slurm) -> None:
@@ -34,19 +34,19 @@ class Handover:
         self.waiting: list[Any] = []
         """Jobs that were handed over and are not in the queue yet."""
         self.failures: list[str] = []
-        """Labels of the tasks whose failure was told."""
+        """Labels of the tasks whose failure was reported."""
         self.stopping = False
-        """Something has failed, and nothing new starts."""
+        """A task has failed, and no new task may start."""
 
     # --- from Snakemake -----------------------------------------------------------------------------------------
 
     def take(self, jobs: list[Any]) -> bool:
-        """Take jobs over; whether some of them have to be planned."""
+        """Take over jobs; returns whether some of them have to be planned."""
         for job in jobs:
             key = task_key(job)
-            if self._reported.pop(key, None):  # its end was reported and Snakemake wants it once more
+            if self._reported.pop(key, None):  # its end was reported, and Snakemake wants to run it again
                 self._live.forget(key)
-        if self.stopping:  # a failure has stopped the run before this process began: nothing new is submitted
+        if self.stopping:  # a failure has stopped the run: nothing new is submitted
             withdraw(self._scheduler, *(job for job in jobs if not self._is_planned(job)))
             jobs = [job for job in jobs if self._is_planned(job)]
         self.waiting += jobs
@@ -58,18 +58,18 @@ class Handover:
 
     @property
     def ready(self) -> list[Any]:
-        """Jobs whose end Snakemake waits for."""
+        """Jobs whose ends Snakemake waits for."""
         return [*(info.job for key, info in self._jobs.items() if key not in self._reported), *self.waiting]
 
     def connect_planned(self) -> None:
-        """Connect the jobs that are planned; a declared dependency may keep one waiting."""
+        """Connect the jobs that are planned; jobs with a declared dependency may still be waiting."""
         planned = [job for job in self.waiting if self._is_planned(job)]
         self.waiting = [job for job in self.waiting if not self._is_planned(job)]
         for job in planned:
             self._connect(job)
 
     def refuse(self, jobs: Sequence[Any], why: str) -> None:
-        """Let jobs fail that cannot be submitted."""
+        """Fail jobs that cannot be submitted."""
         refused = [job for job in jobs if not self._is_planned(job)]
         self.waiting = [job for job in self.waiting if job not in refused]
         self._logger.error(why)
@@ -88,12 +88,12 @@ class Handover:
         self._jobs[key] = info
         deciding = ended.job if ended and ended.job else submitted
         if deciding and job.attempt != deciding.submission.ref.attempt:
-            job.attempt = deciding.submission.ref.attempt  # what Snakemake records is what that attempt ran with
+            job.attempt = deciding.submission.ref.attempt  # Snakemake records the resources of that attempt
         if submitted:
             self._executor.run_job_pre(job)
             self._logger.info(f"{job_label(job)} is Slurm job {submitted.job_id} (log: {short_path(submitted.log)}).")
-        # The job marks its outputs as incomplete when it starts, and clears the mark at its end: a mark made here
-        # might come after that. So the job is not registered a second time, nor watched by the base class.
+        # The job itself marks its outputs as incomplete at its start and clears the mark at its end; a mark made here
+        # could come after that. So the job is neither registered a second time nor watched by the base class.
         RealExecutor.report_job_submission(self._executor, info, register_job=False)
         if ended:
             self._report(ended)
@@ -101,8 +101,8 @@ class Handover:
     # --- to Snakemake -------------------------------------------------------------------------------------------
 
     def tell(self, events: Sequence[TaskEvent]) -> None:
-        """Report what has happened; what has failed before what was taken out of the queue for it."""
-        for event in sorted(events, key=lambda one: isinstance(one, TaskEnded) and one.outcome is not Outcome.FAILED):
+        """Report events; failures before the tasks that were cancelled because of them."""
+        for event in sorted(events, key=_may_be_consequence):
             match event:
                 case TaskStuck():
                     self._logger.warning(stuck_message(event))
@@ -113,7 +113,7 @@ class Handover:
                 case TaskEnded() if event.task in self._jobs:
                     self._report(event)
                 case TaskEnded() if event.outcome.is_cause and event.task not in self._reported:
-                    # Snakemake hears of it when it hands the job over.
+                    # Snakemake has not handed over this job yet; it gets the outcome when it does.
                     self.tell_failure(event)
                     self.stop_unless_keep_going()
 
@@ -123,7 +123,7 @@ class Handover:
             self._logger.error(self._failure(event))
 
     def stop_unless_keep_going(self) -> None:
-        """Snakemake's rule without --keep-going: what runs may finish, nothing new starts."""
+        """Without --keep-going, as in Snakemake: running jobs may finish, no new job starts."""
         if self._executor.workflow.execution_settings.keep_going or self.stopping:
             return
         self.stopping = True
@@ -135,7 +135,7 @@ class Handover:
             self._logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
-        """Slurm has the next attempt in its queue. Snakemake hears of the last one alone: it would clean up too soon."""
+        """Print the failure. Snakemake is told only of the last attempt: it would clean up before the next one."""
         info = self._jobs.get(event.task)
         if info is None:
             self._logger.error(attempt_message(event, Usage()))
@@ -167,7 +167,7 @@ class Handover:
             self._logger.error(self._failure(event))
             withdraw(self._scheduler, info.job)
         else:
-            # Every attempt has been made; Snakemake is not to try once more by itself.
+            # All attempts have been made: Snakemake must not retry the job itself.
             info.job.attempt = info.job.restart_times + 1
             if event.files_are_tidy:
                 leave(info.job)
@@ -178,7 +178,7 @@ class Handover:
         self.stop_unless_keep_going()
 
     def _failure(self, event: TaskEnded) -> str:
-        """Cause first, then what fell with it."""
+        """The message: first the cause, then the tasks that cannot run because of it."""
         usage = usage_of(event.job, self._slurm) if event.job else Usage()
         self.failures.append(event.label)
         return failure_message(event, usage, self._live.fallen(event.task))
@@ -190,3 +190,8 @@ class Handover:
     @property
     def _scheduler(self) -> Any:
         return self._executor.workflow.scheduler
+
+
+def _may_be_consequence(event: TaskEvent) -> bool:
+    """Whether the event may be the consequence of another task's failure."""
+    return isinstance(event, TaskEnded) and event.outcome is not Outcome.FAILED

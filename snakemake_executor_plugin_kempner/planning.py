@@ -1,4 +1,4 @@
-"""Reads the DAG, submits what can be submitted, and says what was queued and what comes later."""
+"""Reads the DAG, submits the tasks that can be submitted, and reports what was queued and what follows later."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -19,14 +19,14 @@ from .slurm.client import Slurm
 
 
 class Planning:
-    """The plans of a run, from the DAG as it is each time.
+    """Makes the plans of a run, each from the current DAG.
 
     Args:
         workflow: Snakemake's workflow object.
-        logger: gets what was queued.
+        logger: gets messages about what was queued.
         slurm: the scheduler.
         command: builds the command lines of jobs.
-        notes_up_to_date: this process begins the run, and a job may go on with it.
+        notes_up_to_date: record which jobs are up to date; for a process that begins a run that a job may continue.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Planning:
         self._found: Found | None = None
 
     def plan(self, live: LiveRun, ready: Sequence[Any]) -> None:
-        """Submit what the DAG holds and the run does not know.
+        """Submit the tasks of the DAG that are not part of the run yet.
 
         Raises:
             KempnerError: as `read_dag` and `LiveRun.submit`.
@@ -55,10 +55,10 @@ class Planning:
             beginning.take_over(self._found, live.policy.run, self._slurm, self._logger, number)
             self._found = None
         self._is_deferred = bool(reading.deferred)
-        self._say(plan, live, [one.why for one in reading.deferred])
+        self._say(plan, live, [entry.why for entry in reading.deferred])
 
     def plan_more(self, live: LiveRun) -> bool:
-        """Submit what there is room for now; whether the DAG has come further since the last plan, for another one.
+        """Submit tasks for which there is room now; returns whether the DAG has changed, so that a new plan is due.
 
         Raises:
             KempnerError: as `LiveRun.submit_later`.
@@ -68,15 +68,15 @@ class Planning:
         return self._is_deferred and finished(self._workflow.dag) != self._finished
 
     def go_on_with(self, found: Found, policy: Policy, ready: Sequence[Any], *, replaces_changed: bool) -> Found:
-        """Show what has changed since it was submitted by an earlier head, or cancel it; what is left to take over.
+        """Report or cancel tasks that have changed since an earlier head submitted them; returns those to take over.
 
-        It is taken over with the first plan.
+        They are taken over with the first plan.
         """
         self._found = self._settle_changes(found, policy, ready, self._slurm if replaces_changed else None)
         return self._found
 
     def _settle_changes(self, found: Found, policy: Policy, ready: Sequence[Any], slurm: Slurm | None) -> Found:
-        left = {one.task: one for one in found.left if not one.has_succeeded}
+        left = {entry.task: entry for entry in found.left if not entry.has_succeeded}
         if not left:
             return found
         tasks = self._read(policy, ready, known=lambda key: key not in left, in_flight=left).tasks
@@ -99,7 +99,7 @@ class Planning:
             return read_dag(self._workflow, self._command, scope)
 
     def _note_up_to_date(self, folder: Path) -> None:
-        """Write down what a job that goes on with the run is not to run, whatever files and clocks say then."""
+        """Record jobs that a continuation must not run, whatever files and their times look like then."""
         with locked(self._workflow.scheduler):
             done = set(up_to_date(self._workflow.dag) if self._noted is None else finished_here(self._workflow))
         before = self._noted or set()

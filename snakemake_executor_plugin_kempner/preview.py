@@ -1,4 +1,4 @@
-"""A plan for people, before anything of it is submitted: what is asked of Slurm for each rule, and what waits for what."""
+"""Shows a plan before it is submitted: the sbatch options of each rule, and what waits for what."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _OURS = {
 
 @dataclass(slots=True)
 class _Alike:
-    """Submissions of one kind, with the same options, that wait for the same."""
+    """Counts submissions with equal names, options and dependencies."""
 
     tasks: int = 0
     arrays: int = 0
@@ -39,22 +39,22 @@ class _Alike:
 
 
 def preview(plan: Plan, later: Iterable[str]) -> str:
-    """What would be queued, a paragraph for what is alike, in the order of submission; then choices and warnings.
+    """What would be queued, a paragraph for each kind of job in the order of submission; then choices and warnings.
 
     Args:
         plan: what would be submitted.
-        later: for each task that would be queued later, why.
+        later: the reason for each task that would be queued later.
     """
-    of_task = {one.ref.task: one.rule for one in plan.submissions if one.kind is Kind.TASK}
-    names = {one.ref: _name(one, of_task) for one in plan.submissions}
+    of_task = {submission.ref.task: submission.rule for submission in plan.submissions if submission.kind is Kind.TASK}
+    names = {submission.ref: _name(submission, of_task) for submission in plan.submissions}
     alike: dict[tuple[str, str, str], _Alike] = {}
     for call in plan.calls:
-        key = (names[call.first.ref], _waits_for(call.waits_for, names), " ".join(_asked(call.first)))
+        key = (names[call.first.ref], _waits_for(call.waits_for, names), " ".join(_resource_options(call.first)))
         alike.setdefault(key, _Alike()).add(call)
     lines = [f"{plan_summary(plan, 'Would queue') if plan.calls else 'Nothing would be queued'}."]
     lines += deferred_summary(later)
-    for (name, waits_for, asked), jobs in alike.items():
-        lines += ["", f"{name}: {_number(jobs, name)}{jobs}", f"  waits for  {waits_for}", f"  sbatch     {asked}"]
+    for (name, waits_for, options), jobs in alike.items():
+        lines += ["", f"{name}: {_number(jobs, name)}{jobs}", f"  waits for  {waits_for}", f"  sbatch     {options}"]
     lines += ["", *plan.notices] if plan.notices else []
     return "\n".join([*lines, "", "This was a preview (--kempner-preview): nothing was submitted."])
 
@@ -72,7 +72,7 @@ def _name(submission: Submission, of_task: Mapping[str, str]) -> str:
     return f"{submission.rule} (attempt {attempt})" if attempt > 1 else submission.rule
 
 
-def _asked(submission: Submission) -> Iterator[str]:
+def _resource_options(submission: Submission) -> Iterator[str]:
     return (option for option in submission.options if not option.startswith(SET_BY_PLANNER))
 
 

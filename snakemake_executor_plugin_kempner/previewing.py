@@ -1,4 +1,4 @@
-"""`--kempner-preview`: all that a run would do before the first job is queued, and then what would be queued."""
+"""`--kempner-preview`: does everything that a run does before the first sbatch, then prints what would be queued."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from .slurm.limits import SiteLimits
 
 
 class _Unsubmitted(SlurmCommands):
-    """Answers questions as Slurm does, and takes jobs without passing them on."""
+    """Answers queries as Slurm does, but submits, changes and cancels nothing."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__(environment)
@@ -36,15 +36,15 @@ class _Unsubmitted(SlurmCommands):
 
 
 def preview_instead_of_running() -> None:
-    """Let this process print what would be queued, once it has read the workflow, and leave."""
+    """Make this process read the workflow, print what would be queued, and exit."""
     instead_of_scheduling(_preview)
 
 
 def _preview(workflow: Any, executor: Any) -> None:
-    """Print, and leave.
+    """Print the preview, and exit.
 
     Raises:
-        KempnerError: what would stop the run before anything is submitted.
+        KempnerError: the run would fail before anything is submitted.
     """
     settings, logger = executor.executor_settings, executor.logger
     with TemporaryDirectory(prefix="kempner-preview-") as place:
@@ -77,12 +77,12 @@ def _preview(workflow: Any, executor: Any) -> None:
             )
             return read_dag(workflow, command, scope)
 
-        left = {one.task for one in found.left if not one.has_succeeded}
+        left = {entry.task for entry in found.left if not entry.has_succeeded}
         queued = read(known=lambda key: key not in left, in_flight=left).tasks if left else ()
         beginning.settle_changes(found, queued, {}, None, logger.warning, site=policy.site)
         reading = read(known=live.knows, in_flight=live.in_flight)
         plan = live.submit(reading.tasks, reading.deferred)
         if found.left:
             logger.info(found.line(len(plan.tasks) + len(live.later)))
-        logger.info(preview(plan, [*(one.why for one in reading.deferred), *len(live.later) * [NO_ROOM]]))
+        logger.info(preview(plan, [*(entry.why for entry in reading.deferred), *len(live.later) * [NO_ROOM]]))
     raise Leaving(0)

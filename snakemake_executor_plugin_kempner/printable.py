@@ -1,4 +1,4 @@
-"""Texts that others have written, as a terminal may show them: a file's name or a log cannot move the cursor or hide a line."""
+"""Makes foreign text (file names, logs) safe for a terminal: it cannot move the cursor or hide lines."""
 
 import re
 import shlex
@@ -8,24 +8,24 @@ _COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""The text with each character that a terminal acts upon, or does not show, written as in Python (`\x1b`, `\n`).
+    r"""The text with control and other unprintable characters escaped as in Python (`\x1b`, `\n`).
 
     Args:
-        text: any.
-        keep: characters that stay as they are.
+        text: any text.
+        keep: characters that are not escaped.
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one in keep else _escaped(one) for one in text)
+    return "".join(char if char.isprintable() or char in keep else _escaped(char) for char in text)
 
 
 def without_colours(line: str) -> str:
-    """A line of a log without control sequences; what is left of them is escaped."""
+    """A line of a log without control sequences; incomplete sequences are escaped."""
     return printable(_COLOURS.sub("", line), keep="\t")
 
 
 def quoted(word: str) -> str:
-    """A word of a command, as a shell reads it back: bash, where a character cannot be shown."""
+    """A word of a command, quoted for a shell; with bash's $'…' if it has unprintable characters."""
     if word.isprintable():
         return shlex.quote(word)
     escaped = word.replace("\\", "\\\\").replace("'", "\\'")

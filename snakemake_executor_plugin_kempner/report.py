@@ -1,4 +1,4 @@
-"""What a person reads: what was queued, and what, where and how something failed, with the last lines of its log."""
+"""Messages for the user: what was queued, and what failed where and why, with the last lines of its log."""
 
 import os
 import re
@@ -25,7 +25,7 @@ NO_ROOM = "there is no room for more jobs in the queue"
 
 
 def plan_messages(plan: Plan, reasons: Iterable[str], said: set[str]) -> Iterator[str]:
-    """What is said of a plan: what was queued, how many tasks will be queued later for which reason, and notices, once."""
+    """Lines about a plan: what was queued, how many tasks will be queued later and why, and each notice once."""
     if plan.calls:
         yield f"{plan_summary(plan)} (run {plan.policy.run})."
         yield from deferred_summary(reasons)
@@ -36,7 +36,7 @@ def plan_messages(plan: Plan, reasons: Iterable[str], said: set[str]) -> Iterato
 def plan_summary(plan: Plan, verb: str = "Queued") -> str:
     """`Queued 5 tasks as 9 Slurm jobs, 2 retries, 1 gate and 1 guard among them`."""
     submissions = plan.submissions
-    kinds = Counter(one.kind for one in submissions)
+    kinds = Counter(submission.kind for submission in submissions)
     tasks = len(plan.tasks)
     helpers = (Kind.GATE, Kind.GUARD, Kind.CONTINUATION, Kind.CLOSING)
     names = {Kind.CLOSING: "closing job"}
@@ -47,13 +47,13 @@ def plan_summary(plan: Plan, verb: str = "Queued") -> str:
 
 
 def deferred_summary(reasons: Iterable[str]) -> Iterator[str]:
-    """One line per reason for which tasks are not in the queue yet."""
+    """A line for each reason why tasks are not in the queue yet."""
     for reason, number in Counter(reasons).items():
         yield f"  {count_of(number, 'task')} will be queued later: {printable(reason)}"
 
 
 def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> str:
-    """A task in the queue, or running, that the workflow now describes otherwise."""
+    """A queued or running task has changed in the workflow since it was submitted."""
     jobs = ", ".join(job.job_id for job in left.jobs.values())
     state = "running" if left.is_running else "queued"
     what = f"{left.label} ({state} as Slurm job {jobs}) was submitted with other {_listed(words)} than the workflow has now"
@@ -63,7 +63,7 @@ def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> s
 
 
 def kept_message(label: str, reader: Left, *, is_replaced: bool) -> str:
-    """A task that would run again, while a task in the queue reads what it has made."""
+    """A task is outdated while a queued task reads its outputs."""
     jobs = ", ".join(job.job_id for job in reader.jobs.values())
     what = f"{label} is outdated, and {reader.label} (Slurm job {jobs}) in the queue reads what it has made"
     if is_replaced:
@@ -75,7 +75,7 @@ def kept_message(label: str, reader: Left, *, is_replaced: bool) -> str:
 
 
 def unplanned_message(run: str, command: Sequence[str]) -> str:
-    """An earlier run would have gone on past a checkpoint, for another command than this one."""
+    """An earlier run, of another command, still had tasks to plan after a checkpoint."""
     return (
         f"Run {run} still had tasks to submit, which wait for a result, for: {command_line(command)}\n"
         "What it has in the queue goes on as part of this run; for the rest, give that command again."
@@ -83,13 +83,13 @@ def unplanned_message(run: str, command: Sequence[str]) -> str:
 
 
 def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence[str], seen_from: str) -> str:
-    """What a detached head says before it leaves: a table of what is in the queue, and where to look for the end.
+    """The last message of a detached head: a table of the queued jobs, and where the end of the run is reported.
 
     Args:
         rows: of the table.
         policy: of the run.
-        command: that began it.
-        seen_from: where that command was given.
+        command: that began the run.
+        seen_from: the folder in which that command was given.
     """
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here
     from rich.console import Console  # noqa: PLC0415
@@ -117,7 +117,7 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
 
 
 def left_message(policy: Policy, jobs: int, command: Sequence[str]) -> str:
-    """What a head says that is told to end while its jobs go on."""
+    """The last message of a head that is told to end while its jobs stay in the queue."""
     again = command_line(command)
     end = (
         f"Its closing job ends it: {short_path(Path(policy.folder) / 'closing.log')}"
@@ -132,7 +132,7 @@ def left_message(policy: Policy, jobs: int, command: Sequence[str]) -> str:
 
 
 def command_line(command: Sequence[str]) -> str:
-    """A command as a person would type it."""
+    """A command as the user would type it."""
     if not command:
         return "the same command"
     program = os.path.basename(command[0])
@@ -140,7 +140,7 @@ def command_line(command: Sequence[str]) -> str:
 
 
 def short_path(path: Path) -> str:
-    """As seen from here, where it lies below."""
+    """The path relative to the working directory, if it is below."""
     try:
         return printable(str(path.relative_to(Path.cwd())))
     except ValueError:
@@ -204,7 +204,7 @@ def _some(labels: Sequence[str]) -> str:
 
 
 def failures_summary(labels: Sequence[str], command: Sequence[str]) -> str:
-    """The last lines of a run in which something failed."""
+    """The last lines of a failed run."""
     once = list(dict.fromkeys(labels))
     again = command_line(command)
     return (
@@ -214,7 +214,7 @@ def failures_summary(labels: Sequence[str], command: Sequence[str]) -> str:
 
 
 def unexplained_message(labels: Sequence[str]) -> str:
-    """Tasks of a run that is over have not succeeded, and nothing says why."""
+    """Tasks of an ended run have not succeeded, for an unknown reason."""
     return (
         f"{count_of(len(labels), 'task')} did not run to the end, and neither Slurm nor a record says why: "
         f"{_some(labels)}.\n  The run counts as failed. The same command runs what is missing.\n"
@@ -222,21 +222,21 @@ def unexplained_message(labels: Sequence[str]) -> str:
 
 
 def end_of_run(run: str, code: int, numbers: tuple[int, int, int], causes: Sequence[TaskEnded], hook: str) -> str:
-    """The last line of a run that nobody watches.
+    """The last line of a run without a head.
 
     Args:
         run: its name.
         code: exit code of its Snakemake.
-        numbers: tasks that have succeeded, all tasks, those that were not needed.
-        causes: ends of tasks that nothing else explains.
-        hook: of the workflow, if it has failed.
+        numbers: succeeded tasks, all tasks, tasks that were not needed.
+        causes: the root causes of a failure.
+        hook: name of the hook that has failed; empty if none has.
     """
     well, tasks, spare = numbers
     not_needed = f", {spare} {'was' if spare == 1 else 'were'} not needed" if spare else ""
     counted = f"{well} of {tasks} tasks succeeded{not_needed}."
     if not code:
         return f"Run {run} has ended: {counted}"
-    ends = [f"{one.label} {_ENDS.get(one.outcome, 'failed') if one.job else 'never started'}" for one in causes]
+    ends = [f"{event.label} {_ENDS.get(event.outcome, 'failed') if event.job else 'never started'}" for event in causes]
     whys = _some(ends) or (f"hook {hook} failed" if hook else "see the error above")
     return f"Run {run} has failed: {whys}. {counted}"
 
@@ -245,7 +245,7 @@ _ENDS = {Outcome.CANCELLED: "was cancelled", Outcome.CUT_OFF: "never started", O
 
 
 def attempt_message(event: AttemptFailed, usage: Usage) -> str:
-    """The end of an attempt after which there is another one."""
+    """An attempt has failed, and another follows."""
     ref = event.next.submission.ref
     what = f"Attempt {event.job.submission.ref.attempt} of {event.job.submission.label} failed; "
     return _with_details(
@@ -254,16 +254,16 @@ def attempt_message(event: AttemptFailed, usage: Usage) -> str:
 
 
 def stuck_message(event: TaskStuck) -> str:
-    """A job that waits for ever unless somebody acts."""
+    """A job will stay pending until the user acts."""
     if event.is_held:
         return (
             f"{event.job.submission.label} (Slurm job {event.job.job_id}) is held: {event.reason}. It starts when it is released: "
             f"scontrol release {event.job.job_id}. Ctrl-C cancels the run."
         )
-    asked = [one for one in event.job.submission.options if not one.startswith(SET_BY_PLANNER)]
+    requested = [option for option in event.job.submission.options if not option.startswith(SET_BY_PLANNER)]
     return (
         f"{event.job.submission.label} (Slurm job {event.job.job_id}) will not start as it is: {event.reason}. "
-        f"It asks for {' '.join(asked)}; see 'sinfo -N -l' for what there is. Ctrl-C cancels the run."
+        f"It asks for {' '.join(requested)}; see 'sinfo -N -l' for what there is. Ctrl-C cancels the run."
     )
 
 
@@ -282,7 +282,7 @@ def _with_details(what: str, job: Job, record: Record, usage: Usage) -> str:
 
 def _end(record: Record) -> str:
     parts = [record.word]
-    if record.reason and record.state is not JobState.CANCELLED:  # a cancelled job shows what it was waiting for
+    if record.reason and record.state is not JobState.CANCELLED:  # a cancelled job shows why it was pending
         parts.append(f"reason {record.reason}")
     if record.signal:
         parts.append(f"signal {record.signal}")
@@ -294,34 +294,34 @@ def _end(record: Record) -> str:
 
 
 def _consumption(job: Job, record: Record, usage: Usage) -> Iterator[str]:
-    """Time and memory, asked and used; a limit that was met is said in words."""
-    asked_time, asked_memory = _asked(job, "--time"), _asked(job, "--mem") or _asked(job, "--mem-per-cpu")
+    """Time and memory, requested and used; a sentence if a limit was reached."""
+    time, memory = _requested(job, "--time"), _requested(job, "--mem") or _requested(job, "--mem-per-cpu")
     if record.word == "TIMEOUT":
-        yield f"stopped at its time limit of {asked_time or 'the partition'}: ask for more with the rule's runtime"
+        yield f"stopped at its time limit of {time or 'the partition'}: ask for more with the rule's runtime"
     if record.word == "OUT_OF_MEMORY":
-        yield f"used more memory than {asked_memory or 'it may by default'}: ask for more with the rule's mem_mb"
+        yield f"used more memory than {memory or 'it may by default'}: ask for more with the rule's mem_mb"
     parts = [f"ran for {usage.elapsed}"] if usage.elapsed else []
     peak = usage.peak_memory_mb
     if peak:
-        parts.append(f"peak memory {peak} MB{f' of {asked_memory}' if asked_memory else ''}")
+        parts.append(f"peak memory {peak} MB{f' of {memory}' if memory else ''}")
     if parts:
         yield ", ".join(parts)
 
 
-def _asked(job: Job, option: str) -> str:
-    value = next((one.partition("=")[2] for one in job.submission.options if one.startswith(f"{option}=")), "")
+def _requested(job: Job, option: str) -> str:
+    value = next((given.partition("=")[2] for given in job.submission.options if given.startswith(f"{option}=")), "")
     return f"{value} min" if option == "--time" and value.isdigit() else value
 
 
 _AFTER_THE_CAUSE = re.compile(r"RuleException|WorkflowError|Error in (rule|group)")
-"""Where the job's own Snakemake begins to speak of a failure: what the rule itself said stands before it."""
+"""Start of the messages of the job's own Snakemake about a failure; the rule's own output is before it."""
 
 
 _CHATTER = re.compile(r"(Building DAG of jobs|Using shell: |Select jobs to execute|Execute \d+ jobs)")
 
 
 def tail(path: Path) -> list[str]:
-    """The last lines that a failed rule wrote to its log; none when there is no log."""
+    """The last lines that a failed rule has written to its log; empty without a log."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))

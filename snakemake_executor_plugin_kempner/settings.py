@@ -19,13 +19,13 @@ common_settings = CommonSettings(
 
 @dataclass
 class ExecutorSettings(ExecutorSettingsBase):
-    """Settings of `--executor kempner`; each field is a flag `--kempner-<field>`."""
+    """Settings of `--executor kempner`; each field is a command-line option `--kempner-<field>`."""
 
     status_interval: int = field(
         default=180,
         metadata={
-            "help": "Longest pause in seconds between two status queries. Slurm keeps the order of jobs by itself, so "
-            "the pause delays messages, not jobs. It starts at one second and grows with the time in which nothing "
+            "help": "Longest pause in seconds between two status queries. Slurm itself enforces the order of jobs, "
+            "so the pause delays messages, not jobs. It starts at one second and grows while nothing "
             "changes.",
             "type": int,
         },
@@ -33,75 +33,77 @@ class ExecutorSettings(ExecutorSettingsBase):
     no_kill_on_invalid_dep: bool = field(
         default=False,
         metadata={
-            "help": "Submit without --kill-on-invalid-dep=yes, for sites that do not allow it. Jobs that can no longer "
-            "start are then cancelled by the head process.",
+            "help": "Submit without --kill-on-invalid-dep=yes, for sites that do not allow it. Jobs that can no "
+            "longer start are then cancelled by the head process.",
         },
     )
     detach: bool = field(
         default=False,
         metadata={
-            "help": "Queue everything, print what was queued, and leave. Nothing of the run needs this process: a closing "
-            "job runs the hooks and reports the end, and jobs of the run go on behind checkpoints.",
+            "help": "Queue everything, print what was queued, and exit. The run does not need this process: a "
+            "closing job runs the hooks and reports the end, and jobs of the run continue after checkpoints.",
         },
     )
     preview: bool = field(
         default=False,
         metadata={
-            "help": "Submit nothing. Check the whole plan, and show for each rule what would be queued: what it waits for, "
-            "its options of sbatch, and why.",
+            "help": "Submit nothing. Check the whole plan, and show for each rule what would be queued: its "
+            "dependencies, its sbatch options, and the reasons.",
         },
     )
     cancel: bool = field(
         default=False,
         metadata={
-            "help": "Submit nothing. Cancel what earlier runs in this folder have in the queue, closing jobs included, "
-            "and leave.",
+            "help": "Submit nothing. Cancel all queued and running jobs of earlier runs in this folder, including "
+            "closing jobs, and exit.",
         },
     )
     array_from: int = field(
         default=5,
         metadata={
-            "help": "From how many tasks of one rule on, with equal options, they become a Slurm job array; 0 for never. "
-            "A rule's resource slurm_array says it for the rule alone.",
+            "help": "Smallest number of tasks of a rule, with equal options, that becomes a Slurm job array; 0: "
+            "never. A rule's resource slurm_array sets it for that rule.",
             "type": int,
         },
     )
     max_queued: int | None = field(
         default=None,
         metadata={
-            "help": "Jobs that you want to have in the queue at most, those of other runs included; the rest follows "
-            "when there is room. The limits of the site are read from Slurm and hold as well.",
+            "help": "Most jobs that you want in the queue, including those of other runs; the rest is submitted when "
+            "there is room. The limits of the site are read from Slurm and apply as well.",
             "type": int,
         },
     )
     submit_pause: float = field(
         default=0.0,
         metadata={
-            "help": "Seconds to wait between two calls of sbatch, on sites that ask for it.",
+            "help": "Seconds to wait between two calls of sbatch, for sites that require it.",
             "type": float,
         },
     )
     site: Path | None = field(
         default=None,
         metadata={
-            "help": "File that describes the cluster (partitions, GPUs, accounts, caps) where Slurm does not. One for Kempner "
-            "comes with the plugin; 'python -m snakemake_executor_plugin_kempner.draft_site' begins one for any other.",
+            "help": "File with what Slurm does not know about the cluster (partitions, GPUs, accounts, caps). The "
+            "plugin has one for Kempner; 'python -m snakemake_executor_plugin_kempner.draft_site' drafts one "
+            "for another cluster.",
             "type": Path,
         },
     )
     checks: str = field(
         default="error",
         metadata={
-            "help": "What to do about requests that can never start, or that waste: 'error' (submit nothing when something "
-            "can never start, and warn of what wastes), 'warn' (only say so) or 'off'.",
+            "help": "What to do about requests that can never start, or that waste resources: 'error' (submit "
+            "nothing if a request can never start, warn if it wastes resources), 'warn' (only warn) or "
+            "'off'.",
             "type": str,
         },
     )
     logdir: Path | None = field(
         default=None,
         metadata={
-            "help": "Where the logs of jobs lie, in a folder for each run, below the working directory or absolute; "
-            "without it, in .snakemake/kempner/<run>/logs.",
+            "help": "Folder for the logs of jobs, with a subfolder for each run; relative to the working directory, "
+            "or absolute. Default: .snakemake/kempner/<run>/logs.",
             "type": Path,
         },
     )
@@ -115,40 +117,40 @@ class ExecutorSettings(ExecutorSettingsBase):
     delete_runs_after: float | None = field(
         default=None,
         metadata={
-            "help": "Days after which the folders of runs that are over (logs, records) are removed "
-            "from .snakemake/kempner and --kempner-logdir; without it they stay.",
+            "help": "Days after which the folders of ended runs (logs, records) are deleted from .snakemake/kempner "
+            "and --kempner-logdir; without it they are kept.",
             "type": float,
         },
     )
     efficiency_report: bool = field(
         default=False,
         metadata={
-            "help": "At the end of the run, say for each rule what its jobs used of the time, cores, memory and GPUs that "
-            "they asked for, and write efficiency.csv into the run's folder. Without this flag, 'python -m "
-            "snakemake_executor_plugin_kempner.efficiency' says it at any time.",
+            "help": "At the end of the run, report for each rule how much of the requested time, cores, memory and "
+            "GPUs its jobs have used, and write efficiency.csv into the run's folder. 'python -m "
+            "snakemake_executor_plugin_kempner.efficiency' reports it at any time.",
         },
     )
     replace_changed: bool = field(
         default=False,
         metadata={
-            "help": "Cancel tasks of an earlier run that are in the queue with other code, parameters, inputs or "
-            "resources than the workflow has now, with all that waits for them, and submit them anew. Without this flag "
-            "they are shown and go on as they are.",
+            "help": "Cancel queued tasks of an earlier run whose code, parameters, inputs or resources have changed "
+            "in the workflow since, with everything that waits for them, and submit them again. Without this "
+            "flag they are only reported.",
         },
     )
     closing_options: str = field(
         default="",
         metadata={
-            "help": "More options of sbatch for the closing job of the run, in one text, such as "
-            "'--mail-type=END,FAIL --partition=shared'. Of a detached run, its end is the end of the run: COMPLETED or "
+            "help": "More sbatch options for the closing job of the run, in one text, such as '--mail-type=END,FAIL "
+            "--partition=shared'. The closing job of a detached run ends as the run does: COMPLETED or "
             "FAILED.",
         },
     )
     no_closing_job: bool = field(
         default=False,
         metadata={
-            "help": "Watch without a closing job in the queue. If the head process dies, checkpoints, temporary files and "
-            "hooks then wait until the same command is given again.",
+            "help": "Do not queue a closing job for a watched run. If the head process dies, checkpoints, temporary "
+            "files and hooks then wait until the same command is given again.",
         },
     )
 

@@ -1,4 +1,4 @@
-"""Snakemake reads the workflow, which may say where its working directory is, and then does something else."""
+"""Runs an action instead of the workflow, after Snakemake has read it (the Snakefile may set the working directory)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,21 +12,21 @@ from .quiet import let_errors_be_heard
 
 
 def instead_of_running(action: Callable[[Callable[[str], None], Callable[[str], None]], None]) -> None:
-    """Let Snakemake, in this process, do this in place of running a workflow.
+    """Make Snakemake, in this process, call an action instead of running the workflow.
 
     Args:
-        action: gets what prints a message, and what prints a warning.
+        action: gets a function that prints a message, and a function that prints a warning.
     """
     run = Workflow.execute
 
     def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("executor_settings") is None:  # a dry run, which is another executor's
+        if kwargs.get("executor_settings") is None:  # a dry run, with another executor
             return run(self, *args, **kwargs)
         let_errors_be_heard(self)
         try:
             return action(logger.info, logger.warning)
         except KempnerError as error:
-            print_exception(WorkflowError(str(error)), self.linemaps)  # raised, it would name our files
+            print_exception(WorkflowError(str(error)), self.linemaps)  # if raised, the message would name our files
             raise SystemExit(1) from None
 
     Workflow.execute = execute

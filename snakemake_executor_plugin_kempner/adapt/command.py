@@ -13,11 +13,11 @@ from .sources import copy_of, keep_sources
 from .units import members_of
 
 _DROPPED = ("--runtime-source-cache-path", "--scheduler")
-"""Arguments whose value is the head's own: a folder that is deleted when it ends, a solver that one job does not need."""
+"""Arguments for the head only: a folder that is deleted at its end, a solver that a single job does not need."""
 
 
 class JobCommand:
-    """Builds the arguments of each job's Snakemake; what is the same for all jobs is built once.
+    """Builds the arguments of each job's Snakemake; the part common to all jobs is built once.
 
     Args:
         workflow: Snakemake's workflow object.
@@ -32,7 +32,7 @@ class JobCommand:
         self._workflow = workflow
         self.sources = keep_sources(workflow, folder)
         """Where jobs find the workflow."""
-        # A rule that says `threads: workflow.cores // 2` is evaluated again in the job and must come to the same.
+        # `threads: workflow.cores // 2` is evaluated again in the job and must give the same value.
         given = workflow.resource_settings.cores
         self._cores = given if given is not None and given < sys.maxsize else 0
         self._general = [
@@ -43,24 +43,24 @@ class JobCommand:
             "greedy",
             "--mode",
             "remote",
-            "--quiet",  # a job's log is for what its rule prints; the head has announced the rule already
+            "--quiet",  # a job's log is for the rule's own output; the head has announced the rule already
             "host",
             "progress",
             "rules",
         ]
         self.config: dict[str, Any] = dict(workflow.config_settings.config)
-        """Values of --config, which go to the job as they are."""
+        """Values of --config, passed to the job unchanged."""
         if workflow.overwrite_workdir is not None and "--directory" not in self._general:
-            # Said although the job starts there: it makes Snakemake pass over a `workdir:` of the Snakefile.
+            # Needed although the job starts there: with it, Snakemake ignores a `workdir:` of the Snakefile.
             self._general += ["--directory", str(workflow.workdir_init)]
         if self.sources.kept:
             self._general += ["--runtime-source-cache-path", self.sources.kept]
         self._of_run = tuple(f"{name}={value}" for name, value in _resources(workflow))
         self._made: dict[tuple[Any, ...], tuple[str, ...]] = {}
-        """What the many jobs of a rule have in common exists once."""
+        """Cache: jobs of a rule with equal arguments share a tuple."""
 
     def _general_args(self, common_settings: CommonSettings) -> str:
-        """Snakemake's own text without --config: a value with both kinds of quotes would tear it apart."""
+        """Snakemake's own text without --config: a value with both kinds of quotes cannot be split correctly."""
         settings = self._workflow.config_settings
         kept, settings.config_args = settings.config_args, None
         try:
@@ -76,7 +76,7 @@ class JobCommand:
         return os.path.abspath(path) if shared else os.path.relpath(path)
 
     def arguments(self, job: Any, threads: int, attempt: int, unneeded_temp: Sequence[str]) -> tuple[str, ...]:
-        """Arguments for one attempt of a job or group job, without its targets."""
+        """Arguments for an attempt of a job or group job, without its targets."""
         group, rules = ((str(job.jobid),), sorted(job.rules)) if job.is_group() else ((), (job.rule.name,))
         what = (tuple(rules), group, threads, attempt, tuple(unneeded_temp))
         if what not in self._made:
@@ -85,7 +85,7 @@ class JobCommand:
         return self._made[what]
 
     def _resources_of_run(self, *, takes_all: bool) -> tuple[str, ...]:
-        """--resources, for a rule that hands over (`handover: True`): it gets all that there are for the run."""
+        """--resources for a rule with `handover: True`, which gets all resources of the run."""
         return ("--resources", *self._of_run) if takes_all and self._of_run else ()
 
     def _arguments(
@@ -100,7 +100,7 @@ class JobCommand:
 
 
 def _resources(workflow: Any) -> Iterator[tuple[str, Any]]:
-    """What the run may take of each resource together, as given by --resources; cores and jobs have options of their own."""
+    """The run's total of each resource, as given by --resources; cores and jobs have options of their own."""
     given = workflow.global_resources.expand_items(constraints={}, evaluate=None, expand_sized=False)
     return ((name, value) for name, value in given if value is not None and not name.startswith("_"))
 

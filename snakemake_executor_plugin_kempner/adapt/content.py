@@ -1,4 +1,4 @@
-"""What a job runs on, as digests: a later run sees what has changed since it was submitted."""
+"""Digests of a job's code, parameters and inputs, with which a later run detects changes since the submission."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,12 @@ from .units import digest, is_plain
 
 
 class Contents:
-    """Digests of what jobs run on; what the jobs of a rule have in common is read once.
+    """Digests of jobs; the part common to all jobs of a rule is read once.
 
     Args:
-        persistence: Snakemake's, whose notion of each this is, so that a task in the queue counts as changed when a
-            finished one would.
-        sources: of the workflow; they lie in another folder for each head, which changes no job.
+        persistence: Snakemake's, which reads code, parameters and inputs, so that a queued task counts as changed under
+            the same conditions as a finished task.
+        sources: of the workflow; their folder differs between heads, which must not count as a change.
     """
 
     def __init__(self, persistence: Any, sources: Sources) -> None:
@@ -26,7 +26,7 @@ class Contents:
     def of(self, members: Sequence[Any]) -> dict[str, str]:
         """Digests of code, parameters and input files of a job, or of the members of a group.
 
-        What cannot be known before its input exists is left out, and so never counts as changed.
+        A digest that cannot be computed before the input exists is left out, and never counts as changed.
         """
         rule = members[0].rule
         if len(members) > 1 or rule.params:
@@ -51,18 +51,18 @@ class Contents:
 
 def _code(job: Any, persistence: Any) -> Any:
     rule = job.rule
-    files = [str(one) for one in (rule.script, rule.notebook, rule.wrapper, rule.cwl) if one]
+    files = [str(path) for path in (rule.script, rule.notebook, rule.wrapper, rule.cwl) if path]
     return persistence._code(rule) or files  # noqa: SLF001 - has no public name
 
 
 def _params(job: Any, persistence: Any) -> Any:
-    return [TBDString() if isinstance(one, TBDString) else str(one) for one in persistence._params(job)]  # noqa: SLF001
+    return [TBDString() if isinstance(value, TBDString) else str(value) for value in persistence._params(job)]  # noqa: SLF001
 
 
 def _input(job: Any, persistence: Any) -> Any:
-    if is_plain(job.input):  # what Snakemake finds for such files, in less time
+    if is_plain(job.input):  # the same as Snakemake's result for such files, but faster
         return sorted(map(str, job.input))
-    return [str(one) for one in persistence._input(job)]  # noqa: SLF001
+    return [str(file) for file in persistence._input(job)]  # noqa: SLF001
 
 
 _READERS = {"code": _code, "params": _params, "input": _input}

@@ -1,4 +1,4 @@
-"""Snakemake's DAG → tasks. Says for each job that cannot be planned yet what it waits for."""
+"""Snakemake's DAG → tasks, and for each job that cannot be planned yet, what it waits for."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -25,18 +25,18 @@ _NOTHING_DECLARED = Resolution()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What the DAG holds at one moment."""
+    """The tasks of the DAG, as it is now."""
 
     tasks: tuple[Task, ...]
-    """What can be submitted now."""
+    """Tasks that can be submitted now."""
     deferred: tuple[Deferred, ...]
-    """One for each job that cannot be planned yet."""
+    """Jobs that cannot be planned yet."""
     left_out: tuple[str, ...] = ()
-    """Their outputs, where they are forced: to a process that forces nothing they may look finished."""
+    """Outputs of deferred jobs, if --force… is in use: a later process without that option may find them up to date."""
 
 
 def read_dag(workflow: Any, command: JobCommand, scope: Scope) -> Reading:
-    """Everything in the DAG that needs to run and can be planned now.
+    """Read everything in the DAG that needs to run.
 
     Args:
         workflow: Snakemake's workflow object; its `dag` is read.
@@ -44,8 +44,7 @@ def read_dag(workflow: Any, command: JobCommand, scope: Scope) -> Reading:
         scope: what to describe.
 
     Raises:
-        PlanError: resources that cannot be evaluated although the inputs exist, and what needs a head that will not be
-            there; all of them.
+        PlanError: resources cannot be evaluated although the inputs exist, or a detached run needs a head; lists all.
     """
     with undisturbed():
         return _Reader(workflow, command, scope).read()
@@ -81,7 +80,7 @@ class _Reader:
                 self._check_that_it_comes(job, deferred)
         if faults := (*self._faults, *self._tasks.faults):
             raise PlanError(faults)
-        shown = [one for job, one in self._deferred.items() if self._scope.detached or not self._is_local(job)]
+        shown = [why for job, why in self._deferred.items() if self._scope.detached or not self._is_local(job)]
         return Reading(tasks=tuple(tasks), deferred=tuple(shown), left_out=tuple(self._left_out()))
 
     def _left_out(self) -> Iterator[str]:
@@ -90,7 +89,7 @@ class _Reader:
             yield from (str(file) for job in self._deferred for member in members_of(job) for file in member.output)
 
     def _with_what_is_known(self, job: Any, deferred: Deferred) -> Deferred:
-        """With what the unit itself asks for, where it is one for Slurm that can still fail for it."""
+        """With the unit's own resources, if it will be a Slurm job, so that they can be checked now."""
         is_settled = does_nothing(job) or self._scope.known(self._units.key(job))
         is_task = not is_settled and (self._scope.detached or not self._is_local(job))
         return replace(deferred, task=self._tasks.expected(job) if is_task else None)
@@ -103,7 +102,7 @@ class _Reader:
             self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy, tasks=of))
 
     def _in_order(self, before: Mapping[Any, tuple[Any, ...]]) -> Iterable[Any]:
-        """Units, each after those that it waits for."""
+        """The units, each after those it waits for."""
         try:
             return in_order(before)
         except CycleError as error:
@@ -114,7 +113,7 @@ class _Reader:
     # --- declared dependencies ----------------------------------------------------------------------------------
 
     def _declared(self, units: Iterable[Any]) -> dict[Any, Resolution]:
-        """What `slurm_dependency` of each unit means, for units that have one."""
+        """The resolved `slurm_dependency` of each unit that has one."""
         texts = {unit: found for unit in units if (found := tuple(self._declarations(unit)))}
         if not texts:
             return {}
@@ -128,22 +127,22 @@ class _Reader:
                 for text, wildcards in found
             ]
             of = ((self._units.key(unit), job_label(unit)),)
-            self._faults += (replace(fault, tasks=of) for one in each for fault in one.faults)
+            self._faults += (replace(fault, tasks=of) for resolution in each for fault in resolution.faults)
             resolutions[unit] = Resolution(
-                edges=tuple(edge for one in each for edge in one.edges),
-                singleton=any(one.singleton for one in each),
-                not_needed="; ".join(one.not_needed for one in each if one.not_needed),
+                edges=tuple(edge for resolution in each for edge in resolution.edges),
+                singleton=any(resolution.singleton for resolution in each),
+                not_needed="; ".join(resolution.not_needed for resolution in each if resolution.not_needed),
             )
         return resolutions
 
     def _with_declared(
         self, inputs: Mapping[Any, tuple[Any, ...]], declared: Mapping[Any, Resolution]
     ) -> dict[Any, tuple[Any, ...]]:
-        """What has to end before each unit that declares something: its inputs, and what it names."""
+        """For each unit with a declaration, the units it waits for: makers of its inputs, and those it names."""
         units = {self._units.key(unit): unit for unit in inputs} if declared else {}
         return {
-            unit: tuple(dict.fromkeys((*inputs[unit], *(units[edge.on] for edge in one.edges if edge.on in units))))
-            for unit, one in declared.items()
+            unit: tuple(dict.fromkeys((*inputs[unit], *(units[edge.on] for edge in found.edges if edge.on in units))))
+            for unit, found in declared.items()
         }
 
     def _declarations(self, unit: Any) -> Iterator[tuple[str, dict[str, str]]]:
@@ -151,7 +150,7 @@ class _Reader:
             if DECLARATION not in member.rule.resources:
                 continue
             text = None
-            with suppress(Exception):  # the task is deferred, or its fault is found, when all its resources are read
+            with suppress(Exception):  # reading all resources later defers the task, or finds the fault
                 text = member.resources.get(DECLARATION)
             if text:
                 yield str(text), {name: str(value) for name, value in member.wildcards_dict.items()}
@@ -169,11 +168,11 @@ class _Reader:
     def _deferral(self, job: Any, before: tuple[Any, ...]) -> Deferred | None:  # noqa: PLR0911 - one per reason
         if not self._scope.detached and self._is_local(job):
             return Deferred(f"local rule {name_of(job)} runs in the head process first")
-        for one in before:
-            if one in self._deferred:
-                return self._deferred[one]
-            if one in self._checkpoints and job not in self._ready:
-                return Deferred(f"checkpoint {name_of(one)} decides what follows", frozenset({self._units.key(one)}))
+        for unit in before:
+            if unit in self._deferred:
+                return self._deferred[unit]
+            if unit in self._checkpoints and job not in self._ready:
+                return Deferred(f"checkpoint {name_of(unit)} decides what follows", frozenset({self._units.key(unit)}))
         if job in self._ready:
             return None
         for member in members_of(job):
@@ -186,7 +185,7 @@ class _Reader:
         return None
 
     def _is_local(self, job: Any) -> bool:
-        """As Snakemake's, asked for once for all jobs of a rule where a job's own files do not count."""
+        """Snakemake's `is_local`; cached for the rule if it does not depend on a job's own files."""
         if job.is_group() or not self._shared_files:
             return bool(job.is_local)
         name = job.rule.name
@@ -196,5 +195,5 @@ class _Reader:
 
 
 def finished(dag: Any) -> int:
-    """How many jobs have ended well."""
+    """The number of jobs that have succeeded."""
     return sum(1 for _ in dag.finished_jobs)

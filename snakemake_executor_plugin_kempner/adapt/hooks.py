@@ -1,16 +1,16 @@
-"""The hooks of a workflow in a head whose closing job could run them too: noted before they run, so that none runs twice."""
+"""Records a workflow's hooks before the head runs them, so that the closing job does not run them again."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 def note_hooks(workflow: Any, note: Callable[[str], None], ended: Callable[[], None]) -> None:
-    """Have each of the hooks that end a run noted first.
+    """Record `onsuccess` and `onerror` before they run.
 
     Args:
         workflow: Snakemake's, about to run.
         note: gets the name of a hook that is about to run.
-        ended: is called when it has run, with an error or without.
+        ended: called after the hook, with or without an error.
     """
     if workflow.execution_settings.no_hooks:
         return

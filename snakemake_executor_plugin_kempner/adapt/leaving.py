@@ -1,7 +1,7 @@
-"""A head that has been replaced while it was stopped ends as `kill -9` would end it, before it does any more harm.
+"""Ends a head that was replaced while it was stopped, as abruptly as `kill -9` would.
 
-Snakemake's own way out unlocks the folder, removes outputs and runs hooks: all of that is another process's by now. What
-`kill -9` leaves behind, that process can cope with.
+Snakemake's regular shutdown unlocks the folder, removes outputs and runs hooks, which all belong to another process by
+now. That process can handle the state that `kill -9` leaves.
 """
 
 import os
@@ -15,10 +15,10 @@ from ..errors import ClaimLost
 
 
 def leave_when_lost(workflow: Any, check: Callable[[], None]) -> Callable[[], None]:
-    """What to call before anything is done; it comes back only where this process still looks after the run.
+    """A function to call before any action: it returns only if this process still looks after the run.
 
-    Snakemake's scheduler calls it too, before each of its rounds, in which it may start local rules, and before each job
-    that it finishes or gives up, which may remove files.
+    Snakemake's scheduler calls it too: before each round, which may start local rules, and before it finishes or fails
+    a job, which may remove files.
 
     Args:
         workflow: Snakemake's.
@@ -30,7 +30,7 @@ def leave_when_lost(workflow: Any, check: Callable[[], None]) -> Callable[[], No
             check()
         except ClaimLost as error:
             logger.error(str(error))
-            workflow.logger_manager.stop()  # what was said is still printed
+            workflow.logger_manager.stop()  # prints pending messages
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(1)

@@ -5,11 +5,11 @@ from typing import Any
 
 
 def capacities(workflow: Any) -> dict[str, int]:
-    """Units that there are of what is limited, by Snakemake's names.
+    """The limits of a run, by Snakemake's resource names.
 
-    As in Snakemake's scheduler: what has a local scope (`mem_mb` and `disk_mb`, if nothing else is said) is each job's
-    own, texts are not counted, and cores do not limit jobs of a cluster. `--jobs` is `_nodes`, of which each job and
-    each group job takes one; `--jobs unlimited` is `sys.maxsize`, and without `--jobs` Snakemake does not start.
+    As in Snakemake's scheduler: resources with local scope (by default `mem_mb` and `disk_mb`) are not shared by jobs,
+    text resources are not counted, and cores do not limit cluster jobs. `--jobs` is `_nodes`, of which each job and
+    each group job takes 1; `--jobs unlimited` is `sys.maxsize`, and without `--jobs` Snakemake does not start.
     """
     given = workflow.global_resources.expand_items(constraints={}, evaluate=None, expand_sized=False)
     return {

@@ -15,25 +15,25 @@ from .limits import capacities
 from .possible import possible_tasks
 
 _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
-"""Ways to get software that begin with building something."""
+"""Deployment methods that build an environment before jobs run."""
 
 
 def policy_of(
     workflow: Any, settings: ExecutorSettings, folder: Path, python: str, *, detached: bool, may_go_on: bool
 ) -> Policy:
-    """What holds for all submissions of the run in the folder.
+    """The policy of the run in the folder.
 
     Args:
         workflow: Snakemake's workflow object.
         settings: of this plugin.
         folder: of the run.
         python: interpreter of the jobs.
-        detached: no head will be there.
+        detached: the run has no head process.
         may_go_on: a job of the run can give the same command again.
 
     Raises:
-        PlanError: `--kempner-closing-options`, `--kempner-checks` or `--kempner-jobname-prefix` cannot be read, or a run
-            that nobody watches would lose its provenance.
+        PlanError: `--kempner-closing-options`, `--kempner-checks` or `--kempner-jobname-prefix` cannot be read, or a
+            detached run would lose its provenance.
     """
     faults = []
     if settings.checks not in tuple(Checks):
@@ -70,7 +70,7 @@ def policy_of(
         limits=capacities(workflow),
         possible=possible_tasks(workflow),
         environments=tuple(
-            one.name.lower() for one in _BUILDING if one in workflow.deployment_settings.deployment_method
+            method.name.lower() for method in _BUILDING if method in workflow.deployment_settings.deployment_method
         ),
         logs=str(Path(workflow.workdir_init, settings.logdir.expanduser(), folder.name)) if settings.logdir else "",
         prefix=settings.jobname_prefix,

@@ -1,4 +1,4 @@
-"""Rules that have no job yet and may get some when a checkpoint has ended: what they will ask for can be checked now."""
+"""Rules that may get jobs only after a checkpoint: their resources can be checked now."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,10 @@ from .resources import Evaluator
 
 
 def possible_tasks(workflow: Any) -> tuple[Task, ...]:
-    """A task for each rule outside of the DAG whose resources are the same for all of its jobs; none without a checkpoint."""
+    """A sample task for each rule without jobs in the DAG whose resources do not depend on the job.
+
+    Empty without an open checkpoint.
+    """
     dag = workflow.dag
     if all(map(dag.finished, dag.checkpoint_jobs)):
         return ()
@@ -21,6 +24,6 @@ def _tasks(workflow: Any, here: set[str]) -> Iterator[Task]:
     for rule in workflow.rules:
         if rule.name in here or rule.norun or workflow.is_local(rule):
             continue
-        if (asked := evaluator.of_rule(rule)) is not None:
-            attempt = Attempt(number=1, threads=asked.threads, resources=asked.resources, step=NOTHING)
+        if (found := evaluator.of_rule(rule)) is not None:
+            attempt = Attempt(number=1, threads=found.threads, resources=found.resources, step=NOTHING)
             yield Task(key=rule.name, name=rule.name, wildcards={}, attempts=(attempt,))

@@ -1,9 +1,9 @@
-"""What is left to do with a task when its Slurm job has ended: the job's own Snakemake has post-processed it on the node.
+"""Post-processing in the head after a Slurm job has ended; the job's own Snakemake has post-processed it on the node.
 
-Snakemake's scheduler calls `Job.postprocess` in the head (or in the closing job) once more, perhaps much later. By then
-an input may have been edited, a reader may have removed a temporary file, an updated file may be the input of the next
-task. What a job has succeeded in is therefore neither touched, checked against clocks, cleaned up nor recorded again;
-and of a job that did not live to tidy up only those outputs are removed that are marked as incomplete.
+Snakemake's scheduler calls `Job.postprocess` again in the head (or in the closing job), perhaps much later. By then an
+input may have been edited, a reader may have removed a temporary file, and an updated file may be the input of the next
+task. The outputs of a successful job are therefore not touched, checked, cleaned up or recorded again; for a job that
+was killed before it could clean up, only outputs that are marked as incomplete are removed.
 """
 
 from collections.abc import Callable
@@ -17,18 +17,18 @@ from .units import members_of
 
 
 def accept(workflow: Any, job: Any, warn: Callable[[str], None]) -> None:
-    """Let Snakemake take this job, or group job, as it has ended: successfully.
+    """Let Snakemake accept this job, or group job, as successful, without another look at its files.
 
     Args:
         workflow: Snakemake's.
         job: whose Slurm job has succeeded.
-        warn: is told of outputs that this machine does not see.
+        warn: gets a message about outputs that are not visible on this machine.
     """
     usage = workflow.storage_settings.shared_fs_usage
     shares_files = SharedFSUsage.INPUT_OUTPUT in usage
 
     async def postprocess(*_args: Any, error: bool = False, **_kwargs: Any) -> None:
-        if error:  # something below has failed, in this process: the outputs are what they are
+        if error:  # a step below has failed in this process: keep the outputs
             return
         for member in members_of(job):
             if shares_files or SharedFSUsage.STORAGE_LOCAL_COPIES not in usage:
@@ -44,7 +44,7 @@ def accept(workflow: Any, job: Any, warn: Callable[[str], None]) -> None:
 def leave(job: Any) -> None:
     """Let Snakemake count this job, or group job, as failed without another look at its files.
 
-    It never ran, or it ended by itself: then its own Snakemake has removed what it had to, and restored the rest.
+    It never ran, or it ended by itself, and its own Snakemake has removed or restored its outputs.
     """
 
     async def postprocess(*_args: Any, **_kwargs: Any) -> None: ...
@@ -53,27 +53,27 @@ def leave(job: Any) -> None:
 
 
 def tidy_up(workflow: Any, job: Any) -> None:
-    """Let Snakemake tidy up after a job that was killed; what it had not begun to write stays as it is."""
+    """Let Snakemake clean up after a killed job; outputs that it had not begun to write are kept."""
     for member in members_of(job):
         _spare_what_is_complete(workflow.persistence, member)
 
 
 def records_itself(workflow: Any) -> bool:
-    """Whether a job's own Snakemake records what has made its outputs; a database has one writer, the main process."""
+    """Whether the jobs' own Snakemakes record provenance; into a database only the main process may write."""
     return SharedFSUsage.PERSISTENCE in workflow.storage_settings.shared_fs_usage and isinstance(
         workflow.persistence, persistence_in_files()
     )
 
 
 def persistence_in_files() -> Any:
-    """Snakemake's class that keeps provenance in files; it has moved in 9.22."""
+    """Snakemake's class that keeps provenance in files; Snakemake 9.22 has moved it."""
     from snakemake import persistence  # noqa: PLC0415 - imports a database
 
     return getattr(persistence, "Persistence", None) or import_module("snakemake.persistence.file").FilePersistence
 
 
 async def _see_outputs(workflow: Any, job: Any, warn: Callable[[str], None], *, in_storage: bool) -> None:
-    """Wait for the file system, or the storage, to show what the node has written: a local rule may read it next."""
+    """Wait until the outputs are visible here, in the file system or storage: a local rule may read them next."""
     passing = ("temp", "pipe", "service", "nodelocal")
     files = [file for file in job.output if not any(is_flagged(file, flag) for flag in passing)]
     try:
@@ -92,7 +92,7 @@ def _spare_what_is_complete(persistence: Any, job: Any) -> None:
 
     async def postprocess_knowing(*args: Any, **kwargs: Any) -> None:
         if isinstance(getattr(persistence, "_incomplete_cache", None), set):
-            persistence._incomplete_cache = None  # noqa: SLF001 - read when the head began; the job has marked since
+            persistence._incomplete_cache = None  # noqa: SLF001 - from the head's start; the job has set marks since
         incomplete = {str(file) for file in await persistence.incomplete(job)}
 
         async def cleanup_incomplete(restored: Any) -> None:

@@ -1,4 +1,4 @@
-"""Snakemake reads the workflow and builds its DAG, and when it would begin to run it, something else is done."""
+"""Runs an action instead of the workflow's jobs, after Snakemake has built the DAG."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from ..errors import KempnerError
 
 
 def instead_of_scheduling(action: Callable[[Any, Any], None]) -> None:
-    """Let Snakemake, in this process, do this in place of running jobs; no hook runs and no environment is built.
+    """Make Snakemake, in this process, call an action instead of running jobs, without hooks and environments.
 
     Args:
         action: gets Snakemake's workflow and its executor.
@@ -20,7 +20,7 @@ def instead_of_scheduling(action: Callable[[Any, Any], None]) -> None:
     execute = Workflow.execute
 
     def prepare(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("executor_settings") is not None:  # else a dry run, which is another executor's
+        if kwargs.get("executor_settings") is not None:  # else a dry run, with another executor
             self._onstart = self._onsuccess = self._onerror = _nothing
             self.execution_settings.lock = False
             DAG.create_conda_envs = DAG.pull_container_imgs = _nothing
@@ -31,7 +31,8 @@ def instead_of_scheduling(action: Callable[[Any, Any], None]) -> None:
         try:
             action(self.workflow, self._executor)
         except KempnerError as error:
-            print_exception(WorkflowError(str(error)), self.workflow.linemaps)  # raised, it would name our files
+            # If raised, the message would name our files.
+            print_exception(WorkflowError(str(error)), self.workflow.linemaps)
             raise SystemExit(1) from None
         finally:
             self._executor.shutdown()

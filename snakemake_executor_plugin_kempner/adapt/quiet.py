@@ -1,4 +1,4 @@
-"""Snakemake's --quiet leaves out failures too; a run whose jobs are elsewhere has nothing else to say why it failed."""
+"""Prints errors despite Snakemake's --quiet: they are the only explanation of a failure, since jobs run elsewhere."""
 
 import logging
 import sys
@@ -21,7 +21,7 @@ class _Unheard(logging.Handler):
 
 
 def let_errors_be_heard(workflow: Any) -> None:
-    """Let failures be printed whatever --quiet says; once for a process."""
+    """Print errors whatever --quiet says; the handler is added once per process."""
     settings = workflow.output_settings
-    if settings.quiet and not settings.dryrun and not any(isinstance(one, _Unheard) for one in logger.handlers):
+    if settings.quiet and not settings.dryrun and not any(isinstance(handler, _Unheard) for handler in logger.handlers):
         logger.addHandler(_Unheard(DefaultFilter(settings.quiet, False, False, False, True)))

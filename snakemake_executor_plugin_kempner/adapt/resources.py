@@ -1,4 +1,4 @@
-"""The resources of a job, evaluated: also those that depend on an input that does not exist yet."""
+"""Evaluates the resources of jobs, including resources that depend on inputs that do not exist yet."""
 
 import ast
 import builtins
@@ -15,7 +15,7 @@ from ..plan.resources import RELEVANT
 from .units import members_of
 
 _HUGE_MB = 10**9
-"""An input size at which a default that has an upper bound has reached it."""
+"""An input size at which a default with an upper bound has reached its bound."""
 _MEMORY = ("mem", "mem_mb", "mem_mib")
 _WANTED = RELEVANT | {"_cores"}
 
@@ -30,23 +30,23 @@ class BadResourcesError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluated:
-    """What a job asks for."""
+    """The evaluated resources of a job."""
 
     threads: int
     resources: Mapping[str, int | str]
-    """What reaches sbatch, by name."""
+    """Resources that become sbatch options, by name."""
     units: Mapping[str, int] = field(default_factory=dict)
-    """What it takes, while it runs, of what is limited."""
+    """Units of each limit that it takes while it runs."""
 
 
 class Evaluator:
-    """Evaluates the resources of jobs; where they are the same for all jobs of a rule, once.
+    """Evaluates the resources of jobs; only once for a rule whose jobs all have the same.
 
-    To evaluate them takes Snakemake as long as to find the job.
+    (Evaluating a job's resources takes Snakemake as long as creating the job.)
 
     Args:
         defaults: Snakemake's default resources.
-        limited: names of what all jobs together may take only so much of.
+        limited: names of resources with a limit for all jobs together.
     """
 
     def __init__(self, defaults: Any, limited: Collection[str] = ()) -> None:
@@ -55,7 +55,7 @@ class Evaluator:
         self._of_rule: dict[Any, Evaluated] = {}
 
     def of_all(self, job: Any) -> Evaluated | None:
-        """What holds for all jobs of the rule and all of their attempts, once one of them was evaluated."""
+        """The resources common to all jobs and attempts of the rule; None if they differ or are not evaluated yet."""
         return None if job.is_group() else self._of_rule.get(job.rule)
 
     def evaluated(self, job: Any, *, is_ready: bool) -> Evaluated:
@@ -92,13 +92,13 @@ class Evaluator:
         return found
 
     def is_same_for_all(self, job: Any) -> bool:
-        """Whether all jobs of the same rules ask for the same, whatever they read."""
+        """Whether all jobs of the same rules have the same resources, whatever their inputs."""
         rules = (member.rule for member in members_of(job))
         return all(self._is_same(resource) for rule in rules for resource in rule.resources.values())
 
     def of_rule(self, rule: Any) -> Evaluated | None:
-        """What each job of a rule will ask for, where none is there yet; None where that depends on the job."""
-        of_snakemake = [name for name, one in rule.resources.items() if self._is_default(one) and one.raw is None]
+        """The resources of future jobs of a rule without jobs yet; None if they depend on the job."""
+        of_snakemake = [name for name, row in rule.resources.items() if self._is_default(row) and row.raw is None]
         given = {name: rule.resources[name] for name in _WANTED & rule.resources.keys() if name not in of_snakemake}
         if not all(map(self._is_same, given.values())):
             return None
@@ -111,19 +111,19 @@ class Evaluator:
         return Evaluated(threads=threads if isinstance(threads, int) else 1, resources=resources)
 
     def _is_default(self, resource: Any) -> bool:
-        """A function that is taken where a rule says nothing."""
+        """Whether the resource is a default function, not set by the rule."""
         function = _function(resource)
         return function is not None and function is _function(self._defaults.get(resource.name))
 
     def _is_same(self, resource: Any) -> bool:
-        """A value, or what does not reach sbatch: a default (`disk_mb`) rather than the rule's own, which may be wrong."""
+        """Whether it is a constant, or a default that sbatch never sees (`disk_mb`; a rule's own function may fail)."""
         if not resource.is_evaluable() or _is_constant(resource.raw):
             return True
         return resource.name not in self._wanted and self._is_default(resource)
 
 
 def _constant(resource: Any) -> Any:
-    """The value of a resource that is the same for all jobs: its own, or that of a default in words."""
+    """The value of a resource that is the same for all jobs: a constant, or a default given as text."""
     if not resource.is_evaluable():
         return resource.value
     try:
@@ -134,19 +134,19 @@ def _constant(resource: Any) -> Any:
 
 
 def _is_constant(expression: Any) -> bool:
-    """Whether the text of a default (`slurm_partition=shared`) has nothing in it that may differ from job to job."""
+    """Whether a default given as text (`slurm_partition=shared`) is the same for all jobs."""
     if not isinstance(expression, str):
         return False
     try:
         tree = ast.parse(os.path.expanduser(os.path.expandvars(expression)), mode="eval")
     except (SyntaxError, ValueError):
-        return True  # to Snakemake that is a text, as a name that means nothing is
+        return True  # Snakemake takes it as plain text, like an expression with an unknown name
     return _names_with_a_meaning().isdisjoint(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
 @cache
 def _names_with_a_meaning() -> frozenset[str]:
-    """What an expression may use; nothing of it is known to come to the same twice."""
+    """Names that an expression may use; their values may differ between jobs."""
     from snakemake.ioutils import register_in_globals  # noqa: PLC0415 - not needed where nothing is read
 
     names = dict(vars(builtins))
@@ -155,10 +155,10 @@ def _names_with_a_meaning() -> frozenset[str]:
 
 
 def _bound(job: Any, name: str, defaults: Any) -> int:
-    """A default that depends on the size of an input that does not exist yet is asked for at its upper bound.
+    """The upper bound of a default that depends on the size of an input that does not exist yet.
 
     Snakemake's own default for memory, `min(max(2*input.size_mb, 1000), 8000)`, must not keep a task out of the
-    queue. A rule's own resource, or a default without a bound, does.
+    queue. A rule's own function, or a default without a bound, does (NotYetError).
     """
     members = job.jobs if job.is_group() else (job,)
     bounds = [_bound_of_default(member, defaults) for member in members] if name in _MEMORY else [None]
@@ -179,7 +179,7 @@ def _bound_of_default(job: Any, defaults: Any) -> int | None:
 
 
 class _HugeInput(tuple[()]):
-    """Stands for input files of a size that no bound survives."""
+    """Stands for input files that are larger than any bound."""
 
     __slots__ = ()
 
@@ -191,16 +191,16 @@ class _HugeInput(tuple[()]):
 
 
 def _function(resource: Any) -> Any:
-    """The function behind a resource, if there is one; Snakemake wraps it anew with each copy of a rule's resources."""
+    """The function of a resource, unwrapped, or None; Snakemake wraps it again with each copy of a rule's resources."""
     evaluator = getattr(resource, "_evaluator", resource)
     return inspect.unwrap(evaluator) if callable(evaluator) else None
 
 
 def units(job: Any, resources: Mapping[str, Any], limited: Collection[str]) -> dict[str, int]:
-    """What a job takes of each limit while it runs.
+    """The units of each limit that a job takes while it runs.
 
-    Never more than there is, but for `--jobs 0`: Snakemake lowers what a rule asks for to the limit, arranges the
-    members of a group so that they keep to it, and refuses to evaluate the resources of pipes that cannot.
+    Never more than the limit, except for `--jobs 0`: Snakemake lowers a rule's request to the limit, arranges the
+    members of a group to keep within it, and refuses pipes that cannot.
 
     Args:
         job: or group job.
@@ -212,7 +212,8 @@ def units(job: Any, resources: Mapping[str, Any], limited: Collection[str]) -> d
     """
     found: dict[str, int] = {}
     for name in limited:
-        if any(isinstance(one.resources.get(name), TBDString) and _comes_later(one, job) for one in members_of(job)):
+        unknown = (member for member in members_of(job) if isinstance(member.resources.get(name), TBDString))
+        if any(_comes_later(member, job) for member in unknown):
             raise NotYetError(f"resource {name} of {job.name}, which is limited, is known only when its input exists")
         value = resources.get(name, 0)
         if isinstance(value, int) and value > 0:
@@ -221,6 +222,6 @@ def units(job: Any, resources: Mapping[str, Any], limited: Collection[str]) -> d
 
 
 def _comes_later(member: Any, unit: Any) -> bool:
-    """Something that the member reads does not exist yet, and is not made by its own group, which would never change."""
+    """Whether an input of the member does not exist yet and is made outside of its group, so it will exist later."""
     outside = {str(file) for file in unit.input}
     return any(str(file) in outside and not os.path.lexists(str(file)) for file in member.input)

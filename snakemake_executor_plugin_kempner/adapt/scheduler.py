@@ -1,4 +1,4 @@
-"""What Snakemake's scheduler has no public method for."""
+"""Operations of Snakemake's scheduler that have no public method."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -7,15 +7,15 @@ from typing import Any
 
 @contextmanager
 def locked(scheduler: Any) -> Iterator[None]:
-    """While held, the scheduler's own thread does not change the DAG."""
+    """Hold the scheduler's lock, so that its own thread does not change the DAG."""
     with scheduler._lock:  # noqa: SLF001
         yield
 
 
 def withdraw(scheduler: Any, *jobs: Any) -> None:
-    """Take back jobs that were handed over and will not run. The run has failed by that, with or without --keep-going.
+    """Take back jobs that were handed over and will not run. This makes the run fail, with or without --keep-going.
 
-    Reported as an error, a job would lose the outputs of an earlier run, which nobody has touched.
+    If such a job were reported as an error, Snakemake would remove its unchanged outputs of an earlier run.
     """
     with scheduler._lock:  # noqa: SLF001
         scheduler._errors |= bool(jobs)  # noqa: SLF001
@@ -26,9 +26,9 @@ def withdraw(scheduler: Any, *jobs: Any) -> None:
 
 
 def finish_as_not_needed(workflow: Any, job: Any) -> None:
-    """Let the scheduler finish a job that was not needed: without outputs, without a record, without a failure.
+    """Let the scheduler finish a job that was not needed: without outputs, record or failure.
 
-    A rule without a command that lists its outputs (`rule all`) does not ask for them any more.
+    Its outputs are removed from the inputs of rules without a command (`rule all`).
     """
 
     async def nothing(*_args: Any, **_kwargs: Any) -> None: ...
@@ -37,14 +37,14 @@ def finish_as_not_needed(workflow: Any, job: Any) -> None:
     files = {str(file) for member in members for file in member.output}
     with locked(workflow.scheduler):
         job.postprocess = nothing
-        for dependant in {one for member in members for one in workflow.dag.depending[member]}:
+        for dependant in {reader for member in members for reader in workflow.dag.depending[member]}:
             if dependant.is_norun:
                 dependant.input = type(dependant.input)([file for file in dependant.input if str(file) not in files])
     workflow.scheduler.finish_callback(job)
 
 
 def run_local_rules_as_jobs(workflow: Any, names: Collection[str] | None = None) -> None:
-    """Where no head is left to run them, local rules are jobs like any other; `rule all` has nothing to run and stays local.
+    """Without a head that could run them, local rules become jobs; `rule all` has nothing to run and stays local.
 
     Args:
         workflow: Snakemake's workflow object.

@@ -1,8 +1,8 @@
-"""In a process that goes on with a run, the record of the run decides which jobs are done, not files and clocks.
+"""In a process that continues a run, the run's record decides which jobs are done, not files and their times.
 
-Snakemake finds out from modification times, checksums, parameters and code what has to run. While a run is in the queue
-somebody may edit an input or a configuration file, or a rule may write its own input anew. To a process that reads the
-workflow then, what the run has made would look outdated, and its outputs, perhaps of days, would go.
+Snakemake decides by modification times, checksums, parameters and code what has to run. While a run is in the queue, a
+user may edit an input or a configuration file, or a rule may rewrite its own input. To a process that reads the
+workflow then, the run's results would look outdated, and outputs of perhaps days of work would be removed.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ _MADE_BY_GROUP = ("pipe", "service", "nodelocal")
 
 
 def keep_settled(is_settled: Callable[[str], bool]) -> None:
-    """Let Snakemake, in this process, run a settled job only if an output of it is missing that is wanted.
+    """Make Snakemake, in this process, run a settled job only if an output that is needed is missing.
 
     Args:
-        is_settled: whether the record knows the job of a key as done, or as up to date when the run began.
+        is_settled: whether the record has the job with this key as done, or as up to date when the run began.
     """
     from snakemake.dag import DAG  # noqa: PLC0415 - cannot be imported before Snakemake's workflow is
 
@@ -42,28 +42,28 @@ def up_to_date(dag: Any) -> Iterator[str]:
 
 
 def finished_here(workflow: Any) -> Iterator[str]:
-    """Keys of the jobs with outputs that have run in this process: no Slurm job records them."""
+    """Keys of the jobs with outputs that have run in this process, which no Slurm job records."""
     return (task_key(job) for job in workflow.dag.finished_jobs if job.output and workflow.is_local(job.rule))
 
 
 def is_left_to_main_process(job: Any) -> bool:
-    """Whether Snakemake's main process has work to do after the job: it uploads what lies in a storage."""
+    """Whether Snakemake's main process has work to do after the job: it uploads outputs to a storage."""
     return any(file.is_storage for file in job.output)
 
 
 def wanted_again(dag: Any, has_succeeded: Callable[[str], bool]) -> list[str]:
-    """Keys of the tasks that have succeeded and have to run once more, because an output is missing."""
+    """Keys of the tasks that have succeeded and have to run again because an output is missing."""
     units = {dag.get_job_group(job) or job for job in dag.needrun_jobs() if not is_left_to_main_process(job)}
     return [key for key in map(task_key, units) if has_succeeded(key)]
 
 
 def kept_for_readers(dag: Any, in_flight: Collection[str], done: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Tasks that Snakemake would run again while a task in the queue reads, directly or not, what they have made.
+    """Tasks that Snakemake would run again although a queued task reads their outputs, directly or indirectly.
 
     Args:
-        dag: of a head that goes on with an earlier run.
+        dag: of a head that continues an earlier run.
         in_flight: keys of the tasks that are in the queue.
-        done: keys of what has succeeded in the earlier run.
+        done: keys of the tasks that have succeeded in the earlier run.
 
     Returns:
         By key: the label of the task, and the key of the reader.
@@ -74,16 +74,16 @@ def kept_for_readers(dag: Any, in_flight: Collection[str], done: Collection[str]
     while stack:
         unit, reader = stack.pop()
         before = {dag.get_job_group(job) or job for member in members_of(unit) for job in dag.dependencies[member]}
-        for one in before & units:
-            key = task_key(one)
-            if key in done and key not in found and all(os.path.lexists(str(file)) for file in one.output):
-                found[key] = job_label(one), reader
-                stack.append((one, reader))
+        for source in before & units:
+            key = task_key(source)
+            if key in done and key not in found and all(os.path.lexists(str(file)) for file in source.output):
+                found[key] = job_label(source), reader
+                stack.append((source, reader))
     return found
 
 
 class _Settling:
-    """One pass over a DAG whose jobs Snakemake has just judged."""
+    """Takes settled jobs out of a DAG after Snakemake has determined which jobs need to run."""
 
     def __init__(self, dag: Any, is_settled: Callable[[str], bool]) -> None:
         self._dag = dag
@@ -100,7 +100,7 @@ class _Settling:
         if not self._settled:
             return
         done = self._done()
-        # On a network file system, what another node has written may not be visible yet.
+        # On a network file system, outputs of another node may not be visible yet.
         deadline = time.monotonic() + self._dag.workflow.execution_settings.latency_wait
         while len(done) < len(self._settled) and time.monotonic() < deadline:
             await asyncio.sleep(_POLL)
@@ -108,10 +108,10 @@ class _Settling:
         self._take_out(done)
 
     def _done(self) -> set[Any]:
-        """Settled jobs of which nothing is missing that a target or a job that has to run asks for."""
+        """Settled jobs whose outputs exist, as far as targets or jobs that need to run want them."""
         needrun = set(self._dag._needrun)  # noqa: SLF001
         done: set[Any] = set()
-        for level in reversed(list(self._dag.toposorted())):  # what reads an output comes before what makes it
+        for level in reversed(list(self._dag.toposorted())):  # readers of an output before its maker
             for job in level:
                 if job in self._settled and not any(self._is_missing(file) for file in self._wanted(job, needrun)):
                     done.add(job)
@@ -119,7 +119,7 @@ class _Settling:
         return done
 
     def _wanted(self, job: Any, needrun: Collection[Any]) -> Iterator[Any]:
-        """Outputs of the job that something asks for."""
+        """Outputs of the job that are targets, or that a job that needs to run reads."""
         for file in job.output:
             passes = is_flagged(file, "temp")
             readers = (reader for reader, files in self._dag.depending[job].items() if file in files)
@@ -130,7 +130,7 @@ class _Settling:
         return not any(is_flagged(file, flag) for flag in _MADE_BY_GROUP) and not os.path.lexists(str(file))
 
     def _take_out(self, done: Collection[Any]) -> None:
-        """As Snakemake itself ends its judgement."""
+        """Remove jobs from those that need to run, and update Snakemake's counters as `update_needrun` does."""
         dag = self._dag
         dag._needrun -= done  # noqa: SLF001
         for job in done:

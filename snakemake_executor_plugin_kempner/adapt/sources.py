@@ -1,7 +1,7 @@
-"""What Snakemake reads to know a workflow, kept in the folder of a run: its jobs read it when the head is gone.
+"""Copies of a workflow's sources in the folder of a run, for jobs that start when the head is gone.
 
-Snakefiles, wrappers and files of `workflow.source_path` lie in Snakemake's source cache, a temporary folder of the head.
-Configuration files are read where they lie: a job asks for them by the same names and gets the copies.
+Snakefiles, wrappers and files of `workflow.source_path` are in Snakemake's source cache, a temporary folder of the
+head. Configuration files are read in place: a job opens them by the same names and gets the copies.
 """
 
 import os
@@ -19,22 +19,22 @@ from ..errors import Fault, LedgerError, PlanError
 SOURCES = "sources"
 """Folder, below that of a run, with the workflow as it was when the run began."""
 _BY_NAME = "by-name"
-"""Folder in there, with the files that are read by their names."""
+"""Folder in it, with the configuration files by their names."""
 _OF_A_PROCESS = ("/dev/", "/proc/")
-"""`/dev/stdin`, `/dev/fd/63`: another file in each process, or none."""
+"""`/dev/stdin`, `/dev/fd/63`: a different file in each process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
-    """Where the head has the sources of the workflow, and where its jobs find them."""
+    """Folders of the workflow's sources in the head and in its jobs."""
 
     of_head: tuple[str, ...]
-    """Folders that go when the head ends."""
+    """Folders that are deleted when the head ends."""
     kept: str
-    """The source cache of the jobs; empty where each job makes its own."""
+    """The source cache of the jobs; empty if each job makes its own."""
 
     def as_jobs_see(self, files: Iterable[str]) -> Iterator[str]:
-        """The files by the paths that they have for a job, without those that a job fetches itself."""
+        """The files by their paths in a job, without files that a job fetches itself."""
         for file in files:
             place = next((place for place in self.of_head if file.startswith(f"{place}/")), None)
             if place is None:
@@ -43,7 +43,7 @@ class Sources:
                 yield self.kept + file.removeprefix(place)
 
     def without_place(self, text: str) -> str:
-        """The text with the same path for a source in every head and job."""
+        """The text with source folders replaced, so that it is the same in every head and job."""
         for place in (*self.of_head, *filter(None, (self.kept,))):
             text = text.replace(f"{place}/", "<sources>/")
         return text
@@ -86,7 +86,7 @@ def keep_sources(workflow: Any, folder: Path) -> Sources:
 
 
 def _configuration_files(workflow: Any) -> Iterator[str]:
-    """Full paths; a `workdir:` of the Snakefile stands before some of its `configfile:` and after others."""
+    """Full paths; a `configfile:` before the Snakefile's `workdir:` is relative to another folder than one after it."""
     for path in map(str, workflow.configfiles):
         found = [os.path.join(folder, path) for folder in (workflow.workdir_init, os.getcwd())]
         yield from [whole for whole in found if os.path.exists(whole)] or found[:1]
@@ -114,12 +114,12 @@ def _copy(path: str, copy: Path) -> None:
 
 
 def copy_of(kept: Path, path: str | Path) -> Path:
-    """Where the copy of a file that is read by its name lies, if there is one."""
+    """Path of the copy of a configuration file; it need not exist."""
     return kept / _BY_NAME / os.path.abspath(path).lstrip("/")
 
 
 def read_copies(kept: Path) -> None:
-    """Let the Snakemake of this process read configuration files as they were when the run began.
+    """Make this process's Snakemake read configuration files as they were when the run began.
 
     Args:
         kept: the folder with the sources of the run.

@@ -1,4 +1,4 @@
-"""A unit of Snakemake's DAG → the task that is planned."""
+"""A unit of Snakemake's DAG (job or group job) → a task for the planner."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -20,7 +20,7 @@ from .units import Scope, Units, is_plain, job_label, members_of, name_of, task_
 
 
 class TaskReader:
-    """Makes tasks of units; what many of them have in common exists once.
+    """Makes tasks of units; values that many of them share exist once.
 
     Args:
         workflow: Snakemake's workflow object.
@@ -77,37 +77,37 @@ class TaskReader:
                 _forget_evaluated(job)
 
     def expected(self, job: Any) -> Task | None:
-        """What is known already of a unit that cannot be submitted yet: what it asks for, and nothing of what it does.
+        """The task of a unit that cannot be submitted yet, with its resources but without its commands.
 
-        None where that may change, because its inputs are not all known, or cannot be evaluated yet.
+        None if the resources may still change because not all inputs are known, or cannot be evaluated yet.
         """
         if self._is_incomplete(job) and not self._evaluator.is_same_for_all(job):
             return None
         known = len(self.faults)
         try:
-            asked = tuple(self._asked(job))
+            found = tuple(self._evaluated_attempts(job))
         except NotYetError:
             return None
         finally:
             if job not in self._ready and job in self._evaluated:
                 _forget_evaluated(job)
-        if len(self.faults) > known:  # what it calls may need what does not exist yet
+        if len(self.faults) > known:  # a resource function may fail because its input does not exist yet
             del self.faults[known:]
             return None
         attempts = (
-            Attempt(number=number, threads=one.threads, resources=one.resources, units=one.units, step=NOTHING)
-            for number, one in asked
+            Attempt(number=number, threads=values.threads, resources=values.resources, units=values.units, step=NOTHING)
+            for number, values in found
         )
         name, wildcards = name_of(job), wildcards_of(job)
         return Task(key=self._units.key(job), name=name, wildcards=wildcards, attempts=tuple(attempts))
 
     @staticmethod
     def _is_incomplete(job: Any) -> bool:
-        """Whether a checkpoint, or a job that has not run, decides over its inputs."""
+        """Whether its inputs depend on a checkpoint, or on a job that has not run."""
         return any(getattr(member, "incomplete_input_expand", False) for member in members_of(job))
 
     def _edge(self, on: Any) -> Edge:
-        """The one edge that all share who wait for a unit."""
+        """The edge to a unit, shared by all tasks that wait for it."""
         edge = self._edges.get(on)
         if edge is None:
             edge = self._edges[on] = Edge(on=self._units.key(on))
@@ -117,17 +117,17 @@ class TaskReader:
         passing = tuple(self._temporary.outputs(job)) if flagged else ()
         unneeded = tuple(map(str, passing))
         step = self._step(job, wildcards, passing)
-        for number, asked in self._asked(job):
+        for number, values in self._evaluated_attempts(job):
             yield Attempt(
                 number=number,
-                threads=asked.threads,
-                resources=asked.resources,
-                units=asked.units,
-                step=step(attempt=number, arguments=self._command.arguments(job, asked.threads, number, unneeded)),
+                threads=values.threads,
+                resources=values.resources,
+                units=values.units,
+                step=step(attempt=number, arguments=self._command.arguments(job, values.threads, number, unneeded)),
             )
 
-    def _asked(self, job: Any) -> Iterator[tuple[int, Evaluated]]:
-        """What each attempt asks for."""
+    def _evaluated_attempts(self, job: Any) -> Iterator[tuple[int, Evaluated]]:
+        """The number and resources of each attempt."""
         first = job.attempt
         try:
             for number in range(first, max(job.restart_times, first - 1) + 2):
@@ -137,7 +137,7 @@ class TaskReader:
                 job.attempt = first
 
     def _step(self, job: Any, wildcards: dict[str, str], passing: Collection[Any]) -> Callable[..., StepSpec]:
-        """What all attempts have in common."""
+        """The step, with everything that all attempts have in common."""
         ends_itself = self._scope.ends_itself
         return partial(
             StepSpec,
@@ -162,7 +162,7 @@ class TaskReader:
         return f"{self._scope.folder}/{MARKS}/{self._units.key(unit)}"
 
     def _outputs_to_verify(self, job: Any, unneeded: Collection[Any]) -> Iterator[str]:
-        """Outputs that must exist when the job ends. What another place holds, or what nobody needs, is not asked for."""
+        """Outputs that must exist when the job ends; not those in a storage, nor temporary ones that no task reads."""
         if not self._shared_files:
             return
         for member in members_of(job):
@@ -195,18 +195,18 @@ def _targets(job: Any) -> tuple[tuple[str, dict[str, str]], ...]:
 
 
 def _flagged_outputs(job: Any) -> list[Any]:
-    """Outputs that are more than a file that stays (`temp`, `directory`, …)."""
+    """Outputs with a flag (`temp`, `directory`, …)."""
     return [file for member in members_of(job) for file in member.output if file.flags]
 
 
 def _files_to_wait_for(job: Any) -> Iterable[Any]:
     if job.is_group() or not is_plain(job.input):
         return job.get_wait_for_files()  # type: ignore[no-any-return]
-    return (*job.input, *job.get_wait_for_files(skip_input_files=True))  # the same, without a look at each file
+    return (*job.input, *job.get_wait_for_files(skip_input_files=True))  # the same, without a check of each file
 
 
 def _forget_evaluated(job: Any) -> None:
-    """Let go of what Snakemake keeps with a job and evaluates anew when the job is ready."""
+    """Free values that Snakemake caches in a job and evaluates again when the job is ready."""
     job.attempt = job.attempt  # forgets the resources
     for member in members_of(job):
         member._params = member._non_derived_params = None  # noqa: SLF001 - has no other name

@@ -1,4 +1,4 @@
-"""Temporary files: which of them may go when a task has succeeded, and which other tasks have to succeed before."""
+"""Temporary files: which may be deleted when a task has succeeded, and which other tasks must have succeeded before."""
 
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
@@ -11,13 +11,13 @@ from .units import Units, members_of, task_keys
 class TemporaryFiles:
     """Temporary files of the DAG as it is now, for the tasks that are planned from it.
 
-    While a checkpoint is open, or a task of another command is in flight, jobs that the DAG does not hold may read any
-    file. Then no task removes anything: the continuation that plans those jobs, or the closing job, does it.
+    While a checkpoint is open, or a task of another command is in flight, jobs that are not in the DAG may read any
+    file. Then tasks remove nothing; the continuation that plans those jobs, or the closing job, does.
 
     Args:
         workflow: Snakemake's workflow object.
         units: of its DAG.
-        mark: the file that says that a unit has succeeded.
+        mark: the file that marks a unit as succeeded.
     """
 
     def __init__(self, workflow: Any, units: Units, mark: Callable[[Any], str]) -> None:
@@ -31,7 +31,7 @@ class TemporaryFiles:
             return
         for member in members_of(unit):
             for source, files in self._dag.dependencies[member].items():
-                # Each process that builds the DAG looks for what a checkpoint has made: the closing job removes it.
+                # Every process that builds the DAG needs the outputs of checkpoints: the closing job removes them.
                 if self._units.of(source) != unit and not source.is_checkpoint:
                     for file in temporary_outputs(source):
                         if file in files and self._may_go(file) and not file.is_storage:
@@ -51,12 +51,12 @@ class TemporaryFiles:
         return file not in self._dag.derived_targetfiles
 
     def _readers(self, source: Any, file: Any) -> list[Any]:
-        """Units that are still to read an output of a job."""
+        """Units that have yet to read an output of a job."""
         jobs = readers_of(self._dag, source, file)
         return list(dict.fromkeys(self._units.of(job) for job in jobs if self._units.is_open(job)))
 
     def _marks_of_readers(self, source: Any, file: Any) -> tuple[str, ...]:
-        """Found once for all of them."""
+        """The marks of all readers of a file; cached."""
         if (source, file) not in self._marks:
             self._marks[source, file] = tuple(map(self._mark, self._readers(source, file)))
         return self._marks[source, file]
@@ -72,16 +72,16 @@ def readers_of(dag: Any, job: Any, file: Any) -> Iterator[Any]:
 
 
 def goes_unread(dag: Any, job: Any, file: Any) -> bool:
-    """Whether Snakemake removes a temporary output although no job reads it: not what was asked for.
+    """Whether Snakemake removes a temporary output that no job reads: it does unless the output is a target.
 
-    With `--batch`, what the rule of the batches reads counts as asked for.
+    With `--batch`, inputs of the batch rule count as targets.
     """
     is_asked_for = job in dag.targetjobs and job.rule.name != dag.workflow.default_target
     return not (job.is_checkpoint or is_asked_for or file in dag.targetfiles)
 
 
 def keep_for_others(dag: Any, in_flight: Callable[[], Collection[str]]) -> None:
-    """Let Snakemake's head keep temporary files while tasks are in flight that its DAG does not hold: they may read them.
+    """Make Snakemake's head keep temporary files while tasks outside of its DAG are in flight, which may read them.
 
     Args:
         dag: Snakemake's.
@@ -98,14 +98,14 @@ def keep_for_others(dag: Any, in_flight: Callable[[], Collection[str]]) -> None:
 
 
 async def remove_unneeded(dag: Any, succeeded: Callable[[Any], bool], *, is_over: bool) -> None:
-    """Remove the temporary files that the jobs of a run have left to those who know that nobody needs them.
+    """Remove temporary files that the jobs of a run could not remove because other readers were possible.
 
     Args:
         dag: Snakemake's, as it is now.
         succeeded: whether a job has succeeded in this run.
-        is_over: nothing of the run is in the queue any more. Until then, a file goes only if each of its readers is
-            known to have succeeded: what looks finished may be queued to run again. What a checkpoint has made stays
-            until then, for each process that builds the DAG looks for it.
+        is_over: no job of the run is in the queue any more. Until then, a file is removed only if all its readers are
+            known to have succeeded, since a job that looks finished may be queued to run again. Outputs of checkpoints
+            are kept until then, since every process that builds the DAG needs them.
     """
     if dag.workflow.storage_settings.notemp or dag.checkpoint_jobs:
         return

@@ -1,4 +1,4 @@
-"""The jobs of Snakemake's DAG as they are submitted: alone, or with the group that they belong to."""
+"""Units of submission in Snakemake's DAG: single jobs and group jobs."""
 
 import hashlib
 import os
@@ -11,34 +11,34 @@ from ..plan.model import label
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """What a reading is to describe."""
+    """What to read from the DAG."""
 
     folder: str
     """Of the run."""
     ready: Collection[Any]
     """Jobs whose inputs exist, as Snakemake's scheduler found; they are never deferred."""
     known: Callable[[str], bool]
-    """Whether a task of this key has been submitted; those are not described again."""
+    """Whether a task with this key has been submitted; such tasks are not read again."""
     in_flight: Collection[str]
-    """Keys of the tasks that have been submitted and have not ended. They are waited for even where Snakemake finds their
-    files in place; the DAG need not hold all of them, for another command may have asked for them."""
+    """Keys of submitted tasks that have not ended. Other tasks wait for them even if their files exist; some may be
+    missing from the DAG, if another command has submitted them."""
     limited: Collection[str] = ()
-    """Resources that all tasks together may take only so much of."""
+    """Resources with a limit for all tasks together."""
     detached: bool = False
-    """No head will be there: local rules are tasks like any other."""
+    """The run has no head: local rules become tasks."""
     ends_itself: bool = False
-    """The run does not need a head to end: its jobs leave marks, and remove temporary files by themselves."""
+    """The run can end without a head: its jobs leave marks, and remove temporary files themselves."""
 
 
 def task_key(job: Any) -> str:
-    """Digest of rule, wildcards and outputs, of each member for a group: the same after a DAG was rebuilt."""
+    """Digest of rule, wildcards and outputs (of each member for a group); the same after the DAG was rebuilt."""
     if not job.is_group():
         return digest(_identity(job))
     return digest([text for member in sorted(map(_identity, job.jobs)) for text in (str(len(member)), *member)])
 
 
 def task_keys(dag: Any) -> set[str]:
-    """Keys of all that a DAG holds, done or not."""
+    """Keys of all units of a DAG, done or not."""
     return {task_key(dag.get_job_group(job) or job) for job in dag.jobs}
 
 
@@ -54,7 +54,7 @@ def in_this_folder(file: Any) -> str:
 
 
 def digest(texts: Iterable[str]) -> str:
-    """One for these texts in this order; no file's name has the character that is put between them."""
+    """A digest of these texts in this order, joined by NUL, which no file name contains."""
     joined = "\0".join(texts).encode(errors="surrogatepass")
     return hashlib.sha1(joined, usedforsecurity=False).hexdigest()
 
@@ -76,28 +76,28 @@ def wildcards_of(job: Any) -> dict[str, str]:
 
 
 def texts(values: dict[str, Any]) -> dict[str, str]:
-    """The wildcards as they are where all are texts, as Snakemake's own are; nobody writes to them."""
+    """Wildcard values as texts; the dictionary itself, without a copy, if all are texts already."""
     if {str}.issuperset(map(type, values.values())):
         return values
     return {name: str(value) for name, value in values.items()}
 
 
 def is_plain(files: Iterable[Any]) -> bool:
-    """Nothing is said of any of the files (`ancient`, `temp`, a storage, …)."""
-    return not any([file.flags for file in files])  # noqa: C419 - a generator takes as long again, and there are many
+    """None of the files has a flag (`ancient`, `temp`, a storage, …)."""
+    return not any([file.flags for file in files])  # noqa: C419 - a generator takes twice as long, for many files
 
 
 def does_nothing(job: Any) -> bool:
-    """A rule without a command and without outputs (`rule all`): it only names files, and nothing can wait for it."""
+    """Whether the job has neither command nor outputs (`rule all`): it only names files, and no job can wait for it."""
     return bool(not job.is_group() and job.is_norun and not job.output)
 
 
 class Units:
-    """Jobs that belong to no group, and groups.
+    """The units of a DAG: groups, and jobs without a group.
 
     Args:
         dag: Snakemake's.
-        scope: what a reading of it is to describe.
+        scope: what to read from it.
     """
 
     def __init__(self, dag: Any, scope: Scope) -> None:
@@ -106,15 +106,15 @@ class Units:
         self._keys: dict[Any, str] = {}
 
     def all(self) -> Iterable[Any]:
-        """Those that have to run, in the order in which Snakemake has found them: from the targets on, input by input."""
+        """Units that need to run, in Snakemake's order of discovery: from the targets, input by input."""
         return dict.fromkeys(self.of(job) for job in self._dag.jobs if job in self._wanted)
 
     def of(self, job: Any) -> Any:
-        """What the job is submitted as."""
+        """The unit of a job: its group, or itself."""
         return self._dag.get_job_group(job) or job
 
     def before(self, unit: Any) -> tuple[Any, ...]:
-        """What has to end before a unit may start: edges of the DAG, never file names."""
+        """Units that must end before a unit may start: from edges of the DAG, never from file names."""
         found = {
             self.of(dependency): None
             for member in members_of(unit)
@@ -125,8 +125,8 @@ class Units:
         return tuple(found)
 
     def holds_all_readers(self) -> bool:
-        """Whether the DAG holds each job that is still to read a file: no checkpoint or queue of inputs brings more, and
-        no task of another command is in flight.
+        """Whether all future readers of files are in the DAG: no checkpoint or input queue is open, and no task of
+        another command is in flight.
         """
         if any(job.is_checkpoint and self.is_open(job) for job in self._dag.jobs):
             return False
@@ -136,15 +136,15 @@ class Units:
         return not others or others <= {self.key(self.of(job)) for job in self._dag.jobs}
 
     def is_wanted(self, job: Any) -> bool:
-        """Whether Snakemake has to run it and has not."""
+        """Whether the job needs to run."""
         return job in self._wanted
 
     def is_open(self, job: Any) -> bool:
-        """Whether something has to wait for it: a job of an earlier run may be in flight for files that look finished."""
+        """Whether other jobs must wait for it: it needs to run, or is in flight though its files may look finished."""
         return job in self._wanted or self.key(self.of(job)) in self._scope.in_flight
 
     def key(self, job: Any) -> str:
-        """As `task_key`, asked for more than once."""
+        """`task_key` of a job; cached."""
         key = self._keys.get(job)
         if key is None:
             key = self._keys[job] = task_key(job)

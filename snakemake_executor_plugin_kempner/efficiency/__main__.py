@@ -1,4 +1,4 @@
-"""The command line `python -m snakemake_executor_plugin_kempner.efficiency`: what the jobs of a run used of what they asked for."""
+"""`python -m snakemake_executor_plugin_kempner.efficiency`: how much of their requested resources a run's jobs used."""
 
 import argparse
 import shutil
@@ -42,10 +42,10 @@ def _warn(text: str) -> None:
 
 
 def _ledger(runs: Path, name: str) -> Record:
-    """The ledger of the run of that name, or of the one that began last.
+    """The ledger of the run of that name; without a name, of the run that began last.
 
     Raises:
-        LedgerError: there is none, or it cannot be read.
+        LedgerError: there is no such run, or its ledger cannot be read.
     """
     names = sorted(path.parent.name for path in runs.glob("*/ledger.jsonl"))
     if not names:
@@ -56,7 +56,7 @@ def _ledger(runs: Path, name: str) -> Record:
         raise LedgerError(f"No run {name!r} is recorded in {runs}. There are: {', '.join(names)}")
     if name:
         return read_ledger(runs / name)
-    return max((read_ledger(runs / one) for one in names), key=lambda one: float(one.header.get("time", 0)))
+    return max((read_ledger(runs / run) for run in names), key=lambda ledger: float(ledger.header.get("time", 0)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a rule may ask for next time, said where it is clear. Pure."""
+"""Suggestions for a rule's next requests, where the jobs' use is clear. Pure."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,31 +7,31 @@ from .groups import Group, duration, memory
 from .jobs import JobUse
 
 WASTED_MEMORY = 0.5
-"""Share of the memory below which some was wasted: whoever asks for twice as much keeps a sensible reserve."""
+"""Below this used share, the memory request is too large; a request of twice the use is a sensible reserve."""
 LEAST_MEMORY_MB = 2_000
-"""What has to be saved at least: no job starts sooner for less."""
+"""Least saving that is suggested: smaller savings do not make jobs start sooner."""
 MEMORY_HEADROOM = 1.25
-"""Inputs differ, and Slurm looks from time to time only (JobAcctGatherFrequency, 30 seconds unless the site has set it)."""
+"""Inputs differ, and Slurm samples memory only from time to time (JobAcctGatherFrequency, by default every 30 s)."""
 SHORT_RUN = 0.25
-"""Share of the time limit below which a shorter one is worth while: run times differ more than memory does."""
+"""Below this used share, a shorter time limit is suggested; run times vary more than memory."""
 LEAST_LIMIT_S = 7_200
-"""Shorter limits fit into the gaps of a busy cluster as they are."""
+"""No shorter limit is suggested below this limit: backfill already finds gaps for such jobs."""
 TIME_HEADROOM = 2
-"""Another node, or a busy file system, may take twice as long; whoever meets the limit loses all."""
+"""Another node, or a busy file system, may take twice as long; a job that reaches its limit loses its work."""
 USED_CORES = 0.5
-"""Share of the cores below which some stood idle all the time, whatever the parts of the program do."""
+"""Below this used share, some cores were idle throughout."""
 LEAST_ELAPSED_S = 60
-"""Below that, the start of Snakemake inside the job, on one core, weighs too much to judge cores."""
+"""In shorter jobs, the start of Snakemake inside the job, on a single core, takes too much of the time to judge."""
 IDLE_GPU = 10
-"""Percent below which a GPU has done next to nothing; a training that waits for its data has more."""
+"""Percent below which a GPU was practically unused; a training that waits for its data uses more."""
 LEAST_GPU_S = 300
-"""Below that, reading data and compiling may have taken most of the time."""
+"""In shorter jobs, reading data and compiling may take most of the time."""
 
 _MEMORY_RESOURCES = {"mem": "mem_mb", "mem-per-cpu": "mem_mb_per_cpu"}
 
 
 def advice(groups: Iterable[Group]) -> Iterator[str]:
-    """Plain sentences, those about one rule together."""
+    """Sentences with suggestions, grouped by rule."""
     for group in groups:
         for say in (_memory_met, _time_met, _memory, _time, _cores, _gpu):
             yield from say(group)
@@ -60,7 +60,7 @@ def _jobs(jobs: Sequence[JobUse]) -> str:
 
 
 def _memory(group: Group) -> Iterator[str]:
-    """Of jobs that have done all their work, if Slurm has seen all of each, and none had too little."""
+    """Only if Slurm has measured every process of the successful jobs, and no job ran out of memory."""
     jobs = _done_without_gpu(group)
     if (
         not jobs
@@ -76,13 +76,13 @@ def _memory(group: Group) -> Iterator[str]:
 
 
 def _remedy(jobs: Sequence[JobUse], megabytes: int) -> str:
-    option = next((one for one in _MEMORY_RESOURCES if all(one in job.given for job in jobs)), "")
+    option = next((resource for resource in _MEMORY_RESOURCES if all(resource in job.given for job in jobs)), "")
     cores = min(job.asked_cores for job in jobs) if option == "mem-per-cpu" else 1
     return f"{_MEMORY_RESOURCES[option]}={math.ceil(megabytes / cores)}" if option else memory(megabytes)
 
 
 def _rounded_up(megabytes: float) -> int:
-    """To what a person would write; less than 500 MB is no request for a job in which Snakemake itself runs."""
+    """Rounded up to a convenient number; at least 500 MB, because Snakemake itself runs inside the job."""
     step = 500 if megabytes <= 4_000 else 1_000
     return max(500, step * math.ceil(megabytes / step))
 
@@ -121,10 +121,10 @@ def _gpu(group: Group) -> Iterator[str]:
 
 
 def _done(group: Group) -> list[JobUse]:
-    """What failed early says nothing of what a job needs."""
+    """Successful jobs only: how much a failed job has used does not show what it needs."""
     return [job for job in group.jobs if job.has_succeeded]
 
 
 def _done_without_gpu(group: Group) -> list[JobUse]:
-    """Cores and memory that go with a GPU stand idle when nobody uses them; a job does not start sooner without them."""
+    """No suggestions for GPU jobs: their share of cores and memory would stay idle, and they would not start sooner."""
     return [] if any(job.gpus for job in group.jobs) else _done(group)

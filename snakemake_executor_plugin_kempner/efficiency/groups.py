@@ -1,4 +1,4 @@
-"""Jobs of a rule, and of an attempt, taken together; numbers for people. Pure."""
+"""Jobs grouped by rule and attempt, with their numbers as text. Pure."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from .jobs import JobUse
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Jobs of one rule and attempt."""
+    """Jobs of the same rule and attempt."""
 
     rule: str
     attempt: int
@@ -40,7 +40,7 @@ class Group:
 
     @property
     def cpu(self) -> str:
-        """`7% of 16`: of all core hours together."""
+        """`7% of 16`: the used share of all core hours together."""
         pairs = [(job.cpu_s, job.core_seconds) for job in self.jobs]
         known = [(cpu, paid) for cpu, paid in pairs if cpu is not None and paid]
         share = sum(cpu for cpu, _ in known) / sum(paid for _, paid in known) if known else 0.0
@@ -55,14 +55,14 @@ class Group:
 
     @property
     def gpu(self) -> str:
-        """`84% on 1`, or their number alone where it is not known how much they were used; empty without a GPU."""
+        """`84% on 1`, or only the number if their use is unknown; empty without a GPU."""
         number = span_of([job.gpus or None for job in self.jobs], count)
         used = [job.gpu_utilisation for job in self.jobs if job.gpu_utilisation is not None]
         return f"{median(used):.0f}% on {number}" if used else number
 
 
 def grouped(jobs: Iterable[JobUse]) -> tuple[Group, ...]:
-    """By rule, in the order in which the rules come first, and by attempt."""
+    """Groups in the order in which the rules first appear, then by attempt."""
     rules: dict[str, dict[int, list[JobUse]]] = {}
     for job in jobs:
         rules.setdefault(job.rule, {}).setdefault(job.attempt, []).append(job)
@@ -73,13 +73,13 @@ def grouped(jobs: Iterable[JobUse]) -> tuple[Group, ...]:
     )
 
 
-def of(used: str, asked: str) -> str:
-    """What was used of what was asked for; a question mark where it is not known what was used."""
-    return f"{used or '?'} of {asked}" if asked else used or "?"
+def of(used: str, requested: str) -> str:
+    """`3.1 GB of 64 GB`: used of requested; `?` for an unknown use."""
+    return f"{used or '?'} of {requested}" if requested else used or "?"
 
 
 def span_of(values: Iterable[int | None], written: Callable[[float], str]) -> str:
-    """What the jobs asked for: `64 GB`, `4 GB to 64 GB`; empty when it is not known of any."""
+    """The range of values: `64 GB`, `4 GB to 64 GB`; empty if all are unknown."""
     known = [value for value in values if value is not None]
     return " to ".join(dict.fromkeys((written(min(known)), written(max(known))))) if known else ""
 
@@ -88,7 +88,7 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def duration(seconds: float) -> str:
-    """For people: `42 s`, `1 min 30 s`, `20 min`, `2 d`; with a second unit where there are few of the first."""
+    """`42 s`, `1 min 30 s`, `20 min`, `2 d`; with a second unit if the first number is below 10."""
     left = round(seconds)
     for (unit, size), (smaller, its_size) in pairwise(_UNITS):
         if left >= size:
@@ -98,7 +98,7 @@ def duration(seconds: float) -> str:
 
 
 def memory(megabytes: float) -> str:
-    """For people, in Snakemake's own units, in which `mem="64 GB"` is mem_mb=64000: `850 MB`, `3.1 GB`."""
+    """`850 MB`, `3.1 GB`, in Snakemake's units, in which `mem="64 GB"` is mem_mb=64000."""
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{f'{megabytes / 1000:.1f}'.removesuffix('.0')} GB"
 
 

@@ -1,4 +1,4 @@
-"""The jobs of a run that have ended: what each asked for and what it used, by accounting and by its own account."""
+"""What each ended job of a run has requested and used, from accounting and from the job's own record."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,33 +21,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobUse:
-    """A job that has run and ended. None: not known."""
+    """A job that has run and ended; None for unknown values."""
 
     label: str
     rule: str
     attempt: int
     job_id: str
     state: str
-    """In Slurm's own word."""
+    """As Slurm prints it."""
     node: str = ""
     elapsed_s: float | None = None
     limit_s: int | None = None
     cores: int | None = None
     """Allocated."""
     asked_cores: int = 1
-    """Slurm may allocate more, where it gives whole cores of two threads."""
+    """Requested. Slurm may allocate more, as on nodes that allocate whole cores with two threads."""
     cpu_s: float | None = None
     """User and system time of all processes."""
     peak_memory_mb: int | None = None
-    """Like memory_mb on all nodes together."""
+    """On all nodes together, like memory_mb."""
     memory_mb: int | None = None
     gpus: int = 0
     gpu_utilisation: float | None = None
     """Percent."""
     is_peak_whole: bool = False
-    """Slurm has seen all processes of the job, which had one node and no two calls of srun; else the peak may be higher."""
+    """The peak covers all processes: measured by Slurm, on a single node, with at most one call of srun."""
     given: frozenset[str] = frozenset()
-    """Options of sbatch that it was submitted with, by their long names."""
+    """Long names of the sbatch options that it was submitted with."""
 
     @property
     def has_succeeded(self) -> bool:
@@ -55,7 +55,7 @@ class JobUse:
 
     @property
     def core_seconds(self) -> float | None:
-        """What its cores could have given."""
+        """Elapsed time of all allocated cores together."""
         return self.elapsed_s * self.cores if self.elapsed_s and self.cores else None
 
     @property
@@ -69,31 +69,32 @@ class JobUse:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunUse:
-    """What is known of the jobs of a run."""
+    """The resource use of the jobs of a run."""
 
     run: str
     jobs: tuple[JobUse, ...] = ()
-    """Those that have run and ended."""
+    """Jobs that have run and ended."""
     open: int = 0
-    """Number of jobs that run, or wait in the queue."""
+    """Number of running and pending jobs."""
     lost: int = 0
-    """Number of jobs that have started, and nobody knows how they ended."""
+    """Number of jobs that have started and whose end is unknown."""
 
 
 def run_use(ledger: Record, slurm: Slurm, warn: Callable[[str], None]) -> RunUse:
-    """Ask accounting, read what the jobs have written down, and look into the queue for those whose end neither knows.
+    """Combine accounting with the jobs' own records; the queue is read for jobs whose end is in neither.
 
     Args:
         ledger: of the run.
-        slurm: is asked.
-        warn: is told when it does not answer; what the jobs wrote down is there all the same.
+        slurm: answers queries of accounting and queue.
+        warn: gets a message when Slurm does not answer; the jobs' own records are used then.
     """
     entries = [entry for entry in ledger.of_kind(Kind.TASK) if entry.job_id]
-    accounts = {one.job_id: one for one in _asked(lambda: slurm.consumption([one.job_id for one in entries]), warn)}
-    written = {one.job_id: step_record(Path(one.folder), one.job_id) for one in entries}
+    consumption = _answers(lambda: slurm.consumption([entry.job_id for entry in entries]), warn)
+    accounts = {account.job_id: account for account in consumption}
+    written = {entry.job_id: step_record(Path(entry.folder), entry.job_id) for entry in entries}
     ends = {job_id: _end(accounts.get(job_id), own) for job_id, own in written.items()}
     unsure = [job_id for job_id, end in ends.items() if not end]
-    queue = records_of(unsure, _asked(slurm.queue, warn)) if unsure else {}
+    queue = records_of(unsure, _answers(slurm.queue, warn)) if unsure else {}
     ends |= {job_id: _word(record.word) for job_id, record in queue.items() if record.state.is_final}
     started = {job_id for job_id, own in written.items() if own}
     has_run = started | {job_id for job_id, account in accounts.items() if account.node}
@@ -101,16 +102,16 @@ def run_use(ledger: Record, slurm: Slurm, warn: Callable[[str], None]) -> RunUse
     return RunUse(
         run=ledger.run,
         jobs=tuple(
-            _job_use(one, ends[one.job_id], accounts.get(one.job_id), written[one.job_id])
-            for one in entries
-            if ends[one.job_id] and one.job_id in has_run
+            _job_use(entry, ends[entry.job_id], accounts.get(entry.job_id), written[entry.job_id])
+            for entry in entries
+            if ends[entry.job_id] and entry.job_id in has_run
         ),
         open=sum(1 for job_id, end in ends.items() if not end and job_id in known),
         lost=sum(1 for job_id, end in ends.items() if not end and job_id in started - known),
     )
 
 
-def _asked(ask: Callable[[], Iterable[T]], warn: Callable[[str], None]) -> tuple[T, ...]:
+def _answers(ask: Callable[[], Iterable[T]], warn: Callable[[str], None]) -> tuple[T, ...]:
     try:
         return tuple(ask())
     except SlurmError as error:
@@ -119,10 +120,9 @@ def _asked(ask: Callable[[], Iterable[T]], warn: Callable[[str], None]) -> tuple
 
 
 def _end(account: Consumption | None, own: StepRecord | None) -> str:
-    """The state in which a job has ended; empty when it has not, or nobody here knows.
+    """The final state of a job; empty if it has not ended, or the state is unknown.
 
-    Accounting is a little behind. What the job has written of its end holds, but for a job that failed and that Slurm
-    has put back into the queue.
+    Accounting lags behind, so the end in the job's own record counts, except for a failed job that Slurm has requeued.
     """
     if account is not None and account.state.is_final:
         return account.word
@@ -138,13 +138,13 @@ def _word(state: str) -> str:
 
 
 def _job_use(entry: Entry, state: str, account: Consumption | None, own: StepRecord | None) -> JobUse:
-    asked = _request(entry.options)
+    request = _request(entry.options)
     known = account or Consumption(job_id=entry.job_id, state=JobState.UNKNOWN, word="")
     own = own or StepRecord(job_id=entry.job_id, start=0.0)
     elapsed = own.end - own.start if own.end is not None and own.start else None
     limit_s, memory_mb = (
-        asked.minutes and 60 * asked.minutes,
-        asked.memory_of_node and asked.memory_of_node * asked.nodes,
+        request.minutes and 60 * request.minutes,
+        request.memory_of_node and request.memory_of_node * request.nodes,
     )
     return JobUse(
         label=entry.label,
@@ -155,16 +155,16 @@ def _job_use(entry: Entry, state: str, account: Consumption | None, own: StepRec
         node=known.node or own.node,
         elapsed_s=known.elapsed_s if known.state.is_final else elapsed,
         limit_s=known.limit_s or limit_s,
-        cores=known.cores or asked.cores_of_node * asked.nodes,
-        asked_cores=asked.cores_of_node * asked.nodes,
-        # Both may have missed something, and neither counts what was not used: the larger one is nearer.
+        cores=known.cores or request.cores_of_node * request.nodes,
+        asked_cores=request.cores_of_node * request.nodes,
+        # Both may be too low and neither is too high: the larger is better.
         cpu_s=max(known.cpu_s or 0.0, own.cpu_seconds or 0.0) or None,
         peak_memory_mb=max(known.peak_memory_mb or 0, own.peak_memory_mb or 0) or None,
         memory_mb=known.memory_mb or memory_mb,
-        gpus=known.gpus or asked.gpus,
+        gpus=known.gpus or request.gpus,
         gpu_utilisation=known.gpu_utilisation,
         is_peak_whole=known.peak_memory_mb is not None and known.nodes == 1 and known.sruns <= 1,
-        given=asked.given,
+        given=request.given,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a person, and what a program reads of the use of a run's jobs."""
+"""Resource use of a run's jobs, as a table for people and as CSV for programs."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from .groups import Group, grouped
 from .jobs import JobUse, RunUse, run_use
 
 WIDTH = 120
-"""Of the table, or that of a wider terminal: a narrower one would leave no room for names."""
+"""Least width of the table; a wider terminal is used fully."""
 _COLUMNS: dict[str, Callable[[Group], str]] = {
     "rule": lambda group: group.rule,
     "attempt": lambda group: str(group.attempt) if group.has_others else "",
@@ -47,10 +47,10 @@ _CELLS: dict[str, Callable[[JobUse], object]] = {
 
 
 def use_message(use: RunUse, width: int = WIDTH) -> str:
-    """A table by rule, what is missing in it, and advice where it is clear."""
+    """A table by rule, notes on missing values, and suggestions."""
     groups = grouped(use.jobs)
     lines = [f"What the jobs of run {use.run} used:", *_table(groups, width)] if groups else []
-    lines += [f"  {one}" for one in _missing(use)]
+    lines += [f"  {line}" for line in _missing(use)]
     if said := list(advice(groups)):
         lines += ["", *said]
     return "\n".join(lines)
@@ -92,7 +92,7 @@ def _jobs(number: int) -> str:
 
 
 def as_csv(jobs: Iterable[JobUse]) -> str:
-    """One row per job; a cell is empty where something is not known."""
+    """A row per job; unknown values are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CELLS)
@@ -105,9 +105,9 @@ def _rounded(value: float | None) -> float | None:
 
 
 def report_at_end(folder: Path, slurm: Slurm, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
-    """Say what the jobs of the run in the folder used, and leave `efficiency.csv` there.
+    """Print the resource use of the run's jobs, and write `efficiency.csv` into the run's folder.
 
-    The end of the run is what it is: whatever goes wrong here is a warning.
+    Errors here are warnings: they must not change the outcome of the run.
     """
     try:
         use = run_use(read_ledger(folder), slurm, warn)

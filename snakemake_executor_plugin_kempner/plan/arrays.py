@@ -1,8 +1,8 @@
-"""Submissions → calls of sbatch: what is alike becomes a job array. Pure.
+"""Submissions → calls of sbatch: alike submissions become a job array. Pure.
 
-Slurm makes all elements of an array wait for the same, or, with `aftercorr`, each for the element of another array with
-the same index. So an array holds submissions with equal options that wait for exactly the same, but for what
-corresponds. Whatever would make an element wait for more than it needs stays a submission alone.
+All elements of an array wait for the same jobs; with `aftercorr`, each waits for the element of another array with the
+same index. So an array holds submissions with equal options and equal dependencies, apart from such corresponding
+elements. A submission that would wait for more than it needs in an array stays alone.
 """
 
 import re
@@ -19,7 +19,7 @@ _COMPRESSED = frozenset({DependencyType.AFTEROK, DependencyType.AFTERANY})
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a submission is an element."""
+    """Which element of which array a submission is."""
 
     array: int
     """Number of the call."""
@@ -30,11 +30,11 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """What a submission waits for, split into what all like it wait for and what corresponds."""
+    """What a submission waits for: what the whole array can wait for, and its corresponding elements."""
 
     common: Expression | None
     arrays: tuple[int, ...] = ()
-    """Arrays of which it waits for one element, the one with its own index."""
+    """Arrays of which it waits for a single element, that with its own index."""
     index: int = 0
 
     @property
@@ -53,30 +53,38 @@ def in_calls(submissions: Sequence[Submission], largest: int) -> tuple[Call, ...
     calls = _Calls(largest)
     for level in _levels(submissions):
         alike: dict[object, list[Submission]] = {}
-        for one in level:
-            alike.setdefault(_likeness(one), []).append(one)
+        for submission in level:
+            alike.setdefault(_likeness(submission), []).append(submission)
         for group in alike.values():
             calls.add(group)
     return tuple(calls.made)
 
 
 def _levels(submissions: Iterable[Submission]) -> Iterable[list[Submission]]:
-    """By the length of the longest chain before them: what is alike can never wait for each other."""
+    """Submissions by the length of the longest chain before them, so no two of a level wait for each other."""
     depth: dict[Ref, int] = {}
     levels: list[list[Submission]] = []
-    for one in submissions:
-        terms = one.waits_for.terms if one.waits_for else ()
-        depth[one.ref] = level = 1 + max((depth.get(term.on, -1) for term in terms if term.on), default=-1)
+    for submission in submissions:
+        terms = submission.waits_for.terms if submission.waits_for else ()
+        depth[submission.ref] = level = 1 + max((depth.get(term.on, -1) for term in terms if term.on), default=-1)
         while len(levels) <= level:
             levels.append([])
-        levels[level].append(one)
+        levels[level].append(submission)
     return levels
 
 
-def _likeness(one: Submission) -> object:
-    if one.kind is not Kind.TASK or not one.array_from:
-        return one.ref
-    return one.rule, one.ref.attempt, one.options, one.attempts, one.spared, one.array_from, *sorted(one.units.items())
+def _likeness(submission: Submission) -> object:
+    if submission.kind is not Kind.TASK or not submission.array_from:
+        return submission.ref
+    return (
+        submission.rule,
+        submission.ref.attempt,
+        submission.options,
+        submission.attempts,
+        submission.spared,
+        submission.array_from,
+        *sorted(submission.units.items()),
+    )
 
 
 @dataclass
@@ -91,8 +99,8 @@ class _Calls:
             self._alone(alike)
             return
         by_needs: dict[object, list[tuple[Submission, _Needs]]] = {}
-        for one, needs in zip(alike, self._needs(alike), strict=True):
-            by_needs.setdefault(needs.key, []).append((one, needs))
+        for submission, needs in zip(alike, self._needs(alike), strict=True):
+            by_needs.setdefault(needs.key, []).append((submission, needs))
         for members in by_needs.values():
             for elements in self._arrays(members):
                 if len(elements) < max(2, alike[0].array_from):
@@ -103,27 +111,27 @@ class _Calls:
     def _arrays(self, members: Sequence[tuple[Submission, _Needs]]) -> Iterator[dict[int, Submission]]:
         """The elements of each array by index: an index that is needed twice begins another array."""
         if not members[0][1].arrays:
-            ordered = sorted((one for one, _ in members), key=_natural)
+            ordered = sorted((submission for submission, _ in members), key=_natural)
             for start in range(0, len(ordered), self.largest):
                 yield dict(enumerate(ordered[start : start + self.largest]))
             return
         arrays: list[dict[int, Submission]] = []
         seen: Counter[int] = Counter()
-        for one, needs in sorted(members, key=lambda member: _natural(member[0])):
+        for submission, needs in sorted(members, key=lambda member: _natural(member[0])):
             index = needs.index
             if seen[index] == len(arrays):
                 arrays.append({})
-            arrays[seen[index]][index] = one
+            arrays[seen[index]][index] = submission
             seen[index] += 1
         for elements in arrays:
             yield dict(sorted(elements.items()))
 
     def _needs(self, alike: Sequence[Submission]) -> Iterator[_Needs]:
         corresponding = self._corresponding(alike)
-        for one in alike:
+        for submission in alike:
             found: dict[int, int] = {}
             common: list[Term] = []
-            for term in one.waits_for.terms if isinstance(one.waits_for, AllOf) else ():
+            for term in submission.waits_for.terms if isinstance(submission.waits_for, AllOf) else ():
                 place = self._place(term)
                 if place is not None and place.array in corresponding:
                     found[place.array] = place.index
@@ -132,15 +140,18 @@ class _Calls:
             if len(set(found.values())) == 1:
                 yield _Needs(all_of(common), tuple(sorted(found)), next(iter(found.values())))
             else:  # nothing corresponds, or not with one index
-                yield _Needs(one.waits_for)
+                yield _Needs(submission.waits_for)
 
     def _corresponding(self, alike: Sequence[Submission]) -> set[int]:
-        """Arrays of which nobody waits for two elements, and which it takes fewer arrays to follow than to name."""
+        """Arrays that `aftercorr` can follow.
+
+        No submission needs two of their elements, and following them splits `alike` into fewer arrays than naming.
+        """
         times: dict[int, Counter[int]] = {}
         twice: set[int] = set()
-        for one in alike:
+        for submission in alike:
             own: set[int] = set()
-            for term in one.waits_for.terms if isinstance(one.waits_for, AllOf) else ():
+            for term in submission.waits_for.terms if isinstance(submission.waits_for, AllOf) else ():
                 if (place := self._place(term)) is not None:
                     times.setdefault(place.array, Counter())[place.index] += 1
                     if place.array in own:
@@ -152,12 +163,14 @@ class _Calls:
         return self.places.get(term.on) if term.type is DependencyType.AFTEROK and term.on else None
 
     def _alone(self, submissions: Iterable[Submission]) -> None:
-        self.made += (Call(submissions=(one,), waits_for=self._short(one.waits_for)) for one in submissions)
+        self.made += (
+            Call(submissions=(submission,), waits_for=self._short(submission.waits_for)) for submission in submissions
+        )
 
     def _array(self, elements: Mapping[int, Submission], needs: _Needs) -> None:
         number = len(self.made)
-        for index, one in elements.items():
-            self.places[one.ref] = _Place(number, index, len(elements))
+        for index, submission in elements.items():
+            self.places[submission.ref] = _Place(number, index, len(elements))
         corresponding = (
             Term(type=DependencyType.AFTERCORR, on=self.made[array].first.ref, whole=True) for array in needs.arrays
         )
@@ -172,7 +185,7 @@ class _Calls:
         )
 
     def _short(self, expression: Expression | None) -> Expression | None:
-        """The expression with the name of an array in place of the names of all its elements."""
+        """The expression, with an array's own id in place of the ids of all its elements."""
         if not isinstance(expression, AllOf) or len(expression.terms) == 1:
             return expression
         named: Counter[tuple[DependencyType, int]] = Counter()
@@ -191,6 +204,6 @@ class _Calls:
         return all_of(terms)
 
 
-def _natural(one: Submission) -> list[object]:
-    """Order of people: `i=2` before `i=10`, so that elements of two rules with equal wildcards get equal indices."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", one.label)]
+def _natural(submission: Submission) -> list[object]:
+    """Natural sort key: `i=2` before `i=10`, so that elements of two rules with equal wildcards get equal indices."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", submission.label)]

@@ -1,4 +1,4 @@
-"""What tasks ask for, before any of it is planned: their options, what is wrong with them, and what is said of them."""
+"""Options, faults and notices of tasks, before they are planned."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +32,7 @@ def options_of(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int]
 
 
 def of_possible(policy: Policy) -> Iterator[str]:
-    """What would stop tasks of rules that may come later; said, and no fault: the rule may never be needed."""
+    """Notices about rules that may be needed later and could not be submitted. No faults: they may never be needed."""
     options = options_of(policy.possible, policy.site)
     faults = (fault for option in options.values() for fault in option.faults)
     for fault in merged((*faults, *verdict(policy.possible, options, policy).faults)):
@@ -40,7 +40,7 @@ def of_possible(policy: Policy) -> Iterator[str]:
 
 
 def may_not_be_needed(ordered: Iterable[Task]) -> set[str]:
-    """Failure handlers and what comes behind them: that they do not run says nothing of a failure."""
+    """Failure handlers and the tasks that depend on them: it is no failure when they do not run."""
     found: set[str] = set()
     for task in ordered:
         behind = found and any(edge.on in found for edge in task.edges if edge.type is DependencyType.AFTEROK)
@@ -87,7 +87,7 @@ def notices_of(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]
 
 
 def _may_be_requeued(option: Options) -> bool:
-    """By its own word, or by a partition that says so in its name, as kempner_requeue does."""
+    """With `--requeue`, or in a partition with "requeue" in its name, such as kempner_requeue."""
     return "--requeue" in option.arguments or any(
-        one.startswith("--partition=") and "requeue" in one for one in option.arguments
+        argument.startswith("--partition=") and "requeue" in argument for argument in option.arguments
     )

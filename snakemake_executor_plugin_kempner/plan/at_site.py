@@ -1,25 +1,25 @@
-"""The options of tasks at a site: what follows for each, what is wrong with it, and what is said of all of them."""
+"""The sbatch options of tasks at a site, and the findings of the site's checks about a whole plan."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import Fault, merged
-from ..site.checks import Checks, Finding, Severity, asked, findings
+from ..site.checks import Checks, Finding, Severity, findings, placed
 from ..site.choices import choose
 from ..site.model import Site
 from ..site.request import request_of
-from ..site.whole import Many, Work, of_plan
+from ..site.whole import AlikeTasks, Work, of_plan
 from .limits import JOBS
 from .model import Policy, Task
 from .resources import GPU_NAMES, Options, sbatch_options
 
 
 def options_at(site: Site | None, where: str, resources: Mapping[str, int | str], threads: int) -> Options:
-    """Options of sbatch for what a task asks for, with what follows from it at the site.
+    """Options of sbatch for a task's resources, with the options that the site adds.
 
     Args:
-        site: where it is to run; None where nothing is known.
+        site: where it is to run; None when unknown.
         where: label of the task, for faults.
         resources: evaluated.
         threads: of the task.
@@ -34,19 +34,19 @@ def options_at(site: Site | None, where: str, resources: Mapping[str, int | str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What is said of a plan before it is submitted."""
+    """Faults and warnings about a plan, before it is submitted."""
 
     faults: tuple[Fault, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], policy: Policy) -> Verdict:
-    """Check the whole plan: each request once, with the tasks that ask for the same.
+    """Check the whole plan: each distinct request once, with the tasks that share it.
 
     Args:
         tasks: of the plan, each after those it waits for.
         options: of each attempt, by key and number.
-        policy: says where they are to run, and what becomes of what is found.
+        policy: has the site, and says whether findings are errors.
     """
     site, checks = policy.site, policy.checks
     if site is None or checks is Checks.OFF:
@@ -58,7 +58,7 @@ def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], p
     found = list(_of_each(alike, options, site))
     level = _levels(tasks)
     many = [
-        Many(rule=rule, number=wide, request=options[of[0].key, number].request, level=at)
+        AlikeTasks(rule=rule, number=wide, request=options[of[0].key, number].request, level=at)
         for (rule, number, _), of in alike.items()
         if number == of[0].attempts[0].number
         for at, wide in Counter(level[task.key] for task in of).items()
@@ -67,10 +67,10 @@ def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], p
     gpus = min((policy.limits[name] for name in GPU_NAMES if name in policy.limits), default=None)
     jobs = policy.limits.get(JOBS)
     work = Work(folder=policy.workdir, environments=policy.environments, jobs=jobs, gpus=gpus)
-    found += ((_rule(rule, numbers[rule]), one, ()) for rule, one in of_plan(many, work, site))
+    found += ((_rule(rule, numbers[rule]), finding, ()) for rule, finding in of_plan(many, work, site))
     is_fault = {Severity.ERROR: checks is Checks.ERROR, Severity.WARNING: False}
-    faults = [_fault(where, one, of) for where, one, of in found if is_fault[one.severity]]
-    said = [_fault(where, one, of) for where, one, of in found if not is_fault[one.severity]]
+    faults = [_fault(where, finding, of) for where, finding, of in found if is_fault[finding.severity]]
+    said = [_fault(where, finding, of) for where, finding, of in found if not is_fault[finding.severity]]
     return Verdict(faults=tuple(dict.fromkeys(faults)), warnings=tuple(map(str, merged(said))))
 
 
@@ -80,7 +80,7 @@ def _fault(where: str, finding: Finding, tasks: Sequence[Task]) -> Fault:
 
 
 def _levels(tasks: Iterable[Task]) -> dict[str, int]:
-    """For each task how many there are on the longest way to it."""
+    """For each task, the length of the longest chain of tasks before it."""
     found: dict[str, int] = {}
     for task in tasks:
         found[task.key] = 1 + max((found.get(edge.on, -1) for edge in task.edges), default=-1)
@@ -93,7 +93,7 @@ def _of_each(
     seen: set[tuple[str, Finding]] = set()
     for (rule, number, _), tasks in alike.items():
         request = options[tasks[0].key, number].request
-        for finding in findings(asked(request, site)):
+        for finding in findings(placed(request, site)):
             if (rule, finding) in seen:  # of an earlier attempt
                 continue
             seen.add((rule, finding))
@@ -107,7 +107,7 @@ def _rule(name: str, tasks: int) -> str:
 
 
 def choices(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]) -> Iterator[str]:
-    """What was chosen for each rule, and why; once for all of its tasks."""
+    """Messages about options that were chosen for a rule, with the reason; each once per rule."""
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for task in tasks:
         for attempt in task.attempts:

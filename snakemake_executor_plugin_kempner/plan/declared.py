@@ -43,7 +43,7 @@ def point_at(text: str, start: int, end: int, what: str) -> str:
 
 
 _TYPES = [kind for kind in DependencyType if kind is not DependencyType.AFTERCORR]
-"""What a rule may declare. Tasks correspond by their wildcards, not by their place in an array."""
+"""Types that a rule may declare. Not `aftercorr`: tasks correspond by wildcards, not by array index."""
 _SHOWN = ", ".join(_TYPES)
 _RULE = re.compile(r"\s*([A-Za-z_]\w*)(?:\+(\w*))?\s*")
 
@@ -117,18 +117,18 @@ class Resolution:
     edges: tuple[Edge, ...] = ()
     singleton: bool = False
     not_needed: str = ""
-    """Why the task will not be needed in this run; empty when it may be."""
+    """Why the task is not needed in this run; empty when it may be needed."""
     faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Catalogue:
-    """What a rule's name can mean."""
+    """The rules and jobs that a rule's name can refer to."""
 
     rules: Collection[str]
     """Names of all rules of the workflow."""
     candidates: Mapping[str, Sequence[Candidate]]
-    """Jobs in the DAG, by rule; a rule of the workflow without one is not part of this run."""
+    """Jobs in the DAG, by rule; a rule without a job is not part of this run."""
 
 
 def resolve(text: str, *, where: str, task: str, wildcards: Mapping[str, str], catalogue: Catalogue) -> Resolution:
@@ -154,8 +154,10 @@ def resolve(text: str, *, where: str, task: str, wildcards: Mapping[str, str], c
         if term.rule not in catalogue.rules:
             faults.append(_fault(where, text, term, f"there is no rule {term.rule!r} in the workflow"))
             continue
-        found = [one for one in catalogue.candidates.get(term.rule, ()) if _agree(one.wildcards, wildcards)]
-        open_tasks = tuple(dict.fromkeys(one.task for one in found if one.task is not None))
+        found = [
+            candidate for candidate in catalogue.candidates.get(term.rule, ()) if _agree(candidate.wildcards, wildcards)
+        ]
+        open_tasks = tuple(dict.fromkeys(candidate.task for candidate in found if candidate.task is not None))
         if task in open_tasks:
             faults.append(_fault(where, text, term, f"{term.rule} is part of the task itself"))
         elif term.type is DependencyType.AFTERNOTOK and len(open_tasks) > 1:
@@ -172,8 +174,8 @@ def resolve(text: str, *, where: str, task: str, wildcards: Mapping[str, str], c
     )
 
 
-def _agree(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    return all(one[name] == other[name] for name in one.keys() & other.keys())
+def _agree(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
+    return all(first[name] == second[name] for name in first.keys() & second.keys())
 
 
 def _fault(where: str, text: str, term: Declared, what: str) -> Fault:

@@ -22,11 +22,11 @@ class DependencyType(StrEnum):
     AFTERNOTOK = "afternotok"
     """The other job ended in any other way: exit code, signal, time limit, node failure, cancelled."""
     AFTERANY = "afterany"
-    """The other job has ended, however."""
+    """The other job has ended, successfully or not."""
     SINGLETON = "singleton"
     """No other job of the same user and name runs."""
 
-    __hash__ = str.__hash__  # that of Enum is written in Python, and terms are hashed by the hundred thousand
+    __hash__ = str.__hash__  # Enum's own is written in Python and slow; plans hash hundreds of thousands of terms
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -49,7 +49,7 @@ class Term:
     minutes: int | None = None
     """Delay after the start; only for `after`."""
     whole: bool = False
-    """It is about the whole array of which `on` is an element."""
+    """The term names the whole array of which `on` is an element."""
 
     def job_id(self, job_id: Callable[[Ref], str]) -> str:
         """Id of the job, element or array; empty for `singleton`."""
@@ -64,7 +64,7 @@ class Term:
 
 
 def array_of(job_id: str) -> str:
-    """Id of the array of which `123_4` is an element: `123`. Any other id is its own."""
+    """`123_4` → `123`, the id of the array; any other id stays as it is."""
     return job_id.partition("_")[0]
 
 
@@ -78,7 +78,7 @@ class AllOf:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """Released when one term holds."""
+    """Released when any term holds."""
 
     terms: tuple[Term, ...]
     separator = "?"
@@ -114,11 +114,11 @@ def render(expression: Expression, job_id: Callable[[Ref], str]) -> str:
 
 
 def without_met(expression: Expression, holds: Callable[[Term], bool | None]) -> Expression | None:
-    """What is still to be waited for; None when nothing is.
+    """The expression without terms that are decided; None when it has come true.
 
     Args:
         expression: a condition.
-        holds: whether a term has come true, or can no longer (False); None while that is open.
+        holds: True when a term has come true, False when it no longer can, None while undecided.
 
     Raises:
         ValueError: the condition can no longer come true.
@@ -135,7 +135,7 @@ def without_met(expression: Expression, holds: Callable[[Term], bool | None]) ->
 
 
 def parse(text: str) -> tuple[bool, tuple[tuple[DependencyType, str], ...]]:
-    """What `render` has written: whether every term has to hold (not just one), and each type with its job id."""
+    """Parses the text of `render`: whether all terms have to hold (not any), and each type with its job id."""
     separator = AnyOf.separator if AnyOf.separator in text else AllOf.separator
     terms: list[tuple[DependencyType, str]] = []
     for part in text.split(separator):
@@ -145,7 +145,7 @@ def parse(text: str) -> tuple[bool, tuple[tuple[DependencyType, str], ...]]:
 
 
 def for_element(dependency: str, index: int) -> str:
-    """What the element of an array waits for, whose array was submitted with this text."""
+    """The dependency of element `index` of an array that was submitted with this dependency."""
     words = re.split(r"([,?])", dependency)
     return "".join(_corresponding(word, index) if word.startswith(DependencyType.AFTERCORR) else word for word in words)
 

@@ -28,7 +28,7 @@ def call_script(call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> tup
     """
     if call.first.step is None:
         return call.first.script, None
-    specs = [spec.to_dict() for one in call.submissions if (spec := _spec(one, call, policy, job_id))]
+    specs = [spec.to_dict() for submission in call.submissions if (spec := _spec(submission, call, policy, job_id))]
     whose = f"{len(specs)} tasks of {call.first.rule}" if call.is_array else call.first.label
     what, beside = f"{whose} · attempt {call.first.ref.attempt}", manifest_path(call, policy)
     common, own = split(specs) if call.is_array else (specs[0], [{}])
@@ -47,7 +47,7 @@ def manifest_path(call: Call, policy: Policy) -> str:
 
 
 def _spec(submission: Submission, call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> StepSpec | None:
-    """The step with what is known only now."""
+    """The step, with the values that are known only at submission."""
     return submission.step and replace(
         submission.step,
         earlier_attempts=tuple(map(job_id, submission.earlier)),
@@ -72,13 +72,13 @@ def _task_script(what: str, policy: Policy, spec: Mapping[str, Any], *arguments:
 
 
 def guard_script(python: str, folder: str) -> str:
-    """The script of a guard of the run in the folder."""
+    """The script of the guard of the run in the folder."""
     command = f"{shlex.quote(python)} -m snakemake_executor_plugin_kempner.run.guard {shlex.quote(folder)}"
     return f"#!/bin/bash\n# guard: acts on the first failure of the run\nexec {command}\n"
 
 
 def continuation_script(python: str, folder: str, kind: str) -> str:
-    """The script of a job that goes on with the run in the folder, as a continuation or as its closing job."""
+    """The script of the continuation or closing job of the run in the folder."""
     command = f"{shlex.quote(python)} -m snakemake_executor_plugin_kempner.continuing {kind} {shlex.quote(folder)}"
     return f"#!/bin/bash\n# {kind}: goes on with the run without its head process\nexec {command}\n"
 

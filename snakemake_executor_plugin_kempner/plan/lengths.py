@@ -1,4 +1,4 @@
-"""Dependencies that are longer than Slurm takes are broken into pieces, each with a gate that stands for it. Pure."""
+"""Splits dependencies that are too long for Slurm: a gate waits for each part, the job waits for the gates. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -7,15 +7,15 @@ from .dependency import AllOf, AnyOf, DependencyType, Expression, Term
 from .model import Call, Submission
 
 LONGEST = 4000
-"""Terms of a dependency. Slurm takes 128 KiB of text, and a term with the id of an array's element about 28 bytes."""
+"""Most terms of a dependency. Slurm accepts 128 KiB of text; a term with an array element's id takes about 28 bytes."""
 
 
 def in_pieces(calls: Iterable[Call], gate: Callable[[Expression, str], Submission]) -> Iterator[Call]:
-    """The calls, with gates before those that wait for too much.
+    """The calls, with gates in front of each call whose dependency is too long.
 
     Args:
         calls: of sbatch, in order.
-        gate: makes one that waits for an expression, for a reason.
+        gate: makes a gate, given the expression it waits for and the reason.
     """
     for call in calls:
         if call.waits_for is None or len(call.waits_for.terms) <= LONGEST:
@@ -34,7 +34,7 @@ def in_pieces(calls: Iterable[Call], gate: Callable[[Expression, str], Submissio
 
 
 def _split(expression: AllOf | AnyOf) -> tuple[list[Term], list[Term]]:
-    """What only the job itself can wait for, and what a gate can wait for in its place."""
+    """Terms that must stay with the job itself, and terms that a gate can wait for instead."""
     of_its_own = (DependencyType.AFTERCORR, DependencyType.SINGLETON)
     own = [term for term in expression.terms if term.type in of_its_own]
     return own, [term for term in expression.terms if term.type not in of_its_own]

@@ -1,4 +1,4 @@
-"""Limits on what runs at once, put into calls of sbatch: throttles of arrays, and waits for the ends of others. Pure."""
+"""Enforces `--jobs` and `--resources` limits with Slurm's means: array throttles and `afterany` dependencies. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,30 +9,30 @@ from .model import Call, Kind, Policy, Submission
 from .slots import STANDING, Placement, Request, Slots, place
 
 JOBS = "_nodes"
-"""Snakemake's name for the number of jobs; each task takes one."""
+"""Snakemake's resource name for the number of jobs; each task takes 1."""
 _TURNS = "takes turns"
 _FEW = 8
-"""Rules that a message names."""
+"""How many rules a message lists by name."""
 _ENDED = frozenset({DependencyType.AFTEROK, DependencyType.AFTERNOTOK, DependencyType.AFTERANY})
 
 
 def option(limit: str) -> str:
-    """A limit as a person gives it."""
+    """The command-line option that sets a limit."""
     return "--jobs" if limit == JOBS else f"--resources {limit}"
 
 
 def within_limits(
     calls: Sequence[Call], policy: Policy, gate: Callable[[Expression, str], Submission]
 ) -> tuple[Call, ...]:
-    """The calls, with what keeps them within the limits of the policy, whether a head lives or not.
+    """The calls with throttles and dependencies that keep the limits of the policy, with and without a head.
 
     Args:
         calls: of sbatch, in order.
         policy: has the limits, and what is in the queue already.
-        gate: makes one that waits for an expression, for a reason.
+        gate: makes a gate, given the expression it waits for and the reason.
 
     Raises:
-        PlanError: a task needs more than there is; all such tasks.
+        PlanError: tasks need more than a limit allows; lists all of them.
     """
     if not policy.limits:
         return tuple(calls)
@@ -44,7 +44,7 @@ def within_limits(
 
 
 def turns(calls: Sequence[Call], policy: Policy) -> tuple[str, ...]:
-    """What the user is told when tasks have to wait for places that others hold."""
+    """The message that tasks wait for each other because of a limit; empty when none does."""
     rules = dict.fromkeys(call.first.rule for call in calls if call.throttle or call.first.why.endswith(_TURNS))
     if not rules:
         return ()
@@ -62,10 +62,10 @@ def _fault(submission: Submission, limit: str, limits: Mapping[str, int]) -> Fau
 
 
 def _requests(calls: Sequence[Call]) -> Iterator[Request]:
-    numbers = {one.ref: number for number, call in enumerate(calls) for one in call.submissions}
+    numbers = {submission.ref: number for number, call in enumerate(calls) for submission in call.submissions}
 
     def ended(terms: Sequence[Term]) -> Iterator[int]:
-        """Calls of which nothing runs any more when these conditions hold."""
+        """Calls that have ended completely when these conditions hold."""
         for term in terms:
             number = numbers.get(term.on) if term.on else None
             if number is not None and term.type in _ENDED and (term.whole or not calls[number].is_array):
@@ -76,7 +76,7 @@ def _requests(calls: Sequence[Call]) -> Iterator[Request]:
         width, needs = len(call.submissions), call.first.units
         each = [numbers[term.on] for term in terms if term.type is DependencyType.AFTERCORR and term.on]
         if isinstance(call.waits_for, AnyOf):
-            # One of the attempts of a task has succeeded: those before it have failed, those behind it never start.
+            # An attempt of the task has succeeded: attempts before it have failed, attempts after it never start.
             alternatives = tuple(ended(terms))
             is_one_task = len({term.on.task for term in terms if term.on}) == 1 and len(alternatives) == len(terms)
             yield Request(
@@ -86,7 +86,9 @@ def _requests(calls: Sequence[Call]) -> Iterator[Request]:
                 succeeded=(alternatives,) if is_one_task else (),
             )
             continue
-        succeeded = tuple((one,) for one in ended([term for term in terms if term.type is DependencyType.AFTEROK]))
+        succeeded = tuple(
+            (number,) for number in ended([term for term in terms if term.type is DependencyType.AFTEROK])
+        )
         after = tuple(ended(terms))
         yield Request(width=width, needs=needs, after=after, succeeded=succeeded, each=each[0] if each else None)
 
@@ -112,9 +114,9 @@ class _Limited:
                 yield self._stands_for(gate)
         waits_for = call.waits_for
         if isinstance(waits_for, AnyOf):
-            one = self._gate(waits_for, "what a task needs is there, but it has to take turns")
-            yield Call(submissions=(one,), waits_for=waits_for)
-            waits_for = AllOf((Term(type=DependencyType.AFTEROK, on=one.ref),))
+            gate_job = self._gate(waits_for, "what a task needs is there, but it has to take turns")
+            yield Call(submissions=(gate_job,), waits_for=waits_for)
+            waits_for = AllOf((Term(type=DependencyType.AFTEROK, on=gate_job.ref),))
         own = waits_for.terms if waits_for else ()
         known = {(term.on, term.whole) for term in own if term.type in _ENDED}
         turns = (term for term in self._terms(placement.waits_for) if (term.on, term.whole) not in known)
@@ -129,9 +131,9 @@ class _Limited:
 
     def _stands_for(self, gate: int) -> Call:
         ends = AllOf(tuple(self._terms(self._slots.gates[gate])))
-        one = self._gate(ends, f"{len(ends.terms)} jobs have ended that a task takes turns with")
-        self._gates[gate] = one.ref
-        return Call(submissions=(one,), waits_for=ends)
+        gate_job = self._gate(ends, f"{len(ends.terms)} jobs have ended that a task takes turns with")
+        self._gates[gate] = gate_job.ref
+        return Call(submissions=(gate_job,), waits_for=ends)
 
     def _terms(self, numbers: Sequence[int]) -> Iterator[Term]:
         for number in numbers:

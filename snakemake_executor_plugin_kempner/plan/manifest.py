@@ -1,8 +1,8 @@
-"""Which task each element of an array is: a file that every element reads its own line of.
+"""The manifest of an array: a file from which each element reads its own task.
 
-What all elements have in common stands in the job script; the manifest has what differs, one line of JSON per index.
-Before the lines stands a table of their places, so that one of ten thousand elements reads two short pieces of the
-file, not the whole. Imported inside every job: keep it light.
+The job script has what all elements have in common; the manifest has the rest, a line of JSON per index. A table of the
+lines' positions comes first, so that each of ten thousand elements reads two short pieces of the file, not all of it.
+Imported inside every job: keep it light.
 """
 
 import json
@@ -15,10 +15,10 @@ _NONE = 0
 
 
 def split(specs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What all have in common, and what is left of each."""
+    """The items that all specs have in common, and the other items of each."""
     first = specs[0]
-    common = {name: value for name, value in first.items() if all(one[name] == value for one in specs)}
-    return common, [{name: value for name, value in one.items() if name not in common} for one in specs]
+    common = {name: value for name, value in first.items() if all(spec[name] == value for spec in specs)}
+    return common, [{name: value for name, value in spec.items() if name not in common} for spec in specs]
 
 
 def manifest(lines: Mapping[int, Mapping[str, Any]]) -> bytes:
@@ -34,15 +34,15 @@ def manifest(lines: Mapping[int, Mapping[str, Any]]) -> bytes:
         places[index] = place
         place += len(part)
         parts.append(part)
-    table = (f"{one:0{_WIDTH - 1}}\n".encode() for one in places.values())
+    table = (f"{at:0{_WIDTH - 1}}\n".encode() for at in places.values())
     return b"".join([*table, *parts])
 
 
 def read_line(file: BinaryIO, index: int) -> dict[str, Any]:
-    """What the manifest says of an element.
+    """The manifest's line for an element.
 
     Raises:
-        ValueError: nothing.
+        ValueError: the manifest has no line for this index.
     """
     file.seek(index * _WIDTH)
     place = int(file.read(_WIDTH))

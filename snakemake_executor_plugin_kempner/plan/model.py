@@ -13,19 +13,19 @@ from .step import StepSpec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edge:
-    """A task waits for another one."""
+    """A task waits for another task."""
 
     on: str
     """Key of the other task."""
     type: DependencyType = DependencyType.AFTEROK
     minutes: int | None = None
     declared: bool = False
-    """Said by the rule (`slurm_dependency`) rather than following from a file."""
+    """Declared by the rule (`slurm_dependency`), not a consequence of input files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """The k-th try of a task, with the resources that hold for it."""
+    """The k-th attempt of a task, with its resources."""
 
     number: int
     threads: int
@@ -48,15 +48,15 @@ class Task:
     attempts: tuple[Attempt, ...]
     edges: tuple[Edge, ...] = ()
     singleton: bool = False
-    """Never beside another task of the same rule and user, in whatever run."""
+    """At most one task of this rule and user runs at a time, across all runs."""
     members: tuple[str, ...] = ()
     """Keys of the jobs of a group; empty for a job alone. A group has another key when some of its members are done."""
     folders: tuple[str, ...] = ()
     """Declared outputs that are folders."""
     not_needed: str = ""
-    """Why nothing has to be submitted for it; empty when something has to."""
+    """Why the task is not submitted; empty when it is."""
     content: Mapping[str, str] = field(default_factory=dict)
-    """Digests of what it runs on (code, parameters, inputs): a later run sees what has changed since."""
+    """Digests of code, parameters and inputs, with which a later run detects changes."""
 
     @property
     def is_handler(self) -> bool:
@@ -65,7 +65,7 @@ class Task:
 
     @property
     def may_follow_failure(self) -> bool:
-        """It was declared to run after another task in whatever way that one ends."""
+        """True for a task with a declared edge other than `afterok`: it may run after another task has failed."""
         return any(edge.declared and edge.type is not DependencyType.AFTEROK for edge in self.edges)
 
     @property
@@ -81,15 +81,15 @@ def label(name: str, wildcards: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Something that cannot be planned yet."""
+    """A task, or a part of the workflow, that cannot be planned yet."""
 
     why: str
     awaits: frozenset[str] = frozenset()
     """Keys of the tasks that have to succeed first; none when it waits for the head process itself."""
     however: bool = False
-    """They have to end only, however."""
+    """Those tasks only have to end, successfully or not."""
     task: Task | None = field(default=None, compare=False)
-    """What it asks for, as far as that is known: it is checked now and submitted later."""
+    """The task with its expected resources, if known: checked now, submitted later."""
 
 
 class Kind(Enum):
@@ -100,20 +100,20 @@ class Kind(Enum):
     GATE = "gate"
     """Does nothing; stands for "one attempt of the task has succeeded" as a single job id."""
     GUARD = "guard"
-    """Acts on the first failure when no head lives: takes out of the queue what is not to start any more."""
+    """Acts on the first failure without a head process: cancels queued jobs that should no longer start."""
     CONTINUATION = "continuation"
     """Plans and submits what could not be planned before, when what it waited for has succeeded."""
     CLOSING = "closing"
-    """The last job of a run that nobody watches: runs the hooks, tidies up, and ends as the run has ended."""
+    """The last job of a run without a head process: runs the hooks, cleans up, and exits with the run's status."""
 
 
 LOOK_AFTER = frozenset({Kind.CONTINUATION.value, Kind.CLOSING.value})
-"""Kinds of jobs that look after a run, which are also the names of their tasks; they alone are nothing to look after."""
+"""Kinds of jobs that look after a run, which are also the names of their tasks. A run with no other job has ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """One Slurm job, complete but for the job ids it waits for: an attempt of a task, or a job of ours."""
+    """One Slurm job, complete except for the job ids it waits for: an attempt of a task, or a helper job."""
 
     ref: Ref
     kind: Kind
@@ -122,13 +122,13 @@ class Submission:
     rule: str = ""
     """Rule of the task, or name of the group."""
     job_name: str
-    """Unique among the user's jobs; a lost answer of sbatch is found again by it."""
+    """Unique among the user's jobs: if sbatch's answer is lost, the job is found by this name."""
     shown_name: str = ""
-    """Name in the queue where it is not the unique one: `singleton` goes by the name that jobs have in common."""
+    """Name in the queue, if not `job_name`: Slurm's `singleton` compares job names, so those jobs share a name."""
     options: tuple[str, ...]
     """Options of sbatch except those that `Call.options` adds."""
     step: StepSpec | None = None
-    """What the job does; None for a job of ours, which has a script."""
+    """What the job does; None for a helper job, which has a script."""
     script: str = ""
     log: str
     """Path of the log of a job that is submitted alone; `%j` in the file's name stands for the job id."""
@@ -140,19 +140,19 @@ class Submission:
     attempts: int = 1
     """Number of the task's last attempt."""
     stops: bool = False
-    """Its failure is the end of the run: the last attempt, without --keep-going."""
+    """True when its failure stops the run: the last attempt, without --keep-going."""
     edges: tuple[Edge, ...] = ()
     """Of the task."""
     members: tuple[str, ...] = ()
     """Of the task."""
     spared: bool = False
-    """Declared to follow a failure, so it stays in the queue when the run stops for one."""
+    """Stays in the queue when the run stops after a failure, for example a failure handler."""
     content: Mapping[str, str] = field(default_factory=dict)
     """Of the task."""
     units: Mapping[str, int] = field(default_factory=dict)
     """What it takes, while it runs, of what the policy limits."""
     array_from: int = 0
-    """From how many of its kind on it becomes an element of a job array; 0 for never."""
+    """Smallest group of alike submissions that becomes a job array; 0 for never."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,7 +161,7 @@ class Call:
 
     submissions: tuple[Submission, ...]
     waits_for: Expression | None = None
-    """For an array, what all of its elements wait for, and element by element (`aftercorr`)."""
+    """For an array: what all elements wait for, and `aftercorr` terms, which hold element by element."""
     indices: tuple[int, ...] = ()
     """Of the elements of an array; empty for a submission alone."""
     throttle: int = 0
@@ -188,7 +188,7 @@ class Call:
 
     @property
     def opens_own_log(self) -> bool:
-        r"""Slurm cannot put the job id into the log's name: a \ in a path makes it take all of it as it is, less the \."""
+        r"""Slurm cannot put the job id into the log's name: with a \ in the path, sbatch replaces no `%` in it."""
         return "\\" in self.log
 
     @property
@@ -205,7 +205,7 @@ class Call:
         return (f"--output={output}", *array, *self.first.options)
 
     def job_ids(self, answer: str) -> tuple[str, ...]:
-        """Ids of the submissions, when sbatch has answered with that one."""
+        """Ids of the submissions, given the job id that sbatch has printed."""
         return tuple(f"{answer}_{index}" for index in self.indices) or (answer,)
 
 
@@ -233,23 +233,28 @@ class Plan:
     calls: tuple[Call, ...]
     policy: "Policy"
     notices: tuple[str, ...] = ()
-    """What was decided for the user and is worth saying once."""
+    """Messages about decisions made for the user, each shown once."""
     closing_waits_for: Expression | None = None
-    """What the closing job of an earlier plan of the run has to wait for from now on."""
+    """New dependency of the closing job that an earlier plan of this run has submitted."""
 
     @property
     def submissions(self) -> tuple[Submission, ...]:
-        return tuple(one for call in self.calls for one in call.submissions)
+        return tuple(submission for call in self.calls for submission in call.submissions)
 
     @property
     def tasks(self) -> frozenset[str]:
         """Keys of the tasks that it submits."""
-        return frozenset(one.ref.task for call in self.calls for one in call.submissions if one.kind is Kind.TASK)
+        return frozenset(
+            submission.ref.task
+            for call in self.calls
+            for submission in call.submissions
+            if submission.kind is Kind.TASK
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What holds for all submissions of a run."""
+    """Settings for all submissions of a run."""
 
     run: str
     """Short unique name of the run; part of each job's name."""
@@ -260,56 +265,55 @@ class Policy:
     python: str
     """Interpreter of the step."""
     kill_on_invalid_dep: bool = True
-    """A job whose dependency can never hold leaves the queue by itself."""
+    """Slurm cancels a job whose dependency can never hold."""
     keep_going: bool = False
-    """After a failure, what does not depend on it goes on."""
+    """After a failure, independent tasks still run."""
     logs: str = ""
-    """Where the logs of jobs lie; empty for a folder below that of the run."""
+    """Folder of the jobs' logs; empty for a folder below the run's."""
     prefix: str = ""
     """Text before the name of each job."""
     precommand: str = ""
     """Shell command that each job runs first (Snakemake's --precommand)."""
     first_number: int = 1
-    """Number of the plan's first submission; later plans of a run go on counting."""
+    """Number of the plan's first submission; the numbers continue over the plans of a run."""
     standing: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
-    """Tasks of earlier plans of this run that have not ended: their attempts that have not ended."""
+    """Unfinished attempts of each unfinished task of earlier plans of this run."""
     detached: bool = False
-    """No head will be there: a closing job is queued behind everything, and a continuation where one is needed."""
+    """The run has no head process: a closing job follows all jobs, and a continuation where one is needed."""
     has_closing: bool = False
-    """A head watches, and a closing job is queued all the same: it ends the run if that head dies."""
+    """A head watches, and a closing job is queued as well: it ends the run if the head dies."""
     locks: bool = True
     """The head holds Snakemake's lock, which stays behind when it is killed."""
     records_in_files: bool = False
     """Snakemake keeps its records in files, not in a database."""
     closing: Ref | None = None
-    """The closing job of an earlier plan, when it still waits in the queue."""
+    """The closing job of an earlier plan, if it is still pending."""
     closing_options: tuple[str, ...] = ()
     """More options of sbatch for the closing job."""
     array_from: int = 5
-    """From how many tasks of a rule on they become a job array; 0 for never."""
+    """Smallest number of alike tasks that becomes a job array; 0 for never."""
     limits: Mapping[str, int] = field(default_factory=dict)
-    """How much of something, by Snakemake's names, may be taken by what runs at once."""
+    """Limits on what runs at the same time, by Snakemake's resource names."""
     standing_units: tuple[Mapping[str, int], ...] = ()
-    """What each job of earlier plans takes that has not ended."""
+    """Units that each unfinished job of earlier plans holds."""
     largest_queue: int | None = None
-    """Jobs that the user may have in the queue, those of other runs included; None for any number."""
+    """Jobs that the user may have in the queue, including other runs; None for no limit."""
     largest_array: int = 1001
-    """Elements that an array may have: Slurm's MaxArraySize, which is one more than the largest index."""
+    """Largest number of elements of an array: Slurm's MaxArraySize, the largest index plus 1."""
     largest_script: int = 4 * 2**20
-    """Bytes of a job script; what is longer lies in a file beside it."""
+    """Largest job script in bytes; a longer one keeps its data in a file beside it."""
     memory: float = 240.0
-    """Seconds for which Slurm surely remembers a job that has ended, with a margin: MinJobAge is 300 by default."""
+    """Seconds for which slurmctld keeps an ended job (MinJobAge, 300 by default), less a margin."""
     site: Site | None = None
-    """Where the jobs are to run; None where nothing is known of it."""
+    """The cluster's partitions and rules; None when unknown."""
     possible: tuple[Task, ...] = ()
-    """A task for each rule that has none yet and may get some, with resources that are the same for all."""
+    """A sample task for each rule whose tasks are not known yet, with the resources that all of them will have."""
     environments: tuple[str, ...] = ()
     """What the head builds software environments with (`conda`, `apptainer`)."""
     checks: Checks = Checks.ERROR
-    """What is done about a request that the site cannot meet, or that wastes."""
-
+    """What to do about requests that the site cannot meet, or that waste resources."""
     efficiency_report: bool = False
-    """At the end it is said what the jobs used of what they asked for."""
+    """At the end, report which share of the requested resources the jobs have used."""
 
     @property
     def log_folder(self) -> str:
@@ -317,10 +321,10 @@ class Policy:
 
     @property
     def ends_itself(self) -> bool:
-        """The run does not need a head to end: a closing job is queued behind everything."""
+        """The run can end without a head: a closing job follows all other jobs."""
         return self.detached or self.has_closing
 
     @property
     def needs_guard(self) -> bool:
-        """Something has to act on a failure that Slurm's own flags do not cover."""
+        """Slurm's own flags do not cover what has to happen after a failure."""
         return not (self.keep_going and self.kill_on_invalid_dep)

@@ -1,4 +1,4 @@
-"""An order in which everything comes after what it waits for."""
+"""Topological order: each task after the tasks it waits for."""
 
 from collections.abc import Collection, Hashable, Mapping
 from graphlib import TopologicalSorter
@@ -8,21 +8,21 @@ T = TypeVar("T", bound=Hashable)
 
 
 def in_order(before: Mapping[T, Collection[T]]) -> list[T]:
-    """The keys in an order in which each comes after those of its value, which need not be keys themselves.
+    """The keys, each after its predecessors (its value); predecessors that are not keys are ignored.
 
     The order of `graphlib.TopologicalSorter`, in less time and memory.
 
     Raises:
-        CycleError: there is none; its second argument is a ring, each before the next.
+        CycleError: the graph has a cycle, which is the error's second argument, each key before the next.
     """
-    missing = {one: sum(other in before for other in others) for one, others in before.items()}
+    missing = {key: sum(other in before for other in others) for key, others in before.items()}
     behind: dict[T, list[T]] = {}
-    for one, others in before.items():
+    for key, others in before.items():
         for other in others:
-            behind.setdefault(other, []).append(one)
-    found = [one for one, number in missing.items() if not number]
-    for one in found:  # which grows meanwhile
-        for other in behind.get(one, ()):
+            behind.setdefault(other, []).append(key)
+    found = [key for key, number in missing.items() if not number]
+    for key in found:  # the list grows in this loop
+        for other in behind.get(key, ()):
             missing[other] -= 1
             if not missing[other]:
                 found.append(other)

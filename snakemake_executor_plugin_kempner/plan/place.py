@@ -1,9 +1,9 @@
-"""Where jobs of ours run: they need next to nothing, and never a GPU."""
+"""Where helper jobs run (gates, guard, continuation, closing job): they need few resources and never a GPU."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..site.checks import Severity, asked, findings
+from ..site.checks import Severity, findings, placed
 from ..site.choices import choose, default_partition
 from ..site.model import Site
 from ..site.request import request_of
@@ -17,10 +17,10 @@ LIMITS: Mapping[Kind, tuple[str, ...]] = {
     Kind.CONTINUATION: ("--time=60", "--mem=2000M"),
     Kind.CLOSING: ("--time=60", "--mem=2000M"),
 }
-"""What a job of ours asks for."""
+"""Resources that each kind of helper job requests."""
 
 _OF_GPUS = ("--gres", "--constraint")
-"""Where all tasks have a GPU, these say which."""
+"""Options that request GPUs: left out when the options of a GPU task are copied for a helper job."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,11 +29,11 @@ class Place:
 
     arguments: tuple[str, ...] = ()
     notice: str = ""
-    """What is worth saying about the choice."""
+    """Message for the user about the choice; empty for none."""
 
 
 def place_of_helpers(options: Iterable[Options], site: Site | None) -> Place:
-    """With the first task that asks for no GPU; where all of them do, wherever such a job may run.
+    """The placement of the first task without GPUs; if all tasks request GPUs, a partition that takes helper jobs.
 
     Args:
         options: of the tasks.
@@ -41,7 +41,7 @@ def place_of_helpers(options: Iterable[Options], site: Site | None) -> Place:
     """
     distinct = [option.arguments for option in {id(option): option for option in options}.values()]
     chosen = site.chosen if site else {}
-    without = next((one for one in distinct if not request_of(one, chosen).gpus), None)
+    without = next((asked_for for asked_for in distinct if not request_of(asked_for, chosen).gpus), None)
     if without is not None:
         return Place(arguments=_placement(without))
     if not distinct:
@@ -49,7 +49,7 @@ def place_of_helpers(options: Iterable[Options], site: Site | None) -> Place:
     of_task = _placement(distinct[0], leave_out=_OF_GPUS)
     if site is None or not site.partitions:
         return Place(arguments=of_task)
-    arguments = next((one for one in _candidates(of_task, site) if _may_run(one, site)), ())
+    arguments = next((candidate for candidate in _candidates(of_task, site) if _may_run(candidate, site)), ())
     default = default_partition(site)
     partition = request_of(arguments, site.chosen).partition or (default.name if default else "Slurm's choice")
     return Place(
@@ -58,11 +58,13 @@ def place_of_helpers(options: Iterable[Options], site: Site | None) -> Place:
 
 
 def _placement(arguments: Sequence[str], leave_out: Sequence[str] = ()) -> tuple[str, ...]:
-    return tuple(one for one in arguments if (name := one.split("=")[0]) in PLACEMENT and name not in leave_out)
+    return tuple(
+        argument for argument in arguments if (name := argument.split("=")[0]) in PLACEMENT and name not in leave_out
+    )
 
 
 def _candidates(of_task: tuple[str, ...], site: Site) -> Iterator[tuple[str, ...]]:
-    """Where the site would put such a job, then beside the tasks, then any partition."""
+    """Places to try, in order: what the site file chooses, the placement of the tasks, each other partition."""
     yield _chosen((), site)
     yield of_task
     for partition in site.partitions.values():
@@ -77,4 +79,4 @@ def _chosen(arguments: tuple[str, ...], site: Site) -> tuple[str, ...]:
 def _may_run(arguments: tuple[str, ...], site: Site) -> bool:
     request = request_of((*arguments, *LIMITS[Kind.CLOSING]), site.chosen)
     goes_somewhere = bool(request.partition or site.is_routed or default_partition(site))
-    return goes_somewhere and all(one.severity is not Severity.ERROR for one in findings(asked(request, site)))
+    return goes_somewhere and all(finding.severity is not Severity.ERROR for finding in findings(placed(request, site)))

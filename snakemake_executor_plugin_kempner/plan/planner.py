@@ -23,9 +23,9 @@ from .undisturbed import undisturbed
 
 _NAME_LENGTH = 60
 _NAMED = 100
-"""Tasks that are named in the reference of a gate that stands for all of them."""
+"""Up to how many tasks a gate's reference lists by key."""
 _SPARED = frozenset({Kind.GATE, Kind.GUARD, Kind.CLOSING})
-"""What stays in the queue when the run stops for a failure."""
+"""Kinds that stay in the queue when the run stops after a failure."""
 _MAIL = ("--mail-type", "--mail-user")
 
 
@@ -34,14 +34,14 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     """Every submission that the tasks need, in an order that Slurm accepts.
 
     Args:
-        tasks: what is to be submitted now. An edge may lead to a task of this sequence or of `policy.standing`.
-        policy: what holds for the whole run.
-        deferred: what cannot be planned yet; it awaits tasks of this sequence or of `policy.standing`.
+        tasks: to be submitted now. An edge may lead to a task of this sequence or of `policy.standing`.
+        policy: settings of the run.
+        deferred: cannot be planned yet; each awaits tasks of this sequence or of `policy.standing`.
 
     Raises:
-        PlanError: with all faults of all tasks, when there is one.
+        PlanError: tasks have faults; lists all faults of all tasks.
     """
-    expected = [one.task for one in deferred if one.task]
+    expected = [entry.task for entry in deferred if entry.task]
     every = options_of([*tasks, *expected], policy.site)
     faults = [fault for option in every.values() for fault in option.faults]
     disorder: list[Fault] = []
@@ -115,13 +115,13 @@ class _Planner:
         self._known_options: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def calls(self) -> Iterator[Call]:
-        """What was added, as calls of sbatch."""
+        """The submissions added so far, as calls of sbatch."""
         calls = in_calls(self.submissions, self.policy.largest_array)
         return in_pieces(within_limits(calls, self.policy, self._gate_for), self._gate_for)
 
     def said(self) -> Iterator[str]:
-        """What is worth saying about the jobs that look after the run, where there are any."""
-        if self.place.notice and any(one.kind is not Kind.TASK for one in self.submissions):
+        """The notice about where helper jobs run, if there are any."""
+        if self.place.notice and any(submission.kind is not Kind.TASK for submission in self.submissions):
             yield self.place.notice
 
     def _gate_for(self, expression: Expression, words: str) -> Submission:
@@ -129,13 +129,13 @@ class _Planner:
         return self._tiny(Kind.GATE, ref, words, gate_script(words), (expression, words))
 
     def add(self, task: Task) -> None:
-        """Queue every attempt of a task, each behind the failure of all attempts before it.
+        """Queue every attempt of a task; each waits until all attempts before it have failed.
 
         Attempt k carries the task's own edges too: `afternotok` also holds when the attempt before was
-        cancelled because an input failed, and then there is nothing to run on. All earlier attempts are
-        named, not the last alone: when the first succeeds, the second is cancelled, which is "not ok" again.
+        cancelled because an input failed, and then there is no input to run on. It names all earlier attempts,
+        not only the last: when the first succeeds, the second is cancelled, which is "not ok" again.
         """
-        refs = list(self.policy.standing.get(task.key, ()))  # of an earlier head, which died before the next ones
+        refs = list(self.policy.standing.get(task.key, ()))  # of an earlier head, which died before queueing the rest
         self._labels[task.key] = label = task.label
         for attempt in task.attempts:
             ref = Ref(task.key, attempt.number)
@@ -173,7 +173,7 @@ class _Planner:
         )
 
     def _options(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        """With what all jobs have in common; one value for all that ask for the same."""
+        """The arguments with the options common to all jobs; equal arguments share one tuple."""
         if arguments not in self._known_options:
             self._known_options[arguments] = (*self._common_options, *arguments)
         return self._known_options[arguments]
@@ -202,7 +202,7 @@ class _Planner:
                 return [Term(type=edge.type, on=ref) for ref in refs]
 
     def _gate(self, key: str, refs: tuple[Ref, ...]) -> Ref:
-        """One job id for "one of these attempts has succeeded", made when it is first needed."""
+        """The gate that waits until any of these attempts has succeeded; made when first needed."""
         if key not in self._gates:
             label = self._labels.get(key, key)
             any_attempt = AnyOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in refs))
@@ -212,11 +212,11 @@ class _Planner:
         return self._gates[key]
 
     def add_guard(self, tasks: Sequence[Task]) -> None:
-        """Queue the guard behind the first failure of any task.
+        """Queue the guard, which starts after the first failure of any task.
 
-        A task with retries is named by its gate, which is COMPLETED when an attempt succeeds and CANCELLED when all
-        have failed. A failure handler that is not needed is cancelled too, and that is no failure. Where Slurm
-        does not take such jobs out of the queue, the guard looks after each end of a job.
+        A task with retries is represented by its gate, which is COMPLETED when an attempt succeeds and CANCELLED when
+        all have failed. A failure handler that is not needed is cancelled too, and that is no failure. Where Slurm
+        does not cancel jobs with unsatisfiable dependencies, the guard starts after each end of a job.
         """
         handlers = may_not_be_needed(tasks)
         terms: list[Term] = []
@@ -233,33 +233,33 @@ class _Planner:
             self._add_tiny(Kind.GUARD, ref, Kind.GUARD.value, script, (AnyOf(tuple(terms)), "something has failed"))
 
     def add_closing(self, deferred: Sequence[Deferred]) -> Expression | None:
-        """Queue what goes on with the run when no head lives.
+        """Queue the jobs that carry on the run without a head.
 
-        A continuation waits for what decides over something that cannot be planned yet; a single one, so that two never
-        meet. The closing job waits for every job of the run, however it ends.
+        A single continuation waits for the tasks that decide about deferred ones (two could run at the same time). The
+        closing job waits for the end of every job of the run.
 
         Returns:
-            What the closing job of an earlier plan has to wait for, when there is one and no other was made.
+            The new dependency of the closing job of an earlier plan; None if there is none, or a new one was made.
         """
         number = self.policy.first_number
-        sets = dict.fromkeys((one.however, tuple(sorted(one.awaits))) for one in deferred if one.awaits)
+        sets = dict.fromkeys((entry.however, tuple(sorted(entry.awaits))) for entry in deferred if entry.awaits)
         waits_for_any = tuple(dict.fromkeys(term for however, awaited in sets for term in self._once(awaited, however)))
         ends = [ref for refs in self._attempts.values() for ref in refs]
         if waits_for_any:
-            reached = (AnyOf(waits_for_any), "what cannot be planned yet can be")
+            reached = (AnyOf(waits_for_any), "further tasks can be planned")
             ends.append(self._add_ours(Kind.CONTINUATION, number, reached))
         standing = {ref for refs in self.policy.standing.values() for ref in refs}
-        # Of an array of an earlier plan what has ended may be named again: that is shorter.
+        # For arrays of earlier plans, the whole array is named, ended elements included: that is shorter.
         condition = AllOf(tuple(Term(type=DependencyType.AFTERANY, on=ref, whole=ref in standing) for ref in ends))
         if all(ref.task in LOOK_AFTER for ref in ends) or (self.policy.closing is not None and not self.submissions):
             return None
         if self.policy.closing is not None:
             return condition
-        self._add_ours(Kind.CLOSING, number, (condition, "everything has ended"))
+        self._add_ours(Kind.CLOSING, number, (condition, "all jobs have ended"))
         return None
 
     def _once(self, awaited: Sequence[str], however: bool) -> tuple[Term, ...]:
-        """Conditions one of which holds when all of these tasks have succeeded, or have ended in any way."""
+        """Terms of which any holds when all these tasks have succeeded (`however`: have ended)."""
         if len(awaited) == 1 and not however:
             return tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in self._attempts[awaited[0]])
         if however:
@@ -267,8 +267,8 @@ class _Planner:
             words = f"{len(awaited)} tasks have ended"
         else:
             ends = [term for key in awaited for term in self._terms(Edge(on=key))]
-            words = f"{len(awaited)} tasks have succeeded that decide over something together"
-        # Named after what it stands for, as a task's gate is named after the task.
+            words = f"{len(awaited)} tasks have succeeded that decide which tasks follow"
+        # Named after the tasks it stands for, as a task's gate is named after the task.
         name = Ref("+".join(awaited) if len(awaited) < _NAMED else f"{len(awaited)} from {awaited[0]}", -however)
         condition = (AllOf(tuple(ends)), words)
         ref = self._add_tiny(Kind.GATE, name, f"{len(awaited)} tasks", gate_script(words), condition)
@@ -283,7 +283,7 @@ class _Planner:
         return ref
 
     def _tiny(self, kind: Kind, ref: Ref, label: str, script: str, condition: tuple[Expression, str]) -> Submission:
-        """A job of ours that costs next to nothing; `condition` is what it waits for, and in words."""
+        """A small helper job; `condition` is the expression it waits for and its meaning in words."""
         number = next(self._numbers)
         log = f"{self.policy.log_folder}/{kind.value}s/{number}.%j.log"
         more: tuple[str, ...] = ()
@@ -306,11 +306,14 @@ class _Planner:
         )
 
     def _mail(self) -> tuple[str, ...]:
-        """Who asks for mail about a task wants to hear of the end of the run as well."""
+        """A user who requests mail for a task also gets mail about the end of the run."""
         for option in self.options.values():
-            mail = [one for one in option.arguments if one.partition("=")[0] in _MAIL]
+            mail = [argument for argument in option.arguments if argument.partition("=")[0] in _MAIL]
             if mail:
-                return ("--mail-type=END,FAIL", *(one for one in mail if not one.startswith("--mail-type")))
+                return (
+                    "--mail-type=END,FAIL",
+                    *(argument for argument in mail if not argument.startswith("--mail-type")),
+                )
         return ()
 
 

@@ -1,6 +1,6 @@
 """A task's resources → options of sbatch. One row per option; nothing is guessed.
 
-Names in a row are tried from left to right: first the one of snakemake-executor-plugin-slurm, then what people write.
+Names in a row are tried from left to right: first that of snakemake-executor-plugin-slurm, then common alternatives.
 Options: `man sbatch`. GPU requests use --gres, as the Kempner handbook does; --gpus may split over nodes.
 """
 
@@ -17,7 +17,7 @@ Value = int | str
 Resources = Mapping[str, Value]
 
 STEP_MEMORY_MB = 500
-"""What a job asks for at least: Snakemake itself, which runs the rule inside the job, needs about 250 MB."""
+"""Least memory of a job: Snakemake itself, which runs the rule inside the job, needs about 250 MB."""
 
 _SETS = "which the plugin sets itself"
 _NO_ID = "after which sbatch submits nothing, or does not say the job's id"
@@ -32,7 +32,7 @@ OWNED_OPTIONS = {
     **dict.fromkeys(("help", "quiet", "test-only", "usage", "version"), _NO_ID),
     "wait": "with which sbatch does not return before the job has ended",
 }  # fmt: skip
-"""What slurm_extra may not set, and why."""
+"""Options that slurm_extra may not set, and why."""
 
 
 class BadValueError(ValueError):
@@ -108,13 +108,13 @@ PLACEMENT = ("--partition", "--account", "--clusters", "--qos", "--constraint", 
 """Options that say where a job may run; a gate takes them over from a task."""
 
 ARRAY = "slurm_array"
-"""From how many of its tasks on a rule becomes a job array; 0 for never."""
+"""Smallest number of a rule's tasks that becomes a job array; 0 for never."""
 
 RELEVANT = frozenset({
     *(name for row in ROWS for name in row.names), *GPU_NAMES, *GRES_NAMES, *MODEL_NAMES, *PER_CPU_NAMES,
     "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue", ARRAY,
 })  # fmt: skip
-"""Resources that reach sbatch. Others are the workflow's own (`load`, `io`, a licence) and pass by."""
+"""Resources that become sbatch options. Others are the workflow's own (`load`, `io`, a licence) and are ignored."""
 
 
 def first_given(resources: Resources, names: tuple[str, ...]) -> tuple[str, Value] | None:
@@ -133,15 +133,15 @@ class Options:
     arguments: tuple[str, ...]
     faults: tuple[Fault, ...] = ()
     array_from: int | None = None
-    """From how many of its tasks on the rule becomes a job array; None where it does not say."""
+    """Smallest number of the rule's tasks that becomes a job array; None if the rule does not set it."""
     raised_memory: int | None = None
-    """MB the rule asked for, where it was less than the job's own Snakemake needs."""
+    """MB that the rule requested, if less than the job's own Snakemake needs."""
     default_cores: bool = False
-    """The number of cores is nobody's wish: one thread, which is also what a rule has that says nothing."""
+    """True when `threads` is Snakemake's default of 1, so the user did not choose it."""
     why: tuple[str, ...] = ()
     """Arguments that were added for the site, each with the reason."""
     request: Request = field(default_factory=Request)
-    """The arguments, read again."""
+    """The arguments as a value."""
 
 
 def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
@@ -185,7 +185,7 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
         faults=tuple(faults),
         array_from=int(array) if array else None,
         raised_memory=raised,
-        default_cores=cpus == ("threads", 1) and not any(one.startswith("--cpus-per-task") for one in extra),
+        default_cores=cpus == ("threads", 1) and not any(argument.startswith("--cpus-per-task") for argument in extra),
     )
 
 
@@ -193,7 +193,7 @@ Take = Callable[[str, Callable[[Value], str], Value], str | None]
 
 
 _GPUS = re.compile(r"(?:gres[/:])?gpu(?::([^:]+(?=:\d)|[A-Za-z][\w.-]*))?(?::(\d+))?")
-"""What --gres says of GPUs: type, number (man sbatch)."""
+"""GPUs in the value of --gres: type, number (man sbatch)."""
 
 
 def _gres(resources: Resources, take: Take, where: str, faults: list[Fault]) -> Iterator[str]:
@@ -203,7 +203,9 @@ def _gres(resources: Resources, take: Take, where: str, faults: list[Fault]) -> 
     kind = (take(model[0], _word, model[1]) if model else None) or ""
     asked = (take(gpus[0], _gpu_count, gpus[1]) if gpus and gpus[1] != 0 else None) or ""
     own_kind, _, number = asked.rpartition(":")
-    place, named = next(((at, found) for at, one in enumerate(devices) if (found := _GPUS.fullmatch(one))), (0, None))
+    place, named = next(
+        ((at, found) for at, device in enumerate(devices) if (found := _GPUS.fullmatch(device))), (0, None)
+    )
     if gres and gpus and named and number and number != (named[2] or "1"):
         what = f"both {gres[0]}={gres[1]!r} and {gpus[0]}={gpus[1]!r} ask for GPUs"
         faults.append(Fault(where=where, what=what, remedy="let them agree, or keep one of them"))
@@ -259,10 +261,10 @@ SET_BY_PLANNER = (
 
 
 def extra_options(where: str, text: str) -> tuple[str, ...]:
-    """Options of sbatch that a person has written in one text.
+    """Options of sbatch from a text that the user has written.
 
     Raises:
-        PlanError: it cannot be read, or sets what the plugin sets itself.
+        PlanError: the text cannot be read, or sets an option that the plugin sets itself.
     """
     faults: list[Fault] = []
     words = _extra(text, where, faults, what="it")
@@ -288,8 +290,8 @@ def _extra(extra: Value | None, where: str, faults: list[Fault], what: str = "sl
         faults.append(Fault(where=where, what=f"{what}={extra!r} cannot be read: {error}"))
         return []
     faults += (
-        Fault(where=where, what=f"{what} sets --{one.name}, {OWNED_OPTIONS[one.name]}", remedy="remove it there")
-        for one in options
-        if one.name in OWNED_OPTIONS
+        Fault(where=where, what=f"{what} sets --{option.name}, {OWNED_OPTIONS[option.name]}", remedy="remove it there")
+        for option in options
+        if option.name in OWNED_OPTIONS
     )
     return list(map(str, options))

@@ -1,6 +1,6 @@
-"""The options of sbatch, and how sbatch reads them from words: as getopt_long(3) does. Pure.
+"""The options of sbatch, parsed from words as sbatch itself does, with getopt_long(3). Pure.
 
-Whatever spelling a person uses (`--arr 0-2`, `-Qa0-2`, `-p gpu`), the rest of this package reads `--array=0-2`.
+The user may write `--arr 0-2`, `-Qa0-2`, `-p gpu`; the rest of this package sees `--array=0-2`.
 Source: sbatch(1) and `sbatch --x`, which lists the candidates; 22.05 and 24.11 together.
 """
 
@@ -52,7 +52,7 @@ _SAME = {"cluster": "clusters", "tasks-per-node": "ntasks-per-node"}
 
 
 class UnreadableError(ValueError):
-    """Words that sbatch would refuse, or take for something that the person did not mean; the message says which."""
+    """Words that sbatch would refuse, or read differently from what the user meant; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Option:
     """An option as sbatch understands it."""
 
     name: str
-    """In full; that of a site's own plugin as it was written."""
+    """The full name; an unknown option (of a site's own plugin) as written."""
     value: str | None = None
 
     def __str__(self) -> str:

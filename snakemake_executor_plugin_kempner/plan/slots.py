@@ -1,9 +1,9 @@
-"""Limits on what runs at the same time (`--jobs`, `--resources`) → waits and throttles, so that Slurm keeps them itself.
+"""Limits on what runs at the same time (`--jobs`, `--resources`) → dependencies and throttles that Slurm enforces.
 
-The units of a limit flow from job to job. Who takes units over waits for the end of everything that had them before,
-unless that has ended for certain when it starts. So what runs at one moment never holds a unit twice, whatever the
-durations and whatever the ends. A job that is cancelled before it starts ends while what it waited for still runs;
-therefore all earlier holders are waited for, not the last alone.
+The units of a limit pass from job to job. A job that takes over units waits for the end of all jobs that held them
+before, except those that have certainly ended when it starts. So no unit is ever held by two running jobs, however long
+they run and however they end. A job that is cancelled before it starts ends while the jobs it waited for still run;
+therefore a job waits for all earlier holders, not only for the last.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +13,12 @@ from heapq import heappop, heappush
 from operator import and_, or_
 
 STANDING = -1
-"""Stands for all jobs of earlier plans together, where numbers of requests are expected."""
+"""In place of a request's number: all jobs of earlier plans together."""
 
 _FEW = 100
-"""From so many jobs on that one job would have to wait for, a gate stands for them."""
+"""A job that would have to wait for more jobs than this waits for a gate instead."""
 _MOST = 3000
-"""Jobs that one job may name: `--dependency` takes about 10,000."""
+"""Most jobs that a dependency names; Slurm accepts about 10,000."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,11 +30,11 @@ class Request:
     needs: Mapping[str, int] = field(default_factory=dict)
     """Units that one element takes while it runs, by the name of the limit."""
     after: tuple[int, ...] = ()
-    """Requests that have ended as a whole, or will never start, when it starts (`STANDING`: those of earlier plans)."""
+    """Requests that have completely ended, or will never start, when it starts (`STANDING`: those of earlier plans)."""
     succeeded: tuple[tuple[int, ...], ...] = ()
-    """Of each of these sets one request, with all of its elements, has succeeded when it starts. All are in `after`."""
+    """When it starts, a request of each set has succeeded with all its elements. All are also in `after`."""
     each: int | None = None
-    """An array of the same width that it follows element by element: element i starts when that one's has succeeded."""
+    """An array of the same width that it follows with `aftercorr`: element i waits for that array's element i."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +42,9 @@ class Placement:
     """What keeps a request within the limits."""
 
     waits_for: tuple[int, ...] = ()
-    """What has to end first, however it ends: numbers of requests, of gates, or `STANDING`."""
+    """What has to end first (`afterany`): numbers of requests, of gates, or `STANDING`."""
     throttle: int = 0
-    """At most so many of its elements run at once; 0: as many as there are."""
+    """Most elements that run at the same time; 0 for no limit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,19 +57,19 @@ class Slots:
     """What each gate waits for, with `afterany`. Gate k has the number (requests + k), comes before the first request
     that names it, and must not be cancelled before what it waits for."""
     faults: tuple[tuple[int, str], ...] = ()
-    """Requests that need more of a limit than there is, with its name. They can never run; nothing is placed then."""
+    """Requests that need more than a limit allows, with the limit's name. If there are any, nothing is placed."""
 
 
 def place(
     requests: Sequence[Request], capacities: Mapping[str, int], standing: Sequence[Mapping[str, int]] = ()
 ) -> Slots:
-    """Additional waits and throttles with which no limit is ever exceeded.
+    """Additional dependencies and throttles with which no limit is ever exceeded.
 
     Args:
         requests: in the order of submission; they refer to earlier ones only.
-        capacities: units that there are of each limit; what has no entry is not limited.
-        standing: what each element of earlier plans takes that has not ended. It is not known what they wait for, so
-            what does not fit beside all of them waits for all of them.
+        capacities: units of each limit; resources without an entry are not limited.
+        standing: units of each unfinished job of earlier plans. What those jobs wait for is unknown, so a request that
+            does not fit beside all of them waits for all of them.
     """
     faults = tuple(
         (number, name)
@@ -81,7 +81,7 @@ def place(
 
 
 def _bit(number: int) -> int:
-    """A set of numbers is an integer, with one bit for each member and the lowest for `STANDING`."""
+    """Sets of numbers are stored as integers: a bit for each member, the lowest for `STANDING`."""
     return 1 << (number + 1)
 
 
@@ -100,23 +100,23 @@ def _members(numbers: int) -> list[int]:
 
 @dataclass(slots=True, eq=False)
 class _Piece:
-    """Units with one history."""
+    """Units with a common history of holders."""
 
     units: int
-    """0 when they have gone to others."""
+    """0 when others have taken them."""
     holders: int
-    """Set of all that may still hold them."""
+    """Set of all requests that may still hold them."""
     until: int
     """When the last holder is expected to end."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Lanes:
-    """The pieces of an array that runs all elements at once: each element has its own part of them."""
+    """The pieces of an array whose elements may all run at once, so that each element has its own part of them."""
 
     pieces: list[_Piece]
     users: int
-    """Set of arrays that have followed each other in them, element by element."""
+    """Set of arrays that have used them one after the other, element by element."""
 
 
 class _Pool:
@@ -141,7 +141,7 @@ class _Pool:
         heappush(self._queue, (piece.until, self._added, piece))
 
     def released(self, ended: int) -> list[_Piece]:
-        """Pieces that nobody holds any more when all of these have ended; the most recently used first."""
+        """Pieces that are free when all these requests have ended; the most recently used first."""
         found = []
         for last in reversed(_members(ended & self._lasts)):
             pieces = [piece for piece in self._by_last[last] if piece.units]
@@ -154,7 +154,7 @@ class _Pool:
         return found
 
     def take(self, units: int, released: Iterable[_Piece]) -> list[_Piece]:
-        """So many units: what is released first, which few others can have without waiting, then free, then held."""
+        """Take units in this order: released ones (few other requests could use them at once), free ones, held ones."""
         taken: list[_Piece] = []
         for piece in released:
             units -= self._cut(piece, units, taken)
@@ -178,9 +178,9 @@ class _Pool:
         return got
 
     def take_lanes(self, number: int, units: int) -> list[_Piece]:
-        """Units that the elements of an array take over from those of this one, each from its own.
+        """Units that array elements take over from the elements with the same index of array `number`.
 
-        None when others have taken too many of them.
+        Empty when other requests have taken too many of them.
         """
         lanes = self.lanes.get(number)
         if lanes is None or sum(piece.units for piece in lanes.pieces) < units:
@@ -191,7 +191,7 @@ class _Pool:
         return taken
 
     def give(self, number: int, pieces: Iterable[_Piece], until: int) -> list[_Piece]:
-        """These units are held by this request now, too."""
+        """Record that this request holds these units from now on."""
         merged: dict[int, _Piece] = {}
         for piece in pieces:
             holders = piece.holders | _bit(number)
@@ -209,14 +209,14 @@ class _Placer:
         self._requests = requests
         self._pools: dict[str, _Pool] = {}
         for name, capacity in capacities.items():
-            held = sum(one.get(name, 0) for one in standing)
-            if held + sum(one.width * one.needs.get(name, 0) for one in requests) > capacity:
+            held = sum(job.get(name, 0) for job in standing)
+            if held + sum(request.width * request.needs.get(name, 0) for request in requests) > capacity:
                 self._pools[name] = _Pool(capacity, held)
         self._ended: list[int] = []
-        """For each request, the set of what has ended when it starts."""
+        """For each request, the set of requests that have ended when it starts."""
         self._starts: list[int] = []
         self._ends: list[int] = []
-        """When each request is expected to start and to end, if all elements take equally long. Decides only on order."""
+        """When each request is expected to start and end if all elements take equally long; used only for ordering."""
         self._gates: list[tuple[int, ...]] = []
 
     def place(self) -> Slots:
@@ -239,32 +239,32 @@ class _Placer:
         at_once = _at_once(request, others, released)
         for pool, units in others.items():
             held[pool] = pool.take(units * at_once, released[pool])
-        missing = {pool: [one.holders & ~(ended | users.get(pool, 0)) for one in held[pool]] for pool in held}
-        wanted = reduce(or_, (one for each in missing.values() for one in each), 0)
+        missing = {pool: [piece.holders & ~(ended | users.get(pool, 0)) for piece in held[pool]] for pool in held}
+        wanted = reduce(or_, (late for each in missing.values() for late in each), 0)
         waits_for = self._terms(wanted, held.values())
         ended |= wanted | _set_of(waits_for)
-        starts = [one.until for pool in held for one, late in zip(held[pool], missing[pool], strict=True) if late]
+        starts = [piece.until for pool in held for piece, late in zip(held[pool], missing[pool], strict=True) if late]
         self._expect(request, at_once, starts)
         self._ended.append(ended)
         for pool, pieces in held.items():
             mine = pool.give(number, pieces, self._ends[number])
-            if request.width > 1 and sum(one.units for one in mine) == request.width * needs[pool]:
+            if request.width > 1 and sum(piece.units for piece in mine) == request.width * needs[pool]:
                 pool.lanes[number] = _Lanes(mine, users.get(pool, 0) | _bit(number))
         return Placement(waits_for=waits_for, throttle=at_once if at_once < request.width else 0)
 
     def _ended_before(self, request: Request) -> int:
-        """What has ended for certain when the request starts, by what it waits for anyway.
+        """The requests that have certainly ended when this one starts, given its own dependencies.
 
-        What has succeeded has started, so all that it waited for had ended. What has only ended may never have
-        started, and says nothing of that.
+        A request that has succeeded has started, so everything it waited for had ended. A request that has merely ended
+        may never have started, so nothing follows for what it waited for.
         """
         ended = _set_of(request.after)
         for some in request.succeeded:
-            ended |= reduce(and_, (self._ended[one] for one in some))
+            ended |= reduce(and_, (self._ended[number] for number in some))
         return ended if request.each is None else ended | self._ended[request.each]
 
     def _terms(self, wanted: int, held: Iterable[list[_Piece]]) -> tuple[int, ...]:
-        """Numbers that stand for the end of all that is wanted; through gates where they would be too many."""
+        """Numbers to wait for instead of `wanted`: the same, or those of gates if there are too many."""
         numbers = _members(wanted)
         pieces = [piece for each in held for piece in each]
         if len(numbers) <= min(max(_FEW, len(pieces)), _MOST):
@@ -278,7 +278,7 @@ class _Placer:
         return gates
 
     def _expect(self, request: Request, at_once: int, starts: Iterable[int]) -> None:
-        ends = [self._ends[one] for one in request.after if one != STANDING]
+        ends = [self._ends[number] for number in request.after if number != STANDING]
         before = [] if request.each is None else [self._starts[request.each] + 1]
         start = max([0, *starts, *ends, *before])
         self._starts.append(start)
@@ -286,11 +286,11 @@ class _Placer:
 
 
 def _at_once(request: Request, needs: Mapping[_Pool, int], released: Mapping[_Pool, Sequence[_Piece]]) -> int:
-    """How many elements may run at once.
+    """How many elements may run at the same time.
 
-    All that the limits allow, one array after the other: side by side, the rest of the longer one would keep to its
-    narrow share when the other has ended. But an array that can have half of it without a wait takes what it can have
-    and starts. Either way costs at worst twice the time, for whatever durations.
+    Normally as many as the limits allow, so arrays run one after the other: side by side, the longer array would be
+    held to its narrow throttle after the other has ended. But an array that can have at least half of that without
+    waiting takes what is available and starts. Both choices take at most twice the best possible time.
     """
     most = min([request.width, *(pool.capacity // units for pool, units in needs.items())])
     now = [(pool.free + sum(piece.units for piece in released[pool])) // units for pool, units in needs.items()]

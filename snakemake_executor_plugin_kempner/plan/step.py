@@ -1,4 +1,4 @@
-"""What the step inside a Slurm job has to do, as a value with a JSON form. Imported inside every job: keep it light."""
+"""The task of the step inside a Slurm job, as a value with a JSON form. Imported inside every job: keep it light."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,8 +17,8 @@ class StepSpec:
     """Label of the task, for messages: `rule[wildcard=value]`."""
     attempt: int
     folder: str
-    """What relative paths below are relative to. The job itself starts where Snakemake was started, from where a
-    `workdir:` of the Snakefile leads here once more."""
+    """Base of the relative paths below. The job itself starts where Snakemake was started; its Snakemake then changes
+    to this folder when the Snakefile has a `workdir:`."""
     records: str
     """Folder for the record of this job's start and end."""
     targets: tuple[tuple[str, dict[str, str]], ...]
@@ -32,21 +32,21 @@ class StepSpec:
     outputs: tuple[str, ...] = ()
     """Files and folders that must exist before the job may end with exit code 0."""
     earlier_attempts: tuple[str, ...] = ()
-    """Ids of the jobs of earlier attempts: when a person cancelled one of them, there is no further attempt."""
+    """Job ids of earlier attempts: if the user has cancelled any of them, this attempt does not run."""
     stops: str = ""
-    """Folder of the run, when its failure is the end of the run: the last attempt, without --keep-going."""
+    """Folder of the run, if a failure of this attempt stops the run (the last attempt, without --keep-going)."""
     checkpoints: str = ""
-    """The task's own folder that outlives requeue, attempt and time limit: KEMPNER_CHECKPOINT_DIR."""
+    """The task's KEMPNER_CHECKPOINT_DIR: a folder that is kept over requeues, attempts and time limits."""
     mark: str = ""
-    """File that says that the task has succeeded, in a run that nobody watches; empty otherwise."""
+    """File that marks the task as succeeded, in a run that may end without a head; else empty."""
     temp_inputs: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Each temporary input, with the marks of all tasks that read it: with the last one it may go."""
+    """Each temporary input, with the marks of all tasks that read it: when all exist, the input is deleted."""
     temp_outputs: tuple[str, ...] = ()
     """Temporary outputs that no other task reads."""
     log_name: str = ""
-    """A second name for the log of an array's element, the one it would have alone; `%j` stands for the job id."""
+    """A second name for the log of an array's element, as if submitted alone; `%j` stands for the job id."""
     log: str = ""
-    """Where this job writes its log by itself, because Slurm cannot name it; `%j` or `%A_%a` stands for the job id."""
+    """Log that the job opens itself because Slurm cannot name it; `%j` or `%A_%a` stands for the job id."""
     latency_wait: int = 5
     """Seconds to wait for a file that another node has written."""
     version: int = field(default=VERSION)
@@ -68,4 +68,4 @@ class StepSpec:
 
 
 NOTHING = StepSpec(task="", attempt=1, folder="", records="", targets=(), arguments=())
-"""Of a task that is only checked."""
+"""For a task that is only checked, not submitted."""

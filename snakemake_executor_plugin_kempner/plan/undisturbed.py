@@ -1,22 +1,22 @@
-"""Making very many values at once, without a search for garbage through all that was there before."""
+"""Creates very many objects without full garbage collections."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _YOUNG = 50_000
-"""New objects after which Python looks for garbage among them; it looks at each of them once."""
+"""New objects after which Python collects garbage among them; each object is looked at once."""
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """While open, Python looks for garbage among new objects only, and seldom.
+    """Inside the block, Python collects garbage seldom, and among new objects only.
 
-    New objects make it look, and with a large DAG in memory each full look costs as much as thousands of tasks.
+    New objects trigger collections, and with a large DAG in memory a full one takes as long as thousands of tasks.
     """
     usual = gc.get_threshold()
     gc.freeze()
-    if usual[0]:  # else it is not to look at all
+    if usual[0]:  # 0: the user has switched collection off
         gc.set_threshold(_YOUNG, _YOUNG, _YOUNG)
     try:
         yield

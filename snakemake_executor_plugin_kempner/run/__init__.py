@@ -1,1 +1,1 @@
-"""Effects over time: the record of a run, submitting a plan, following what was submitted."""
+"""A run over time: its ledger, the submission of plans, and following the submitted jobs."""

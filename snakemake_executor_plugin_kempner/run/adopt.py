@@ -1,7 +1,7 @@
-"""What earlier processes have left, for one that goes on. Pure.
+"""Tasks of earlier processes, for a process that takes them over. Pure.
 
-A head that died has left jobs behind. The next run takes them over instead of submitting the same tasks a second time.
-A job that goes on with its own run takes over everything, also what has ended: that is how it learns of failures.
+A head that died has left jobs behind. The next run takes them over instead of submitting the same tasks again. A job
+that continues its own run takes over all tasks, including ended ones: that is how it learns of failures.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,9 +17,9 @@ from .ledger import Record as LedgerRecord
 from .outcome import Job
 
 Names = Mapping[str, tuple[str, str]]
-"""Name and comment of each job. A number alone proves nothing: another cluster may count from 1 too."""
+"""Name and comment of each job. A job id alone proves nothing: another cluster may use the same ids."""
 Ended = Callable[[Entry], Record | None]
-"""The end of a job by its own account, where it came after the moment from which the new process knows the files."""
+"""The end of a job by its own record, if it ended after the new process began to read files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,14 +29,14 @@ class Left:
     task: str
     label: str
     entries: tuple[Entry, ...]
-    """One per attempt, each with its job id."""
+    """An entry for each attempt, with its job id."""
     jobs: Mapping[int, Job]
     """By number of the attempt."""
     records: Mapping[int, Record]
     """Attempts that have ended."""
     edges: tuple[Edge, ...]
     complete: bool
-    """All attempts have been submitted; else the process died in between."""
+    """All attempts have been submitted; False if the process died in between."""
     is_running: bool = False
 
     @property
@@ -47,12 +47,12 @@ class Left:
 def left_in_queue(
     ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names: Names, ended: Ended = lambda _entry: None
 ) -> tuple[Left, ...]:
-    """Tasks of which an attempt is still in the queue, or has succeeded too late for the new process to have seen it.
+    """Tasks with an attempt in the queue, or with a success that the new process cannot have seen in the files.
 
     Args:
-        ledgers: of earlier runs, oldest first; the last one that knows a task counts.
-        queue: what Slurm says, by job id.
-        names: what the jobs are called.
+        ledgers: of earlier runs, oldest first; for each task, the last ledger that has it counts.
+        queue: Slurm's records, by job id.
+        names: names of the jobs.
         ended: ends that the new process has not seen.
     """
     found: dict[str, Left] = {}
@@ -73,26 +73,25 @@ def left_in_queue(
                 running = any(record.state is JobState.RUNNING for record in seen.values())
                 found[task] = replace(_left(ours, over), is_running=running)
             elif not left.complete and seen and all(record.state is JobState.FAILED for record in seen.values()):
-                found[task] = replace(
-                    _left(ours, seen), is_running=False
-                )  # the next attempt was not submitted any more
+                # The next attempt has not been submitted.
+                found[task] = replace(_left(ours, seen), is_running=False)
     return tuple(found.values())
 
 
 def _merged(earlier: list[Entry], later: list[Entry]) -> list[Entry]:
-    """Attempts of a task by two ledgers. When the later one has adopted some, the earlier one completes them."""
+    """Attempts of a task in two ledgers. If the later run has adopted some of them, the earlier ledger has the rest."""
     adopted = {entry.job_name for entry in earlier} & {entry.job_name for entry in later}
     both = {entry.attempt: entry for entry in (*(earlier if adopted else ()), *later)}
     return [both[attempt] for attempt in sorted(both)]
 
 
 def all_of_run(ledger: LedgerRecord, names: Names) -> tuple[Left, ...]:
-    """Every task of a run, whatever has become of it."""
+    """Every task of a run, ended or not."""
     return tuple(_left(entries, {}) for entries in _by_task(ledger, names).values())
 
 
 def carried_out(entries: Iterable[Entry], names: Names) -> Iterator[Entry]:
-    """Submissions with the job ids of those whose answer was lost; without those never carried out."""
+    """Submissions that Slurm has accepted; job ids with a lost answer are filled in."""
     ids = {(name, job_id.partition("_")[2]): job_id for job_id, both in names.items() for name in both if name}
     for entry in entries:
         index = "" if entry.index is None else str(entry.index)
@@ -102,7 +101,7 @@ def carried_out(entries: Iterable[Entry], names: Names) -> Iterator[Entry]:
 
 
 def in_queue(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names: Names) -> Iterator[Entry]:
-    """What has not ended, as the ledgers have it."""
+    """The ledgers' entries of jobs that have not ended."""
     for ledger in ledgers:
         for entry in carried_out(ledger.entries, names):
             record = queue.get(entry.job_id)
@@ -113,7 +112,7 @@ def in_queue(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names
 def _by_task(ledger: LedgerRecord, names: Names) -> dict[str, list[Entry]]:
     found: dict[str, dict[int, Entry]] = {}
     for entry in carried_out(ledger.of_kind(Kind.TASK), names):
-        found.setdefault(entry.task, {})[entry.attempt] = entry  # the last one counts
+        found.setdefault(entry.task, {})[entry.attempt] = entry  # the last entry counts
     return {task: [attempts[number] for number in sorted(attempts)] for task, attempts in found.items()}
 
 

@@ -1,11 +1,11 @@
 """Which runs and which jobs belong to a folder and to this user.
 
-A folder may be copied, be reached by two paths, or be shared by two users. Its path alone tells none of these apart, and
-each mistake would submit the tasks of a run a second time.
+A folder may be copied, have two paths, or be shared by two users. Its path alone does not distinguish these cases, and
+a mistake would submit the tasks of a run a second time.
 
-A working directory is known by its inode number beside its path: a copy has another one, and another path to the same
-folder has the same. The device number does not count, for a network file system has another one on each machine and
-for each mount. Who owns a ledger is asked of the file system first, since anybody may write anything into a file.
+A working directory is identified by its inode number besides its path: a copy has a different inode, another path to
+the same folder has the same. The device number does not count, since on a network file system it differs between
+machines and mounts. The owner of a ledger comes from the file system first, since a file's content may be wrong.
 """
 
 import os
@@ -23,13 +23,13 @@ from ..slurm.ids import array_id, in_order
 from .ledger import Record, is_closed, read_ledger
 
 _OURS = re.compile(r".+\.([0-9a-f]{8})\.[0-9]+", re.DOTALL)
-"""Name of a job of ours, with the run's name in it."""
+"""Name of a job of this plugin, with the run's name in it."""
 _SHOWN = 20
-"""Job ids that a message lists."""
+"""How many job ids a message lists."""
 
 
 def marks(workdir: str) -> dict[str, Any]:
-    """What the first line of a ledger says of the folder and the user that it belongs to."""
+    """The entries in a ledger's first line that identify its folder and user."""
     uid = os.getuid()
     return {"workdir": workdir, "inode": os.stat(workdir).st_ino, "user": user_name(uid), "uid": uid}
 
@@ -45,16 +45,16 @@ def user_name(uid: int) -> str:
 
 
 def is_here(ledger: Record, workdir: str) -> bool:
-    """Whether the run works in this folder, under this path or another; False for the record that came with a copy."""
+    """Whether the run belongs to this folder, under this path or another; False for a ledger in a copied folder."""
     place = ledger.header.get("workdir")
     if place is None:
         return False
     if place == workdir:
         return True
     try:
-        # The run's own folder too: roots of file systems, which may be working directories, all have the same number.
+        # The run's own folder too: the roots of all file systems have the same inode number.
         return _numbers(place, ledger.run) == _numbers(workdir, ledger.run)
-    except OSError:  # this machine knows the folder by another path alone, or it was moved
+    except OSError:  # on this machine the folder has only another path, or it was moved
         return os.path.exists(workdir) and bool(ledger.header.get("inode") == os.stat(workdir).st_ino)
 
 
@@ -63,7 +63,7 @@ def _numbers(workdir: str, run: str) -> tuple[int, ...]:
 
 
 def other_path(ledger: Record, workdir: str) -> str:
-    """What to tell about a run that was started under another path to this folder; empty for this path."""
+    """A message about a run that was started under another path to this folder; empty for this path."""
     place = ledger.header.get("workdir")
     if place == workdir:
         return ""
@@ -79,7 +79,7 @@ def other_path(ledger: Record, workdir: str) -> str:
 
 
 def refuse_other_users(runs: Path, workdir: str) -> None:
-    """Another user's jobs cannot be seen by `squeue --me`, so a run of theirs that may have any is not joined.
+    """Refuse to work beside open runs of other users, whose jobs this user cannot see or cancel.
 
     Raises:
         FolderInUse: a run of another user in this folder is not closed.
@@ -97,7 +97,7 @@ def refuse_other_users(runs: Path, workdir: str) -> None:
 
 
 def other_user(folder: Path) -> str:
-    """Name of the user to whom the run in the folder belongs; empty for this one."""
+    """Name of the owner of the run in the folder; empty for this user."""
     owner = (folder / "ledger.jsonl").stat().st_uid
     if owner != os.getuid() and owner != _uid_of_my_files(folder.parent):
         return user_name(owner)
@@ -106,7 +106,7 @@ def other_user(folder: Path) -> str:
 
 
 def _is_over(folder: Path, workdir: str) -> bool:
-    """Nothing of the run is left, or it is the record of another folder that was copied."""
+    """The run is closed, or its ledger has come with a copied folder."""
     try:
         ledger = read_ledger(folder)
     except LedgerError:
@@ -122,7 +122,7 @@ def _header(folder: Path) -> Mapping[str, Any]:
 
 
 def _uid_of_my_files(folder: Path) -> int:
-    """Whom this file system shows as the owner of what this user writes: some show the same one for everybody."""
+    """The owner that the file system shows for files of this user: some show the same owner for everybody."""
     probe = folder / f"claim.{uuid.uuid4().hex}"
     try:
         probe.touch()
@@ -137,7 +137,7 @@ def _uid_of_my_files(folder: Path) -> int:
 
 
 def unexplained(runs: Path, workdir: str, slurm: Slurm, ledgers: Iterable[Record]) -> dict[str, str]:
-    """Names of jobs in the queue, by id, that belong to runs of this folder though none of these ledgers knows them.
+    """Names of jobs in the queue, by id, that belong to runs of this folder but are in none of these ledgers.
 
     Args:
         runs: `.snakemake/kempner`; it need not exist.
@@ -167,7 +167,7 @@ def unexplained(runs: Path, workdir: str, slurm: Slurm, ledgers: Iterable[Record
 
 
 def _closed_here(folder: Path, workdir: str) -> Record | bool | None:
-    """The ledger of a run of this folder; False for that of another folder; None where nothing can be read."""
+    """The ledger of a run of this folder; False for a run of another folder; None if it cannot be read."""
     try:
         ledger = read_ledger(folder)
     except LedgerError:
@@ -180,17 +180,17 @@ def _closed_here(folder: Path, workdir: str) -> Record | bool | None:
 def _belongs(name: str, folder: Path, ledger: Record | bool | None, place: str, workdir: str) -> bool:
     if isinstance(ledger, Record):
         helpers = {entry.job_name for entry in ledger.entries if entry.kind != Kind.TASK.value}
-        return not (ledger.closed and name in helpers)  # a guard of a run that is over leaves by itself
+        return not (ledger.closed and name in helpers)  # helpers of an ended run leave the queue by themselves
     if ledger is False:
         return False
     try:
         return place == workdir or os.path.samefile(place, workdir)
-    except OSError:  # under that path nothing can be found here, but the run's folder may be
+    except OSError:  # that path does not exist on this machine, but the run's folder may
         return folder.exists()
 
 
 def refuse_unexplained(jobs: Mapping[str, str]) -> None:
-    """Jobs of which nobody knows which tasks they are may be any task.
+    """Refuse to submit while unknown jobs are in the queue, which may run any task.
 
     Raises:
         LedgerError: there are such jobs.

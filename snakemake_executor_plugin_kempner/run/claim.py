@@ -1,8 +1,8 @@
-"""One process at a time looks after the runs of a folder: the head, a continuation, or a closing job.
+"""The claim on a folder: a single process at a time (head, continuation or closing job) looks after its runs.
 
-Snakemake's own lock does not say who holds it, stays behind after `kill -9`, and is not held between the jobs of a run
-that nobody watches. This claim names its owner, and one whose owner is gone is taken over. It rests on the two
-operations that are atomic on network file systems too: exclusive creation and rename.
+Snakemake's own lock does not say who holds it, remains after `kill -9`, and is not held between the jobs of a detached
+run. This claim names its owner, and a claim whose owner is gone can be taken over. It uses the two operations that are
+atomic on network file systems too: exclusive creation and rename.
 """
 
 import json
@@ -19,7 +19,7 @@ from .belonging import user_name
 from .submit import Clock, SystemClock
 
 SILENCE = 300.0
-"""Seconds without a sign of life after which an owner on another machine counts as gone."""
+"""Seconds without a renewal after which an owner on another machine counts as gone."""
 _BEAT = 10.0
 _PAUSE = 1.0
 _PATIENCE = 600.0
@@ -27,20 +27,20 @@ _PATIENCE = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Owner:
-    """Who holds a claim."""
+    """The process that holds a claim."""
 
     what: str
-    """For people: `head`, `continuation` or `closing`."""
+    """`head`, `continuation` or `closing`."""
     run: str
     host: str
     pid: int
     born: str
-    """When the process started, in the kernel's own count: a pid alone may belong to another process by now."""
+    """Start time of the process, in the kernel's clock ticks: the pid may belong to another process by now."""
     job_id: str = ""
-    """Of the Slurm job that it runs in."""
+    """The Slurm job that it runs in."""
     user: str = ""
     uid: int = -1
-    """Negative where a claim does not say."""
+    """Negative if unknown."""
 
     @property
     def is_head(self) -> bool:
@@ -56,7 +56,7 @@ class Owner:
 
     @property
     def is_consistent(self) -> bool:
-        """Each value is of the type that it is said to have: nobody knows what stands in a file."""
+        """Each value has its declared type; the file may contain anything."""
         return all(isinstance(value, _TYPES[name]) for name, value in asdict(self).items())
 
 
@@ -88,7 +88,7 @@ def this_head(run: str) -> Owner:
 
 
 def _born(pid: int) -> str | None:
-    """The start of a process of this machine; None when there is no such process."""
+    """Start time of a process on this machine; None if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -97,7 +97,7 @@ def _born(pid: int) -> str | None:
 
 
 def _exists(pid: int) -> bool:
-    """Whether there is such a process of another user: /proc may hide it, a signal tells."""
+    """Whether another user's process exists: /proc may hide it, but kill(2) shows it."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -123,10 +123,10 @@ class Claim:
         self._beat = 0.0
 
     def take(self, patience: float = 0.0) -> None:
-        """Become the owner, waiting so many seconds for a living one to leave.
+        """Become the owner; wait up to `patience` seconds for a live owner to leave.
 
         Raises:
-            FolderInUse: another process holds it and lives.
+            FolderInUse: another live process holds the claim.
             LedgerError: the claim cannot be written.
         """
         deadline = self._clock.now() + patience
@@ -141,14 +141,14 @@ class Claim:
         self._beat = self._clock.now()
 
     def holder(self) -> Owner | None:
-        """Who else holds it and lives."""
+        """The other live process that holds the claim; None if there is none."""
         held = self._read()
         return held[0] if held is not None and self._lives(*held) else None
 
     def living_head(self) -> Owner | None:
-        """The head that holds it, once it has been seen to live; None when there is none, or it has given no sign for long.
+        """The head that holds the claim, once it is certain to live; None if there is none, or if it has been silent.
 
-        A claim that is not old may be that of a head which has just died on another machine: its next sign is waited for.
+        A recent claim may be of a head that has just died on another machine: wait for its next renewal.
         """
         held = self._read()
         while held is not None and held[0].is_head and self._lives(*held):
@@ -162,7 +162,7 @@ class Claim:
         return None
 
     def renew(self) -> bool:
-        """Give a sign of life, for those on other machines; False when another process was found to hold the claim."""
+        """Renew the claim, as a sign of life for other machines; False if another process holds the claim."""
         if self._clock.now() - self._beat < _BEAT:
             return True
         if self._present() != self._owner:
@@ -173,20 +173,20 @@ class Claim:
         return True
 
     def check(self) -> None:
-        """Before something is done: a process that was stopped for long may have been replaced meanwhile.
+        """Check that this process still holds the claim: if stopped for long, it may have been replaced.
 
         Raises:
-            ClaimLost: another process has taken the claim, or nobody holds it any more.
+            ClaimLost: another process has taken the claim, or it is gone.
         """
         holder = self._present()
-        if holder is None:  # for a moment, while somebody who has moved it away by mistake puts it back
+        if holder is None:  # another process may have moved it away by mistake, and will put it back
             self._clock.sleep(_PAUSE)
             holder = self._present()
         if holder != self._owner:
             raise ClaimLost(str(self._owner), "" if holder in (None, _NOBODY) else str(holder))
 
     def _present(self) -> Owner | None:
-        """Who holds it; where the file system does not answer, nobody is known to have taken it."""
+        """The current owner; this process if the file system fails, since no other owner is known."""
         try:
             return _owner_in(self._path)
         except FileNotFoundError:
@@ -199,7 +199,7 @@ class Claim:
             self._path.unlink(missing_ok=True)
 
     def _create(self) -> bool:
-        """Whether there was no claim, and now there is ours; it is never seen half written."""
+        """Create the claim, atomically with its content; False if there is one already."""
         draft = self._folder / f"claim.{uuid.uuid4().hex}"
         try:
             draft.write_text(json.dumps(asdict(self._owner)), encoding="utf-8")
@@ -214,7 +214,7 @@ class Claim:
         return True
 
     def _read(self) -> tuple[Owner, float] | None:
-        """The owner, and the seconds since its last sign of life by the file system's clock."""
+        """The owner, and the seconds since its last renewal, by the file system's clock."""
         probe = self._folder / f"claim.{uuid.uuid4().hex}"
         try:
             owner = _owner_in(self._path)
@@ -235,13 +235,13 @@ class Claim:
             return False
         if owner.host == self._owner.host:
             return _born(owner.pid) == owner.born or (owner.is_of_another_user and _exists(owner.pid))
-        # Slurm does not tell of the jobs of others.
+        # Jobs of other users cannot be seen in Slurm.
         if owner.job_id and not owner.is_of_another_user and not self._job_runs(owner.job_id):
             return False
-        return silence < SILENCE or not owner.is_head  # jobs of ours give no sign of life while they read the workflow
+        return silence < SILENCE or not owner.is_head  # helper jobs do not renew while they read the workflow
 
     def _put_aside(self, dead: Owner) -> None:
-        """Remove the claim of an owner that is gone; when somebody else has taken it meanwhile, put theirs back."""
+        """Remove the claim of a dead owner; if another process has taken it meanwhile, put that claim back."""
         held = self._read()
         if held is None or held[0] != dead:
             return
@@ -259,7 +259,7 @@ class Claim:
 
 
 def claimed_by(folder: Path) -> str:
-    """Name of the run whose process holds the claim below a folder, or has died with it; empty when nobody does."""
+    """Name of the run whose process holds the claim below a folder, alive or dead; empty without a claim."""
     try:
         return str(json.loads((folder / "claim.json").read_text(encoding="utf-8"))["run"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -267,7 +267,7 @@ def claimed_by(folder: Path) -> str:
 
 
 def claim_folder(folder: Path, owner: Owner, job_runs: Callable[[str], bool], say: Callable[[str], None]) -> Claim:
-    """The claim of a head. Jobs of an earlier run are waited for, another head is not.
+    """Take the claim for a head. It waits for jobs of an earlier run that hold it, but not for another head.
 
     Raises:
         FolderInUse: another process looks after this folder.

@@ -9,17 +9,17 @@ from .ledger import Entry
 
 
 def cut_off(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:
-    """Waiting jobs that can no longer start, down to the end of each chain.
+    """Pending jobs that can no longer start, down to the end of each chain.
 
-    Slurm says so of one link at a time, some seconds after it has noticed the one before.
+    Slurm itself marks only the next job of a chain, and takes some seconds for each.
     """
     gone = {job_id for job_id, record in seen.items() if record.state in (JobState.FAILED, JobState.CANCELLED)}
-    gone |= {array_of(job_id) for job_id in gone}  # an array is not all right any more when one element is not
+    gone |= {array_of(job_id) for job_id in gone}  # an array has not succeeded if any element has not
     well = {job_id for job_id, record in seen.items() if record.state is JobState.SUCCEEDED}
     doomed: set[str] = set()
-    waiting = [entry for entry in entries if (one := seen.get(entry.job_id)) and one.state is JobState.WAITING]
+    waiting = [entry for entry in entries if (record := seen.get(entry.job_id)) and record.state is JobState.WAITING]
     found = True
-    while found:  # once, as a rule: they are in the order of submission, but for what was taken over from earlier runs
+    while found:  # usually a single pass: only adopted jobs of earlier runs may be out of order
         found = False
         for entry in waiting:
             hopeless = seen[entry.job_id].never or _cannot_hold(entry.dependency, gone, well)

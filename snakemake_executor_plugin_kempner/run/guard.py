@@ -1,7 +1,7 @@
-"""What acts on a failure when no head lives: `python -m snakemake_executor_plugin_kempner.run.guard FOLDER`, as a job.
+"""The guard job acts on failures without a head: `python -m snakemake_executor_plugin_kempner.run.guard FOLDER`.
 
-Slurm starts it at the first failure of a run. It takes out of the queue what can no longer start, and, without
---keep-going, what has not started yet; what runs may finish. It does no harm beside a living head, which does the same.
+Slurm starts it at the first failure of a run. It cancels jobs that can no longer start and, without --keep-going, jobs
+that have not started yet; running jobs may finish. It does no harm beside a live head, which does the same.
 """
 
 import os
@@ -22,19 +22,19 @@ from .ledger import Entry, latest_ledger
 from .stopping import mark_stopped
 
 _LOOK_ON = frozenset({Kind.GUARD.value, Kind.CLOSING.value})
-"""Jobs that wait for the others, and that no other waits for."""
+"""Kinds of jobs that wait for others, and that no other job waits for."""
 _ROUNDS = 60
 _PAUSE = 1.0
 
 
 def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUSE) -> None:
-    """Sweep the queue of the run in the folder, and stand guard again where Slurm does not sweep by itself.
+    """Cancel jobs of the run as described above; queue another guard if Slurm does not do that by itself.
 
     Args:
         folder: of the run.
-        slurm: where its jobs are.
+        slurm: the scheduler.
         own_job_id: the guard's own job.
-        pause: seconds between two looks while cancelled jobs pull others after them.
+        pause: seconds between two rounds, while cancelled jobs make further jobs impossible.
     """
     ledger = latest_ledger(folder)
     folder = ledger.folder
@@ -48,7 +48,7 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
         doomed = cut_off(entries, seen)
         has_failed = _failed(entries, seen, ledger.cancelled)
         if not keep_going and has_failed:
-            not_started = _not_started(entries, seen) - doomed  # the others fall with a task before them
+            not_started = _not_started(entries, seen) - doomed  # the doomed ones fall with a task before them
             mark_stopped(folder, own_job_id or Kind.GUARD.value, not_started)
             doomed |= not_started
         if doomed:
@@ -56,14 +56,14 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
             slurm.cancel(doomed, pending_only=True)
         elif kills or not _undecided(entries, seen):
             break
-        time.sleep(pause)  # what waited for a job that has ended can be told only after Slurm has looked again
-    if not (kills and has_failed):  # else what woke it up was cancelled by us, and a failure may still come
-        # By what was seen when the loop was left: a job that has ended since would not wake the next guard up.
+        time.sleep(pause)  # Slurm updates the dependants of an ended job at its next round
+    if not (kills and has_failed):  # a cancelled job has woken this guard, and a failure may still come
+        # With the records from the loop: the next guard would never start for a job that has ended since.
         _stand_guard_again(folder, ledger.entries, seen, slurm)
 
 
 def _undecided(entries: Sequence[Entry], seen: Mapping[str, Record]) -> bool:
-    """Jobs are left, and all of them wait for others: Slurm has not caught up with an end."""
+    """Whether all remaining jobs wait for others: Slurm has not processed the last ends yet."""
     left = _left(entries, seen)
     return bool(left) and not any(_ends_by_itself(record) for record in left.values())
 
@@ -89,9 +89,9 @@ def _not_started(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[st
 
 
 def stop(folder: Path, slurm: Slurm, own_job_id: str) -> None:
-    """Take out of the queue what has not started, at once: a task that has failed for good does it before it leaves.
+    """Cancel all jobs that have not started; called by a task that has failed for good, before it ends.
 
-    On a full cluster a guard may have to wait for a place, and what is to be stopped would take it first.
+    On a full cluster, the guard may have to wait for a node, and the jobs to be stopped would start first.
     """
     ledger = latest_ledger(folder)
     folder = ledger.folder
@@ -104,11 +104,11 @@ def stop(folder: Path, slurm: Slurm, own_job_id: str) -> None:
 
 
 def _failed(entries: list[Entry], seen: Mapping[str, Record], cancelled: Collection[str]) -> bool:
-    """Whether a task has failed for good: its last attempt has ended badly, and no other goes on.
+    """Whether a task has failed for good: its last attempt has failed or was cancelled, and no other attempt goes on.
 
-    The last one decides: it starts only when all before it have failed, and those may be forgotten by now. Somebody may
-    have cancelled it while an earlier one runs, though. What a head has cancelled, it had a reason to. What Slurm has
-    removed has fallen with a task before it; where there is none, its gate was cancelled.
+    The last attempt decides: it starts only when all before it have failed, which Slurm may have purged by now. But a
+    user may have cancelled it while an earlier attempt runs. Jobs that a head has cancelled do not count. A job that
+    Slurm has removed fell with a task before it; if there is none, its gate was cancelled.
     """
     attempts: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -117,7 +117,8 @@ def _failed(entries: list[Entry], seen: Mapping[str, Record], cancelled: Collect
     ended = {
         task: of_task[-1]
         for task, of_task in attempts.items()
-        if _ended_badly(seen.get(of_task[-1].job_id)) and not any(_goes_well(seen.get(one.job_id)) for one in of_task)
+        if _ended_badly(seen.get(of_task[-1].job_id))
+        and not any(_goes_well(seen.get(attempt.job_id)) for attempt in of_task)
     }
     return any(
         entry.job_id not in cancelled and (not seen[entry.job_id].never or _is_cut_off(entry, ended))
@@ -126,7 +127,7 @@ def _failed(entries: list[Entry], seen: Mapping[str, Record], cancelled: Collect
 
 
 def _is_cut_off(entry: Entry, ended: Collection[str]) -> bool:
-    """It needs other tasks to succeed, no more, and none of them has ended badly."""
+    """Whether the job waits only for successes, and none of those tasks has failed."""
     return all(edge.type is DependencyType.AFTEROK and edge.on not in ended for edge in entry.edges)
 
 
@@ -139,7 +140,7 @@ def _goes_well(record: Record | None) -> bool:
 
 
 def _stand_guard_again(folder: Path, entries: Sequence[Entry], seen: Mapping[str, Record], slurm: Slurm) -> None:
-    """Queue another guard behind the next end of a job that can end by itself."""
+    """Queue another guard, which starts after the next end of a job that can end by itself."""
     left = _left(entries, seen)
     own = next((entry for entry in entries if entry.kind == Kind.GUARD.value), None)
     if not left or own is None:

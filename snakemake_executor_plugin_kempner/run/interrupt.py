@@ -1,6 +1,6 @@
-"""Ctrl-C is heard once, and not while a call of sbatch is waiting for its answer.
+"""Handles Ctrl-C once, and not while a call of sbatch is waiting for its answer.
 
-Who presses it a second time wants the jobs gone, and would stop their cancellation with it.
+A second Ctrl-C would interrupt the cancellation of the jobs, which the user wants.
 """
 
 import os
@@ -14,7 +14,7 @@ _TOLD = "The jobs of this run are being cancelled. To leave at once, with the jo
 
 
 class _Ears:
-    """What this process has heard; signals belong to the process, so there is one such object."""
+    """The SIGINT state of this process; signals belong to the process, so there is a single object."""
 
     def __init__(self) -> None:
         self.has_heard = self.is_due = False
@@ -35,7 +35,7 @@ _EARS = _Ears()
 
 
 def hear_ctrl_c_once() -> None:
-    """From now on a second Ctrl-C does not interrupt what the first one has begun."""
+    """From now on, a second Ctrl-C does not interrupt the cancellation that the first has started."""
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _EARS.hear)
@@ -44,7 +44,7 @@ def hear_ctrl_c_once() -> None:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Ctrl-C interrupts after the block, not within it."""
-    if threading.current_thread() is not threading.main_thread():  # it interrupts the main thread alone
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
         yield
         return
     _EARS.undisturbed += 1

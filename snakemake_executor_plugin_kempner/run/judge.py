@@ -1,4 +1,4 @@
-"""What the end of a job means for its task, and whether something explains it. Pure but for what it is handed."""
+"""What the end of a job means for its task, and whether another end explains it. Pure, except for its callbacks."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,22 +13,22 @@ from .watch import Ended, Event, Followed, Requeued, Started, Stuck
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """What is known of the queue while events are judged."""
+    """The state of the queue while events are judged."""
 
     followed: Mapping[str, Followed]
     """Jobs that have not ended."""
     doomed: Collection[str] = ()
-    """Jobs that could never start and were cancelled for it."""
+    """Jobs that were cancelled because they could never start."""
     was_answered: bool = True
-    """Every source has answered: a job that nobody mentions is not one that nobody was asked about."""
+    """All queries were answered, so a job that is in no answer is unknown to all sources."""
 
 
 @dataclass(kw_only=True)
 class Judge:
     """Turns ends of jobs into ends of tasks.
 
-    A task that Slurm removed from the queue fell with another one, as a rule. Where the end of that one is not known yet,
-    the judgement waits for it; where nothing before the task has failed, this is said.
+    A task whose job Slurm has removed from the queue usually fell with another task. If the end of that task is not
+    known yet, the judgement waits for it; if no task before it has failed, the message says so.
     """
 
     tasks: Tasks
@@ -36,16 +36,16 @@ class Judge:
     """Whether a job was cancelled because the run stops."""
     cancel: Callable[[Collection[str]], object]
     gates: dict[str, str] = field(default_factory=dict)
-    """Labels of gates that somebody cancelled, by job id."""
+    """Labels of gates that a user has cancelled, by job id."""
     _held: list[Ended] = field(default_factory=list)
 
     def judge(self, events: Sequence[Event], view: View) -> tuple[TaskEvent, ...]:
-        """What the events mean, those included that were not to be explained before."""
+        """The meaning of the events, and of earlier events that could not be explained until now."""
         held, self._held = self._held, []
         return tuple(meaning for event in (*events, *held) for meaning in self._meaning(event, view))
 
     def job_of(self, ref: Ref) -> Job | None:
-        """The job of a task's attempt; None for a gate, or for a task that is submitted anew."""
+        """The job of a task's attempt; None for a gate, or for a task that is submitted again."""
         state = self.tasks.get(ref.task)
         return state.jobs.get(ref.attempt) if state else None
 
@@ -71,19 +71,19 @@ class Judge:
         outcome = self.tasks.outcome(state.task, record, never=job.job_id in view.doomed, stopped=stopped)
         later = [number for number in state.jobs if number > attempt]
         if outcome is not Outcome.SUCCEEDED and any(number < attempt for number in state.open_attempts):
-            return  # somebody cancelled an attempt that was waiting; the one that runs decides
+            return  # a user has cancelled a pending attempt; the running attempt decides
         if outcome is Outcome.FAILED and (
             to_come := [number for number in later if _counts(state.records.get(number))]
         ):
             yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[to_come[0]])
             return
         if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
-            return  # told when the attempt that succeeded is
+            return  # reported with the attempt that has succeeded
         if outcome is Outcome.CUT_OFF and self._may_be_explained(state, view):
             self._held.append(event)
             return
         if outcome in (Outcome.CANCELLED, Outcome.LOST):
-            # What a person cancels is not tried again, and nothing runs twice because its end is not known.
+            # A cancelled task is not retried; nor is a lost one, since it may still run.
             self.cancel([state.jobs[number].job_id for number in later if number in state.open_attempts])
         why = self._what_is_known() if outcome is Outcome.CUT_OFF else ""
         state.ended = TaskEnded(
@@ -92,11 +92,11 @@ class Judge:
         yield state.ended
 
     def _may_be_explained(self, state: TaskState, view: View) -> bool:
-        """Whether the end of a task before this one is still to be heard of."""
+        """Whether the end of a task before this one is not known yet."""
         if not view.followed:
             return False
         before = (self.tasks.get(edge.on) for edge in state.task.edges)
-        return any(one is not None and one.ended is None and _is_unclear(one, view) for one in before)
+        return any(other is not None and other.ended is None and _is_unclear(other, view) for other in before)
 
     def _what_is_known(self) -> str:
         if not self.gates:
@@ -107,11 +107,11 @@ class Judge:
 
 def _is_unclear(state: TaskState, view: View) -> bool:
     jobs = [view.followed.get(state.jobs[number].job_id) for number in state.open_attempts]
-    return not view.was_answered or not jobs or any(one is None or one.missing_since is not None for one in jobs)
+    return not view.was_answered or not jobs or any(job is None or job.missing_since is not None for job in jobs)
 
 
 def _counts(record: Record | None) -> bool:
-    """An attempt that is still to end, or that ended by itself."""
+    """Whether an attempt has not ended yet, or has ended by itself."""
     return record is None or record.state in (JobState.SUCCEEDED, JobState.FAILED)
 
 

@@ -1,7 +1,7 @@
-"""The append-only record of what a run intended and submitted: one JSON object per line, version first.
+"""The append-only record of a run's submissions: a JSON object per line, version first.
 
-An intent is written before sbatch is called and the job id after it has answered, so that an intent without
-an id is a submission whose answer was lost; it can be looked up in Slurm by its job name.
+An intent is written before each call of sbatch, and the job id after its answer. An intent without a job id is a
+submission whose answer was lost; its job can be looked up in Slurm by its job name.
 """
 
 import json
@@ -20,22 +20,22 @@ from ..slurm.ids import array_id
 from .lines import VERSION, parse, says_anything
 
 _OWNER_ALONE = 0o600
-"""A ledger holds the command line and options of sbatch, in which users give passwords. Logs stay readable for a group."""
+"""A ledger contains command lines and sbatch options, which may hold passwords. Logs stay readable for the group."""
 _LONGEST_NUMBER = 10
 _CLOSED = "closed"
-"""A file beside the ledger that tells other users, who may not read it, that nothing of the run is left."""
+"""A file beside the ledger for other users, who may not read it: nothing of the run is left."""
 
 
 class Ledger:
-    """The ledger of one run, `ledger.jsonl` in the run's folder.
+    """The ledger of a run, `ledger.jsonl` in the run's folder.
 
     Args:
         folder: of the run.
-        warn: is told when something cannot be written that the run does not depend on.
-        header: the first line; without it, the ledger of the folder is continued.
+        warn: gets a message when a line cannot be written that the run does not depend on.
+        header: the first line; without it, the existing ledger is continued.
 
     Raises:
-        LedgerError: an intent or its answer cannot be written (full disk, no permission), so nothing may be submitted.
+        LedgerError: an intent or job id cannot be written (full disk, no permission), so nothing may be submitted.
     """
 
     def __init__(self, folder: Path, warn: Callable[[str], None] = print, **header: Any) -> None:
@@ -47,18 +47,18 @@ class Ledger:
             self._mend()
 
     def intend(self, job_name: str, **what: Any) -> None:
-        """A call of sbatch is about to be made; `array` has for each element what differs, its index included."""
+        """Record that sbatch is about to be called; `array` has the index and differing values of each element."""
         self._write({"intent": job_name, **what})
 
     def submitted(self, job_name: str, job_id: str) -> None:
         self._write({"submitted": job_name, "job_id": job_id})
 
     def numbered(self, last: int) -> None:
-        """A plan is about to be submitted whose names have numbers up to this one; no later name may be the same."""
+        """Record the highest number in the job names of a plan that is about to be submitted; later plans count on."""
         self._write({"numbered": last})
 
     def adopted(self, entry: "Entry") -> None:
-        """A submission of an earlier run is part of this one from now on."""
+        """Record that a submission of an earlier run is part of this run from now on."""
         self.intend(
             entry.job_name,
             job_id=entry.job_id,
@@ -85,25 +85,25 @@ class Ledger:
         self._note({"cancelled": sorted(job_ids)})
 
     def left_out(self, files: Iterable[str]) -> None:
-        """Outputs of tasks that have no room in the queue yet: a continuation is to make them, forced or not."""
+        """Record outputs of tasks without room in the queue: a continuation must make them, even without --force…."""
         self._write({"left_out": sorted(files)})
 
     def refused(self, task: str, label: str, why: str) -> None:
-        """A task of the run cannot be submitted, and has failed by that."""
+        """Record that a task has failed because it cannot be submitted."""
         self._note({"refused": task, "label": label, "why": why})
 
     def hook(self, name: str) -> None:
-        """A hook of the workflow is about to run. Written before, so that it never runs twice."""
+        """Record that a hook of the workflow is about to run, so that it never runs twice."""
         self._write({"hook": name})
 
     def close(self, by: str = "") -> None:
-        """Nothing of the run is left to look after, or the run of that name does it."""
+        """Record that nothing of the run is left, or that the run `by` looks after it."""
         if self._note({"closed": True, "by": by}):
             with suppress(OSError):
                 (self.path.parent / _CLOSED).touch()
 
     def _mend(self) -> None:
-        """A torn last line, of a process that was killed while it wrote, must not swallow the next one."""
+        """End an incomplete last line, of a process that was killed while writing, so that the next one is separate."""
         try:
             with self.path.open("rb+") as file:
                 if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
@@ -112,7 +112,7 @@ class Ledger:
             raise LedgerError(f"The record of this run cannot be written to {self.path}: {error.strerror}") from error
 
     def _note(self, entry: dict[str, Any]) -> bool:
-        """Write what Slurm knows as well: when it cannot be written, the run goes on, and the user is told once."""
+        """Write a line that Slurm could also tell: if that fails, the run goes on, and the user is warned once."""
         try:
             self._write(entry)
         except LedgerError as error:
@@ -125,7 +125,7 @@ class Ledger:
     def _write(self, entry: dict[str, Any]) -> None:
         line = _line({**entry, "time": round(time.time(), 3)})
         try:
-            # Opened for each line: on a network file system an open file outlives neither a quota nor a move.
+            # Opened for each line: on a network file system, an open file may fail after a quota error or a move.
             with open(self.path, "a", encoding="utf-8", opener=_of_owner_alone) as file:
                 file.write(line + "\n")
         except OSError as error:
@@ -137,7 +137,7 @@ def _of_owner_alone(path: str, flags: int) -> int:
 
 
 def _line(entry: dict[str, Any]) -> str:
-    """Readable for people; escaped where a file's name is no text at all."""
+    """JSON with readable characters; escaped if a file name is not valid Unicode."""
     line = json.dumps(entry, ensure_ascii=False)
     try:
         line.encode()
@@ -148,14 +148,14 @@ def _line(entry: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A submission as the ledger knows it."""
+    """A submission in the ledger."""
 
     kind: str
     task: str
     label: str
     attempt: int
     attempts: int
-    """Number of the task's last one."""
+    """Number of the task's last attempt."""
     edges: tuple[Edge, ...]
     members: tuple[str, ...]
     """Keys of the jobs of a group."""
@@ -163,56 +163,56 @@ class Entry:
     options: tuple[str, ...]
     log: str
     job_name: str
-    """Of the array, for an element of one."""
+    """For an element: that of its array."""
     index: int | None
-    """Of an element in its array."""
+    """Index of an element in its array."""
     job_id: str
-    """Empty when the head died between the intent and the answer: the job may be in the queue under its name."""
+    """Empty if the head died between intent and answer: the job may be in the queue under its name."""
     folder: str
     """Of the run that submitted it; its records lie there."""
     content: Mapping[str, str]
-    """Digests of what the task runs on."""
+    """Digests of the task's code, parameters and inputs."""
     units: Mapping[str, int]
-    """What it takes, while it runs, of what is limited."""
+    """Units of each limit that it takes while it runs."""
     time: float
     """Of the intent, in seconds since 1970."""
 
     @property
     def dependency(self) -> str:
-        """What it waits for, as text for sbatch; empty when it waits for nothing."""
-        found = next((one.partition("=")[2] for one in self.options if one.startswith("--dependency=")), "")
+        """Its dependency as text for sbatch; empty if it has none."""
+        found = next((option.partition("=")[2] for option in self.options if option.startswith("--dependency=")), "")
         return found if self.index is None else for_element(found, self.index)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """What a ledger says."""
+    """The contents of a ledger."""
 
     header: dict[str, Any]
     entries: tuple[Entry, ...]
     """Submissions, intended or made, in order."""
     closed: bool
-    """The run ended with nothing left in the queue, or another run has taken over what was left."""
+    """The run has ended with nothing left in the queue, or another run has taken it over."""
     folder: Path
     """Of the run."""
     taken_over_by: str = ""
-    """Name of the run that looks after what was left."""
+    """Name of the run that has taken it over."""
     hooks: frozenset[str] = frozenset()
-    """Hooks that have been run."""
+    """Hooks that have run."""
     refused: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Label of each task that cannot be submitted, and why, by its key."""
+    """Label and reason for each task that cannot be submitted, by its key."""
     left_out: frozenset[str] = frozenset()
-    """Outputs of tasks that had no room in the queue when the last plan was submitted."""
+    """Outputs of tasks without room in the queue when the last plan was submitted."""
     noted: frozenset[str] = frozenset()
     """Ids of jobs whose end a head has seen."""
     cancelled: frozenset[str] = frozenset()
-    """Ids of jobs that a head has cancelled, or was about to."""
+    """Ids of jobs that a head has cancelled, or was about to cancel."""
     numbered: int = 0
-    """The highest number that was set aside for the name of a submission, whether or not that came to be submitted."""
+    """The highest number reserved for a job name, whether or not that job was submitted."""
     unexplained: frozenset[tuple[str, str]] = frozenset()
-    """Names and ids of jobs of which no line that can be read says what they are."""
+    """Names and ids of jobs that have an answer in the ledger, but no readable intent."""
     unread: int = 0
-    """Lines that cannot be read: a head was killed while it wrote, or the file is damaged."""
+    """Unreadable lines: a head was killed while writing, or the file is damaged."""
 
     @property
     def run(self) -> str:
@@ -220,7 +220,7 @@ class Record:
 
     @property
     def last_number(self) -> int:
-        """No name of a submission has a higher one. Calls are not made in the order of their numbers."""
+        """The highest number in job names; calls of sbatch are not made in the order of their numbers."""
         names = {entry.job_name for entry in self.entries} | {name for name, _ in self.unexplained}
         ends = (name.rpartition(".")[2] for name in names if f".{self.run}." in name)
         known = (int(end) for end in ends if end.isdecimal() and len(end) < _LONGEST_NUMBER)
@@ -231,21 +231,21 @@ class Record:
 
 
 def read_ledger(folder: Path) -> Record:
-    """The ledger of a run. A torn last line, of a head that was killed while it wrote, is passed over.
+    """Read the ledger of a run. An incomplete last line, of a head that was killed while writing, is skipped.
 
     Raises:
-        LedgerError: there is none, it says nothing, or it has a version that this package does not know.
+        LedgerError: the ledger is missing, empty, or has a version that this package does not know.
     """
     path = folder / "ledger.jsonl"
     try:
-        # A line may be torn in the middle of a character.
+        # A line may end in the middle of a character.
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise LedgerError(f"The record of the run cannot be read from {path}: {error.strerror}") from error
     lines = parse(text, str(path))
     others = lines.others
     ids = {entry["submitted"]: entry["job_id"] for entry in others if "submitted" in entry}
-    entries = tuple(_entry(one, ids, folder) for one in lines.submissions)
+    entries = tuple(_entry(line, ids, folder) for line in lines.submissions)
     told = {(entry.job_name, job_id) for entry in entries for job_id in (entry.job_id, array_id(entry.job_id))}
     return Record(
         header=lines.header,
@@ -280,7 +280,7 @@ def _entry(told: dict[str, Any], ids: Mapping[str, str], folder: Path) -> Entry:
         job_name=told["intent"],
         index=index,
         job_id=told.get("job_id") or _element_id(ids.get(told["intent"], ""), index),
-        # Beside this one, whatever path leads here: the folder may have been written down under another.
+        # Beside this run's folder: the ledger may have the same folder under another path.
         folder=str(folder.parent / Path(told["folder"]).name) if "folder" in told else str(folder),
         time=told.get("time", 0.0),
         content=told.get("content", {}),
@@ -293,7 +293,7 @@ def _element_id(array: str, index: int | None) -> str:
 
 
 def latest_ledger(folder: Path) -> Record:
-    """The ledger of the run in the folder, or of the one that looks after it now.
+    """The ledger of the run in the folder, or of the run that has taken it over.
 
     Raises:
         LedgerError: as `read_ledger`.
@@ -309,11 +309,11 @@ def latest_ledger(folder: Path) -> Record:
 def all_ledgers(folder: Path) -> Iterator[Record]:
     """Every ledger below the folder.
 
-    One without a line that can be read is passed over: its head was killed before it could submit anything, or it is damaged,
-    and the names of its jobs have to tell. So is that of another user who lets nobody read it, and has closed it.
+    A ledger without a readable line is skipped: its head was killed before it submitted anything, or it is damaged, and
+    its jobs are found by their names. So is a closed ledger of another user that cannot be read.
 
     Raises:
-        LedgerError: one cannot be read, or has a version that this package does not know; its jobs may be in the queue.
+        LedgerError: a ledger cannot be read, or has an unknown version; its jobs may be in the queue.
     """
     for path in folder.glob("*/ledger.jsonl"):
         try:
@@ -325,36 +325,38 @@ def all_ledgers(folder: Path) -> Iterator[Record]:
 
 
 def is_closed(folder: Path) -> bool:
-    """Whether nothing of the run is left to look after, for those who may not read its ledger."""
+    """Whether the run is closed, for users who may not read its ledger."""
     return (folder / _CLOSED).exists()
 
 
 def taken_over(record: Record) -> tuple[Record, ...]:
-    """The ledger of a run and those that it has taken over, directly or not.
+    """The ledger of a run and those of runs that it has taken over, directly or indirectly.
 
     Raises:
         LedgerError: as `all_ledgers`.
     """
-    heirs = {one.run: one for one in all_ledgers(record.folder.parent) if one.taken_over_by}
+    heirs = {ledger.run: ledger for ledger in all_ledgers(record.folder.parent) if ledger.taken_over_by}
     found = {record.run: record}
-    while more := {name: one for name, one in heirs.items() if name not in found and one.taken_over_by in found}:
+    while more := {
+        name: ledger for name, ledger in heirs.items() if name not in found and ledger.taken_over_by in found
+    }:
         found |= more
     return tuple(found.values())
 
 
 def open_ledgers(folder: Path) -> tuple[Record, ...]:
-    """The ledgers of earlier runs below the folder that were not closed, oldest first.
+    """The ledgers below the folder that are not closed, oldest first.
 
     Raises:
         LedgerError: as `all_ledgers`.
     """
-    # By the first line: a file is written to again when another run takes over, perhaps by one that dies doing so.
+    # By the time in the first line: a run that takes over writes to the file again, and may die while doing so.
     found = sorted(all_ledgers(folder), key=lambda record: float(record.header.get("time", 0)))
     return tuple(record for record in found if not record.closed)
 
 
 def make_folders(run_folder: Path, logs: Iterable[str]) -> None:
-    """The folders that jobs write to; slurmd does not make the folder of a log, it fails the job.
+    """Make the folders that jobs write to; if the folder of a log is missing, slurmd fails the job.
 
     Raises:
         LedgerError: a folder cannot be made.
@@ -368,10 +370,10 @@ def make_folders(run_folder: Path, logs: Iterable[str]) -> None:
 
 
 def write_manifest(path: Path, text: bytes) -> None:
-    """Write down which task each element of an array is, before the array is submitted; for nobody else to read.
+    """Write the manifest of an array, readable for the owner only, before the array is submitted.
 
     Raises:
-        LedgerError: it cannot be written.
+        LedgerError: the manifest cannot be written.
     """
     try:
         with open(path, "wb", opener=_of_owner_alone) as file:

@@ -1,5 +1,5 @@
-"""One look at all jobs of a run: the controller's list; of what it leaves out accounting, then the controller by the job's
-id, then what the job itself has written down.
+"""Queries all jobs of a run: slurmctld's list and, for jobs that are not in it, accounting, slurmctld by job id, and
+the job's own record.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,21 +20,21 @@ FolderOf = Callable[[Ref], Path]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """What was seen."""
+    """The result of a query."""
 
     seen: Mapping[str, Record]
     """By job id; a job that no source knows is absent."""
     never: frozenset[str] = frozenset()
-    """Jobs that could never start and were cancelled for it, on sites where Slurm does not do that."""
+    """Jobs that were cancelled because they could never start, on sites where Slurm does not do that."""
     failure: SlurmError | None = field(default=None, compare=False)
-    """A source did not answer. A job whose end no other could tell is as it was."""
+    """A source did not answer. Jobs whose end is in no other source keep their state."""
 
 
 def look(slurm: Slurm, followed: Mapping[str, Followed], folder_of: FolderOf) -> Seen:
-    """One query for all jobs, and more for those that have vanished from the controller.
+    """A single query for all jobs, and further queries for jobs that have vanished from slurmctld's list.
 
     Raises:
-        SlurmError: the controller did not answer, so nothing was seen.
+        SlurmError: slurmctld did not answer, so nothing is known.
     """
     seen = records_of(followed, slurm.queue())
     never = frozenset(job_id for job_id, record in seen.items() if record.never and record.state is JobState.WAITING)
@@ -48,16 +48,16 @@ def look(slurm: Slurm, followed: Mapping[str, Followed], folder_of: FolderOf) ->
         failure = error
     unknown = vanished - seen.keys()
     own = {record.job_id: record for record in _own_records(unknown, followed, folder_of)}
-    # A job that was put back into the queue has recorded the end of its run before.
+    # A requeued job has recorded the end of its previous run.
     unsure = {job_id for job_id in unknown if job_id not in own or own[job_id].state is not JobState.SUCCEEDED}
     try:
-        seen |= records_of(unsure, (one.record for one in slurm.show(unsure))) if unsure else {}
+        seen |= records_of(unsure, (job.record for job in slurm.show(unsure))) if unsure else {}
     except SlurmError as error:
         failure = error
     seen |= {job_id: record for job_id, record in own.items() if job_id not in seen}
     if failure is not None:
         left = [followed[job_id] for job_id in unknown - seen.keys()]
-        seen |= {one.job_id: Record(job_id=one.job_id, state=one.state, word=one.state.value) for one in left}
+        seen |= {job.job_id: Record(job_id=job.job_id, state=job.state, word=job.state.value) for job in left}
     return Seen(seen=seen, never=never, failure=failure)
 
 

@@ -1,4 +1,4 @@
-"""What earlier processes have left in a folder, looked up in its ledgers and in Slurm, and what a new one makes of it."""
+"""Finds what earlier runs in a folder have left, in their ledgers and in Slurm; takes it over, closes or cancels it."""
 
 import time
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ from .ledger import Record as LedgerRecord
 from .live import LiveRun
 from .outcome import TaskEvent
 from .records import StepRecord, step_record
-from .sources import asked
+from .sources import controller_records
 from .submit import PATIENCE, SETTLE, Clock
 
 T = TypeVar("T")
@@ -34,9 +34,9 @@ _PAUSE = 1.0
 _RETRY = 10.0
 _LONGEST_PAUSE = 60.0
 _CONTRADICTED, _AGAIN = 60, 5
-"""Seconds for which accounting may lag behind the controller, and between two questions about it."""
+"""Seconds for which accounting may lag behind slurmctld, and between two queries about it."""
 _NAMED = 5
-"""Jobs that a message names."""
+"""How many jobs a message lists."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,58 +44,58 @@ class Found:
     """What earlier runs have left."""
 
     ledgers: tuple[LedgerRecord, ...]
-    """Those that are not closed, oldest first."""
+    """Ledgers that are not closed, oldest first."""
     left: tuple[Left, ...]
-    """Tasks to go on with."""
+    """Tasks to take over."""
     finished: int = 0
-    """Tasks that have succeeded without a head that saw it."""
+    """Number of tasks that have succeeded while no head was watching."""
     jobs: Mapping[str, Entry] = field(default_factory=dict)
-    """Everything that is still in the queue, helpers of ours included, by job id."""
+    """All jobs still in the queue, including helpers, by job id."""
 
     @property
     def runs(self) -> str:
-        """Names of the runs of which something is left."""
-        left = {entry.folder for one in self.left for entry in one.entries}
+        """Names of the runs with tasks to take over."""
+        left = {entry.folder for task in self.left for entry in task.entries}
         return ", ".join(dict.fromkeys(Path(folder).name for folder in sorted(left)))
 
     @property
     def unplanned(self) -> tuple[LedgerRecord, ...]:
-        """Runs one of whose jobs waits for a checkpoint, or the like, to submit more."""
+        """Runs with a continuation in the queue, which would submit more tasks."""
         waiting = {job_id for job_id, entry in self.jobs.items() if entry.kind == Kind.CONTINUATION.value}
-        return tuple(one for one in self.ledgers if any(entry.job_id in waiting for entry in one.entries))
+        return tuple(ledger for ledger in self.ledgers if any(entry.job_id in waiting for entry in ledger.entries))
 
     def line(self, to_submit: int) -> str:
         """`Goes on with run 3f2a: 41 finished meanwhile, 7 running, 12 queued, 3 to submit.`"""
-        waiting = [one for one in self.left if not one.has_succeeded]
-        running = sum(one.is_running for one in waiting)
+        waiting = [task for task in self.left if not task.has_succeeded]
+        running = sum(task.is_running for task in waiting)
         numbers = f"{running} running, {len(waiting) - running} queued, {to_submit} to submit"
         return f"Goes on with run {self.runs}: {self.finished} finished meanwhile, {numbers}."
 
 
 def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callable[[str], None]) -> Found:
-    """What is left of the runs below a folder.
+    """Find what is left of the runs below a folder.
 
     Args:
         runs: `.snakemake/kempner`.
-        workdir: where they must have been started; the record of a folder that was copied speaks of other files.
+        workdir: where they must have been started; the ledgers in a copied folder are about other files.
         slurm: the scheduler.
-        since: when the new process began to look at files, in seconds since 1970. What has ended after that may look
+        since: when the new process began to read files, in seconds since 1970. Tasks that have ended later may look
             unfinished to it.
-        warn: is told of ledgers that are passed over.
+        warn: gets a message for each ledger that is skipped.
 
     Raises:
         LedgerError: a ledger has a version that this package does not know.
-        SlurmError: Slurm could not be asked, so nothing is known.
+        SlurmError: Slurm did not answer, so nothing is known.
     """
     ledgers = open_ledgers(runs)
-    foreign = {one.run: str(one.header.get("workdir", "")) for one in ledgers if not is_here(one, workdir)}
+    foreign = {ledger.run: str(ledger.header.get("workdir", "")) for ledger in ledgers if not is_here(ledger, workdir)}
     for run, place in ((run, place) for run, place in foreign.items() if place):
         warn(
             f"The record of run {run} in this folder speaks of jobs started in {place}: this is a copy of that folder. "
             f"Its jobs are left alone; they write to {place}."
         )
-    ledgers = tuple(one for one in ledgers if one.run not in foreign)
-    for told in filter(None, (other_path(one, workdir) for one in ledgers)):
+    ledgers = tuple(ledger for ledger in ledgers if ledger.run not in foreign)
+    for told in filter(None, (other_path(ledger, workdir) for ledger in ledgers)):
         warn(told)
     if not ledgers:
         return Found(ledgers=(), left=())
@@ -115,13 +115,15 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
     return Found(
         ledgers=ledgers,
         left=left_in_queue(ledgers, queue, names, ended),
-        finished=len({entry.task for one in ledgers for entry in one.of_kind(Kind.TASK) if _ended_unseen(one, entry)}),
+        finished=len(
+            {entry.task for ledger in ledgers for entry in ledger.of_kind(Kind.TASK) if _ended_unseen(ledger, entry)}
+        ),
         jobs={entry.job_id: entry for entry in in_queue(ledgers, queue, names)},
     )
 
 
 def _patiently(ask: Callable[[], T], warn: Callable[[str], None]) -> T:
-    """Ask a controller again that does not answer, as a run does that has begun."""
+    """Repeat a query until slurmctld answers, for as long as a running head does."""
     end, pause = time.time() + PATIENCE, _PAUSE
     while True:
         try:
@@ -135,11 +137,11 @@ def _patiently(ask: Callable[[], T], warn: Callable[[str], None]) -> T:
 
 
 def _wait_for_unanswered(ledgers: Iterable[LedgerRecord], slurm: Slurm, warn: Callable[[str], None]) -> None:
-    """A head that died while it submitted may have left a request that is carried out a little later."""
+    """Wait for requests of a head that died during a submission: Slurm may carry them out a little later."""
     unanswered = [ledger.entries[-1] for ledger in ledgers if ledger.entries and not ledger.entries[-1].job_id]
     told = False
     for entry in unanswered:
-        # Bounded by this process's clock too: the other one's may be wrong.
+        # Bounded by this process's clock too: the other machine's clock may be wrong.
         for _ in range(int(SETTLE)):
             if time.time() - entry.time >= SETTLE or slurm.find(entry.job_name):
                 break
@@ -161,9 +163,9 @@ def _ended_unseen(ledger: LedgerRecord, entry: Entry) -> bool:
 
 
 def _seen(ledgers: Collection[LedgerRecord], slurm: Slurm) -> tuple[dict[str, Record], Names]:
-    """What Slurm says of all that is in its queue, and of elements of arrays that have vanished from it, and their names.
+    """Slurm's records of the ledgers' jobs, including array elements that have vanished from the list, and their names.
 
-    What its list leaves out is asked for by its id, unless the ledger or the job itself tells its end.
+    Jobs that are missing from the list are looked up by id, unless the ledger or the job's own record has their end.
     """
     records, names = slurm.queue(), dict(slurm.names())
     entries = [entry for ledger in ledgers for entry in ledger.entries]
@@ -173,8 +175,8 @@ def _seen(ledgers: Collection[LedgerRecord], slurm: Slurm) -> tuple[dict[str, Re
     unanswered -= {name for both in names.values() for name in both}
     left_out |= {job_id for name in unanswered for job_id in slurm.find(name)}
     shown = slurm.show(left_out)
-    names |= {one.record.job_id: (one.name, one.comment) for one in shown}
-    told = tuple(one.record for one in shown)
+    names |= {job.record.job_id: (job.name, job.comment) for job in shown}
+    told = tuple(job.record for job in shown)
     return listed | records_of(left_out | _ids(told), told), names
 
 
@@ -183,7 +185,7 @@ def _ids(records: Iterable[Record]) -> set[str]:
 
 
 def _of_open_end(ledger: LedgerRecord, known: Container[str]) -> Iterator[Entry]:
-    """What Slurm's answers do not name, and has not ended as far as the ledger and the jobs themselves tell."""
+    """Jobs that are not in Slurm's answers, and whose end is neither in the ledger nor in their own records."""
     for entry in ledger.entries:
         if entry.job_id and entry.job_id not in ledger.noted and entry.job_id not in known:
             written = step_record(Path(entry.folder), entry.job_id)
@@ -192,24 +194,26 @@ def _of_open_end(ledger: LedgerRecord, known: Container[str]) -> Iterator[Entry]
 
 
 def _check_gone(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], slurm: Slurm) -> None:
-    """The controller does not know a job by its list nor by its id: it is gone, unless accounting says that it is not.
+    """Check jobs that slurmctld knows neither in its list nor by id: they are gone, unless accounting contradicts.
 
     Raises:
-        SlurmError: accounting holds jobs for queued or running that the controller does not know.
+        SlurmError: accounting has jobs as queued or running that slurmctld does not know.
     """
     gone = {entry.job_id: entry for ledger in ledgers for entry in _of_open_end(ledger, queue)}
     alive: list[Record] = []
     for waited in range(0, _CONTRADICTED + 1, _AGAIN) if gone else ():
         time.sleep(_AGAIN if waited else 0)
         try:
-            alive = [one for one in slurm.accounting(gone) if one.state in (JobState.WAITING, JobState.RUNNING)]
-        except SlurmError:  # the controller has said it twice
+            alive = [
+                record for record in slurm.accounting(gone) if record.state in (JobState.WAITING, JobState.RUNNING)
+            ]
+        except SlurmError:  # slurmctld's two answers are enough
             return
         if not alive:
             return
     if alive:
-        named = ", ".join(f"{one.job_id} ({gone[one.job_id].label}, {one.word})" for one in alive[:_NAMED])
-        folders = " ".join(sorted({gone[one.job_id].folder for one in alive}))
+        named = ", ".join(f"{record.job_id} ({gone[record.job_id].label}, {record.word})" for record in alive[:_NAMED])
+        folders = " ".join(sorted({gone[record.job_id].folder for record in alive}))
         raise SlurmError(
             f"The controller does not know jobs of an earlier run that accounting holds for queued or running: {named}. "
             "Nothing is submitted, because they might run twice, and nothing is closed. If they are lost "
@@ -218,16 +222,16 @@ def _check_gone(ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], sl
 
 
 def entries_in_queue(ledger: LedgerRecord, slurm: Slurm) -> tuple[Entry, ...]:
-    """What of a run has not ended.
+    """The jobs of a run that have not ended.
 
     Raises:
-        SlurmError: Slurm could not be asked.
+        SlurmError: Slurm did not answer.
     """
     return tuple(in_queue([ledger], *_seen([ledger], slurm)))
 
 
 def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
-    """The run of that name looks after what is left from now on: nobody else goes on with it, and later ones ask there.
+    """Close earlier runs: from now on, the run with that name looks after what is left.
 
     Raises:
         SlurmError: closing jobs of earlier runs could not be cancelled.
@@ -235,67 +239,67 @@ def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
     helpers = [job_id for job_id, entry in found.jobs.items() if entry.kind in LOOK_AFTER]
     if helpers:
         slurm.cancel(helpers)
-    kept = {job.job_id for one in found.left if not one.has_succeeded for job in one.jobs.values()}
+    kept = {job.job_id for task in found.left if not task.has_succeeded for job in task.jobs.values()}
     over = [job_id for job_id, entry in found.jobs.items() if entry.kind == Kind.TASK.value and job_id not in kept]
-    if over:  # what can no longer start, where Slurm does not remove it; its task is submitted anew
+    if over:  # jobs that can no longer start and that Slurm does not remove; their tasks are submitted again
         slurm.cancel(over, pending_only=True)
     for ledger in found.ledgers:
         Ledger(ledger.folder).close(by=run)
 
 
 def changes(task: Task, left: Left, site: Site | None = None) -> tuple[str, ...]:
-    """What the workflow says otherwise than when the task was submitted: `code`, `params`, `resources`, …"""
+    """What has changed in the workflow since the task was submitted: `code`, `params`, `resources`, …"""
     first = left.entries[0]
     changed = [name for name, digest in task.content.items() if first.content.get(name, digest) != digest]
     for attempt in task.attempts:
-        entry = next((one for one in left.entries if one.attempt == attempt.number), None)
-        asked = options_at(site, task.label, attempt.resources, attempt.threads).arguments
-        before = [] if entry is None else [one for one in entry.options if not one.startswith(SET_BY_PLANNER)]
-        if entry is not None and set(asked) != set(before):
+        entry = next((known for known in left.entries if known.attempt == attempt.number), None)
+        now = options_at(site, task.label, attempt.resources, attempt.threads).arguments
+        before = [] if entry is None else [option for option in entry.options if not option.startswith(SET_BY_PLANNER)]
+        if entry is not None and set(now) != set(before):
             changed.append("resources")
             break
     return tuple(changed)
 
 
 def keep(found: Found, tasks: Collection[str]) -> Found:
-    """Take these tasks as they have ended in the earlier runs: successfully, by their jobs' own records."""
+    """Keep these tasks as succeeded, as their jobs' own records say."""
     kept: dict[str, Left] = {}
     for ledger in found.ledgers:
-        for one in all_of_run(ledger, {}):
-            ends = {entry.attempt: written.as_record() for entry in one.entries if (written := _written(entry))}
+        for task in all_of_run(ledger, {}):
+            ends = {entry.attempt: written.as_record() for entry in task.entries if (written := _written(entry))}
             records = {number: record for number, record in ends.items() if record is not None}
-            if one.task in tasks and any(record.state is JobState.SUCCEEDED for record in records.values()):
-                kept[one.task] = replace(one, records=records)
-    return replace(found, left=(*kept.values(), *(one for one in found.left if one.task not in kept)))
+            if task.task in tasks and any(record.state is JobState.SUCCEEDED for record in records.values()):
+                kept[task.task] = replace(task, records=records)
+    return replace(found, left=(*kept.values(), *(task for task in found.left if task.task not in kept)))
 
 
 def cancel_tasks(found: Found, tasks: Iterable[str], slurm: Slurm) -> Found:
-    """Cancel tasks and all that wait for them, directly or not; what is left without them.
+    """Cancel tasks and their direct and indirect dependants; returns what is left.
 
     Raises:
-        SlurmError: they do not leave the queue.
+        SlurmError: the jobs do not leave the queue.
     """
     gone = set(tasks)
-    for one in found.left:  # in the order of submission: each after what it waits for
-        if any(edge.on in gone for edge in one.edges):
-            gone.add(one.task)
-    jobs = {job.job_id for one in found.left if one.task in gone for job in one.jobs.values()}
-    for ledger in found.ledgers:  # before: their guards wake up, and are not to take this for a failure
+    for task in found.left:  # in the order of submission: each after what it waits for
+        if any(edge.on in gone for edge in task.edges):
+            gone.add(task.task)
+    jobs = {job.job_id for task in found.left if task.task in gone for job in task.jobs.values()}
+    for ledger in found.ledgers:  # first: the guards wake up, and must not take this for a failure
         Ledger(ledger.folder).cancelled(jobs & {entry.job_id for entry in ledger.entries})
     _cancel_and_wait(jobs, slurm)
-    return replace(found, left=tuple(one for one in found.left if one.task not in gone))
+    return replace(found, left=tuple(task for task in found.left if task.task not in gone))
 
 
 def cancel_found(found: Found, slurm: Slurm, unexplained: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Cancel all that earlier runs have in the queue, closing jobs included, and close their ledgers; says what it did.
+    """Cancel all jobs of earlier runs, including closing jobs, and close their ledgers; returns a message.
 
     Args:
-        found: what their ledgers tell.
+        found: the jobs in their ledgers.
         slurm: the scheduler.
-        unexplained: names of jobs, by id, that belong to runs of this folder though no ledger tells.
+        unexplained: names of jobs, by id, that belong to runs of this folder but are in no ledger.
 
     Raises:
-        SlurmError: it does not leave the queue.
+        SlurmError: the jobs do not leave the queue.
     """
     names = {job_id: entry.job_name for job_id, entry in found.jobs.items()} | dict(unexplained)
     runs = ", ".join(sorted({name.rsplit(".", 2)[1] for name in names.values()}))
@@ -310,11 +314,13 @@ def cancel_found(found: Found, slurm: Slurm, unexplained: Mapping[str, str] = Ma
 
 
 def _cancel_and_wait(job_ids: Collection[str], slurm: Slurm) -> None:
-    """Until they have left their nodes, so that what comes next finds their files at rest."""
+    """Cancel jobs and wait until they have left their nodes, so that they no longer write files."""
     if job_ids:
         slurm.cancel(job_ids)
     waited = 0.0
-    while left := in_order(job_id for job_id, one in asked(slurm, job_ids).items() if not one.state.is_final):
+    while left := in_order(
+        job_id for job_id, record in controller_records(slurm, job_ids).items() if not record.state.is_final
+    ):
         if waited >= _LEAVING:
             raise SlurmError(f"Cancelled jobs have not left the queue after {waited:.0f} s: {' '.join(left)}")
         time.sleep(_PAUSE)
@@ -322,14 +328,14 @@ def _cancel_and_wait(job_ids: Collection[str], slurm: Slurm) -> None:
 
 
 def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
-    """Take up a run as one of its own jobs: all of its tasks, whatever has become of them.
+    """Continue a run in one of its own jobs, with all its tasks, ended or not.
 
     Returns:
-        What has become of them.
+        The events of its tasks so far.
 
     Raises:
         LedgerError: the run's ledger cannot be read.
-        SlurmError: Slurm could not be asked.
+        SlurmError: Slurm did not answer.
     """
     ledger = read_ledger(Path(live.policy.folder))
     queue, names = _seen([ledger], slurm)
@@ -350,7 +356,7 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
     )
     events: tuple[TaskEvent, ...] = live.refuse(ledger.refused, own=True)
     events += live.observe()
-    while not live.was_answered:  # without an answer everything would look lost
+    while not live.was_answered:  # without an answer, all jobs would look lost
         clock.sleep(_RETRY)
         events += live.observe()
     return events

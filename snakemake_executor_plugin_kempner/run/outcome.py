@@ -1,4 +1,4 @@
-"""What becomes of tasks, as values: outcomes, events, and what an end means for a task that waits for it. Pure."""
+"""Outcomes and events of tasks, and what the end of a task means for its dependants. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ _SIGNALS = 128
 
 
 class Outcome(Enum):
-    """What became of a task."""
+    """How a task has ended."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     """Its last attempt failed."""
     CANCELLED = "cancelled"
-    """Somebody took it out of the queue or stopped it."""
+    """A user has cancelled it, pending or running."""
     BLOCKED = "blocked"
     """Never started, because a task before it failed."""
     STOPPED = "stopped"
-    """Taken out of the queue before it started, because the run stops after the failure of another task."""
+    """Cancelled before it started, because the run stops after the failure of another task."""
     CUT_OFF = "cut off"
-    """Slurm took it out of the queue as something that can never start, and no task before it has failed."""
+    """Slurm has cancelled it because it could never start, although no task before it has failed."""
     LOST = "lost"
-    """Slurm does not know it and it left no record. Never counted as success."""
+    """Slurm does not know it, and it has no record. Never counted as success."""
     NOT_NEEDED = "not needed"
-    """A failure handler, or what depends on one, and nothing has failed. Neither a success nor a failure."""
+    """A failure handler, or a dependant of one, without a failure. Neither a success nor a failure."""
 
     @property
     def is_cause(self) -> bool:
-        """Nothing but its own end explains it; what was blocked or stopped fell with another task."""
+        """The outcome is a root cause, not the consequence of another task's failure (blocked, stopped)."""
         return self in (Outcome.FAILED, Outcome.CANCELLED, Outcome.CUT_OFF, Outcome.LOST)
 
     @property
@@ -44,7 +44,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One submission of a task, as Slurm knows it."""
+    """A submission of a task, with its job id."""
 
     submission: Submission
     job_id: str
@@ -73,18 +73,18 @@ class TaskRequeued:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStuck:
-    """It waits for something that it will not get by waiting."""
+    """Its job is pending and will not start as it is."""
 
     task: str
     job: Job
     reason: str
     is_held: bool = False
-    """It waits for somebody to release it."""
+    """It is held until a user releases it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptFailed:
-    """An attempt has failed and the next one is in the queue."""
+    """An attempt has failed, and the next attempt is in the queue."""
 
     task: str
     job: Job
@@ -98,23 +98,23 @@ class TaskEnded:
     label: str
     outcome: Outcome
     why: str = ""
-    """Of a task for which nothing was submitted."""
+    """Reason, for a task without a submission."""
     job: Job | None = None
-    """The submission that decided it; None when nothing was submitted."""
+    """The submission that has decided it; None if nothing was submitted."""
     record: Record | None = None
 
     @property
     def never_started(self) -> bool:
-        """It is known that no job of it has run, so its files are those of an earlier run."""
+        """Certainly no job of it has run, so its files are those of an earlier run."""
         waited = self.outcome in (Outcome.CANCELLED, Outcome.CUT_OFF)
         return self.job is None or (waited and not (self.record and self.record.node))
 
     @property
     def files_are_tidy(self) -> bool:
-        """The job never ran, or ended by itself and has tidied up its outputs, as Snakemake does after a failure."""
+        """The job never ran, or ended by itself and has cleaned up its outputs, as Snakemake does after a failure."""
         if self.record is None or not self.record.node:
             return True
-        # The step answers for a Snakemake that was killed with 128 and the signal's number, as shells do.
+        # For a killed Snakemake, the step exits with 128 plus the signal's number, as shells do.
         return self.record.exit_code is not None and self.record.exit_code <= _SIGNALS and not self.record.signal
 
 
@@ -123,14 +123,14 @@ TaskEvent = TaskStarted | TaskRequeued | TaskStuck | AttemptFailed | TaskEnded
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuleJobs:
-    """The jobs of one rule that have not ended, for an overview."""
+    """The unfinished jobs of a rule, for an overview."""
 
     rule: str
     tasks: int = 0
-    """0 for a job of ours."""
+    """0 for a helper job."""
     job_ids: tuple[str, ...]
     waits_for: tuple[str, ...] = ()
-    """Rules, each with the type of the dependency where it is not `afterok`."""
+    """Rules, each with the type of the dependency if it is not `afterok`."""
 
 
 OUTCOMES: Mapping[JobState, Outcome] = {
@@ -139,11 +139,11 @@ OUTCOMES: Mapping[JobState, Outcome] = {
     JobState.CANCELLED: Outcome.CANCELLED,
     JobState.UNKNOWN: Outcome.LOST,
 }
-"""What the end of a job means for its task, where nothing else is known."""
+"""What the end of a job means for its task, if nothing else is known."""
 
 
 def decided_by(edge: Edge, outcome: Outcome) -> Outcome | None:
-    """What becomes of a task when the task at the end of its edge has ended so; None: nothing stands in its way."""
+    """The outcome of a task that is decided by the end of the task on its edge; None if the task may still run."""
     match edge.type:
         case DependencyType.AFTEROK if outcome is Outcome.NOT_NEEDED:
             return Outcome.NOT_NEEDED

@@ -1,4 +1,4 @@
-"""How often Slurm is asked, and what is said when it does not answer."""
+"""How often Slurm is queried, and the warning when it does not answer."""
 
 import logging
 
@@ -8,11 +8,11 @@ from .watch import pause
 
 
 class Pace:
-    """Keeps the times on which the next question depends.
+    """Decides when the next query is due.
 
     Args:
         clock: time.
-        logger: told of questions without an answer.
+        logger: gets warnings about unanswered queries.
     """
 
     def __init__(self, clock: Clock, logger: logging.Logger) -> None:
@@ -26,16 +26,16 @@ class Pace:
         return self._unanswered == 0
 
     def changed(self) -> None:
-        """Something has happened now."""
+        """Note that something has changed just now."""
         self._last_change = self._clock.now()
 
     def answered(self, since: float) -> None:
-        """The question that was asked at that time has been answered."""
+        """Note that the query that was started at that time has been answered."""
         self._took = self._clock.now() - since
         self._unanswered = 0
 
     def failed(self, error: SlurmError, *, is_away: bool) -> None:
-        """The question, or a part of it, has not been answered; a controller that is away is not burdened by more."""
+        """Note that the query, or a part of it, was not answered; `is_away`: slurmctld is down, not just slow."""
         if is_away:
             self._took = 0.0
         self._unanswered += 1
@@ -43,6 +43,6 @@ class Pace:
             self._logger.warning(f"Slurm could not be asked ({self._unanswered} times in a row): {error}")
 
     def pause(self, longest: float) -> float:
-        """Seconds until the next question is due."""
+        """Seconds until the next query is due."""
         now = self._clock.now()
         return pause(now - self._last_change, longest, age=now - self._began, took=self._took)

@@ -1,7 +1,7 @@
-"""What a submission still has to wait for, when submitting takes so long that Slurm may forget what it waits for.
+"""What a submission still has to wait for, if submitting takes so long that Slurm may purge ended jobs.
 
-Slurm 22.05 takes an unknown id in a dependency as met, whatever has become of the job, and 24.11 refuses it. So a job that
-has ended is never named: what it stands for has come true by then, or never will.
+Slurm 22.05 takes an unknown id in a dependency as satisfied, however the job ended; 24.11 refuses it. So a dependency
+never names an ended job: its condition has come true by then, or never will.
 """
 
 import math
@@ -17,26 +17,26 @@ from ..slurm.states import JobState
 from .records import step_record
 
 _SHORT = 60.0
-"""A memory of less is over while a plan is made: the queue is looked at before its first submission."""
+"""If Slurm keeps ended jobs for less than this (seconds), the queue is read before a plan's first submission."""
 
 
 class _UnknownError(Exception):
-    """Slurm does not know a job, and it has not recorded its end."""
+    """Slurm does not know a job, and the job has no record of its end."""
 
 
 class UnneededError(SlurmError):
-    """A submission that Slurm would take out of its queue at once, and that nobody misses: a further attempt of a task
-    that has succeeded, or a guard over jobs that all have.
+    """A submission is not needed any more: a further attempt of a task that has succeeded, or a guard for such tasks.
+    Slurm would cancel it at once.
     """
 
 
 class Parents:
-    """The jobs that those of one plan wait for.
+    """The jobs that submissions of a plan wait for.
 
     Args:
         slurm: the scheduler.
         now: seconds on any steady clock.
-        memory: seconds for which Slurm remembers a job that has ended.
+        memory: seconds for which Slurm keeps an ended job.
         folder: of the run, where jobs record their ends.
     """
 
@@ -47,9 +47,9 @@ class Parents:
         self._began = now()
         self._looked_at = self._began if memory >= _SHORT else -math.inf
         self._records: dict[str, list[Record]] | None = None
-        """What was seen then, by the id that sbatch answered; None before the first look."""
+        """Records of the last query, by the id that sbatch has printed; None before the first query."""
         self._since: set[str] = set()
-        """What was submitted after it."""
+        """Job ids submitted after the last query."""
         self._gates: dict[Ref, Expression | None] = {}
         """What each gate of the plan waits for."""
         self.unneeded: set[Ref] = set()
@@ -62,11 +62,11 @@ class Parents:
             self._gates[call.first.ref] = call.waits_for
 
     def left(self, call: Call, job_id: Callable[[Ref], str]) -> Expression | None:
-        """What a call still has to wait for.
+        """The dependency that a call still needs.
 
         Raises:
-            UnneededError: that can no longer come true, and nobody misses the call.
-            SlurmError: that can no longer come true, or nobody knows whether it has.
+            UnneededError: the dependency can no longer be satisfied, and the call is not needed.
+            SlurmError: the dependency can no longer be satisfied, or it is unknown whether it is.
         """
         if call.waits_for is None:
             return None
@@ -92,7 +92,7 @@ class Parents:
     def _left(
         self, expression: Expression, job_id: Callable[[Ref], str], never: list[Term], unknown: list[str]
     ) -> Expression | None:
-        """As `without_met`; takes down terms that can no longer come true, and jobs of which nobody knows the end."""
+        """As `without_met`; collects terms that can no longer come true, and jobs whose end is unknown."""
 
         def holds(term: Term) -> bool | None:
             try:
@@ -113,28 +113,28 @@ class Parents:
         )
 
     def _holds(self, term: Term, job_id_of: Callable[[Ref], str]) -> bool | None:
-        if term.on in self.unneeded:  # as if Slurm had taken it out
+        if term.on in self.unneeded:  # as if Slurm had cancelled it
             return term.type not in (DependencyType.AFTEROK, DependencyType.AFTERCORR)
         job_id = term.job_id(job_id_of)
         if term.on is None or array_of(job_id) in self._since:
             return None
         states = [record.state for record in self._of(job_id)]
         if not states and term.type in (DependencyType.AFTERANY, DependencyType.AFTER):
-            return True  # however it has ended
+            return True  # it has ended, and it does not matter how
         states = states or [self._of_gate(term.on, job_id, job_id_of)]
         return _verdict(term.type, states) if all(state.is_final for state in states) else None
 
     def _of(self, job_id: str) -> Sequence[Record]:
-        """By Slurm's word, or by its own."""
+        """Records of a job, from Slurm or from the job itself."""
         listed = (self._records or {}).get(array_of(job_id), [])
-        known = listed or [one.record for one in self._slurm.show([job_id])]
+        known = listed or [job.record for job in self._slurm.show([job_id])]
         own = [record for record in known if job_id in (record.job_id, array_of(record.job_id))]
         written = None if own else step_record(self._folder, job_id)
         record = written.as_record() if written else None
         return own or ([record] if record else [])
 
     def _of_gate(self, ref: Ref, job_id: str, job_id_of: Callable[[Ref], str]) -> JobState:
-        """A gate records nothing: it has succeeded when what it waited for has come true, and else was taken out."""
+        """A gate has no record: it has succeeded if its dependency has come true, else Slurm has cancelled it."""
         if ref not in self._gates:
             raise _UnknownError(job_id)
         condition = self._gates[ref]
@@ -165,5 +165,5 @@ def _is_earlier_attempt(term: Term, call: Call) -> bool:
 
 
 def whose(call: Call) -> str:
-    """For people: the label of the task, or how many of which rule."""
+    """The label of the task, or the number of tasks and their rule, for messages."""
     return f"{len(call.submissions)} tasks of rule {call.first.rule}" if call.is_array else call.first.label

@@ -1,4 +1,4 @@
-"""Folders of runs that are over are removed when they are old: logs, records, scripts."""
+"""Deletes the folders (logs, records, scripts) of ended runs when they are old."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ DAY = 86_400.0
 
 
 def prune(runs: Path, days: float, now: float) -> Iterator[str]:
-    """Remove the folders of runs that ended more than so many days ago, and name them.
+    """Delete the folders of runs that ended more than so many days ago; yields their names.
 
-    What a run that is not over has taken over from an earlier one stays where it is: its jobs write there.
+    A folder is kept while an open run has taken over jobs from it, which write there.
 
     Args:
         runs: `.snakemake/kempner`.
         days: age in days.
         now: seconds since 1970.
     """
-    ledgers = sorted(all_ledgers(runs), key=lambda one: one.folder)
+    ledgers = sorted(all_ledgers(runs), key=lambda ledger: ledger.folder)
     still_open = [ledger for ledger in ledgers if not ledger.closed]
     needed = {ledger.folder for ledger in still_open}
     needed |= {Path(entry.folder) for ledger in still_open for entry in ledger.entries}
@@ -28,8 +28,8 @@ def prune(runs: Path, days: float, now: float) -> Iterator[str]:
         if folder in needed or not record.closed:
             continue
         if now - max(path.stat().st_mtime for path in (folder / "ledger.jsonl", *folder.glob("*"))) > days * DAY:
-            for one in (*_logs(record), folder):
-                shutil.rmtree(one, ignore_errors=True)  # on a network file system a file may be open elsewhere
+            for path in (*_logs(record), folder):
+                shutil.rmtree(path, ignore_errors=True)  # on a network file system a file may be open elsewhere
             yield folder.name
 
 

@@ -1,4 +1,4 @@
-"""What the steps write down about their jobs: `ended/<job id>.json` in the folder of the run that submitted them."""
+"""The records that steps write about their jobs: `ended/<job id>.json` in the folder of the run that submitted them."""
 
 import json
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from ..slurm.states import JobState
 from .outcome import Job
 
 _MOST = 10**12
-"""No time, size or exit code comes near it."""
+"""Upper bound for times, sizes and exit codes: larger values are damaged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """A job by its own account."""
+    """A job's own record."""
 
     job_id: str
     task: str = ""
@@ -26,17 +26,17 @@ class StepRecord:
     """Seconds since 1970."""
     end: float | None = None
     exit_code: int | None = None
-    """None while it runs, or when it was killed before it could say."""
+    """None while it runs, or if it was killed before it could record it."""
     cancelled: bool = False
-    """Somebody stopped it: it got a signal, and Slurm gave no reason of its own such as a time limit."""
+    """A user has cancelled it: it got a signal, and Slurm gave no reason such as a time limit."""
     node: str = ""
     peak_memory_mb: int | None = None
     """Of the largest process."""
     cpu_seconds: float | None = None
-    """User and system time of all processes whose end was waited for."""
+    """User and system time of all processes that have been waited for."""
 
     def as_record(self) -> Record | None:
-        """The end as Slurm would tell it; None when it is not known."""
+        """The end as a record of Slurm; None if it is unknown."""
         if self.exit_code is None:
             return None
         state, word = (JobState.FAILED, "FAILED") if self.exit_code else (JobState.SUCCEEDED, "COMPLETED")
@@ -46,7 +46,7 @@ class StepRecord:
 
 
 def usage_of(job: Job, slurm: Slurm) -> Usage:
-    """Time and memory of a job: by accounting, or by its own account where nobody keeps one."""
+    """Time and memory of a job, from accounting or from its own record."""
     usage = slurm.usage(job.job_id)
     written = step_record(Path(job.folder), job.job_id)
     if written is None:
@@ -58,12 +58,12 @@ def usage_of(job: Job, slurm: Slurm) -> Usage:
 
 
 def step_record(folder: Path, job_id: str) -> StepRecord | None:
-    """The record of a job; None when it has not started, or left no record that can be read."""
+    """The record of a job; None if it has not started, or has no readable record."""
     return read_record(folder / "ended" / f"{job_id}.json", job_id)
 
 
 def read_record(path: Path, job_id: str) -> StepRecord | None:
-    """The record in a file; None when there is none that can be read."""
+    """The record in a file; None if it cannot be read."""
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

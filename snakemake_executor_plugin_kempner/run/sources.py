@@ -1,4 +1,4 @@
-"""What Slurm says of jobs by more than one source: that a list leaves a job out does not mean that it has ended."""
+"""Looks up jobs by more than one query: a job that is missing from the queue's list need not have ended."""
 
 from collections.abc import Collection
 
@@ -6,12 +6,12 @@ from ..slurm.client import Slurm
 from ..slurm.parse import Record, records_of
 
 
-def asked(slurm: Slurm, job_ids: Collection[str]) -> dict[str, Record]:
-    """What the controller says of these jobs: by its list, and by their ids of those that the list leaves out.
+def controller_records(slurm: Slurm, job_ids: Collection[str]) -> dict[str, Record]:
+    """Slurmctld's records of these jobs, from its list of jobs and, for jobs that are not in it, by their ids.
 
     Raises:
-        SlurmError: one of both could not be had, so nothing is known.
+        SlurmError: one of the queries failed, so nothing is known.
     """
     listed = records_of(job_ids, slurm.queue())
     left_out = {job_id for job_id in job_ids if job_id} - listed.keys()
-    return listed | records_of(left_out, (one.record for one in slurm.show(left_out)))
+    return listed | records_of(left_out, (job.record for job in slurm.show(left_out)))

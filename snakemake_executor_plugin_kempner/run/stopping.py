@@ -1,6 +1,7 @@
-"""A run that stops for a failure: which jobs were taken out of the queue for that.
+"""Records which jobs were cancelled because the run stops after a failure.
 
-They have not failed, and nobody else cancelled them. A head, or a closing job, reads here what a job of the run has done.
+These jobs have neither failed nor been cancelled by a user. The head, or a closing job, reads here what another job has
+cancelled.
 """
 
 from collections.abc import Iterable
@@ -9,12 +10,12 @@ from pathlib import Path
 
 
 def mark_stopped(folder: Path, by: str, job_ids: Iterable[str]) -> None:
-    """Note that the run stops, and the jobs that are about to be cancelled for it. Each process has a file of its own.
+    """Record that the run stops, and the jobs that are about to be cancelled; each process has a file of its own.
 
     Args:
         folder: of the run.
-        by: job id of the process that stops it.
-        job_ids: what it cancels.
+        by: job id of the process that stops the run.
+        job_ids: the jobs that it cancels.
     """
     with suppress(OSError):
         (folder / "stopped").mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Plan → sbatch, in order, written ahead, each submission exactly once, all of a plan or nothing."""
+"""Plan → calls of sbatch: in order, recorded ahead, each job exactly once, and all of a plan or nothing."""
 
 import logging
 import math
@@ -20,10 +20,10 @@ from .ledger import Ledger, write_manifest
 from .parents import Parents, UnneededError, whose
 
 PATIENCE = 900.0
-"""Seconds for which a controller that does not answer is asked again."""
+"""Seconds for which requests are repeated while slurmctld does not answer."""
 SETTLE = 40.0
-"""Seconds in which a controller that answers has carried out what it was sent before, if it does at all. One that was
-frozen answers a question about its queue before it comes to the request that lay there longer."""
+"""Seconds after which slurmctld, once it answers again, has processed earlier requests, if it ever will. After a freeze
+it may answer a query about its queue before an older request."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -45,11 +45,11 @@ class SystemClock:
 
 @dataclass
 class _Doubt:
-    """Whether a request without an answer may still be carried out."""
+    """Whether Slurm may still carry out a request that got no answer."""
 
     lost_at: float | None = None
     answers_since: float | None = None
-    """Since when every question about it was answered; None when the last one was not."""
+    """Since when all queries were answered; None if the last query was not."""
 
     def ends_in(self, now: float) -> float:
         if self.lost_at is None:
@@ -58,13 +58,13 @@ class _Doubt:
 
 
 class Submitter:
-    """Turns plans into jobs.
+    """Submits plans.
 
     Args:
-        slurm: where to.
-        ledger: gets an intent before each sbatch and the id after it.
+        slurm: the scheduler.
+        ledger: gets an intent before each sbatch, and the job id after it.
         clock: time.
-        logger: told when the controller is slow to answer.
+        logger: gets a message when slurmctld is slow to answer.
     """
 
     def __init__(self, slurm: Slurm, ledger: Ledger, clock: Clock, logger: logging.Logger) -> None:
@@ -75,23 +75,23 @@ class Submitter:
 
     @property
     def is_in_doubt(self) -> bool:
-        """Slurm may carry out what it was sent after the last plan was given up."""
+        """Slurm may still carry out a request of the last plan, which was given up."""
         return self._answer_lost or self._is_interrupted
 
     def submit(self, plan: Plan, known: Mapping[Ref, str]) -> tuple[dict[Ref, str], Call | None]:
-        """Submit everything, or what there is room for, or leave nothing of this plan in the queue.
+        """Submit the plan, or as much as there is room for; after an error, nothing of the plan stays in the queue.
 
         Args:
             plan: what to submit; a dependency leads to an earlier submission of the plan or to `known`.
             known: job ids of earlier plans.
 
         Returns:
-            The job id of each submission, `123_4` for an element of an array; and the call that Slurm has refused
-            because there was no room for more jobs, after which nothing was submitted any more.
+            The job id of each submission, `123_4` for an array element; and the call that Slurm has refused for lack of
+            room in the queue, after which nothing more was submitted.
 
         Raises:
             SlurmError: a submission failed; those before it have been cancelled.
-            LedgerError: the record cannot be written; what was submitted has been cancelled.
+            LedgerError: the ledger cannot be written; submitted jobs have been cancelled.
         """
         ids: dict[Ref, str] = {}
         job_id = ChainMap(ids, dict(known)).__getitem__
@@ -104,16 +104,16 @@ class Submitter:
                 try:
                     waits_for = self._parents.left(current, job_id)
                 except UnneededError:
-                    self._parents.unneeded |= {one.ref for one in current.submissions}
+                    self._parents.unneeded |= {submission.ref for submission in current.submissions}
                     continue
                 taken.append(self._submit_one(current, plan.policy, job_id, waits_for))
-                refs = (one.ref for one in current.submissions)
+                refs = (submission.ref for submission in current.submissions)
                 ids.update(zip(refs, current.job_ids(taken[-1]), strict=True))
         except BaseException as error:
             self._is_interrupted = not isinstance(error, Exception)
             if isinstance(error, SlurmRefused) and lacks_room(error.answer) and not self._answer_lost:
                 return ids, current
-            # Looked up also when it was refused: a wrapper of sbatch may fail although the job was taken.
+            # Looked up even after a refusal: a wrapper of sbatch may fail although Slurm has accepted the job.
             nothing_sent = isinstance(error, SlurmMissing) and not self._answer_lost
             in_doubt = None if nothing_sent or (current and current.first.ref in ids) else current
             self._withdraw(taken, in_doubt)
@@ -124,11 +124,11 @@ class Submitter:
 
     @property
     def unneeded(self) -> Collection[Ref]:
-        """Submissions of the last plan that were left out, because what they wait for can no longer come true."""
+        """Submissions of the last plan that were left out because their dependencies can no longer be satisfied."""
         return self._parents.unneeded
 
     def put_off(self, job_id: str, waits_for: Expression, known: Mapping[Ref, str]) -> None:
-        """Let a job that waits in the queue wait for something else. When Slurm refuses, the user is told, no more."""
+        """Change the dependency of a pending job. If Slurm refuses, the user only gets a warning."""
         dependency = render(waits_for, dict(known).__getitem__)
         try:
             self._slurm.depend(job_id, dependency)
@@ -150,10 +150,10 @@ class Submitter:
         return found
 
     def _patiently(self, call: Call, options: Sequence[str], script: str, job_id: Callable[[Ref], str]) -> str:
-        """Ask a busy controller again, never submitting twice.
+        """Repeat a request until slurmctld answers, without ever submitting a job twice.
 
-        A request without an answer may be carried out all the same, even half a minute later. So the job is looked up
-        by its name for a while before the request is made again.
+        Slurm may carry out a request without answering it, even half a minute later. So the job is looked up by its
+        name for a while before the request is repeated.
         """
         started, pause = self._clock.now(), _FIRST_PAUSE
         doubt = _Doubt()
@@ -197,7 +197,7 @@ class Submitter:
         except SlurmRefused as error:
             if error.answer or doubt.lost_at is not None:
                 raise
-            # Without a word it says nothing about the job either; the second time it is taken for a refusal.
+            # Without a message, Slurm may have accepted the job; the second time it counts as a refusal.
             doubt.lost_at, self._answer_lost = self._clock.now(), True
             raise SlurmUnreachable(f"sbatch ended with exit code {error.code} and without a word") from error
 
@@ -208,7 +208,7 @@ class Submitter:
         )
 
     def _drop_doubles(self, job_name: str, keep: str) -> None:
-        # A request that timed out may have been carried out after we looked.
+        # Slurm may have carried out a request that timed out after the look-up.
         doubles = [job_id for job_id in self._slurm.find(job_name) if job_id != keep]
         if doubles:
             self._slurm.cancel(doubles)
@@ -231,7 +231,7 @@ def _dependency(waits_for: Expression | None, job_id: Callable[[Ref], str]) -> l
 
 
 def _intent(call: Call) -> dict[str, Any]:
-    """What the ledger is told of a call: what its submissions have in common, and under `array` what differs."""
+    """The ledger's line about a call: values common to its submissions, and under `array` those that differ."""
     first = call.first
     common = {
         "kind": first.kind.value, "attempt": first.ref.attempt, "attempts": first.attempts, "log": call.log,
@@ -239,17 +239,17 @@ def _intent(call: Call) -> dict[str, Any]:
     }  # fmt: skip
     own = [
         {
-            "task": one.ref.task,
-            "label": one.label,
-            "edges": [(edge.on, edge.type, edge.declared) for edge in one.edges],
-            "members": one.members,
-            "content": dict(one.content),
+            "task": submission.ref.task,
+            "label": submission.label,
+            "edges": [(edge.on, edge.type, edge.declared) for edge in submission.edges],
+            "members": submission.members,
+            "content": dict(submission.content),
         }
-        for one in call.submissions
+        for submission in call.submissions
     ]
     if not call.is_array:
         return {**common, **own[0]}
-    return {**common, "array": [{"index": index, **one} for index, one in zip(call.indices, own, strict=True)]}
+    return {**common, "array": [{"index": index, **element} for index, element in zip(call.indices, own, strict=True)]}
 
 
 _REMEDIES = (
@@ -268,14 +268,16 @@ def _remedy(error: SlurmRefused) -> str:
 
 
 def _refused(call: Call, error: SlurmRefused) -> dict[str, tuple[str, str]]:
-    """The tasks whose job was refused, each with its label and the answer."""
+    """The tasks whose job Slurm has refused, each with its label and Slurm's answer."""
     remedy = _remedy(error)
     why = f"Slurm refused its job: {error.answer or 'no message'}{f' ({remedy})' if remedy else ''}"
-    return {one.ref.task: (one.label, why) for one in call.submissions if one.kind is Kind.TASK}
+    return {
+        submission.ref.task: (submission.label, why) for submission in call.submissions if submission.kind is Kind.TASK
+    }
 
 
 def _refusal(call: Call, error: SlurmRefused) -> str:
-    """The refusal with its task, its options and what to do."""
+    """The error message: task, Slurm's answer, options, and what to do."""
     lines = [f"Slurm refused the job of {whose(call)}: {error.answer or 'no message'}"]
     options = [option for option in call.options if not option.startswith(("--chdir", "--output", "--export"))]
     lines.append(f"  submitted with: sbatch {' '.join(options)}")

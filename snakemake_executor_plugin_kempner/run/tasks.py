@@ -1,4 +1,4 @@
-"""The tasks of a run that have been submitted or decided, and what is asked about them as a whole. Pure."""
+"""The tasks of a run that have been submitted or decided, with queries about all of them. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,7 +40,7 @@ class TaskState:
 
     @property
     def is_settled(self) -> bool:
-        """All has been submitted that it needs."""
+        """Nothing more has to be submitted for it."""
         return self.complete or (self.ended is not None and self.ended.outcome is Outcome.SUCCEEDED)
 
     @property
@@ -49,14 +49,14 @@ class TaskState:
 
     @property
     def rule(self) -> str:
-        return self.task.name.partition("[")[0]  # an adopted task is known by its label alone
+        return self.task.name.partition("[")[0]  # an adopted task has only a label
 
 
 class Tasks(dict[str, TaskState]):
-    """By key, in the order of planning: each after what it waits for."""
+    """Tasks by key, in the order of planning: each after those it waits for."""
 
     def standing(self) -> dict[str, tuple[Ref, ...]]:
-        """Tasks that have not ended: their attempts that have not."""
+        """The unfinished attempts of each unfinished task."""
         return {
             key: tuple(Ref(key, number) for number in state.open_attempts)
             for key, state in self.items()
@@ -64,21 +64,21 @@ class Tasks(dict[str, TaskState]):
         }
 
     def knows(self, task: str) -> bool:
-        """Whether nothing has to be submitted for the task any more."""
+        """Whether nothing more has to be submitted for the task."""
         return task in self and self[task].is_settled
 
     def decidable(self, deferred: Sequence[Deferred], fresh: Collection[str]) -> list[Deferred]:
-        """What can still be decided: all that it awaits is in the queue, or has succeeded already."""
+        """Deferred tasks that can still be planned: all tasks that they await are queued, or have succeeded."""
         found = []
-        for one in deferred:
-            ends = {key: self[key].ended for key in one.awaits if key in self and key not in fresh}
+        for entry in deferred:
+            ends = {key: self[key].ended for key in entry.awaits if key in self and key not in fresh}
             gone = [ended for ended in ends.values() if ended and ended.outcome is not Outcome.SUCCEEDED]
             if not gone:
-                found.append(replace(one, awaits=frozenset(key for key in one.awaits if not ends.get(key))))
+                found.append(replace(entry, awaits=frozenset(key for key in entry.awaits if not ends.get(key))))
         return found
 
     def settle(self, tasks: Sequence[Task]) -> list[Task]:
-        """The new tasks with the edges that are not decided yet; those that are decided as a whole stay out.
+        """The new tasks, with only those edges that are not decided yet; tasks that are decided are left out.
 
         Args:
             tasks: each after those it waits for.
@@ -90,7 +90,7 @@ class Tasks(dict[str, TaskState]):
             decided = Outcome.NOT_NEEDED if task.not_needed else None
             open_edges = []
             for edge in task.edges:
-                # An end is not the last word where another attempt is about to be submitted.
+                # An end does not count if another attempt is about to be submitted.
                 ended = self[edge.on].ended if edge.on in self and edge.on not in fresh else None
                 if ended is None:
                     open_edges.append(edge)
@@ -106,15 +106,15 @@ class Tasks(dict[str, TaskState]):
         return list(fresh.values())
 
     def submitted(self, fresh: Sequence[Task], ids: Collection[Ref], *, absent: Collection[str]) -> dict[str, Task]:
-        """Take down which of the settled tasks are in the queue now.
+        """Record which of the settled tasks are in the queue now.
 
         Args:
-            fresh: what `settle` gave.
+            fresh: the result of `settle`.
             ids: attempts that have been submitted.
-            absent: tasks that the plan left out.
+            absent: tasks that the plan has left out.
 
         Returns:
-            Those that are not in the queue, or not with all their attempts; each after what it needs.
+            Tasks that are not in the queue with all their attempts; each after those it needs.
         """
         later = {}
         for task in fresh:
@@ -128,14 +128,14 @@ class Tasks(dict[str, TaskState]):
         return later
 
     def refuse(self, key: str, label: str, why: str) -> TaskEnded:
-        """A task that cannot be submitted has failed."""
+        """Record that a task has failed because it cannot be submitted."""
         task = Task(key=key, name=label, wildcards={}, attempts=())
         ended = TaskEnded(task=key, label=label, outcome=Outcome.FAILED, why=why)
         self[key] = TaskState(task=task, ended=ended)
         return ended
 
     def units(self) -> tuple[Mapping[str, int], ...]:
-        """What each job that has not ended takes of what is limited."""
+        """The units of each limit that each unfinished job takes."""
         return tuple(
             state.jobs[number].submission.units
             for state in self.values()
@@ -144,13 +144,13 @@ class Tasks(dict[str, TaskState]):
         )
 
     def outcome(self, task: Task, record: Record, *, never: bool, stopped: bool = False) -> Outcome:
-        """What an end means. Accounting does not say why Slurm cancelled a job, so what it waited for is looked at.
+        """The outcome of a job's end. Accounting does not say why Slurm has cancelled a job, so its edges decide.
 
         Args:
             task: whose job has ended.
             record: its end.
-            never: it could never start.
-            stopped: it was cancelled because the run stops.
+            never: the job could never start.
+            stopped: the job was cancelled because the run stops.
         """
         outcome = Outcome.CUT_OFF if record.never or never else OUTCOMES[record.state]
         never_ran = outcome is Outcome.LOST and not record.node
@@ -161,14 +161,14 @@ class Tasks(dict[str, TaskState]):
         }
         if Outcome.BLOCKED in fates:
             return Outcome.BLOCKED
-        # What an adopted handler waited for may have ended before this head began: had it failed, the handler would run.
+        # The task of an adopted handler may have ended before this head began: had it failed, the handler would run.
         unknown = outcome is Outcome.CUT_OFF and task.is_handler and not fates
         if unknown or Outcome.NOT_NEEDED in fates:
             return Outcome.NOT_NEEDED
         return Outcome.STOPPED if stopped else outcome
 
     def fallen(self, task: str) -> tuple[str, ...]:
-        """Labels of the tasks that cannot run because this one has failed, directly or not."""
+        """Labels of the tasks that cannot run because this task has failed, directly or indirectly."""
         gone, labels = {task}, []
         for key, state in self.items():
             needs = (edge.on for edge in state.task.edges if edge.type is DependencyType.AFTEROK)
@@ -178,18 +178,18 @@ class Tasks(dict[str, TaskState]):
         return tuple(labels)
 
     def has_succeeded(self, task: str) -> bool:
-        """Whether the task is known, and has."""
+        """Whether the task is known and has succeeded."""
         ended = self[task].ended if task in self else None
         return ended is not None and ended.outcome is Outcome.SUCCEEDED
 
     def unfinished(self) -> tuple[str, ...]:
-        """Labels of the tasks that have neither succeeded nor turned out not to be needed."""
+        """Labels of the tasks that have neither succeeded nor become unneeded."""
         return tuple(
             state.task.label for state in self.values() if state.ended is None or state.ended.outcome.is_failure
         )
 
     def by_rule(self) -> tuple[RuleJobs, ...]:
-        """Everything that has not ended, by rule."""
+        """The unfinished tasks, by rule."""
         found: dict[str, list[TaskState]] = {}
         for state in self.values():
             if state.ended is None:

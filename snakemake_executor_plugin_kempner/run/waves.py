@@ -1,7 +1,7 @@
-"""What fits into the queue now, and what follows later.
+"""Splits submissions into what fits into the queue now, and what follows later.
 
-Sites limit how many jobs a user may have in the queue. What does not fit follows when there is room: by the head, or
-by a continuation, which needs room itself, as the guard and the closing job do.
+Sites limit how many jobs a user may have in the queue. The rest is submitted when there is room: by the head, or by a
+continuation, which needs room itself, like the guard and the closing job.
 """
 
 import logging
@@ -16,45 +16,45 @@ from ..slurm.limits import Place, SiteLimits
 from .submit import PATIENCE, Clock
 
 _REFILL = 4
-"""A part of the queue this large has to be free before more is submitted."""
+"""The rest is submitted once this part (a quarter) of the run's share of the queue is free."""
 _PAUSE = 15.0
-"""Seconds between two looks for room."""
+"""Seconds between two checks for room."""
 _TRUST = 900.0
-"""Seconds for which a refusal tells how much room there is: it may have been taken by others, who leave."""
+"""Seconds for which a refusal counts as a limit: the room may have been taken by jobs of others, which end."""
 
 _HELPERS = frozenset(kind.value for kind in Kind)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wave:
-    """A part of what is to be submitted."""
+    """The part of a plan that fits into the queue."""
 
     plan: Plan
     later: tuple[Task, ...] = ()
-    """In order, what has no room yet."""
+    """The tasks without room, in order."""
     has_room: bool = True
     """There is room for the plan."""
 
     @property
     def goes_on(self) -> bool:
-        """Something is in the queue that goes on with the rest, or there is none."""
-        goes_on = not self.later or any(one.kind is Kind.CONTINUATION for one in self.plan.submissions)
+        """The run can continue by itself: no task is left, or a continuation is part of the plan."""
+        goes_on = not self.later or any(submission.kind is Kind.CONTINUATION for submission in self.plan.submissions)
         return goes_on and self.has_room
 
 
 def wave(
     tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred], room_for: Callable[[Plan], int | None]
 ) -> Wave:
-    """The plan of as many tasks as there is room for, in their order.
+    """Plan as many tasks as there is room for, in their order.
 
     Args:
         tasks: each after those it waits for.
         policy: of the run.
         deferred: what cannot be planned yet.
-        room_for: for how many jobs such as those of a plan there is room in the queue; None for any number.
+        room_for: number of further jobs, with options as in the plan, that fit into the queue; None for no limit.
 
     Raises:
-        PlanError: with all faults of all tasks, also of those that have no room yet.
+        PlanError: tasks have faults, with or without room; lists all of them.
     """
     plan = make_plan(tasks, policy, deferred)
     room = room_for(plan)
@@ -69,13 +69,13 @@ def wave(
 
 
 class Room:
-    """The queue of the user, as far as Slurm lets it grow.
+    """The room for more jobs of the user in the queue.
 
     Args:
-        slurm: where it is.
+        slurm: the scheduler.
         clock: time.
-        logger: told when the queue is full.
-        limits: knows the limits of the site; without it, sbatch tells when it refuses.
+        logger: gets a message when the queue is full.
+        limits: the limits of the site; without them, only refusals of sbatch show a limit.
     """
 
     def __init__(self, slurm: Slurm, clock: Clock, logger: logging.Logger, limits: SiteLimits | None = None) -> None:
@@ -83,22 +83,22 @@ class Room:
         self._learned: int | None = None
         self._learned_at = 0.0
         self._most = 0
-        self._asked: set[tuple[str, ...]] = set()
+        self._options: set[tuple[str, ...]] = set()
         self.why = ""
         """The limit that leaves the least room, with its source."""
 
     def left(self, options: Iterable[Sequence[str]], policy: Policy) -> int | None:
-        """For how many more jobs with such options there is room; None for any number.
+        """The number of further jobs with such options that fit; None for no limit.
 
         Raises:
-            SlurmError: Slurm could not be asked.
+            SlurmError: Slurm did not answer.
         """
         bounds: list[tuple[int, int, str]] = []
         if self._limits is not None and (bound := self._limits.limits().tightest(map(Place.of, options))):
             bounds.append((bound.limit - bound.used, bound.limit, str(bound)))
         if self._learned is not None and self._clock.now() - self._learned_at >= _TRUST:
             self._learned = None
-        own = [one for one in (policy.largest_queue, self._learned) if one is not None]
+        own = [limit for limit in (policy.largest_queue, self._learned) if limit is not None]
         if own:
             there = sum(not record.state.is_final for record in self._slurm.queue())
             bounds.append((min(own) - there, min(own), f"{min(own)} jobs in the queue"))
@@ -108,37 +108,37 @@ class Room:
         return left
 
     def learn(self, refused: int) -> None:
-        """Sbatch has refused a call for lack of room: what is in the queue now has room there.
+        """Learn a limit from a refusal of sbatch for lack of room: the current number of jobs plus half of the call's.
 
         Args:
-            refused: jobs of the call. It may ask for more than the limit itself, so half of it is tried next.
+            refused: jobs of the call. The call may exceed the limit itself, so half of it is tried next.
 
         Raises:
-            SlurmError: Slurm could not be asked.
+            SlurmError: Slurm did not answer.
         """
         self._learned = refused // 2 + sum(not record.state.is_final for record in self._slurm.queue())
         self._learned_at = self._clock.now()
 
     def is_worth_it(self, policy: Policy, later: int, ours: int) -> bool:
-        """Whether there is room for so many tasks, or for a good part of what the run may have: fewer calls, fewer guards.
+        """Whether there is room for all waiting tasks, or for a quarter of the run's share: so there are fewer waves.
 
         Args:
             policy: of the run.
-            later: tasks that wait for room.
-            ours: jobs of the run in the queue. The rest of the queue may belong to others for days.
+            later: number of tasks that wait for room.
+            ours: number of the run's jobs in the queue. Other jobs may stay there for days.
 
         Raises:
-            SlurmError: Slurm could not be asked.
+            SlurmError: Slurm did not answer.
         """
-        left = self.left(self._asked, policy)
+        left = self.left(self._options, policy)
         return left is None or left >= max(1, min(later, (left + ours) // _REFILL))
 
     def wave(self, tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred]) -> Wave:
-        """What there is room for now; a run that nobody watches waits until it can go on by itself.
+        """The wave that fits now; for a detached run, wait until the run can continue by itself.
 
         Raises:
             PlanError: as `wave`.
-            SlurmError: there was no room for so long that waiting any longer is for a person to decide.
+            SlurmError: there was no room for too long.
         """
         end, told = self._clock.now() + PATIENCE, False
         while True:
@@ -154,26 +154,26 @@ class Room:
             self._clock.sleep(_PAUSE)
 
     def _left(self, plan: Plan, policy: Policy) -> int | None:
-        self._asked |= {call.first.options for call in plan.calls}
-        left = self.left(self._asked, policy)
+        self._options |= {call.first.options for call in plan.calls}
+        left = self.left(self._options, policy)
         least = 0 if left is None or len(plan.submissions) <= left else _least(plan)
-        if least > self._most and self._learned is None:  # a refusal does not tell the limit
+        if least > self._most and self._learned is None:  # a limit learned from a refusal may be wrong
             what = f"needs {least} jobs in the queue at once, and Slurm lets you have {self.why}"
             raise PlanError([Fault(where=plan.submissions[0].label, what=what, remedy="ask for a larger limit")])
         return left
 
 
 def _least(plan: Plan) -> int:
-    """Jobs that have to be in the queue at once: the attempts of a task, and what looks after the run."""
-    attempts = max((one.attempts for one in plan.submissions if one.kind is Kind.TASK), default=0)
-    kinds = {one.kind for one in plan.submissions} - {Kind.TASK, Kind.GATE}
+    """Least number of jobs that must be in the queue together: the attempts of a task, and the helper jobs."""
+    attempts = max((submission.attempts for submission in plan.submissions if submission.kind is Kind.TASK), default=0)
+    kinds = {submission.kind for submission in plan.submissions} - {Kind.TASK, Kind.GATE}
     return attempts + len(kinds | {Kind.CONTINUATION} if plan.policy.detached else kinds)
 
 
 def _with_handlers(tasks: Sequence[Task]) -> list[Task]:
-    """The tasks in their order, but each failure handler right behind what it follows.
+    """The tasks in their order, but each failure handler right after the tasks it follows.
 
-    Left for later, it would come too late: a failure stops the run, and nothing is submitted any more.
+    In a later wave it would come too late: a failure stops the run, and nothing more is submitted.
     """
     here = {task.key for task in tasks}
     needs = {task.key: {edge.on for edge in task.edges} & here for task in tasks if task.may_follow_failure}
@@ -186,20 +186,20 @@ def _with_handlers(tasks: Sequence[Task]) -> list[Task]:
     for task in tasks:
         ready = [] if task.key in waiting else [task]
         while ready:
-            found.append(one := ready.pop())
-            for key in behind.get(one.key, ()):
-                needs[key].discard(one.key)
-            ready += (waiting[key] for key in reversed(behind.get(one.key, ())) if not needs[key])
+            found.append(placed := ready.pop())
+            for key in behind.get(placed.key, ()):
+                needs[key].discard(placed.key)
+            ready += (waiting[key] for key in reversed(behind.get(placed.key, ())) if not needs[key])
     return found
 
 
 def _deferred(
     now: Sequence[Task], later: Sequence[Task], policy: Policy, deferred: Sequence[Deferred]
 ) -> tuple[Deferred, ...]:
-    """What a continuation has to wait for: besides what decides over something, that half of the queue has ended."""
+    """What a continuation has to wait for: deferred tasks, and that half of the queued tasks have ended."""
     absent = {task.key for task in later}
     before = (key for key, refs in policy.standing.items() if refs and key not in absent | _HELPERS)
     in_queue = [*before, *(task.key for task in now)]
     half = frozenset(in_queue[: (len(in_queue) + 1) // 2])
     room = Deferred("there is no room for more jobs in the queue", half, however=True)
-    return (*(one for one in deferred if not one.awaits & absent), *([room] if half else ()))
+    return (*(entry for entry in deferred if not entry.awaits & absent), *([room] if half else ()))

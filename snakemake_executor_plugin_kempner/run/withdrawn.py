@@ -1,7 +1,4 @@
-"""Taking jobs of a run out of the queue, those of a plan among them whose submission was broken off.
-
-Of these Slurm is asked, for nobody else knows.
-"""
+"""Cancels jobs of a run, including jobs of a plan whose submission was interrupted, which are looked up in Slurm."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -15,28 +12,28 @@ from .ledger import Ledger, read_ledger
 from .submit import Submitter
 
 _LEAVING = "COMPLETING"
-"""The state of a job that was cancelled and has not left its node."""
+"""State of a cancelled job that has not left its node yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeftBehind:
-    """What of a run may still run."""
+    """Jobs of a run that may still run."""
 
     jobs: tuple[str, ...] = ()
     """Ids of jobs in the queue."""
     is_nothing: bool = True
-    """Slurm says that nothing is there, and nothing can come any more."""
+    """No job is in the queue, and none can appear."""
     message: str = ""
-    """What a person can do about it."""
+    """What the user can do about it."""
 
 
 def left_behind(folder: Path, slurm: Slurm, is_in_doubt: bool) -> LeftBehind:
-    """What the run in the folder has in the queue, or may have there soon.
+    """Jobs that the run in the folder has in the queue, or may have there soon.
 
     Args:
         folder: of the run.
         slurm: the scheduler.
-        is_in_doubt: a request was sent to which there was no answer.
+        is_in_doubt: a request got no answer.
     """
     try:
         ledger = read_ledger(folder)
@@ -62,8 +59,8 @@ class Withdrawal:
     Args:
         folder: of the run.
         slurm: the scheduler.
-        ledger: gets what was cancelled.
-        submitter: knows whether a request had no answer.
+        ledger: records what was cancelled.
+        submitter: knows whether a request got no answer.
     """
 
     def __init__(self, folder: Path, slurm: Slurm, ledger: Ledger, submitter: Submitter) -> None:
@@ -72,22 +69,22 @@ class Withdrawal:
 
     @contextmanager
     def submitting(self) -> Iterator[None]:
-        """A plan that is submitted in this block and does not come to its end may have left something behind."""
+        """Wrap a submission: if the block is not completed, jobs of the plan may be left behind."""
         self._is_cut_short = True
         yield
         self._is_cut_short = False
 
     def left_behind(self) -> LeftBehind:
-        """Of a plan whose submission was broken off."""
+        """Jobs of a plan whose submission was interrupted."""
         if not self._is_cut_short:
             return LeftBehind()
         return left_behind(self._folder, self._slurm, self._submitter.is_in_doubt)
 
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> int:
-        """Cancel jobs and take it down; how many they are.
+        """Cancel jobs and record it; returns their number.
 
         Raises:
-            SlurmError: Slurm did not take the request; the message names the jobs.
+            SlurmError: Slurm has not accepted the request; the message names the jobs.
         """
         if not job_ids:
             return 0

@@ -1,7 +1,7 @@
 """The command line: `python -m snakemake_executor_plugin_kempner.sandbox up | down | status | run -- CMD…`.
 
-What is for the eye goes to standard error; `up` writes the one line to type next to standard output, so that
-`eval "$(… up)"` works, too. `run` writes nothing of its own to standard output.
+Messages go to standard error; `up` writes only the line to type next to standard output, so that `eval "$(… up)"`
+works. `run` writes nothing of its own to standard output.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def _in_foreground(command: Sequence[str], environment: Mapping[str, str]) -> in
         child = daemons.foreground(command, environment)
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda number, _: child.send_signal(number))
         signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
-        for number in missed:  # the command was told to end before anybody could pass it on
+        for number in missed:  # SIGTERM that arrived before the command was started
             child.send_signal(number)
         status = child.wait()
     except FileNotFoundError:
@@ -170,12 +170,14 @@ def _parser() -> argparse.ArgumentParser:
     up = add("up", _up, "start a sandbox that lives until it is taken down", parents=[shape])
     down = add("down", _down, "end the sandbox and all its jobs")
     status = add("status", _status, "show the sandbox, its nodes and its jobs; exit status 3: there is none")
-    for one in (up, down, status):
-        one.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="where it lives (default: %(default)s)")
+    for subparser in (up, down, status):
+        subparser.add_argument(
+            "--folder", type=Path, default=DEFAULT_FOLDER, help="where it lives (default: %(default)s)"
+        )
     run = add("run", _run, "run a command with a sandbox around it and return its exit status", parents=[shape])
     run.add_argument("--folder", type=Path, help="where it lives, to keep the logs (default: a temporary folder)")
     run.add_argument("command", nargs="*", metavar="-- CMD", help="the command and its arguments")
-    add("keep", _keep, None).add_argument("folder", type=Path)  # of the keeper, not for users
+    add("keep", _keep, None).add_argument("folder", type=Path)  # for the keeper process, not for users
     return parser
 
 

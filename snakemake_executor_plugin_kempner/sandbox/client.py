@@ -1,4 +1,4 @@
-"""Speaks to the Slurm of one sandbox through its own commands, and waits until it says what is wanted."""
+"""Calls Slurm's commands for a sandbox, and waits for conditions."""
 
 import os
 import time
@@ -11,14 +11,14 @@ from .errors import NotReady, SandboxError
 
 USABLE = frozenset({"idle", "mixed", "allocated", "completing"})
 PROBE = "sandbox-probe"
-"""Name of the one job that a sandbox runs before it counts as ready."""
+"""Name of the job that a sandbox runs before it counts as ready."""
 PATIENCE = 60
 """Seconds to wait for an answer; a loaded machine needs many times what a quiet one does."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """Slurm's commands, pointed at one sandbox."""
+    """Slurm's commands, with the environment of a sandbox."""
 
     conf: Path
     programs: daemons.Programs
@@ -76,7 +76,7 @@ class Client:
 
 
 def until(is_so: Callable[[], bool], complaint: Callable[[], str], *, timeout: float = PATIENCE) -> None:
-    """Return when it is so; after the time is up, raise the complaint."""
+    """Return when the condition holds; raise NotReady with the complaint after the timeout."""
     deadline = time.monotonic() + timeout
     while not is_so():
         if time.monotonic() > deadline:

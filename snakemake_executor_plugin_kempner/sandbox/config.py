@@ -1,4 +1,4 @@
-"""What a sandbox looks like, and how that is said to Slurm. Pure: values in, configuration text out.
+"""The options of a sandbox and its Slurm configuration files. Pure: values in, configuration text out.
 
 The shapes and limits are those of the Kempner cluster, so that a request that fits there fits here. Nothing of it
 is real: a node is a `slurmd` with an invented number of cores, a GPU is a link to `/dev/null` that Slurm hands out
@@ -25,7 +25,7 @@ CGROUP_CAN_BE_DISABLED = (23, 11)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """One virtual machine of the sandbox."""
+    """A virtual node of the sandbox."""
 
     name: str
     cpus: int = 64
@@ -37,14 +37,14 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Partition:
-    """One queue over some of the nodes."""
+    """A partition with some of the nodes."""
 
     name: str
     nodes: tuple[str, ...]
     max_time: str = "UNLIMITED"
     priority_tier: int = 10
     preemptible: bool = False
-    """Its jobs are put back into the queue when a partition of a higher tier needs their node."""
+    """Its jobs are requeued when a job of a partition with a higher tier needs their node."""
     default: bool = False
     extra: str = ""
     """Further words for its line in slurm.conf."""
@@ -237,7 +237,7 @@ def slurmdbd_conf(place: Place) -> str:
 
 
 def accounts_sql(place: Place) -> str:
-    """Return what the database is told at its start: who slurmdbd is."""
+    """Return the SQL that creates the database and the user of slurmdbd."""
     return _text(
         [
             "CREATE DATABASE IF NOT EXISTS slurm_acct_db;",

@@ -64,7 +64,7 @@ class Programs:
 
     @classmethod
     def find(cls, *, accounting: bool) -> "Programs":
-        """Look for all that is needed; what is missing is one error."""
+        """Find all needed programs; a single error lists those that are missing."""
         wanted = [name for name in PACKAGE_OF if accounting or name not in ONLY_FOR_ACCOUNTING]
         search = os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS])
         found = {name: path for name in wanted if (path := shutil.which(name, path=search))}
@@ -106,7 +106,7 @@ class Launcher:
         object.__setattr__(self, "environment", bare)
 
     def munged(self) -> ProcessId:
-        """Start the daemon that vouches for who sent a message."""
+        """Start the daemon that authenticates messages."""
         path = self.root / "munge.socket"
         argv = [self.programs["munged"], "--foreground", "--force", f"--socket={path}"]
         argv += [f"--key-file={self.root}/munge.key", f"--pid-file={self.root}/munged.pid"]
@@ -122,7 +122,7 @@ class Launcher:
         return process
 
     def node(self, name: str) -> ProcessId:
-        """Start the slurmd of one node; that it answers is seen by the controller, not here."""
+        """Start the slurmd of a node, without waiting: slurmctld shows when it is ready."""
         argv = [self.programs["slurmd"], "-D", "-N", name, "-f", f"{self.root}/slurm.conf"]
         return self._start(name, argv)
 
@@ -203,7 +203,7 @@ def command(
     timeout: float = 60,
     folder: Path | None = None,
 ) -> str:
-    """Run a command to its end and return what it wrote; a failure is an error that repeats what it said."""
+    """Run a command to its end and return its output; on failure, raise SandboxError with the command's message."""
     try:
         done = subprocess.run(
             argv,
@@ -239,7 +239,7 @@ def reap(processes: Iterable[ProcessId]) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without anything that speaks to Slurm."""
+    """Return this process's environment without Slurm's variables."""
     prefixes = tuple(f"{word}_" for word in SLURM_VARIABLES)
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
@@ -273,10 +273,10 @@ def _free_ports(number: int) -> list[int]:
                 candidate.close()
             else:
                 held.append(candidate)
-        return [one.getsockname()[1] for one in held]
+        return [candidate.getsockname()[1] for candidate in held]
     finally:
-        for one in held:
-            one.close()
+        for candidate in held:
+            candidate.close()
 
 
 def _own_address() -> str | None:

@@ -1,4 +1,4 @@
-"""How a sandbox ends: on demand, or because nobody owns it any more. Whoever calls `take_down` holds the folder's lock."""
+"""How a sandbox ends: on demand, or when it has no owner any more. Callers of `take_down` hold the folder's lock."""
 
 import time
 from dataclasses import replace

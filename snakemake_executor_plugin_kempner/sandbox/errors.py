@@ -1,9 +1,9 @@
-"""What can go wrong with a sandbox, by who can mend it.
+"""Errors of a sandbox, by who can fix them.
 
 SandboxError            anything below; its text is meant for the user
 ├── MissingPrograms     this machine lacks Slurm: install it
-├── AlreadyRunning      the folder is taken by a living sandbox: use it, or take it down
-├── NotRunning          no sandbox lives in the folder
+├── AlreadyRunning      a running sandbox uses the folder: use it, or take it down
+├── NotRunning          no sandbox runs in the folder
 └── NotReady            a daemon died or did not answer in time: its log is in the text
 """
 
@@ -11,7 +11,7 @@ from ..errors import KempnerError
 
 
 class SandboxError(KempnerError):
-    """A sandbox could not do what was asked."""
+    """An operation on a sandbox failed."""
 
 
 class MissingPrograms(SandboxError):  # noqa: N818
@@ -27,4 +27,4 @@ class NotRunning(SandboxError):  # noqa: N818
 
 
 class NotReady(SandboxError):  # noqa: N818
-    """A daemon ended or kept silent for too long."""
+    """A daemon ended or did not answer in time."""

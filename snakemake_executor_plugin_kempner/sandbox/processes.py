@@ -44,7 +44,7 @@ class ProcessId:
         return ProcessId.of(self.pid) == self
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, to this process or to none."""
+        """Send a signal to this process if it still runs."""
         # No pidfd: os.pidfd_open is missing from Pythons built against old kernel headers, as conda's are.
         if self.is_alive:
             with contextlib.suppress(ProcessLookupError):
@@ -66,7 +66,7 @@ def kill(processes: Iterable[ProcessId], *, timeout: float = 10) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Jobs:
-    """What tells the processes of a sandbox's jobs from all others."""
+    """How the processes of a sandbox's jobs are recognised."""
 
     conf: Path
     """Their SLURM_CONF."""
@@ -81,7 +81,7 @@ def kill_jobs(jobs: Jobs) -> None:
         found = _processes_of(jobs)
         if not found:
             return
-        # First the daemons: one that outlives its job would tell the controller that the job has failed.
+        # First the daemons: a daemon that outlives its job would report a failure to slurmctld.
         step_daemons = {process for process in found if _is_step_daemon(process.pid)}
         kill(step_daemons)
         kill(found - step_daemons)

@@ -20,15 +20,15 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What kind of sandbox is wanted, and where."""
+    """The requested sandbox: its folder and options."""
 
     home: Folder
     options: SandboxOptions
     accounting: bool = False
     temporary: bool = False
-    """The folder goes when the sandbox does."""
+    """The folder is removed with the sandbox."""
     keep: bool = False
-    """It outlives this process; else this process is its owner."""
+    """The sandbox outlives this process; else this process is its owner."""
 
 
 def bring_up(wish: Wish, programs: daemons.Programs) -> Record:

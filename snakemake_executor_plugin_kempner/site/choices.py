@@ -1,6 +1,6 @@
-"""What follows from a request at a site: partition, constraint, account, cores and memory of a GPU's share.
+"""Options that a site adds to a request: partition, constraint, account, and a GPU's share of cores and memory.
 
-Nothing that the rule has decided is touched, and nothing is chosen where there is more than one answer.
+What the rule has set stays unchanged, and nothing is chosen if there is more than one possibility.
 """
 
 import re
@@ -11,24 +11,24 @@ from .model import Partition, Site, in_words
 from .request import Request, request_of
 
 _WARNED = 10
-"""Minutes from which on a job is warned of its end: a shorter one would hear of it when it has hardly begun."""
+"""Least time limit (minutes) of a job that gets a warning signal; a shorter job would get it right after its start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """Options of a job at a site, and why those that were added."""
+    """Options of a job at a site, and the reasons for the added options."""
 
     arguments: tuple[str, ...]
     why: tuple[str, ...] = ()
 
 
 def choose(arguments: Sequence[str], site: Site, *, default_cores: bool) -> Choice:
-    """Add what follows.
+    """Add the options that the site implies.
 
     Args:
-        arguments: options of sbatch that the rule's resources have become.
+        arguments: options of sbatch from the rule's resources.
         site: where the job is to run.
-        default_cores: the number of cores is nobody's wish.
+        default_cores: the user has not chosen the number of cores.
     """
     choice = Choice(arguments=tuple(arguments))
     for follow in (_partition, _constraint, _account, _requeue):
@@ -44,7 +44,7 @@ def _with(choice: Choice, added: Iterator[Added]) -> Choice:
     arguments, why = list(choice.arguments), list(choice.why)
     for option, reason in added:
         name = option.partition("=")[0]
-        place = next((number for number, one in enumerate(arguments) if one.partition("=")[0] == name), None)
+        place = next((number for number, argument in enumerate(arguments) if argument.partition("=")[0] == name), None)
         if place is None:
             arguments.append(option)
         else:
@@ -62,7 +62,7 @@ def _partition(request: Request, site: Site) -> Iterator[Added]:
             what = f"{request.wanted_model} GPUs" if request.wanted_model else "GPUs"
             yield f"--partition={possible[0].name}", f"the only partition with {what}"
     elif site.cpu_partition and not _default_is_fine(site):
-        yield f"--partition={site.cpu_partition}", "no GPU is asked for"
+        yield f"--partition={site.cpu_partition}", "no GPU requested"
 
 
 def _default_is_fine(site: Site) -> bool:
@@ -71,14 +71,14 @@ def _default_is_fine(site: Site) -> bool:
 
 
 def default_partition(site: Site) -> Partition | None:
-    """Where Slurm puts a job that names no partition; None where that is not known."""
+    """Partition of jobs that name none; None if unknown."""
     if site.is_routed:
         return None
-    return next((one for one in site.partitions.values() if one.is_default), None)
+    return next((partition for partition in site.partitions.values() if partition.is_default), None)
 
 
 def _constraint(request: Request, site: Site) -> Iterator[Added]:
-    """A model that Slurm knows as a feature of nodes, not as a type of GPU, is asked for as such."""
+    """Requests a GPU model with --constraint if it is a node feature in Slurm, not a GPU type."""
     partition = site.partition(request.partition)
     if partition is None or not request.model or f"gpu:{request.model}" not in request.gres:
         return
@@ -100,15 +100,15 @@ def _account(request: Request, site: Site) -> Iterator[Added]:
     if request.account or partition is None or site.own_accounts is None:
         return
     if site.default_account and site.may_use(partition, site.default_account):
-        return  # sbatch takes it by itself
+        return  # sbatch uses it without an option
     possible = possible_accounts(site, partition)
     if len(possible) == 1:
         yield f"--account={possible[0]}", f"your only account for partition {partition.name}"
 
 
 def possible_accounts(site: Site, partition: Partition) -> tuple[str, ...]:
-    """Accounts of the user with which a job may run there."""
-    return tuple(one for one in site.own_accounts or () if site.may_use(partition, one))
+    """The user's accounts whose jobs may run in the partition."""
+    return tuple(account for account in site.own_accounts or () if site.may_use(partition, account))
 
 
 def _requeue(request: Request, site: Site) -> Iterator[Added]:
@@ -127,25 +127,25 @@ def _share(request: Request, site: Site, *, default_cores: bool) -> Iterator[Add
     if gpu is None or not request.gpus_of_node or not request.is_share_known:
         return
     partition, number = site.partition(request.partition), request.gpus_of_node
-    shapes = [one for one in (partition.nodes if partition else ()) if one.is_one_of(model)]
-    if shapes and number > max(one.gpus for one in shapes):
-        return  # there is no such job; what is wrong with it is said elsewhere
+    shapes = [shape for shape in (partition.nodes if partition else ()) if shape.is_one_of(model)]
+    if shapes and number > max(shape.gpus for shape in shapes):
+        return  # no node is large enough, which is an error of its own
     many = f"the share of {number} {gpu.name} GPU{'s' if number > 1 else ''}"
     single = not request.given & {"ntasks", "ntasks-per-node", "cpus-per-gpu", "ntasks-per-gpu"}
     if default_cores and gpu.cores and single:
-        yield f"--cpus-per-task={_at_most(gpu.cores * number, [one.cores for one in shapes])}", many
+        yield f"--cpus-per-task={_at_most(gpu.cores * number, [shape.cores for shape in shapes])}", many
     if gpu.memory_mb and not request.given & {"mem", "mem-per-cpu", "mem-per-gpu"}:
-        memory = _at_most(gpu.memory_mb * number, [one.memory_mb for one in shapes])
+        memory = _at_most(gpu.memory_mb * number, [shape.memory_mb for shape in shapes])
         yield f"--mem={memory}M", f"{many}, {in_words(gpu.memory_mb)} each"
 
 
 def _at_most(number: int, of_nodes: Sequence[int | None]) -> int:
-    """What every one of the nodes has."""
-    return min([number, *(one for one in of_nodes if one)])
+    """The number, or what the smallest of the nodes has."""
+    return min([number, *(most for most in of_nodes if most)])
 
 
 def model_of(request: Request, site: Site) -> str:
-    """The GPU model a job gets, where that is certain."""
+    """The GPU model that a job gets; empty if that is not certain."""
     partition = site.partition(request.partition)
     if request.model and (partition is None or any(shape.gpu == request.model for shape in partition.nodes)):
         return request.model

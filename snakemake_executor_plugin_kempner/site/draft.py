@@ -1,19 +1,19 @@
-"""A site file begun from what the live Slurm says; what only people know is left to them."""
+"""Drafts a site file from the live Slurm; the user adds what Slurm does not know."""
 
 from typing import Any
 
 from .model import NodeShape, Partition, Site, in_slurm_format
 
 _HEAD = """\
-# Drafted from Slurm by 'python -m snakemake_executor_plugin_kempner.draft_site'. Slurm's own values go before those of this file, so
-# what is left as it is may be deleted. What Slurm does not know, and what is worth saying here:
+# Drafted from Slurm by 'python -m snakemake_executor_plugin_kempner.draft_site'. Slurm's own values take precedence over this file, so
+# lines that you leave unchanged may be deleted. What Slurm does not know, and what you may add:
 #
-#   cpu_partition: NAME       where jobs go that ask for no GPU and name no partition
-#   needs_account: true       a job has to name one
-#   gpus: cores, memory       of each model: what of a node goes with one of them (here: a node's, divided)
+#   cpu_partition: NAME       partition of jobs that request no GPU and name no partition
+#   needs_account: true       each job has to name an account
+#   gpus: cores, memory       share of a node that goes with each GPU of a model (here: a node's resources, divided)
 #   partitions: only_gpu, only_alone, only_by_name, requeues, signal, accounts, denied
 #   caps: [{partitions: ["gpu*"], accounts: ["*"], gpus: 16, whose: user}]
-#   folders: {/tmp: why nobody should work there}
+#   folders: {/tmp: why a workflow should not be there}
 """
 
 
@@ -24,10 +24,10 @@ def draft(site: Site) -> str:
     content = {
         "name": site.name,
         "cpu_partition": next(
-            (one.name for one in site.partitions.values() if one.is_default and not one.has_gpus), None
+            (row.name for row in site.partitions.values() if row.is_default and not row.has_gpus), None
         ),
         "gpus": _shares(site),
-        "partitions": {one.name: _partition(one) for one in site.partitions.values()},
+        "partitions": {partition.name: _partition(partition) for partition in site.partitions.values()},
     }
     text: str = yaml.safe_dump(
         {key: value for key, value in content.items() if value}, sort_keys=False, default_flow_style=None, width=120
@@ -37,21 +37,21 @@ def draft(site: Site) -> str:
 
 def _shares(site: Site) -> dict[str, dict[str, Any]]:
     shares: dict[str, dict[str, Any]] = {}
-    for one in site.partitions.values():
-        for shape in one.nodes:
+    for partition in site.partitions.values():
+        for shape in partition.nodes:
             if shape.gpus and shape.gpu and shape.cores and shape.memory_mb:
                 share = {"cores": shape.cores // shape.gpus, "memory": f"{shape.memory_mb // shape.gpus}M"}
                 shares.setdefault(shape.gpu, share)
     return shares
 
 
-def _partition(one: Partition) -> dict[str, Any]:
+def _partition(partition: Partition) -> dict[str, Any]:
     content = {
-        "nodes": [_nodes(shape) for shape in one.nodes],
-        "runtime": in_slurm_format(one.minutes) if one.minutes else None,
-        "requeues": one.requeues or None,
-        "accounts": list(one.accounts),
-        "denied": list(one.denied),
+        "nodes": [_nodes(shape) for shape in partition.nodes],
+        "runtime": in_slurm_format(partition.minutes) if partition.minutes else None,
+        "requeues": partition.requeues or None,
+        "accounts": list(partition.accounts),
+        "denied": list(partition.denied),
     }
     return {key: value for key, value in content.items() if value}
 

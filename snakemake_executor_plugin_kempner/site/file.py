@@ -1,4 +1,4 @@
-"""A site file: YAML → site. All faults of a file are said at once."""
+"""A site file: YAML → site. All faults of a file are reported together."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from .model import Cap, Gpu, NodeShape, Partition, Site, megabytes, minutes
 
 Convert = Callable[[Any], Any]
 Fields = Mapping[str, tuple[str, Convert]]
-"""Key in the file → name of the value, and how it is read."""
+"""Key in the file → name of the attribute, and the function that reads it."""
 
 
 def _text(value: Any) -> str:
@@ -23,13 +23,13 @@ def _text(value: Any) -> str:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise ValueError('takes a list of texts, like ["kempner*"]')
     return tuple(value)
 
 
 def _sentences(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(one, str) for pair in value.items() for one in pair):
+    if not isinstance(value, dict) or not all(isinstance(text, str) for pair in value.items() for text in pair):
         raise ValueError("takes folders, and for each of them why")
     return value
 
@@ -82,14 +82,14 @@ _SITE: Fields = {
 }  # fmt: skip
 _TABLES = ("gpus", "partitions", "caps")
 _LARGEST = 200_000
-"""Characters of a site file, and values in it once each alias stands for what it names: a few lines of aliases of aliases
-stand for more than any machine can hold."""
+"""Most characters of a site file, and most values after the expansion of aliases: a few lines of nested aliases can
+expand to more than any memory can hold."""
 _LONGEST = 100
-"""Characters of a value that a message shows."""
+"""Most characters of a value in a message."""
 
 
 def packaged() -> tuple[Site, tuple[str, ...]]:
-    """The Kempner AI cluster, and the names of partitions that tell that this is it."""
+    """The Kempner AI cluster, and the partition names by which it is recognised."""
     return parse_site(files(__package__).joinpath("kempner.yaml").read_text(), "kempner.yaml")
 
 
@@ -98,10 +98,10 @@ def read_site(path: Path, copy: Path | None = None) -> Site:
 
     Args:
         path: of the file.
-        copy: is read in its place if it exists, and is written otherwise, for processes that go on when the file may be gone.
+        copy: read instead of the file if it exists, else written, for later processes of the run when the file is gone.
 
     Raises:
-        PlanError: it cannot be read, or says something that is not understood; with all faults.
+        PlanError: the file cannot be read or has faults; lists all of them.
     """
     try:
         with (copy if copy and copy.exists() else path).open(encoding="utf-8") as file:
@@ -116,15 +116,15 @@ def read_site(path: Path, copy: Path | None = None) -> Site:
 
 
 def applies(patterns: tuple[str, ...], partitions: Mapping[str, Partition]) -> bool:
-    """Whether a file holds where Slurm has these partitions."""
+    """Whether a site file applies to a cluster with these partitions."""
     return any(fnmatchcase(name, pattern) for name in partitions for pattern in patterns)
 
 
 def parse_site(text: str, where: str) -> tuple[Site, tuple[str, ...]]:
-    """The site that a text describes, and the patterns of partitions that tell where it holds.
+    """The site that a text describes, and the patterns of partition names by which it is recognised.
 
     Raises:
-        PlanError: with all faults.
+        PlanError: the text has faults; lists all of them.
     """
     import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - only where a file is read
 
@@ -149,11 +149,11 @@ def parse_site(text: str, where: str) -> tuple[Site, tuple[str, ...]]:
 
 
 def _size(value: Any, known: dict[int, float]) -> float:
-    """Of how many values it consists, those that an alias names counted each time; without end for what contains itself."""
+    """The number of values, counting aliased values each time; infinite for a value that contains itself."""
     if not isinstance(value, (dict, list)):
         return 1
     if id(value) not in known:
-        known[id(value)] = inf  # until it is counted, whatever leads back here
+        known[id(value)] = inf  # stays if the value contains itself
         parts = value if isinstance(value, list) else [part for pair in value.items() for part in pair]
         known[id(value)] = 1 + sum(_size(part, known) for part in parts)
     return known[id(value)]
@@ -180,10 +180,10 @@ class _Reader:
         }
         partitions = {key: self._partition(key, row, name) for key, row in self._tables(content, "partitions")}
         caps = [self._cap(row, f"caps[{number}]", name) for number, row in enumerate(content.get("caps") or [])]
-        return Site(**own, partitions=partitions, gpus=gpus, caps=tuple(one for one in caps if one))
+        return Site(**own, partitions=partitions, gpus=gpus, caps=tuple(cap for cap in caps if cap))
 
     def values(self, table: Any, fields: Fields, path: str, others: Sequence[str] = ()) -> dict[str, Any]:
-        """Values by their names; what is not known, or cannot be read, is a fault."""
+        """The values by attribute name; unknown keys and unreadable values are faults."""
         found: dict[str, Any] = {}
         for key, value in table.items() if isinstance(table, dict) else ():
             name = f"{path}.{key}" if path else key
@@ -212,8 +212,8 @@ class _Reader:
             self._fault(f"partitions.{name}.nodes takes a list")
             rows = []
         shapes = [
-            NodeShape(**self.values(one, _NODES, f"partitions.{name}.nodes[{number}]"))
-            for number, one in enumerate(rows)
+            NodeShape(**self.values(entry, _NODES, f"partitions.{name}.nodes[{number}]"))
+            for number, entry in enumerate(rows)
         ]
         nodes = tuple(replace(shape, features=shape.features | ({shape.gpu} - {""})) for shape in shapes)
         return Partition(name=name, source=source, policy=source, nodes=nodes, **found)

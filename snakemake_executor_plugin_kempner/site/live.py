@@ -1,4 +1,4 @@
-"""What the live Slurm says of the site, and how it goes together with what a file says. Pure: answers of scontrol in, values out."""
+"""The site as the live Slurm describes it, combined with a site file. Pure: text of scontrol in, values out."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from ..errors import SlurmError
 from .model import NodeShape, Partition, Site, minutes
 
 Tell = Callable[[str, Sequence[str]], str]
-"""A program's answers to questions, as one text; `SlurmCommands.tell`."""
+"""A program's answers to several queries, in a single text; `SlurmCommands.tell`."""
 
 _SOURCE = "Slurm"
 
@@ -16,13 +16,13 @@ _SOURCE = "Slurm"
 def live_site(
     tell: Tell, user: str, environment: Mapping[str, str], chosen: Mapping[str, str] | None = None
 ) -> Site | None:
-    """What Slurm says; None where it does not answer. One call of scontrol.
+    """The site from a single call of scontrol; None if Slurm does not answer.
 
     Args:
-        tell: asks Slurm.
+        tell: runs queries of Slurm's programs.
         user: whose accounts.
         environment: of this process.
-        chosen: options that sbatch takes from its environment.
+        chosen: options that sbatch reads from its environment.
     """
     questions = ("show config", "show partition", "show node", f"show assoc_mgr users={user} flags=assoc")
     try:
@@ -31,14 +31,14 @@ def live_site(
         return None
     try:
         return parse_live(told, user, environment, chosen)
-    except (ValueError, LookupError):  # of a Slurm that writes otherwise nothing is known
+    except (ValueError, LookupError):  # a Slurm with another output format: treated as unknown
         return None
 
 
 def parse_live(
     told: str, user: str, environment: Mapping[str, str], chosen: Mapping[str, str] | None = None
 ) -> Site | None:
-    """The site that scontrol (config, partitions, nodes, associations, each a line) describes; None where it names no partition."""
+    """The site from scontrol's one-line records (config, partitions, nodes, associations); None without partitions."""
     lines = [re.sub(r"^(scontrol: )+", "", line) for line in told.splitlines()]
     rows = {line.split()[0].partition("=")[2]: _fields(line) for line in lines if line.startswith("PartitionName=")}
     if not rows:
@@ -54,9 +54,10 @@ def parse_live(
     if _setting(told, "PreemptType") == "preempt/partition_prio":
         partitions = {
             name: replace(
-                one, requeues=_gives_way(rows[name], [rows[other] for other in beside.get(name, set()) & rows.keys()])
+                partition,
+                requeues=_gives_way(rows[name], [rows[other] for other in beside.get(name, set()) & rows.keys()]),
             )
-            for name, one in partitions.items()
+            for name, partition in partitions.items()
         }
     associations = [_fields(line) for line in lines if line.startswith("ClusterName=")]
     own = [fields for fields in associations if fields.get("UserName", "").partition("(")[0] == user]
@@ -86,7 +87,7 @@ def parse_live(
 
 
 _FREE_TEXT = re.compile(r" (?:Reason|Comment|Extra)=")
-"""What administrators write about a node, at the end of its line."""
+"""Fields with an administrator's free text, at the end of a node's line."""
 
 
 def _fields(line: str) -> dict[str, str]:
@@ -99,11 +100,13 @@ def _setting(told: str, name: str) -> str:
 
 
 def _shapes(fields: Mapping[str, str]) -> tuple[NodeShape, ...]:
-    """A node as Slurm describes it; once for each type of GPU that it has, and once more for all of them together."""
+    """Shapes of a node: one for each GPU type that it has and, if there are several, one with all its GPUs."""
     types = [
         (kind, int(number)) for kind, number in re.findall(r"(?:^|,)gpu(?::([^:,()]+))?:(\d+)", fields.get("Gres", ""))
     ]
-    features = frozenset(one for one in fields.get("AvailableFeatures", "").split(",") if one not in ("", "(null)"))
+    features = frozenset(
+        feature for feature in fields.get("AvailableFeatures", "").split(",") if feature not in ("", "(null)")
+    )
     rows = types if len(types) < 2 else [*types, ("", sum(number for _, number in types))]
     return tuple(
         NodeShape(
@@ -142,17 +145,19 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _gives_way(row: Mapping[str, str], beside: Iterable[Mapping[str, str]]) -> bool:
-    """Whether jobs of a partition go back into the queue when one of a higher tier needs their node."""
-    tiers = [int(one.get("PriorityTier", 1)) for one in beside]
+    """Whether jobs of a partition are requeued when a job of a higher tier needs their node."""
+    tiers = [int(other.get("PriorityTier", 1)) for other in beside]
     return row.get("PreemptMode", "").startswith("REQUEUE") and max(tiers, default=0) > int(row.get("PriorityTier", 1))
 
 
 def together(file: Site | None, live: Site | None) -> Site:
-    """What holds at the site: the values of Slurm, and what only a file knows (policy, GPU shares, caps)."""
+    """The values of Slurm, plus what only the file knows (policy, GPU shares, caps)."""
     if live is None or file is None:
         return live or file or Site()
-    partitions = {name: _with_policy(one, file.partitions.get(name), file) for name, one in live.partitions.items()}
-    ordered = [name for name in file.partitions if name in partitions]  # what a file names first is looked at first
+    partitions = {
+        name: _with_policy(partition, file.partitions.get(name), file) for name, partition in live.partitions.items()
+    }
+    ordered = [name for name in file.partitions if name in partitions]  # the file's order comes first
     return replace(
         live,
         name=file.name,
@@ -162,7 +167,7 @@ def together(file: Site | None, live: Site | None) -> Site:
         folders=file.folders,
         cpu_partition=file.cpu_partition if file.cpu_partition in partitions else "",
         needs_account=live.has_accounts and (file.needs_account or live.needs_account),
-        is_routed=False,  # whoever has written the file knows where jobs go
+        is_routed=False,  # the site file says where jobs go
     )
 
 
@@ -184,7 +189,7 @@ def _with_policy(live: Partition, file: Partition | None, site: Site) -> Partiti
 
 
 def _model(shape: NodeShape, site: Site) -> str:
-    """The name by which the file knows the GPU: its type in Slurm, or a feature of its node."""
+    """The GPU's name in the site file: its type in Slurm, or a feature of its node."""
     if (
         not shape.gpus or shape.gpu in site.gpus or re.search(r"\d+g\.\d+gb", shape.gpu)
     ):  # a slice of a GPU is not all of it

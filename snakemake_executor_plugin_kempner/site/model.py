@@ -1,4 +1,4 @@
-"""A site as data: its partitions, nodes, GPUs, accounts and caps. Values from a file, values from the live Slurm, one form."""
+"""A site as data, from a site file or from the live Slurm: its partitions, nodes, GPUs, accounts and caps."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gpu:
-    """A GPU model, and what of a node's other resources goes with one of them."""
+    """A GPU model, and the share of a node's cores and memory that goes with each GPU."""
 
     name: str
-    """Feature of its nodes, and what a rule says with `gpu_model`."""
+    """The node feature for it, and the value of `gpu_model` in a rule."""
     title: str = ""
     cores: int | None = None
     memory_mb: int | None = None
@@ -18,51 +18,51 @@ class Gpu:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeShape:
-    """Nodes of a partition that are alike."""
+    """Identical nodes of a partition."""
 
     cores: int | None = None
     memory_mb: int | None = None
     gpus: int = 0
     gpu: str = ""
-    """Model; empty where there is no GPU, or none is known."""
+    """Model; empty without a GPU, or if unknown."""
     type: str = ""
-    """What Slurm calls it (`--gres=gpu:TYPE:1`); empty where Slurm does not tell, or gives it no type."""
+    """Slurm's type of the GPU (`--gres=gpu:TYPE:1`); empty if it has none, or unknown."""
     features: frozenset[str] = frozenset()
 
     def is_one_of(self, name: str) -> bool:
-        """Whether it has GPUs of that model, by their type or by the node's feature."""
+        """Whether the nodes have GPUs of that model, by GPU type or by node feature."""
         return self.gpus > 0 and name in (self.gpu, self.type, *self.features)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Partition:
-    """A queue."""
+    """A partition of the cluster."""
 
     name: str
     nodes: tuple[NodeShape, ...] = ()
     minutes: int | None = None
-    """Longest time of a job; None: not known, or no limit."""
+    """Longest time limit of a job; None for no limit, or unknown."""
     only_gpu: bool = False
-    """It takes jobs with a GPU alone."""
+    """It accepts only jobs with a GPU."""
     only_alone: bool = False
-    """It is refused in a list of several partitions."""
+    """Jobs that name it in a list of several partitions are refused."""
     only_by_name: bool = False
-    """A job runs there only if it says so."""
+    """Jobs run there only if they name it."""
     requeues: bool = False
-    """A job there may be put back into the queue at any moment."""
+    """Jobs there may be preempted and requeued at any time."""
     signal: str = ""
-    """What a job there asks Slurm to be warned with (`sbatch --signal`)."""
+    """Value of `sbatch --signal` for jobs there, as a warning before they are stopped."""
     accounts: tuple[str, ...] = ()
-    """Patterns of the accounts that may use it; none: all."""
+    """Patterns of the accounts that may use it; empty for all."""
     denied: tuple[str, ...] = ()
-    """Patterns of the accounts that may not."""
+    """Patterns of the accounts that may not use it."""
     whole_nodes_of: int | None = None
     """Most nodes of a job."""
     is_default: bool = False
     source: str = ""
-    """Who says what it has."""
+    """Source of its nodes and limits, for messages."""
     policy: str = ""
-    """Who says what it is for."""
+    """Source of its usage policy, for messages; empty if only Slurm knows it."""
 
     @property
     def has_gpus(self) -> bool:
@@ -70,19 +70,19 @@ class Partition:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """GPU models by which a rule may ask for its nodes."""
+        """GPU models with which a rule may request its nodes."""
         return tuple(dict.fromkeys(shape.gpu for shape in self.nodes if shape.gpus and shape.gpu))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cap:
-    """GPUs that may be in use at once."""
+    """A limit on the GPUs in use at the same time."""
 
     partitions: tuple[str, ...]
-    """Patterns; together they have this one cap."""
+    """Patterns; the cap is for all of them together."""
     gpus: int
     accounts: tuple[str, ...] = ("*",)
-    """Patterns of the accounts it holds for."""
+    """Patterns of the accounts it applies to."""
     whose: str = "user"
     source: str = ""
 
@@ -92,96 +92,99 @@ class Cap:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """All that is known of where jobs run; whatever is missing is not checked."""
+    """Everything known about the cluster; what is unknown is not checked."""
 
     name: str = "this cluster"
     cluster: str = ""
-    """Slurm's own name of it (ClusterName)."""
+    """Slurm's ClusterName."""
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     is_complete: bool = False
-    """There are no partitions but these: Slurm itself has listed them."""
+    """All partitions are known: Slurm itself has listed them."""
     gpus: Mapping[str, Gpu] = field(default_factory=dict)
     caps: tuple[Cap, ...] = ()
     cpu_partition: str = ""
-    """Where jobs without a GPU go that do not say it."""
+    """Partition for jobs without a GPU that name no partition."""
     has_accounts: bool = True
-    """Slurm knows accounts at all."""
+    """The cluster uses Slurm accounts."""
     needs_account: bool = False
     own_accounts: tuple[str, ...] | None = None
-    """Accounts that the user is a member of; None: not known."""
+    """Accounts of the user; None if unknown."""
     default_account: str = ""
-    """What sbatch takes where a job names none."""
+    """The account that sbatch uses for a job that names none."""
     parents: Mapping[str, str] = field(default_factory=dict)
-    """The account above an account."""
+    """Each account's parent account."""
     enforces_accounts: bool = False
-    """Slurm itself refuses jobs of other accounts than one's own (AccountingStorageEnforce)."""
+    """Slurm refuses jobs with accounts that the user is not a member of (AccountingStorageEnforce)."""
     is_routed: bool = False
-    """A plugin of the site (JobSubmitPlugins) may send jobs without a partition anywhere, and nothing says where."""
+    """A job_submit plugin of the site may choose the partition of jobs that name none, in an unknown way."""
     folders: Mapping[str, str] = field(default_factory=dict)
-    """Where a workflow should not lie, and why; `~` is the user's home."""
+    """Folders unsuitable for a workflow, and why; `~` is the user's home."""
     home: str = ""
     is_login_node: bool = False
     """The head runs outside of any job."""
     chosen: Mapping[str, str] = field(default_factory=dict)
-    """Options that sbatch takes from the environment (`SBATCH_PARTITION`), by option."""
+    """Options that sbatch reads from its environment (`SBATCH_PARTITION`), by option."""
 
     def partition(self, name: str) -> Partition | None:
         return self.partitions.get(name)
 
     def with_gpus(self, model: str = "", minutes: int | None = None) -> tuple[Partition, ...]:
-        """Partitions where the user may get such GPUs for so long, and keep them; if the file names some of them, those.
+        """Partitions with such GPUs that the user may use for so long, without preemption.
 
         Args:
             model: of the GPUs; empty for any.
-            minutes: of the job; None where that is not known.
+            minutes: time limit of the job; None if unknown.
+
+        Returns:
+            If any of the partitions is in the site file, only those; else all.
         """
         found = [
-            one
-            for one in self.partitions.values()
-            if not one.requeues
-            and not one.only_by_name
-            and any(shape.is_one_of(model) if model else shape.gpus for shape in one.nodes)
-            and (self.own_accounts is None or any(self.may_use(one, account) for account in self.own_accounts))
-            and (minutes is None or one.minutes is None or minutes <= one.minutes)
+            partition
+            for partition in self.partitions.values()
+            if not partition.requeues
+            and not partition.only_by_name
+            and any(shape.is_one_of(model) if model else shape.gpus for shape in partition.nodes)
+            and (self.own_accounts is None or any(self.may_use(partition, account) for account in self.own_accounts))
+            and (minutes is None or partition.minutes is None or minutes <= partition.minutes)
         ]
-        return tuple([one for one in found if one.policy] or found)
+        return tuple([partition for partition in found if partition.policy] or found)
 
     def may_use(self, partition: Partition, account: str) -> bool:
-        """Whether a job of the account may run in the partition: what holds for an account holds for those below it."""
+        """Whether jobs of the account may run in the partition; rules for an account also apply to its children."""
         line = [account]
         while (above := self.parents.get(line[-1], "")) and above not in line:
             line.append(above)
-        denied = any(_any(partition.denied, one) for one in line)
-        return not denied and (not partition.accounts or any(_any(partition.accounts, one) for one in line))
+        denied = any(_any(partition.denied, name) for name in line)
+        return not denied and (not partition.accounts or any(_any(partition.accounts, name) for name in line))
 
     @property
     def models(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(model for one in self.partitions.values() for model in one.models))
+        return tuple(dict.fromkeys(model for partition in self.partitions.values() for model in partition.models))
 
     @property
     def knows_all_gpus(self) -> bool:
-        """Slurm has listed the nodes of each partition, and there are GPUs among them."""
-        return self.is_complete and self.has_gpus and all(one.nodes for one in self.partitions.values())
+        """Slurm has listed the nodes of every partition, and some have GPUs."""
+        return self.is_complete and self.has_gpus and all(partition.nodes for partition in self.partitions.values())
 
     @property
     def has_gpus(self) -> bool:
-        return any(one.has_gpus for one in self.partitions.values())
+        return any(partition.has_gpus for partition in self.partitions.values())
 
     def share(self, model: str) -> Gpu | None:
-        """What goes with one GPU of that model."""
+        """The share of cores and memory that goes with a GPU of that model."""
         return self.gpus.get(model)
 
 
 def _any(patterns: Iterable[str], name: str) -> bool:
-    """Slurm knows accounts in lower case, however they are written."""
+    """Whether a pattern matches; Slurm's account names ignore case."""
     return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
 
 def megabytes(text: str | int) -> int:
-    """`240G` as Slurm reads it: a number with K, M, G or T; MB without.
+    """`240G` as Slurm reads it: a number with K, M, G or T; without a letter, MB.
 
     Raises:
-        ValueError: it is no such text.
+        ValueError: the text has another form.
     """
     text = str(text).strip().upper().removesuffix("B")
     unit = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}.get(text[-1:])
@@ -199,7 +202,7 @@ def minutes(text: str) -> int | None:
     Source: sbatch(1), --time. Seconds are rounded up.
 
     Raises:
-        ValueError: it is no such text.
+        ValueError: the text has another form.
     """
     text = text.strip()
     if text.upper() in {"UNLIMITED", "INFINITE", "0", "-1"}:

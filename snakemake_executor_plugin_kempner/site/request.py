@@ -1,4 +1,4 @@
-"""What a job asks for: the options of sbatch, read again. Whatever has set them, resources or `slurm_extra`, they count."""
+"""What a job requests, as a value read from its sbatch options, whether resources or `slurm_extra` have set them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,12 +11,12 @@ _READ = frozenset({
     "mem", "mem-per-cpu", "mem-per-gpu", "nodelist", "nodes", "ntasks", "ntasks-per-gpu", "ntasks-per-node", "partition",
     "qos", "reservation", "signal", "time", "tres-per-task",
 })  # fmt: skip
-"""Options with a value that are looked at."""
+"""Options with a value that are read here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What one job asks for; None or empty where it says nothing."""
+    """What a job requests; None or empty for what it does not set."""
 
     clusters: str = ""
     partition: str = ""
@@ -26,31 +26,31 @@ class Request:
     nodes: int = 1
     cores_of_node: int = 1
     memory_of_node: int | None = None
-    """MB; None where nothing is asked for, or all that the node has."""
+    """MB; None if not requested, or if all memory of the node is."""
     gpus_of_node: int = 0
     is_share_known: bool = True
-    """A node has exactly so many of its GPUs."""
+    """`gpus_of_node` is exact for every node, not a lower bound."""
     gpus: int = 0
     """On all nodes together."""
     model: str = ""
     gres: str = ""
     given: frozenset[str] = frozenset()
-    """Options that are given, by their long names."""
+    """Long names of the options that are set."""
 
     @property
     def wanted_model(self) -> str:
-        """The GPU model by its type, or a constraint that is a single word."""
+        """The requested GPU model: the type in --gres, or a constraint that is a single word."""
         return self.model or (self.constraint if re.fullmatch(r"[\w.-]+", self.constraint) else "")
 
 
 def request_of(arguments: Sequence[str], chosen: Mapping[str, str]) -> Request:
-    """Read options of sbatch; what cannot be read is left to sbatch itself.
+    """Read options of sbatch; values that cannot be read are left to sbatch itself.
 
-    Of a node, the least is told that Slurm may ask of it: where nobody says how many nodes there are, it takes as many as it needs.
+    Per-node values are lower bounds: without `--nodes`, Slurm chooses the node count.
 
     Args:
         arguments: options of a job, as `--name=value` or `--name`.
-        chosen: options from the environment, which a job's own go before.
+        chosen: options from the environment; a job's own options take precedence.
     """
     given = dict(_options(arguments))
     both = {**chosen, **given}
@@ -79,7 +79,9 @@ def request_of(arguments: Sequence[str], chosen: Mapping[str, str]) -> Request:
         gpus=gpus.total,
         model=gpus.model,
         gres=both.get("gres", ""),
-        given=frozenset((*both, *(one.strip("-") for one in arguments if one in ("--requeue", "--no-requeue")))),
+        given=frozenset(
+            (*both, *(argument.strip("-") for argument in arguments if argument in ("--requeue", "--no-requeue")))
+        ),
     )
 
 
@@ -127,10 +129,10 @@ def _gpus(options: Mapping[str, str], nodes: int, tasks: int, tasks_of_node: int
 
 
 def _devices(text: str, name: str = "") -> tuple[str, int]:
-    """Model and number of the GPUs in `gpu:a100:2,lscratch:10`, or without their name in `a100:2`; of several models none."""
+    """Model and number of GPUs in `gpu:a100:2,lscratch:10` or, without a name, `a100:2`; no model if several."""
     models, total = [], 0
-    for one in text.split(","):
-        what = one.strip().removeprefix("gres/").removeprefix("gres:").replace("=", ":")
+    for device in text.split(","):
+        what = device.strip().removeprefix("gres/").removeprefix("gres:").replace("=", ":")
         if name and what != name and not what.startswith(f"{name}:"):
             continue
         *model, number = [part for part in what.split(":") if part and part != name] or [""]

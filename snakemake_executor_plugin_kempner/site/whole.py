@@ -1,4 +1,4 @@
-"""What is to be said of a plan as a whole: many short jobs, more GPUs than may be used at once, where it lies."""
+"""Checks of a plan as a whole: many short jobs, more GPUs than the user may have, unsuitable folders."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from .checks import Finding, Severity
 from .model import Cap, Site
 from .request import Request
 
-MANY = 1000
-"""Tasks of one rule from which on their length counts."""
-SHORT = 10
-"""Minutes below which starting a job takes Slurm longer than is worth it, many times over."""
+MANY_TASKS = 1000
+"""Number of a rule's tasks from which on short jobs get a warning."""
+SHORT_MINUTES = 10
+"""Jobs below this many minutes are short: Slurm's overhead per job matters."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Many:
-    """The tasks of a rule that ask for the same and may run at once."""
+class AlikeTasks:
+    """Tasks of a rule with equal requests that may run at the same time."""
 
     rule: str
     number: int
     request: Request
     level: int = 0
-    """How many tasks have to run before them, one after another, at least."""
+    """Length of the longest chain of tasks before them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,17 +30,17 @@ class Work:
     """The run as a whole."""
 
     folder: str = ""
-    """Where the workflow lies."""
+    """The workflow's folder."""
     environments: tuple[str, ...] = ()
     """What the head builds software environments with (`conda`, `apptainer`)."""
     jobs: int | None = None
-    """Tasks that may run at once (--jobs); None for any number."""
+    """Tasks that may run at the same time (--jobs); None for no limit."""
     gpus: int | None = None
-    """GPUs that they may have together (--resources gpu=N); None for any number."""
+    """GPUs that they may hold together (--resources gpu=N); None for no limit."""
 
 
-def of_plan(many: Sequence[Many], work: Work, site: Site) -> Iterator[tuple[str, Finding]]:
-    """Rules, or the workflow, and what is to be said of them."""
+def of_plan(many: Sequence[AlikeTasks], work: Work, site: Site) -> Iterator[tuple[str, Finding]]:
+    """Findings about rules or the whole workflow, each with whom it is about."""
     yield from _short_by_the_thousand(many)
     yield from _wider_than_cap(many, work, site)
     for what, remedy in (*_place(work, site), *_environments(work, site)):
@@ -57,51 +57,49 @@ def _place(work: Work, site: Site) -> Iterator[tuple[str, str]]:
 def _environments(work: Work, site: Site) -> Iterator[tuple[str, str]]:
     if work.environments and site.is_login_node:
         with_what = " and ".join(work.environments)
-        what = (
-            f"environments ({with_what}) are built where this command runs, and a login node ends what takes much of it"
-        )
-        yield what, "build them in a job once: srun snakemake --conda-create-envs-only …, or salloc"
+        what = f"environments ({with_what}) are built here, on a login node, which may kill long or heavy processes"
+        yield what, "build them once in a job: srun snakemake --conda-create-envs-only …, or salloc"
 
 
-def _short_by_the_thousand(many: Sequence[Many]) -> Iterator[tuple[str, Finding]]:
+def _short_by_the_thousand(many: Sequence[AlikeTasks]) -> Iterator[tuple[str, Finding]]:
     short: dict[str, tuple[int, int]] = {}
-    for one in many:
-        if one.request.minutes is not None and one.request.minutes < SHORT:
-            number, longest = short.get(one.rule, (0, 0))
-            short[one.rule] = number + one.number, max(longest, one.request.minutes)
+    for tasks in many:
+        if tasks.request.minutes is not None and tasks.request.minutes < SHORT_MINUTES:
+            number, longest = short.get(tasks.rule, (0, 0))
+            short[tasks.rule] = number + tasks.number, max(longest, tasks.request.minutes)
     for rule, (number, longest) in short.items():
-        if number >= MANY:
-            what = f"{number} jobs of at most {longest} min each: to start and record them costs Slurm more than what they do"
-            remedy = "let several share a job (group: in the rule, --group-components)"
+        if number >= MANY_TASKS:
+            what = f"{number} jobs of at most {longest} min each: so many short jobs burden Slurm"
+            remedy = "run several in one job (group: in the rule, --group-components)"
             yield rule, Finding(severity=Severity.WARNING, what=what, remedy=remedy)
 
 
-def _wider_than_cap(many: Sequence[Many], work: Work, site: Site) -> Iterator[tuple[str, Finding]]:
-    asked: dict[Cap, dict[int, list[Many]]] = {}
-    for one in many:
-        if cap := cap_of(one.request, site):
-            asked.setdefault(cap, {}).setdefault(one.level, []).append(one)
-    for cap, levels in asked.items():
+def _wider_than_cap(many: Sequence[AlikeTasks], work: Work, site: Site) -> Iterator[tuple[str, Finding]]:
+    capped: dict[Cap, dict[int, list[AlikeTasks]]] = {}
+    for tasks in many:
+        if cap := cap_of(tasks.request, site):
+            capped.setdefault(cap, {}).setdefault(tasks.level, []).append(tasks)
+    for cap, levels in capped.items():
         gpus, widest = max(
             ((_gpus_at_once(of_level, work), of_level) for of_level in levels.values()), key=itemgetter(0)
         )
         if gpus > cap.gpus:
-            what = f"{gpus} GPUs are asked for at once, and one {cap.whose} may use {cap.gpus} at a time [{cap.source}]"
+            what = f"{gpus} GPUs are requested at once, but one {cap.whose} may use {cap.gpus} at a time [{cap.source}]"
             free = next(
-                (name for name, one in site.partitions.items() if one.has_gpus and not _is_capped(name, site)), ""
+                (name for name, row in site.partitions.items() if row.has_gpus and not _is_capped(name, site)), ""
             )
-            remedy = f"the others wait their turn{f'; {free} has no such cap' if free else ''}"
-            rules = dict.fromkeys(one.rule for one in widest)
+            remedy = f"the other jobs will wait{f'; {free} has no such cap' if free else ''}"
+            rules = dict.fromkeys(tasks.rule for tasks in widest)
             yield ", ".join(rules), Finding(severity=Severity.WARNING, what=what, remedy=remedy)
 
 
-def _gpus_at_once(many: Iterable[Many], work: Work) -> int:
-    """GPUs that tasks may have together, of which only so many run at once."""
+def _gpus_at_once(many: Iterable[AlikeTasks], work: Work) -> int:
+    """The most GPUs that these tasks can hold at the same time, given --jobs and --resources gpu=N."""
     total, left = 0, work.jobs
-    for one in sorted(many, key=lambda one: one.request.gpus, reverse=True):
-        number = one.number if left is None else min(one.number, left)
+    for tasks in sorted(many, key=lambda tasks: tasks.request.gpus, reverse=True):
+        number = tasks.number if left is None else min(tasks.number, left)
         left = None if left is None else left - number
-        total += number * one.request.gpus
+        total += number * tasks.request.gpus
     return total if work.gpus is None else min(total, work.gpus)
 
 
@@ -110,7 +108,7 @@ def _is_capped(partition: str, site: Site) -> bool:
 
 
 def cap_of(request: Request, site: Site) -> Cap | None:
-    """The tightest cap that holds for a job; one that asks for no GPU has none."""
+    """The tightest cap that applies to a job; None for a job without GPUs."""
     account = request.account or site.default_account
     holding = [cap for cap in site.caps if request.gpus and cap.holds(request.partition, account)]
     return min(holding, key=lambda cap: cap.gpus, default=None)

@@ -1,7 +1,7 @@
-"""What accounting keeps of a job's time, cores, memory and GPUs: text of sacct → values. Pure.
+"""Time, cores, memory and GPUs of ended jobs, from accounting: text of sacct → values. Pure.
 
-Everything here is as sacct(1) describes it. A value that Slurm does not have is None: a zero where nothing was gathered
-(Slurm writes `energy=0` where nobody measures energy) would be taken for a measurement.
+Fields are as in sacct(1). A value that Slurm does not have is None: a zero for something that was not measured (Slurm
+prints `energy=0` on sites that do not measure energy) would look like a measurement.
 """
 
 import re
@@ -16,46 +16,46 @@ CONSUMPTION_FORMAT = (
     "TRESUsageInAve"
 )
 _FIELDS = tuple(CONSUMPTION_FORMAT.split(","))
-_OURS = frozenset({"batch", "extern", "interactive"})
-"""Steps that are there for as long as the job; all others are calls of srun."""
+_LASTING_STEPS = frozenset({"batch", "extern", "interactive"})
+"""Steps that last as long as the job; all others are calls of srun."""
 _MEGA = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Consumption:
-    """What one job asked for and used, in its last run."""
+    """What a job has requested and used, in its last run."""
 
     job_id: str
     state: JobState
     word: str
-    """The state in Slurm's own word, without who has cancelled it."""
+    """The state as Slurm prints it, without the user who cancelled the job."""
     node: str = ""
-    """Empty when it never started."""
+    """Empty if the job never started."""
     nodes: int = 1
     elapsed_s: int | None = None
     limit_s: int | None = None
-    """None for no limit, too."""
+    """None for no limit or unknown."""
     cores: int | None = None
     """Allocated, on all nodes together."""
     cpu_s: float | None = None
     peak_memory_mb: int | None = None
-    """On all nodes together: what lives as long as the job, and the call of srun that used most beside it."""
+    """On all nodes together: the steps that last as long as the job, plus the largest call of srun."""
     memory_mb: int | None = None
-    """Asked for, on all nodes together."""
+    """Requested, on all nodes together."""
     gpus: int | None = None
     gpu_utilisation: float | None = None
-    """Percent, as Slurm's plugin for the GPUs has measured it; of a step on several GPUs, as that plugin adds them up."""
+    """Percent, as measured by Slurm's GPU plugin; for a step with several GPUs, added up by that plugin."""
     sruns: int = 0
-    """Calls of srun. Whether several were there at the same time is not known."""
+    """Calls of srun. It is unknown whether some ran at the same time."""
 
 
 def parse_consumption(text: str) -> tuple[Consumption, ...]:
-    """What `sacct --noheader --parsable2 --duplicates --format=CONSUMPTION_FORMAT` says, each element of an array by itself.
+    """Parses `sacct --noheader --parsable2 --duplicates --format=CONSUMPTION_FORMAT`; a value for each array element.
 
-    A line for the job is followed by one for each of its steps. A requeued job has such lines for every run; the last count.
+    A job's line is followed by a line for each step. A requeued job has lines for every run; the last run counts.
 
     Raises:
-        SlurmError: some elements of an array are not named.
+        SlurmError: a list of array elements is cut off or malformed.
     """
     jobs: dict[str, list[Mapping[str, str]]] = {}
     for line in text.splitlines():
@@ -93,7 +93,7 @@ def _consumptions(jobs: Iterable[list[Mapping[str, str]]]) -> Iterator[Consumpti
                 memory_mb=requested_memory(job["ReqMem"], cores or 1, nodes) or round(allocated_mb) or None,
                 gpus=number(allocated.get("gres/gpu", "")),
                 gpu_utilisation=max((found for step in steps if (found := _gpu(step)) is not None), default=None),
-                sruns=sum(1 for step in steps if _step(step) not in _OURS),
+                sruns=sum(1 for step in steps if _step(step) not in _LASTING_STEPS),
             )
 
 
@@ -102,22 +102,22 @@ def _step(row: Mapping[str, str]) -> str:
 
 
 def _cpu(job: Mapping[str, str], steps: Iterable[Mapping[str, str]]) -> float | None:
-    """Seconds of all cores together.
+    """CPU seconds of all cores together.
 
-    Slurm has two accounts of it: what the kernel tells of processes whose end was waited for (TotalCPU, without the
-    children of what was killed), and what was seen of all of them from time to time (TRESUsageInTot). Both may miss
-    something, neither counts what was not used, so the larger one is nearer.
+    Slurm has two figures: TotalCPU, from the kernel, for processes that have been waited for (not the children of
+    killed processes), and TRESUsageInTot, sampled from all processes. Both may be too low and neither is too high, so
+    the larger is better.
     """
     seen = [seconds(_tres(step["TRESUsageInTot"]).get("cpu", "")) or 0.0 for step in steps]
     return max(seconds(job["TotalCPU"]) or 0.0, sum(seen)) or None
 
 
 def _peak(steps: Iterable[Mapping[str, str]]) -> int | None:
-    """MaxRSS is that of the largest task, TRESUsageInTot has all tasks of a step."""
+    """MaxRSS is that of the largest task; TRESUsageInTot sums all tasks of a step."""
     lasting, beside = 0.0, 0.0
     for step in steps:
         peak = max(megabytes(step["MaxRSS"]) or 0.0, megabytes(_tres(step["TRESUsageInTot"]).get("mem", "")) or 0.0)
-        if _step(step) in _OURS:
+        if _step(step) in _LASTING_STEPS:
             lasting += peak
         else:
             beside = max(beside, peak)
@@ -125,7 +125,7 @@ def _peak(steps: Iterable[Mapping[str, str]]) -> int | None:
 
 
 def _gpu(step: Mapping[str, str]) -> float | None:
-    """Slurm writes 0 where nothing was measured, too: it counts where the same step is known to have had GPU memory."""
+    """Slurm also prints 0 if nothing was measured; a 0 counts only if GPU memory was measured for the same step."""
     found = _tres(step["TRESUsageInAve"])
     percent, memory = found.get("gres/gpuutil", ""), megabytes(found.get("gres/gpumem", ""))
     value = float(percent) if re.fullmatch(r"\d+(\.\d+)?", percent) else None
@@ -133,12 +133,12 @@ def _gpu(step: Mapping[str, str]) -> float | None:
 
 
 def _tres(text: str) -> dict[str, str]:
-    """`cpu=2,mem=100M,gres/gpu=1` by name."""
-    return {name: value for name, equals, value in (one.partition("=") for one in text.split(",")) if equals}
+    """`cpu=2,mem=100M,gres/gpu=1` as a dictionary."""
+    return {name: value for name, equals, value in (item.partition("=") for item in text.split(",")) if equals}
 
 
 def number(text: str) -> int | None:
-    """None for `UNLIMITED`, `Partition_Limit` and whatever else is no number."""
+    """None for `UNLIMITED`, `Partition_Limit` and anything else that is not a number."""
     return int(text) if re.fullmatch(r"[0-9]+", text) else None
 
 
@@ -147,12 +147,12 @@ def seconds(text: str) -> float | None:
     match = re.fullmatch(r"(?:(?:([0-9]+)-)?([0-9]+):)?([0-9]+):([0-9]+(?:\.[0-9]+)?)", text)
     if match is None:
         return None
-    days, hours, minutes = (int(one or 0) for one in match.groups()[:3])
+    days, hours, minutes = (int(part or 0) for part in match.groups()[:3])
     return 86_400 * days + 3_600 * hours + 60 * minutes + float(match[4])
 
 
 def megabytes(text: str) -> float | None:
-    """A number with K, M, G, T or P, of bytes without."""
+    """A number with K, M, G, T or P; without a letter, bytes."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([KMGTP]?)", text)
     return float(match[1]) * _MEGA.get(match[2], 1 / 1024**2) if match else None
 

@@ -1,21 +1,21 @@
-"""The environments in which Slurm's programs are called, and what becomes of each variable that sbatch reads. Pure."""
+"""Environments in which Slurm's programs are called; which variables that sbatch reads are kept or dropped. Pure."""
 
 from collections.abc import Iterator, Mapping
 
 _SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT"})
-"""What a site or a user sets so that programs reach their Slurm."""
+"""Variables of a site or user with which programs find their Slurm."""
 _OF_USER = frozenset({"SLURM_TIME_FORMAT"})
-"""What a job may have from its user, and no question of ours."""
+"""Variables that jobs keep from their user; our own queries run without them."""
 _DEVICES = frozenset({"CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"})
-"""What Slurm sets in a job for the devices that it got (man gres.conf)."""
+"""Variables that Slurm sets in a job for its allocated devices (man gres.conf)."""
 _OF_JOB = ("SLURM_", "SLURMD_")
-"""What sbatch sets for the job that it starts must not become an option of a job that is submitted from inside it
+"""Prefixes of variables that Slurm sets inside a job. They must not become options of jobs submitted from inside it
 (SLURM_CPUS_PER_TASK, SLURM_MEM_PER_NODE, SLURM_TRES_PER_TASK, …)."""
 _OF_PROGRAMS = (
     "SACCT_", "SACCTMGR_", "SALLOC_", "SBATCH_", "SCANCEL_", "SCONTROL_", "SDIAG_", "SINFO_", "SLURMD_", "SLURM_", "SPRIO_",
     "SQUEUE_", "SREPORT_", "SRUN_", "SSHARE_", "SSTAT_",
 )  # fmt: skip
-"""How the names of variables begin by which Slurm's programs choose, hide or write otherwise what they answer."""
+"""Prefixes of variables that change which jobs Slurm's programs show, or how they print them."""
 
 # --- what sbatch reads: sbatch(1), INPUT ENVIRONMENT VARIABLES, of 22.05 and 24.11 ------------------------------------
 
@@ -38,7 +38,7 @@ USED = {
     "SBATCH_USE_MIN_NODES": "use-min-nodes", "SBATCH_WAIT4SWITCH": "switches", "SBATCH_WAIT_ALL_NODES": "wait-all-nodes",
     "SBATCH_WCKEY": "wckey",
 }  # fmt: skip
-"""Where a job runs and what it gets: a user's defaults, each with its option, which a job's own goes before."""
+"""A user's defaults for placement and resources, each with its option; a job's own option takes precedence."""
 
 _SET_BY_PLUGIN = "the plugin sets it for each job"
 DROPPED = {
@@ -54,7 +54,7 @@ DROPPED = {
     "SBATCH_OUTPUT": _SET_BY_PLUGIN,
     "SBATCH_WAIT": "with it sbatch does not return before the job has ended",
 }
-"""What would break a run, and why. A variable of this kind in neither table is not passed on either."""
+"""Variables that would break a run, and why. Other SBATCH_ variables that are not in `USED` are dropped too."""
 
 _DROPPED_OUTSIDE = {
     "SLURM_DEBUG_FLAGS": "it mixes messages into the answers of sbatch",
@@ -62,20 +62,20 @@ _DROPPED_OUTSIDE = {
     "SLURM_HINT": "a surrounding job sets it too; take SBATCH_HINT",
     "SLURM_UMASK": "a surrounding job sets it too; the umask of this process counts",
 }
-"""What sbatch reads besides, and a job has from Slurm: said outside of a job, where it is the user's own wish."""
+"""Further variables that sbatch reads. Inside a job, Slurm has set them; outside, the user has, and gets a message."""
 
 _FLAGS = frozenset({"SBATCH_REQUEUE", "SBATCH_NO_REQUEUE"})
 
 
 def query_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """For questions to Slurm: the same answers, whoever asks."""
+    """The environment for queries, so that Slurm's answers do not depend on the user's settings."""
     kept = {name: value for name, value in environment.items() if name in _SITE or not name.startswith(_OF_PROGRAMS)}
-    # Slurm writes all elements of an array that have a record together, not as many as 64 characters hold.
+    # Slurm prints all elements of an array that share a record, not only as many as fit into 64 characters.
     return {**kept, "SLURM_BITSTR_LEN": "0"}
 
 
 def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """For sbatch, and for the jobs, which get the same: without the variables of a surrounding job, and what would break a run."""
+    """For sbatch and the jobs, which inherit it: without variables of a surrounding job or that would break a run."""
     of_job = _DEVICES if "SLURM_JOB_ID" in environment else frozenset()
     kept = _SITE | _OF_USER
     return {
@@ -95,7 +95,7 @@ def chosen_options(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def notices(environment: Mapping[str, str]) -> Iterator[str]:
-    """What a user should know of the variables that sbatch would read."""
+    """Messages to the user about variables that sbatch would read."""
     used = [f"{name}={environment[name]} (--{option})" for name, option in USED.items() if name in environment]
     if used:
         yield f"From your environment, for each job that does not say otherwise: {', '.join(used)}."

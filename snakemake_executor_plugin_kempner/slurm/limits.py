@@ -1,9 +1,9 @@
-"""How many jobs the site lets a user have in the queue: read from Slurm, and recognised in what sbatch refuses with.
+"""How many jobs a user may have in the queue: limits read from Slurm, and recognised in sbatch's error messages.
 
-Measured on 22.05: running and waiting jobs count, jobs that have ended do not; an array counts each of its elements and is taken whole
-or not at all. A limit of a QOS takes the place of the association's; that of the partition's QOS goes before that of the
-job's, unless the latter has the flag OverPartQOS. All answers are optional: what cannot be read limits nothing here,
-and sbatch refuses.
+Measured on 22.05: running and pending jobs count, ended jobs do not; each element of an array counts, and sbatch
+accepts an array completely or not at all. A QOS limit replaces that of the association; the partition's QOS takes
+precedence over the job's, unless the latter has the flag OverPartQOS. All answers are optional: a limit that cannot be
+read is not applied here, and sbatch refuses jobs above it.
 """
 
 import math
@@ -18,15 +18,15 @@ from enum import Enum
 from ..errors import SlurmError
 
 Tell = Callable[[str, Sequence[str]], str]
-"""A program's answers to questions, as one text; `SlurmCommands.tell`."""
+"""A program's answers to several queries, in a single text; `SlurmCommands.tell`."""
 
 _MEBI = 2**20
 _SLOW = 60.0
-"""Seconds that may pass between a look at the queue and what is submitted because of it."""
+"""Seconds that may pass between reading the queue and submitting jobs based on it."""
 
 
 class Whose(Enum):
-    """Whose jobs a limit counts; of each, one limit holds for a job."""
+    """Whose jobs a limit counts. At most one limit of each kind applies to a job."""
 
     GROUP = "of all users"
     USER = "of one user"
@@ -35,29 +35,29 @@ class Whose(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """What of a job's options decides which limits hold for it; empty: the site's default."""
+    """The options that decide which limits apply to a job; empty for the site's default."""
 
     account: str = ""
     partition: str = ""
-    """One name, or several with commas: then the limits of each hold."""
+    """A name, or several separated by commas: then the limits of each apply."""
     qos: str = ""
 
     @classmethod
     def of(cls, options: Iterable[str], environment: Mapping[str, str] = os.environ) -> "Place":
-        """From options of sbatch (`--account=lab`), or what sbatch takes from its environment in their place."""
-        given = dict(one[2:].split("=", 1) for one in options if one.startswith("--") and "=" in one)
+        """From options of sbatch (`--account=lab`), or from the SBATCH_ variables that sbatch reads instead."""
+        given = dict(option[2:].split("=", 1) for option in options if option.startswith("--") and "=" in option)
         names = ("account", "partition", "qos")
         return cls(**{name: given.get(name) or environment.get(f"SBATCH_{name.upper()}", "") for name in names})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bound:
-    """So many jobs may be in the queue, of which some are there."""
+    """A limit on jobs in the queue, and how many are there now."""
 
     limit: int
     used: int
     source: str
-    """Slurm's word for it, and whose it is: `MaxSubmitJobs of your association with account lab`."""
+    """Slurm's name of the limit and where it is set: `MaxSubmitJobs of your association with account lab`."""
 
     def __str__(self) -> str:
         return f"{self.limit} jobs in the queue ({self.source})"
@@ -79,17 +79,17 @@ class Association:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Qos:
-    """What a QOS says about jobs in the queue."""
+    """The limits of a QOS on jobs in the queue."""
 
     group: Bound | None = None
     user: Bound | None = None
     accounts: Mapping[str, Bound]
-    """By name; that of the empty name holds for accounts that are not listed."""
+    """By account; that of the empty name applies to accounts that are not listed."""
     goes_first: bool = False
-    """Before the partition's QOS (flag OverPartQOS)."""
+    """Takes precedence over the partition's QOS (flag OverPartQOS)."""
 
     def bound(self, whose: Whose, account: str) -> Bound | None:
-        """Its limit on those."""
+        """The limit on jobs of this kind of owner."""
         match whose:
             case Whose.GROUP:
                 return self.group
@@ -101,41 +101,41 @@ class Qos:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What the site allows; the values without an argument are Slurm's own defaults."""
+    """The limits of a site; default values are Slurm's own."""
 
     array_size: int = 1001
-    """One more than the largest index of an array (MaxArraySize)."""
+    """The largest index of an array plus 1 (MaxArraySize)."""
     script_bytes: int = 4 * _MEBI
     """Largest size of a job script (max_script_size)."""
     jobs: Bound | None = None
-    """For all users of the cluster together (MaxJobCount). Jobs that have ended count until they are forgotten
-    (MinJobAge). Above it sbatch waits two minutes by itself before it gives up."""
+    """For all users of the cluster together (MaxJobCount). Ended jobs count until slurmctld purges them (MinJobAge).
+    When the limit is reached, sbatch itself waits for two minutes before it gives up."""
     min_job_age: float = 300.0
-    """Seconds for which the controller remembers a job that has ended (MinJobAge); infinite where it never forgets."""
+    """Seconds for which slurmctld keeps an ended job (MinJobAge); infinite if it never purges."""
     associations: tuple[Association, ...] = ()
-    """Of the user, and the accounts above, as far as they may be seen."""
+    """Of the user, and of the accounts above, if visible."""
     qos: Mapping[str, Qos] | None = None
     default_qos: Mapping[str, str] | None = None
     """By account."""
     partition_qos: Mapping[str, str] | None = None
-    """By partition; the default partition by the empty name as well."""
+    """By partition; the default partition also under the empty name."""
 
     @property
     def memory(self) -> float:
-        """Seconds for which a job that has ended is surely remembered: planning and a slow answer take a part of them."""
+        """Seconds for which an ended job is certainly known: MinJobAge less the time for planning and slow answers."""
         age = self.min_job_age
         return age - _SLOW if age > 2 * _SLOW else age / 2
 
     def tightest(self, places: Iterable[Place]) -> Bound | None:
-        """Of all limits that hold for jobs at these places, the one that leaves the least room; None: none is known."""
+        """The limit that leaves the least room, of all that apply to jobs at these places; None if none is known."""
         bounds = [bound for place in set(places) for bound in self._holding(place)]
         return min(bounds, key=lambda bound: bound.limit - bound.used, default=None)
 
     def fit(self, jobs: Iterable[tuple[Place, int]]) -> tuple[int, Bound | None]:
-        """How many of these can be submitted, in this order, and the limit that the next one would exceed.
+        """How many of these calls of sbatch fit, in this order, and the limit that the next call would exceed.
 
         Args:
-            jobs: where each is to go, and how many jobs it is for Slurm: 1, or the number of an array's elements.
+            jobs: for each call, its place and how many jobs it counts as: 1, or the number of an array's elements.
         """
         taken: Counter[Bound] = Counter()
         known: dict[Place, tuple[list[Bound], list[Bound]]] = {}
@@ -152,7 +152,7 @@ class Limits:
         return number, None
 
     def _holding(self, place: Place) -> Iterator[Bound]:
-        """The limits that Slurm checks for a job."""
+        """The limits that Slurm enforces for a job."""
         groups, most = self._of_association(place)
         for qos in self._qos_by_partition(place):
             found = {whose: next(_bounds(qos, whose, self._account(place)), None) for whose in Whose}
@@ -164,7 +164,7 @@ class Limits:
         yield from [self.jobs] if self.jobs else []
 
     def _counting(self, place: Place) -> Iterator[Bound]:
-        """The limits that a job counts for, though another may go before them."""
+        """The limits that a job counts towards, whether or not Slurm enforces them for this job."""
         groups, most = self._of_association(place)
         yield from (*groups, *most)
         for qos in self._qos_by_partition(place):
@@ -173,43 +173,47 @@ class Limits:
         yield from [self.jobs] if self.jobs else []
 
     def _account(self, place: Place) -> str:
-        return place.account or next((one.account for one in self.associations if one.is_default), "")
+        defaults = (association.account for association in self.associations if association.is_default)
+        return place.account or next(defaults, "")
 
     def _of_association(self, place: Place) -> tuple[list[Bound], list[Bound]]:
-        account, accounts = self._account(place), {one.account: one for one in self.associations if not one.user}
-        own = [one for one in self.associations if one.user and one.account == account]
-        of_partition = [one for one in own if one.partition and one.partition in place.partition.split(",")]
-        chain = of_partition or [one for one in own if not one.partition]
+        account, partitions = self._account(place), place.partition.split(",")
+        accounts = {association.account: association for association in self.associations if not association.user}
+        own = [association for association in self.associations if association.user and association.account == account]
+        of_partition = [
+            association for association in own if association.partition and association.partition in partitions
+        ]
+        chain = of_partition or [association for association in own if not association.partition]
         above = accounts.get(account)
-        groups = [one.group for one in chain if one.group]
+        groups = [association.group for association in chain if association.group]
         for _ in accounts:
             if above is not None:
                 groups += [above.group] if above.group else []
                 above = accounts.get(above.parent)
-        return groups, [one.most for one in chain if one.most]
+        return groups, [association.most for association in chain if association.most]
 
     def _qos_by_partition(self, place: Place) -> Iterator[list[Qos]]:
-        """For each partition of a job the QOS that hold, the one that goes before the other first."""
+        """For each partition of a job, its QOS in order of precedence."""
         known = self.qos or {}
         own = known.get(place.qos or (self.default_qos or {}).get(self._account(place), "") or "normal")
         for partition in place.partition.split(","):
             of_partition = known.get((self.partition_qos or {}).get(partition, ""))
-            both = [one for one in (of_partition, own) if one is not None]
+            both = [qos for qos in (of_partition, own) if qos is not None]
             yield both[::-1] if own is not None and own.goes_first else both
 
 
 def _bounds(qos: Iterable[Qos], whose: Whose, account: str) -> Iterator[Bound]:
-    return (bound for one in qos if (bound := one.bound(whose, account)))
+    return (bound for each in qos if (bound := each.bound(whose, account)))
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
 class SiteLimits:
-    """Reads the limits when they are asked for; never fails.
+    """Reads the limits from Slurm on demand; never fails.
 
     Args:
-        tell: asks Slurm.
+        tell: runs queries of Slurm's programs.
         user: whose limits; this process's user when empty.
     """
 
@@ -218,12 +222,12 @@ class SiteLimits:
         self._database: str | None = None
 
     def limits(self) -> Limits:
-        """The limits, and how many jobs are in the queue now: one call of scontrol, a few milliseconds.
+        """The limits, and how many jobs are in the queue now: a single call of scontrol, a few milliseconds.
 
-        Where limits are enforced, the database is asked as well, the first time (sacctmgr, 0.2 to 0.5 s): the
-        controller names neither a user's default QOS nor what a QOS allows one that has not used it.
+        If the site enforces limits, the first call also reads the database (sacctmgr, 0.2 to 0.5 s): slurmctld shows
+        neither a user's default QOS nor the limits of a QOS for users who have not used it yet.
         """
-        # One program for all questions: it answers those that it may, whatever becomes of the others.
+        # A single scontrol for all queries: a query that fails does not affect the others.
         told = self._ask(
             "scontrol", "show config", "show partition", f"show assoc_mgr users={self._user} flags=assoc,qos"
         )
@@ -243,10 +247,10 @@ class SiteLimits:
 
 
 def user_name() -> str:
-    """Of this process; empty where it has none."""
+    """The user name of this process; empty if it has none."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # then there is nothing to be asked for
+    except KeyError:
         return ""
 
 
@@ -255,7 +259,7 @@ _QOS_FIELDS, _ASSOCIATION_FIELDS = 5, 4
 
 
 def parse_limits(controller: str, database: str, user: str) -> Limits:
-    """Limits from what scontrol (config, partitions, assoc_mgr, in lines) and sacctmgr (QOS, associations) have said."""
+    """Limits from the output of scontrol (config, partitions, assoc_mgr) and sacctmgr (QOS, associations)."""
     size = _setting(controller, "MaxArraySize")
     jobs = _setting(controller, "MaxJobCount")
     usual = Limits()
@@ -265,7 +269,7 @@ def parse_limits(controller: str, database: str, user: str) -> Limits:
         array_size=int(size) if size.isdigit() else usual.array_size,
         script_bytes=int(script[1]) if script else usual.script_bytes,
         min_job_age=(float(age[1]) or math.inf) if age else usual.min_job_age,
-        # One less: of MaxJobCount=60, the 60th is refused.
+        # Less 1: with MaxJobCount=60, the 60th job is refused.
         jobs=Bound(limit=int(jobs) - 1, used=0, source="MaxJobCount of the cluster") if jobs.isdigit() else None,
     )
     if not _enforces(controller):
@@ -300,7 +304,7 @@ def _field(line: str, name: str) -> str:
 
 
 def _bound(text: str, source: str) -> Bound | None:
-    """A bound from `LIMIT(USED)`; no limit is an N, or nothing at all."""
+    """A bound from `LIMIT(USED)`; LIMIT is `N`, or the text empty, for no limit."""
     found = re.fullmatch(r"(\d+)\((\d+)\)", text)
     return Bound(limit=int(found[1]), used=int(found[2]), source=source) if found else None
 
@@ -318,13 +322,13 @@ def _association(line: str, user: str) -> Association:
         parent=_field(line, "ParentAccount").partition("(")[0],
         is_default=is_own and _field(line, "DefAssoc") == "Yes",
         group=_bound(_field(line, "GrpSubmitJobs"), f"GrpSubmitJobs of {whose}"),
-        # On an account it is what each of its users inherits, and their lines have it too.
+        # An account's MaxSubmitJobs is inherited by its users, whose own lines show it too.
         most=_bound(_field(line, "MaxSubmitJobs"), f"MaxSubmitJobs of {whose}") if is_own else None,
     )
 
 
 def _qos(name: str, told: str, row: Sequence[str] | None, uid: str) -> Qos:
-    """A QOS by the controller, which counts, and by the database, for what the controller has not counted yet."""
+    """A QOS from slurmctld, which counts jobs, and from the database, for users that slurmctld has not counted yet."""
     _, group, per_user, per_account, flags = row or ("", "", "", "", "")
     of_accounts, _, of_users = told.partition("Account Limits=")[2].partition("User Limits=")
     users = _counts(of_users, "MaxSubmitJobsPU")
@@ -334,7 +338,7 @@ def _qos(name: str, told: str, row: Sequence[str] | None, uid: str) -> Qos:
         return _bound(text, f"{word} of QOS {name}")
 
     def unlisted(counts: Mapping[str, str], limit: str) -> str:
-        """For an owner that the controller has not counted: the limit is the same for all."""
+        """For an owner that slurmctld has not counted: no jobs yet, and the limit that holds for all owners."""
         return f"{next((text.partition('(')[0] for text in counts.values()), limit)}(0)"
 
     by_account = {**accounts, "": unlisted(accounts, per_account)}
@@ -354,7 +358,7 @@ def _counts(text: str, name: str) -> dict[str, str]:
 
 
 def _default_qos(row: Sequence[str]) -> str:
-    """Of account|partition|default|all: without a default, the only one there is."""
+    """The default QOS of a row account|partition|default|all; without a default, the only QOS in the list."""
     return row[2] or (row[3] if "," not in row[3] else "")
 
 
@@ -371,10 +375,10 @@ _FULL = re.compile(r"temporarily unable to accept job|Resource temporarily unava
 
 
 def lacks_room(answer: str) -> str:
-    """Slurm's word for the limit on jobs in the queue that a refusal of sbatch is about; empty for any other refusal.
+    """Slurm's name of the submit limit in an error message of sbatch; empty for any other error.
 
     The sentence "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" is printed for
-    many limits; only the word in front of it tells. A refusal may also mean that the limit is smaller than the request.
+    many limits; only the word before it says which. The limit may also be smaller than the request itself.
     """
     if found := _NO_ROOM.search(answer):
         return found[0]

@@ -16,7 +16,7 @@ class Record:
     job_id: str
     state: JobState
     word: str
-    """The state in Slurm's own word."""
+    """The state as Slurm prints it."""
     reason: str = ""
     exit_code: int | None = None
     signal: int | None = None
@@ -24,12 +24,12 @@ class Record:
 
     @property
     def never(self) -> bool:
-        """It will not run, because what it waits for cannot come true."""
+        """It will not run, because its dependency can no longer be satisfied."""
         return self.reason in NEVER_REASONS and self.state in (JobState.WAITING, JobState.CANCELLED)
 
     @property
     def stuck(self) -> str:
-        """Why it will not start as it is, in Slurm's word; empty where waiting helps."""
+        """Slurm's reason why the job will not start as it is; empty if it may still start."""
         if self.state is not JobState.WAITING:
             return ""
         is_stuck = self.reason in STUCK_REASONS or is_held(self.word, self.reason)
@@ -38,7 +38,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What a job has used, as far as somebody has kept account."""
+    """Time and memory that a job has used, if accounting has them."""
 
     elapsed: str = ""
     """As Slurm prints it: [D-]HH:MM:SS."""
@@ -47,7 +47,7 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """A job by scontrol, with what it is called."""
+    """A job as scontrol shows it, with its name and comment."""
 
     record: Record
     name: str
@@ -82,51 +82,51 @@ def parse_job_id(answer: str) -> str:
 
 
 def record_of(job_id: str, records: Mapping[str, Record]) -> Record | None:
-    """What is said of a job, by the id that it has or had.
+    """The record of a job, by its id or, for an array element without its own record, that of the array.
 
-    Elements of an array that `scancel` has chosen by a state or a user vanish when they had no records of their own yet;
-    the array's own id, which no element has, then says CANCELLED for all that are missing.
+    When `scancel` selects by state or user, elements without records of their own disappear; the record with the
+    array's own id, which no element has, is then CANCELLED and stands for all of them.
     """
     found = records.get(job_id) or records.get(array_id(job_id))
     return found and replace(found, job_id=job_id)
 
 
 def records_of(job_ids: Iterable[str], records: Iterable[Record]) -> dict[str, Record]:
-    """What is said of these jobs, by the ids that they have or had; a job of which nothing is said is absent."""
+    """Records by job id; jobs without a record are absent."""
     known = {record.job_id: record for record in records}
     found = ((job_id, record_of(job_id, known)) for job_id in job_ids if job_id)
     return {job_id: record for job_id, record in found if record is not None}
 
 
 def parse_squeue(text: str) -> tuple[Record, ...]:
-    """Records of `squeue --noheader --Format=SQUEUE_FORMAT`, one for each element of an array.
+    """Records from `squeue --noheader --Format=SQUEUE_FORMAT`, a separate one for each array element.
 
     Raises:
-        SlurmError: some elements of an array are not named.
+        SlurmError: a list of array elements is cut off or malformed.
     """
     return tuple(_records(text, _squeue_exit))
 
 
 def has_mixed_reasons(text: str) -> bool:
-    """Whether squeue has put elements that wait for different reasons into one line, with all of the reasons."""
+    """Whether squeue shows array elements with different reasons in the same line, which then has all reasons."""
     rows = [line.split("|") for line in text.splitlines()]
     return any("_[" in row[0] and "," in row[2] for row in rows if len(row) > 2)
 
 
 def parse_sacct(text: str) -> tuple[Record, ...]:
-    """Records of `sacct --noheader --parsable2 --allocations --format=SACCT_FORMAT`, one for each element of an array.
+    """Records from `sacct --noheader --parsable2 --allocations --format=SACCT_FORMAT`, one for each array element.
 
     Raises:
-        SlurmError: some elements of an array are not named.
+        SlurmError: a list of array elements is cut off or malformed.
     """
     return tuple(_records(text, _sacct_exit))
 
 
 def parse_shown(text: str, uid: int) -> tuple[Shown, ...]:
-    """The jobs of a user in what `scontrol --oneliner show job` says, one for each element of an array.
+    """A user's jobs from `scontrol --oneliner show job`, one for each array element.
 
     Raises:
-        SlurmError: some elements of an array are not named.
+        SlurmError: a list of array elements is cut off or malformed.
     """
     return tuple(_shown(text, uid))
 

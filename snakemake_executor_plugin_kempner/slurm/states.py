@@ -1,24 +1,24 @@
-"""Slurm's job states as a table. A state that is not in it is Unknown, and Unknown is never success."""
+"""Slurm's job states as a table. A state that is not in it is UNKNOWN, which never counts as success."""
 
 import re
 from enum import Enum
 
 
 class JobState(Enum):
-    """What a job's state means for the task that it runs."""
+    """What a job's state means for its task."""
 
     WAITING = "waiting"
-    """In the queue, or put back into it."""
+    """Pending, or requeued."""
     RUNNING = "running"
-    """Has a node; its end is not decided."""
+    """Has a node and has not ended."""
     SUCCEEDED = "succeeded"
     """Ended with exit code 0."""
     FAILED = "failed"
     """Ended in another way; `afternotok` holds."""
     CANCELLED = "cancelled"
-    """Taken out of the queue or stopped, by a person or by Slurm."""
+    """Cancelled while pending or running, by a user or by Slurm."""
     UNKNOWN = "unknown"
-    """A word that is not in the table, or no answer."""
+    """A state that is not in the table, or no answer."""
 
     @property
     def is_final(self) -> bool:
@@ -65,7 +65,7 @@ STUCK_REASONS = frozenset({
     "AccountNotAllowed", "BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionConfig", "PartitionNodeLimit",
     "PartitionTimeLimit", "QOSNotAllowed", "QOSTimeLimit", "QOSUsageThreshold",
 })  # fmt: skip
-"""Reasons of a pending job that no waiting removes: it asks for what it cannot get. `man squeue`, JOB REASON CODES."""
+"""Reasons of a pending job that will not start: it requests what it cannot get. `man squeue`, JOB REASON CODES."""
 
 
 _HELD = re.compile(r"JobHeld|JobHold|\bheld\b", re.IGNORECASE)

@@ -1,9 +1,9 @@
-"""`python -m snakemake_executor_plugin_kempner.step [MANIFEST] < spec`: run one attempt of one task and answer for its end.
+"""`python -m snakemake_executor_plugin_kempner.step [MANIFEST] < spec`: run an attempt of a task and record its end.
 
-The element of an array finds in the manifest what its spec has not in common with those of the others.
+An array element reads the part of its spec that differs from those of other elements from the manifest.
 
-A parent process and a child: the child becomes the job's Snakemake, the parent stays small, forwards signals,
-checks what the child has left behind and records the end, so that a child killed for its memory is recorded too.
+There are two processes: the child becomes the job's Snakemake; the parent stays small, forwards signals, checks the
+outputs and records the end, so that a child killed for its memory is recorded too.
 """
 
 import json
@@ -32,8 +32,8 @@ from .earlier import decided_before, was_cancelled
 
 _POLL = 0.2
 _signalled: list[int] = []
-"""Signals that this job got. Slurm may put it back into the queue now, so neither is its end the end of the run, nor
-may its checkpoints go."""
+"""Signals that this job has received. Slurm may requeue it now, so its failure must not stop the run, and its
+checkpoints must be kept."""
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ def _read_spec() -> StepSpec:
 
 
 def _open_log(spec: StepSpec) -> None:
-    """Write where people look for the log of this job, where Slurm cannot do so."""
+    """Redirect output to the log file, if Slurm could not be told its name."""
     if not spec.log:
         return
     path = log_path(spec.log, own_job_id(os.environ))
@@ -79,11 +79,11 @@ def _open_log(spec: StepSpec) -> None:
 
 
 def _name_log(spec: StepSpec) -> None:
-    """Let people find the log of an array's element by its wildcards too."""
+    """Link to the log of an array element under the name with its wildcards."""
     if not spec.log_name:
         return
     name = log_path(spec.log_name, own_job_id(os.environ))
-    with suppress(OSError):  # it is there already, after a requeue, or the link only adorns
+    with suppress(OSError):  # after a requeue it exists; otherwise the job can do without it
         os.symlink(os.readlink("/proc/self/fd/1"), name)
 
 
@@ -105,7 +105,7 @@ def _run(spec: StepSpec) -> int:
         _complain(spec, "Snakemake has ended with exit code 0, but declared output is missing", missing)
         return 1
     if code == 0 and spec.checkpoints and not _signalled:
-        # A later run of the same task starts anew; it must not resume what is finished.
+        # A later run of this task must start afresh, not resume from finished work.
         shutil.rmtree(spec.checkpoints, ignore_errors=True)
     if code == 0 and spec.mark:
         _leave_mark(spec.mark)
@@ -114,7 +114,7 @@ def _run(spec: StepSpec) -> int:
 
 
 def _leave_mark(path: str) -> None:
-    """Say that this task has succeeded. Written before the marks of others are looked at: the last one sees them all."""
+    """Mark this task as succeeded, before the marks of others are read: so the last task to end sees them all."""
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
@@ -124,7 +124,7 @@ def _leave_mark(path: str) -> None:
 
 
 def _may_have_more_readers(folder: Path) -> bool:
-    """Whether another command has taken this run over, or is about to, and may have added tasks."""
+    """Whether another command has taken over this run, or is about to, and may have added tasks."""
     if claimed_by(folder.parent) not in ("", folder.name):
         return True
     try:
@@ -198,10 +198,10 @@ def _become_snakemake(spec: StepSpec) -> None:
     code = 1
     try:
         _give_own_group(0)
-        # A program that finds itself in an array nobody asked for may behave like a part of one.
+        # The user's program must not see that it runs in an array: it may behave differently then.
         for name in [name for name in os.environ if name.startswith("SLURM_ARRAY_")]:
             del os.environ[name]
-        # The spec came by standard input; the rule finds there what a batch job has: nothing.
+        # The spec came by standard input; the rule gets an empty one, like any batch job.
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         from .snakemake_job import run
@@ -209,7 +209,7 @@ def _become_snakemake(spec: StepSpec) -> None:
         code = run(spec)
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else int(bool(leave.code))
-    except BaseException:  # noqa: BLE001 - the child's last word
+    except BaseException:  # noqa: BLE001 - the child must not return
         import traceback
 
         traceback.print_exc()
@@ -220,7 +220,7 @@ def _become_snakemake(spec: StepSpec) -> None:
 
 
 def _give_own_group(process: int) -> None:
-    # Called on both sides of the fork: whoever comes first, the group exists before a signal is sent to it.
+    # Called by parent and child, so that the group exists before either of them goes on.
     try:
         os.setpgid(process, process)
     except (PermissionError, ProcessLookupError):
@@ -228,7 +228,7 @@ def _give_own_group(process: int) -> None:
 
 
 def _wait_for(spec: StepSpec, paths: Iterable[str], seconds: float) -> list[str]:
-    """The paths that do not exist, after waiting for them that long."""
+    """The paths that still do not exist after so many seconds."""
 
     def absent(candidates: Iterable[str]) -> list[str]:
         return [path for path in candidates if not os.path.lexists(os.path.join(spec.folder, path))]
@@ -249,7 +249,7 @@ def _complain(spec: StepSpec, what: str, paths: list[str]) -> None:
 
 
 class _Record:
-    """What is known of this job, in a file named after its id: rewritten as a whole, so it is never half a record."""
+    """The record of this job, in a file named after its id; replaced as a whole, so it is never incomplete."""
 
     def __init__(self, spec: StepSpec) -> None:
         self._job_id = own_job_id(os.environ) or str(os.getpid())

@@ -1,7 +1,8 @@
-"""Whether an attempt is still wanted when Slurm starts it.
+"""Whether an attempt should still run when Slurm starts it.
 
-`afternotok` also holds for an attempt that a person has cancelled, and for one that Slurm has forgotten, whatever became of
-it. So the attempt looks itself: Slurm's word counts, then what the earlier jobs have written down, then accounting.
+`afternotok` also holds for an earlier attempt that the user has cancelled, and for one that Slurm no longer knows,
+however it ended. So the attempt checks itself: Slurm's state of the earlier jobs, then their own records, then
+accounting.
 """
 
 import sys
@@ -13,26 +14,26 @@ from pathlib import Path
 from ..errors import SlurmError, SlurmUnreachable
 from ..plan.step import StepSpec
 from ..run.records import StepRecord, read_record
-from ..run.sources import asked
+from ..run.sources import controller_records
 from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 
 _TRIES, _PAUSE = 3, 2.0
 _SHORT = 5.0
-"""Seconds for a question of a job that is about to be killed."""
+"""Timeout in seconds for a query from a job that is about to be killed."""
 
 _BY_SLURM = "Dependency"
-"""Reason by which accounting knows a job that Slurm took out of the queue because of what it waited for."""
+"""Accounting's reason for a job that Slurm has cancelled because its dependency could not be satisfied."""
 
 
 def decided_before(spec: StepSpec, connect: Callable[[], Slurm]) -> int | None:
-    """The exit code of a job that is not to run, because of what became of an earlier attempt; None: it is to run."""
+    """The exit code of a job that must not run because of how an earlier attempt ended; None if it should run."""
     if not spec.earlier_attempts:
         return None
     slurm = connect()
     try:
-        known = _patiently(lambda: asked(slurm, spec.earlier_attempts))
+        known = _patiently(lambda: controller_records(slurm, spec.earlier_attempts))
         was_answered = True
     except SlurmError as error:
         _say(spec, f"Slurm could not be asked about earlier attempts: {error}")
@@ -58,12 +59,12 @@ def decided_before(spec: StepSpec, connect: Callable[[], Slurm]) -> int | None:
 
 
 def was_cancelled(job_id: str) -> bool:
-    """Whether somebody stops this job right now: Slurm gives no reason, as it does at a time limit."""
+    """Whether this job is being cancelled by a user: unlike at a time limit, Slurm then gives no reason."""
     try:
         shown = SlurmCommands(timeout=_SHORT).show([job_id])
     except SlurmError:
         return False
-    mine = next((one.record for one in shown if one.record.job_id == job_id), None)
+    mine = next((job.record for job in shown if job.record.job_id == job_id), None)
     return mine is not None and mine.word in ("COMPLETING", "CANCELLED") and not mine.reason
 
 
@@ -77,7 +78,7 @@ def _patiently(ask: Callable[[], Mapping[str, Record]]) -> Mapping[str, Record]:
 
 
 def _record(spec: StepSpec, job_id: str) -> StepRecord | None:
-    """What the job has written down, in this run's folder or in that of an earlier run."""
+    """The job's own record, in the folder of this run or of an earlier run."""
     own = Path(spec.records)
     for path in (own / f"{job_id}.json", *sorted(own.parent.parent.glob(f"*/{own.name}/{job_id}.json"))):
         written = read_record(path, job_id)
@@ -87,7 +88,7 @@ def _record(spec: StepSpec, job_id: str) -> StepRecord | None:
 
 
 def _written(spec: StepSpec, job_id: str) -> Record | None:
-    with suppress(OSError):  # the mark is there for tasks of a run that nobody watches, once they have succeeded
+    with suppress(OSError):  # only runs that may end without a head have marks, and only for successful tasks
         if spec.mark and Path(spec.mark).read_text(encoding="utf-8") == job_id:
             return Record(job_id=job_id, state=JobState.SUCCEEDED, word="COMPLETED", exit_code=0)
     written = _record(spec, job_id)

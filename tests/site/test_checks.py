@@ -158,12 +158,12 @@ def test_a_chain_of_trainings_is_not_wide() -> None:
         ),
     ]
     assert not any("at a time" in one for one in notices(chain))
-    assert any("40 GPUs are asked for at once" in one for one in notices([first, *others]))
+    assert any("40 GPUs are requested at once" in one for one in notices([first, *others]))
 
 
 def test_rules_that_run_side_by_side_are_counted_together() -> None:
     (only,) = [one for one in notices([*train(GPU, 10), *train(GPU, 10, name="tune")]) if "at a time" in one]
-    assert only.startswith("train, tune: 20 GPUs are asked for at once")
+    assert only.startswith("train, tune: 20 GPUs are requested at once")
 
 
 @pytest.mark.parametrize("limit", [{"_nodes": 10}, {"gpu": 8}], ids=["--jobs", "--resources gpu"])
@@ -272,7 +272,7 @@ def test_a_model_where_gpus_have_none_is_a_fault_too(partition: Declared) -> Non
     site = Site(name="Slurm", partitions={"gpu": plain}, is_complete=True)
     (fault,) = faults(train({"gpu_model": "foo", "runtime": 60, **partition}), replace(AT_KEMPNER, site=site))
     assert "foo GPU" in fault
-    assert "(GPUs have no model there: say gpu=N alone)" in fault
+    assert "(GPUs have no model there: set only gpu=N)" in fault
 
 
 @pytest.mark.parametrize("change", [{"is_complete": False}, {"is_routed": True}])
