@@ -14,7 +14,8 @@ from snakemake_executor_plugin_kempner.run.lines import parse
 
 # The same examples in each run, however slow the machine, so that only a change can make a test fail.
 # KEMPNER_EXAMPLES=500 looks further, at random.
-settings.register_profile("far", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples = int(os.environ.get("KEMPNER_EXAMPLES", "50"))
+settings.register_profile("far", max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", settings.get_profile("far"), derandomize=True, database=None)
 settings.load_profile("far" if os.environ.get("KEMPNER_EXAMPLES") else "same")
 

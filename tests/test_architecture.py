@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,13 @@ def part(module: str) -> str:
     return module.split(".", maxsplit=1)[0]
 
 
-def imported(module: str, *, at_top: bool = False) -> Iterator[str]:
+@cache
+def imported(module: str, *, at_top: bool = False) -> frozenset[str]:
     """Full names of what a module imports, inside functions too unless only what is at the top is asked for."""
+    return frozenset(_imported(module, at_top=at_top))
+
+
+def _imported(module: str, *, at_top: bool) -> Iterator[str]:
     tree = ast.parse(MODULES[module].read_text())
     package = [NAME, *module.split(".")[:-1]]
     for node in tree.body if at_top else ast.walk(tree):

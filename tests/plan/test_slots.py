@@ -6,7 +6,7 @@ The law is checked on a tiny Slurm that starts and ends elements in any order, a
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -17,7 +17,7 @@ from snakemake_executor_plugin_kempner.plan.slots import STANDING, Placement, Re
 
 JOB = {"jobs": 1}
 NOTHING = Placement()
-law = settings(max_examples=int(os.environ.get("KEMPNER_EXAMPLES", "60")), deadline=None)
+law = settings(max_examples=int(os.environ.get("KEMPNER_EXAMPLES", "40")), deadline=None)
 
 
 def single(*succeeded: int, needs: Mapping[str, int] = JOB) -> Request:
@@ -438,18 +438,21 @@ def test_chains_run_as_if_alone_when_there_is_a_slot_for_each(count: int, length
     assert set(place(chains(count, length), {"jobs": count + spare}).placements) == {NOTHING}
 
 
-def shapes() -> Iterator[tuple[str, list[Request]]]:
-    yield "independent jobs", [single() for _ in range(20_000)]
-    yield "chains", chains(1_000, 20)
-    yield (
-        "jobs that follow one at random",
-        [single(*([random.Random(n).randrange(n)] if n else [])) for n in range(20_000)],
-    )
-    yield "arrays", [array(50) for _ in range(2_000)]
+LARGE = 12_000
+"""Jobs, so many that each waits for as many others as there are slots, and gates are made."""
+SHAPES: dict[str, Callable[[], list[Request]]] = {
+    "independent jobs": lambda: [single() for _ in range(LARGE)],
+    "chains": lambda: chains(LARGE // 20, 20),
+    "jobs that follow one at random": lambda: [
+        single(*([random.Random(n).randrange(n)] if n else [])) for n in range(LARGE)
+    ],
+    "arrays": lambda: [array(50) for _ in range(LARGE // 10)],
+}
 
 
-@pytest.mark.parametrize(("name", "requests"), list(shapes()), ids=lambda one: one if isinstance(one, str) else "")
-def test_a_large_plan_takes_few_terms(name: str, requests: list[Request]) -> None:
-    slots = place(requests, {"jobs": 100})
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_large_plan_takes_few_terms(name: str) -> None:
+    slots = place(SHAPES[name](), {"jobs": 100})
     assert max(len(one.waits_for) for one in slots.placements) <= 100
     assert max(map(len, slots.gates), default=0) <= 3000
+    assert slots.gates or name == "chains"

@@ -238,6 +238,16 @@ def test_an_open_run_of_another_user_is_neither_ended_nor_touched(play: Play) ->
     assert not play.slurm.asked("cancel")
 
 
+def test_where_all_open_runs_are_those_of_others_the_own_one_is_the_latest(play: Play) -> None:
+    play.submit(*chain())
+    with told_by(play.clock):
+        by_another(play.folder.parent / "run2")
+        Ledger(play.folder).close()
+    found = latest(play, play.folder)
+    assert (found.run, found.closed) == ("run1", True)
+    assert open_runs(play) == ["run2"]
+
+
 def test_between_two_runs_of_ours_it_is_left_alone_too(play: Play) -> None:
     play.submit(*chain())
     with told_by(play.clock):

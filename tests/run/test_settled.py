@@ -274,6 +274,16 @@ def test_what_the_run_has_submitted_itself_it_tells_itself(tmp_path: Path) -> No
     assert second.succeeded == {"align"}
 
 
+def test_an_attempt_of_an_earlier_run_says_nothing_of_a_task_that_was_submitted_anew(tmp_path: Path) -> None:
+    first, second = Run(tmp_path, "run1"), Run(tmp_path, "run2", planned=False)
+    first.submit("align", "7", attempt=2, attempts=2)
+    first.end("7")
+    first.ledger.close(by="run2")
+    assert second.succeeded == {"align"}
+    second.submit("align", "9", attempt=1, attempts=2)
+    assert second.succeeded == NONE
+
+
 def test_what_has_only_been_adopted_goes_on_with_the_record_of_its_job(tmp_path: Path) -> None:
     first, second = earlier_and(tmp_path, planned=False)
     second.adopt(*first.entries)

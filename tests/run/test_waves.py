@@ -10,6 +10,7 @@ from fakes import End, Trouble, takes
 from hypothesis import given
 from hypothesis import strategies as st
 from playing import Play, task_of
+from test_laws import law
 
 from snakemake_executor_plugin_kempner.errors import PlanError, SlurmError
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
@@ -142,6 +143,7 @@ def test_the_run_comes_to_its_end_and_never_has_more_in_the_queue(
     assert play.ended() == {task.key: SUCCEEDED for task in tasks}
 
 
+@law
 @given(st.sets(st.integers(0, 29), max_size=8), st.integers(2, 12))
 def test_what_fails_leaves_room_for_the_others(
     tmp_path_factory: pytest.TempPathFactory, failing: set[int], limit: int
