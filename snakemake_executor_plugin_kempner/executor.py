@@ -71,10 +71,11 @@ class Executor(RemoteExecutor):
         self._runs = Path(".snakemake/kempner").absolute()
         self._folder = self.continued.folder if self.continued else self._runs / uuid.uuid4().hex[:8]
         earlier = () if self.continued else beginning.rules_in_open_runs(self._runs)
-        if (
-            earlier
-        ):  # perhaps only local rules are left, and nothing is handed over; its closing job must not act meanwhile
+        if earlier:
+            # Perhaps only local rules are left, and nothing is handed over: its closing job must not act meanwhile. If it
+            # has been waited for, it may have queued more of them.
             self._claim_folder()
+            earlier = beginning.rules_in_open_runs(self._runs)
         if self._detached:
             run_local_rules_as_jobs(self.workflow)
         else:

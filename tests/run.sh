@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source .ci/setup test lint example
 export KEMPNER_REQUIRE_SLURM=1
+unset PYTHONDONTWRITEBYTECODE  # thousands of short processes import the package
 ruff check .
 ruff format --check .
 mypy

@@ -371,6 +371,53 @@ def edit(folder: Path) -> None:
 MADE = {"plain", "guarded", "configured", "listed", "store", "sum", "join"}
 
 
+def test_a_local_rule_that_the_closing_job_queues_while_a_head_waits_for_it_runs_once(
+    slurm: Sandbox, folder: Path
+) -> None:
+    with_behaviour(
+        folder,
+        """
+        import os, time
+
+        if os.environ.get("SLURM_JOB_NAME", "").startswith("closing"):
+            open("at_work", "w").close()
+            while not os.path.exists("waited_for"):
+                time.sleep(0.1)
+
+        onsuccess:
+            shell("./behave onsuccess")
+
+        localrules: look
+
+        rule look:
+            input:
+                "made.txt",
+            output:
+                "look.txt",
+            shell:
+                "./behave look && cp {input} {output}"
+
+        rule make:
+            output:
+                "made.txt",
+            shell:
+                "./behave make waits:go && touch {output}"
+        """,
+    )
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        head.kill()
+        (folder / "go").touch()
+        until((folder / "at_work").exists)
+        with Head(slurm, folder, "--nolock", "--rerun-incomplete") as second:
+            second.until(lambda: "waiting for it" in second.said)
+            (folder / "waited_for").touch()
+            assert second.end() == 0, second.said
+            until(lambda: is_closed(folder), shown=lambda: closing_log(folder))
+            assert_nothing_is_left(slurm, folder)
+    assert ran(folder) == {"make", "look", "onsuccess"}
+
+
 @pytest.mark.parametrize("way", ["detached", "watched", "head killed"])
 def test_what_is_edited_while_a_run_is_queued_costs_no_output_and_runs_nothing_again(
     slurm: Sandbox, folder: Path, way: str
