@@ -61,26 +61,30 @@ def _detached(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
 
 def _killed(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
     """The head is killed at some moment after it has queued the first jobs, and nothing is typed any more."""
-    said = _killed_head(slurm, folder, workflow)
-    found = re.search(r"\(run (\w+)\)", said)
-    return closed(
-        slurm, folder, Outcome(exit_code=0, output=f"{said}\nRun {found[1]} is in Slurm's hands" if found else said)
-    )
+    first = _killed_head(slurm, folder, workflow)
+    found = re.search(r"\(run (\w+)\)", first.output)
+    if first.exit_code >= 0 or found is None:
+        return first
+    return closed(slurm, folder, Outcome(exit_code=0, output=f"{first.output}\nRun {found[1]} is in Slurm's hands"))
 
 
 def _again(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
     """The head is killed at some moment, and the command is given once more."""
-    _killed_head(slurm, folder, workflow)
+    first = _killed_head(slurm, folder, workflow)
+    if first.exit_code >= 0:
+        return first
     asked(slurm, folder, "--unlock")
     return run(slurm, folder, "--rerun-incomplete", *_options(workflow))
 
 
-def _killed_head(slurm: Sandbox, folder: Path, workflow: Workflow) -> str:
+def _killed_head(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
+    """Its exit code is negative unless it has ended before."""
     head = Head(slurm, folder, *_options(workflow))
     head.until(lambda: "Queued" in head.said or not head.lives)
     time.sleep(random.Random(workflow.seed).uniform(0, LONGEST_LIFE))
-    head.kill()
-    return head.said
+    if head.lives:
+        head.kill()
+    return Outcome(exit_code=head.end(), output=head.said)
 
 
 MODES: Mapping[str, Run] = {"watched": _watched, "detached": _detached, "killed": _killed, "again": _again}
