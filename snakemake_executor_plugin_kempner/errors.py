@@ -8,7 +8,7 @@ KempnerError
 │   └── SlurmUnreachable the controller did not answer in time; it may answer later
 ├── LedgerError          the run's ledger cannot be written or read
 ├── FolderInUse          another process looks after the runs of this folder
-└── ClaimLost            another process has taken over from this one
+└── ClaimLost            another process has taken over from this process
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ _NAMED = 5
 
 
 def merged(faults: Iterable[Fault]) -> Iterator[Fault]:
-    """Faults with equal text merged into one that lists the tasks or rules."""
+    """Merges faults with equal text; the merged fault lists the tasks or rules."""
     where: dict[tuple[str, str], dict[str, None]] = {}
     for fault in faults:
         where.setdefault((fault.what, fault.remedy), {})[fault.where] = None
@@ -143,7 +143,7 @@ class FolderInUse(KempnerError):  # noqa: N818
 
 
 class ClaimLost(KempnerError):  # noqa: N818
-    """Another process has taken over, because this one was stopped for so long that it counted as gone."""
+    """Another process has taken over, because this process was stopped for so long that it counted as gone."""
 
     def __init__(self, owner: str, successor: str) -> None:
         by = f"{successor} looks after it now" if successor else "another process has looked after it meanwhile"

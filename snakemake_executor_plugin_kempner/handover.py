@@ -135,7 +135,7 @@ class Handover:
             self._logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
-        """Print the failure. Snakemake is told only of the last attempt: it would clean up before the next one."""
+        """Print the failure. Snakemake is told only of the last attempt: it would clean up between attempts."""
         info = self._jobs.get(event.task)
         if info is None:
             self._logger.error(attempt_message(event, Usage()))

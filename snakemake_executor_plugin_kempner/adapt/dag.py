@@ -113,7 +113,7 @@ class _Reader:
     # --- declared dependencies ----------------------------------------------------------------------------------
 
     def _declared(self, units: Iterable[Any]) -> dict[Any, Resolution]:
-        """The resolved `slurm_dependency` of each unit that has one."""
+        """The resolved `slurm_dependency` of each unit that has this resource."""
         texts = {unit: found for unit in units if (found := tuple(self._declarations(unit)))}
         if not texts:
             return {}

@@ -208,7 +208,7 @@ def units(job: Any, resources: Mapping[str, Any], limited: Collection[str]) -> d
         limited: names of the limits.
 
     Raises:
-        NotYetError: one of them is known only when the job's input exists.
+        NotYetError: a value is known only when the job's input exists.
     """
     found: dict[str, int] = {}
     for name in limited:

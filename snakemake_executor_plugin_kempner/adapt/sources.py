@@ -86,7 +86,7 @@ def keep_sources(workflow: Any, folder: Path) -> Sources:
 
 
 def _configuration_files(workflow: Any) -> Iterator[str]:
-    """Full paths; a `configfile:` before the Snakefile's `workdir:` is relative to another folder than one after it."""
+    """Full paths; each `configfile:` is relative to another folder before the Snakefile's `workdir:` than after it."""
     for path in map(str, workflow.configfiles):
         found = [os.path.join(folder, path) for folder in (workflow.workdir_init, os.getcwd())]
         yield from [whole for whole in found if os.path.exists(whole)] or found[:1]

@@ -39,7 +39,7 @@ class _Needs:
 
     @property
     def key(self) -> object:
-        """The same for submissions that may be elements of one array."""
+        """Equal for submissions that may be elements of the same array."""
         return type(self.common), frozenset(self.common.terms if self.common else ()), self.arrays
 
 
@@ -139,7 +139,7 @@ class _Calls:
                     common.append(term)
             if len(set(found.values())) == 1:
                 yield _Needs(all_of(common), tuple(sorted(found)), next(iter(found.values())))
-            else:  # nothing corresponds, or not with one index
+            else:  # nothing corresponds, or not with the same index
                 yield _Needs(submission.waits_for)
 
     def _corresponding(self, alike: Sequence[Submission]) -> set[int]:

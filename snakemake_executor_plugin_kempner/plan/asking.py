@@ -13,7 +13,7 @@ from .resources import STEP_MEMORY_MB, Options
 
 
 def options_of(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int], Options]:
-    """The options of each attempt; attempts that ask for the same share one value."""
+    """The options of each attempt; attempts with equal resources share a value."""
     options: dict[tuple[str, int], Options] = {}
     made: dict[tuple[int, str], Options] = {}
     for task in tasks:

@@ -41,7 +41,7 @@ class Ref:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Term:
-    """One condition on one submission."""
+    """A condition on a submission."""
 
     type: DependencyType
     on: Ref | None
@@ -97,7 +97,7 @@ def all_of(terms: Iterable[Term]) -> Expression | None:
 def render(expression: Expression, job_id: Callable[[Ref], str]) -> str:
     """The text after `--dependency=`: `afterok:12:13,after:14+5` or `afterok:12?afterok:13`.
 
-    Neighbouring terms of one type are written as one list, which keeps a wide fan-in short.
+    Neighbouring terms of the same type are written as a list, which keeps a wide fan-in short.
     """
     if isinstance(expression, AnyOf):
         return AnyOf.separator.join(term.render(job_id) for term in expression.terms)

@@ -136,7 +136,7 @@ class Submission:
     why: str = ""
     """Why it waits for what it waits for."""
     earlier: tuple[Ref, ...] = ()
-    """Attempts of the task before this one."""
+    """Earlier attempts of the task."""
     attempts: int = 1
     """Number of the task's last attempt."""
     stops: bool = False
@@ -279,7 +279,7 @@ class Policy:
     standing: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
     """Unfinished attempts of each unfinished task of earlier plans of this run."""
     detached: bool = False
-    """The run has no head process: a closing job follows all jobs, and a continuation where one is needed."""
+    """The run has no head process: a closing job follows all jobs, and a continuation runs where needed."""
     has_closing: bool = False
     """A head watches, and a closing job is queued as well: it ends the run if the head dies."""
     locks: bool = True
@@ -301,7 +301,7 @@ class Policy:
     largest_array: int = 1001
     """Largest number of elements of an array: Slurm's MaxArraySize, the largest index plus 1."""
     largest_script: int = 4 * 2**20
-    """Largest job script in bytes; a longer one keeps its data in a file beside it."""
+    """Largest job script in bytes; a longer script keeps its data in a file beside it."""
     memory: float = 240.0
     """Seconds for which slurmctld keeps an ended job (MinJobAge, 300 by default), less a margin."""
     site: Site | None = None

@@ -173,7 +173,7 @@ class _Planner:
         )
 
     def _options(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        """The arguments with the options common to all jobs; equal arguments share one tuple."""
+        """The arguments with the options common to all jobs; equal arguments share a tuple."""
         if arguments not in self._known_options:
             self._known_options[arguments] = (*self._common_options, *arguments)
         return self._known_options[arguments]
@@ -238,8 +238,8 @@ class _Planner:
         A single continuation waits for the tasks that decide about deferred ones (two could run at the same time). The
         closing job waits for the end of every job of the run.
 
-        Returns:
-            The new dependency of the closing job of an earlier plan; None if there is none, or a new one was made.
+        Returns: The new dependency of the closing job of an earlier plan; None without such a job, or if a new closing
+            job was queued.
         """
         number = self.policy.first_number
         sets = dict.fromkeys((entry.however, tuple(sorted(entry.awaits))) for entry in deferred if entry.awaits)

@@ -145,7 +145,7 @@ class Options:
 
 
 def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
-    """The sbatch options for one attempt of the task that `where` names.
+    """The sbatch options for an attempt of the task that `where` names.
 
     Args:
         where: label of the task, for faults.

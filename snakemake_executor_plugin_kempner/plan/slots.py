@@ -28,7 +28,7 @@ class Request:
     width: int = 1
     """Elements of a job array; 1 for a single job."""
     needs: Mapping[str, int] = field(default_factory=dict)
-    """Units that one element takes while it runs, by the name of the limit."""
+    """Units that each element takes while it runs, by the name of the limit."""
     after: tuple[int, ...] = ()
     """Requests that have completely ended, or will never start, when it starts (`STANDING`: those of earlier plans)."""
     succeeded: tuple[tuple[int, ...], ...] = ()
@@ -120,7 +120,7 @@ class _Lanes:
 
 
 class _Pool:
-    """The units of one limit."""
+    """The units of a limit."""
 
     def __init__(self, capacity: int, standing: int) -> None:
         self.capacity = capacity
@@ -253,7 +253,7 @@ class _Placer:
         return Placement(waits_for=waits_for, throttle=at_once if at_once < request.width else 0)
 
     def _ended_before(self, request: Request) -> int:
-        """The requests that have certainly ended when this one starts, given its own dependencies.
+        """The requests that have certainly ended when this request starts, given its own dependencies.
 
         A request that has succeeded has started, so everything it waited for had ended. A request that has merely ended
         may never have started, so nothing follows for what it waited for.

@@ -11,7 +11,7 @@ MARKS = "succeeded"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepSpec:
-    """One attempt of one task, as the job script carries it."""
+    """An attempt of a task, as the job script carries it."""
 
     task: str
     """Label of the task, for messages: `rule[wildcard=value]`."""

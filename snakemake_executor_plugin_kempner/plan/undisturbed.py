@@ -12,7 +12,8 @@ _YOUNG = 50_000
 def undisturbed() -> Iterator[None]:
     """Inside the block, Python collects garbage seldom, and among new objects only.
 
-    New objects trigger collections, and with a large DAG in memory a full one takes as long as thousands of tasks.
+    New objects trigger collections, and with a large DAG in memory a full collection takes as long as thousands of
+    tasks.
     """
     usual = gc.get_threshold()
     gc.freeze()

@@ -199,7 +199,7 @@ class Claim:
             self._path.unlink(missing_ok=True)
 
     def _create(self) -> bool:
-        """Create the claim, atomically with its content; False if there is one already."""
+        """Create the claim, atomically with its content; False if a claim exists already."""
         draft = self._folder / f"claim.{uuid.uuid4().hex}"
         try:
             draft.write_text(json.dumps(asdict(self._owner)), encoding="utf-8")

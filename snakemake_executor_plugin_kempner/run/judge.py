@@ -83,7 +83,7 @@ class Judge:
             self._held.append(event)
             return
         if outcome in (Outcome.CANCELLED, Outcome.LOST):
-            # A cancelled task is not retried; nor is a lost one, since it may still run.
+            # A cancelled task is not retried; nor is a lost task, since it may still run.
             self.cancel([state.jobs[number].job_id for number in later if number in state.open_attempts])
         why = self._what_is_known() if outcome is Outcome.CUT_OFF else ""
         state.ended = TaskEnded(
@@ -92,7 +92,7 @@ class Judge:
         yield state.ended
 
     def _may_be_explained(self, state: TaskState, view: View) -> bool:
-        """Whether the end of a task before this one is not known yet."""
+        """Whether the end of a task before this task is not known yet."""
         if not view.followed:
             return False
         before = (self.tasks.get(edge.on) for edge in state.task.edges)

@@ -103,7 +103,7 @@ class Ledger:
                 (self.path.parent / _CLOSED).touch()
 
     def _mend(self) -> None:
-        """End an incomplete last line, of a process that was killed while writing, so that the next one is separate."""
+        """End an incomplete last line, of a process that was killed while writing; the next line must be separate."""
         try:
             with self.path.open("rb+") as file:
                 if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":

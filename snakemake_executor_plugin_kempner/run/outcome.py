@@ -30,7 +30,7 @@ class Outcome(Enum):
     LOST = "lost"
     """Slurm does not know it, and it has no record. Never counted as success."""
     NOT_NEEDED = "not needed"
-    """A failure handler, or a dependant of one, without a failure. Neither a success nor a failure."""
+    """A failure handler, or a dependant of a handler, without a failure. Neither a success nor a failure."""
 
     @property
     def is_cause(self) -> bool:

@@ -13,7 +13,7 @@ USABLE = frozenset({"idle", "mixed", "allocated", "completing"})
 PROBE = "sandbox-probe"
 """Name of the job that a sandbox runs before it counts as ready."""
 PATIENCE = 60
-"""Seconds to wait for an answer; a loaded machine needs many times what a quiet one does."""
+"""Seconds to wait for an answer; a loaded machine is many times slower than an idle machine."""
 
 
 @dataclass(frozen=True)

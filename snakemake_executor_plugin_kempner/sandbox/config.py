@@ -103,7 +103,7 @@ class SandboxOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
-    """Where the daemons of one sandbox listen."""
+    """Ports of a sandbox's daemons."""
 
     controller: int
     accounting: int
@@ -141,24 +141,19 @@ class Place:
         return self.root / "munge.socket"
 
     @property
-    def database_socket(self) -> PurePosixPath:
-        """Where MariaDB listens."""
-        return self.root / "mariadb.socket"
-
-    @property
     def devices(self) -> PurePosixPath:
         """Folder of the fake GPUs' device files."""
         return self.root / "devices"
 
     def log(self, daemon: str) -> PurePosixPath:
-        """The log of one daemon."""
+        """The log of a daemon."""
         return self.root / "log" / f"{daemon}.log"
 
 
 def kempner_partitions(nodes: Sequence[Node]) -> tuple[Partition, ...]:
     """Lay Kempner's partitions over these nodes; `shared` is the default.
 
-    The GPU nodes of one type form the partition of that type, and all of them together `kempner_requeue`, whose
+    GPU nodes of the same type form the partition of that type, and all of them together `kempner_requeue`, whose
     jobs give way. Nodes without GPUs (all nodes, should there be none) form `shared` and `test`.
     """
     partitions = [

@@ -75,7 +75,7 @@ class Programs:
         return cls(found)
 
     def __getitem__(self, name: str) -> str:
-        """Return the path of one program."""
+        """Return the path of a program."""
         return self.paths[name]
 
     def slurm_version(self) -> tuple[int, ...]:
@@ -86,7 +86,7 @@ class Programs:
 
 @dataclass(frozen=True)
 class Launcher:
-    """Starts the daemons of one sandbox."""
+    """Starts the daemons of a sandbox."""
 
     folder: Folder
     root: Path
@@ -245,7 +245,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def user_name() -> str:
-    """Return the name of the user this process runs as, or the bare number of one without a name."""
+    """Return the name of the user this process runs as, or the number of a user without a name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

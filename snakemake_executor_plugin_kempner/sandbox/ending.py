@@ -40,7 +40,7 @@ def end_processes(home: Folder, record: Record) -> None:
 
 
 def make_way(home: Folder) -> None:
-    """Clean up after a dead sandbox in this folder; refuse to touch a living one."""
+    """Clean up after a dead sandbox in this folder; refuse if the sandbox still runs."""
     record = home.read()
     if record is not None and record.lives:
         msg = f"a sandbox lives in {home.path} already"

@@ -2,9 +2,9 @@
 
     FOLDER/sandbox.json      the record: which processes are the sandbox; written after each start, so that a crash
                              at any line leaves nothing unknown
-    FOLDER/owners/PID-START  one empty file per process that wants the sandbox to live; none at all: until told
+    FOLDER/owners/PID-START  an empty file for each owner process; without owners, the sandbox lives until stopped
     FOLDER/lock              held while the sandbox comes up or goes down
-    FOLDER/log/              one log per daemon; the only thing left behind afterwards
+    FOLDER/log/              a log for each daemon; all that is left afterwards
 
 Slurm's parser stops at a space, and a unix socket's path ends after 107 bytes. A folder that offends either is used
 through a link with a harmless name (`Folder.root`).
@@ -50,7 +50,7 @@ class Record:
     """Whether the folder was made for this sandbox and goes with it."""
     host: str = field(default_factory=socket.gethostname)
     boot: str = field(default_factory=_boot)
-    """Names this boot of this machine (or container): process ids of another one mean nothing here."""
+    """Identifies this boot of this machine (or container): process ids of another boot are meaningless here."""
     processes: dict[str, ProcessId] = field(default_factory=dict)
 
     @property
@@ -78,7 +78,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Folder:
-    """The folder of one sandbox."""
+    """The folder of a sandbox."""
 
     path: Path
 
@@ -135,7 +135,7 @@ class Folder:
             _remove(self.path)
 
     def unlink(self, record: Record) -> None:
-        """Remove the link through which Slurm reached a folder with an offending name, if there is one."""
+        """Remove the link through which Slurm reached a folder with an offending name, if any."""
         if record.root != self.path:
             with contextlib.suppress(FileNotFoundError):
                 record.root.unlink()
@@ -175,7 +175,7 @@ class Folder:
         return Jobs(conf=record.conf, log=self.log, nodes=frozenset(record.nodes))
 
     def tail(self, daemon: str, lines: int = 15) -> str:
-        """Return the end of a daemon's log, and of what it said before it had one."""
+        """Return the end of a daemon's log, and of its output before it opened the log."""
         texts = []
         for name in (f"{daemon}.out", f"{daemon}.log"):
             with contextlib.suppress(FileNotFoundError):

@@ -27,7 +27,7 @@ class ProcessId:
 
     @classmethod
     def of(cls, pid: int) -> "ProcessId | None":
-        """Return the identity of the process that has this id now, None without a living one."""
+        """Return the identity of the process that has this id now, None if there is no live process."""
         fields = _stat(pid)
         return None if fields is None else cls(pid, int(fields[19]))
 
@@ -40,7 +40,7 @@ class ProcessId:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs; one that ended but was not yet waited for does not."""
+        """Whether it still runs; False for a zombie."""
         return ProcessId.of(self.pid) == self
 
     def send(self, number: signal.Signals) -> None:
@@ -106,7 +106,7 @@ def _processes_of(jobs: Jobs) -> set[ProcessId]:
 
 
 def _is_of_job(pid: int, jobs: Jobs) -> bool:
-    """Whether a process has the environment of one of the jobs.
+    """Whether a process has the environment of any of the jobs.
 
     A shell in which the user exported SLURM_CONF lacks SLURMD_NODENAME or, inside a job of a real cluster, has
     another node's.

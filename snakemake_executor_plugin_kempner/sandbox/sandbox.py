@@ -1,7 +1,7 @@
-"""The sandbox as its users hold it: a real Slurm on one machine, to start, use, break and stop.
+"""The sandbox for its users: a real Slurm on a single machine, to start, use, break and stop.
 
-A sandbox lives in one folder, on ports of its own, with its own munge key; the machine's own Slurm, if it has one, is
-neither read nor written. It ends with `stop`, or when the last process that owns it is gone, for which a *keeper*
+A sandbox lives in a folder, on ports of its own, with its own munge key; the machine's own Slurm, if any, is neither
+read nor written. It ends with `stop`, or when the last process that owns it is gone, for which a *keeper*
 process looks once a second. One that was started with `keep=True` has no owner and lives until it is stopped.
 """
 
@@ -40,7 +40,8 @@ class Sandbox:
     ) -> Self:
         """Bring a sandbox up and return when it has run a first job.
 
-        Without a folder it gets a temporary one, which is removed when it stops. With `keep` it outlives this process.
+        Without a folder it gets a temporary folder, which is removed when it stops. With `keep` it outlives this
+        process.
         """
         programs = daemons.Programs.find(accounting=accounting)
         home = Folder(temporary_folder()) if folder is None else _folder(folder)

@@ -58,7 +58,7 @@ def _blank_record(wish: Wish) -> Record:
 
 @dataclass
 class _Start:
-    """One attempt; the record grows with each daemon and is on disk before the next one is started."""
+    """A single attempt; the record is written to disk after the start of each daemon."""
 
     wish: Wish
     programs: daemons.Programs

@@ -100,7 +100,7 @@ def _setting(told: str, name: str) -> str:
 
 
 def _shapes(fields: Mapping[str, str]) -> tuple[NodeShape, ...]:
-    """Shapes of a node: one for each GPU type that it has and, if there are several, one with all its GPUs."""
+    """Shapes of a node: a shape for each of its GPU types and, if there are several, a shape with all its GPUs."""
     types = [
         (kind, int(number)) for kind, number in re.findall(r"(?:^|,)gpu(?::([^:,()]+))?:(\d+)", fields.get("Gres", ""))
     ]

@@ -11,7 +11,7 @@ from .states import NEVER_REASONS, STUCK_REASONS, JobState, is_held, job_state
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """What Slurm says of one job."""
+    """A job's state in Slurm."""
 
     job_id: str
     state: JobState
@@ -63,7 +63,7 @@ _KILO = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 
 
 def parse_usage(text: str) -> Usage:
-    """Usage from `sacct --noheader --parsable2 --format=Elapsed,MaxRSS`: the job's line, then one per step."""
+    """Usage from `sacct --noheader --parsable2 --format=Elapsed,MaxRSS`: the job's line, then a line per step."""
     rows = [line.split("|") for line in text.splitlines() if "|" in line]
     peaks = [
         float(match[1]) * _KILO.get(match[2], 1 / 1024**2)
@@ -99,7 +99,7 @@ def records_of(job_ids: Iterable[str], records: Iterable[Record]) -> dict[str, R
 
 
 def parse_squeue(text: str) -> tuple[Record, ...]:
-    """Records from `squeue --noheader --Format=SQUEUE_FORMAT`, a separate one for each array element.
+    """Records from `squeue --noheader --Format=SQUEUE_FORMAT`, a record for each array element.
 
     Raises:
         SlurmError: a list of array elements is cut off or malformed.
@@ -114,7 +114,7 @@ def has_mixed_reasons(text: str) -> bool:
 
 
 def parse_sacct(text: str) -> tuple[Record, ...]:
-    """Records from `sacct --noheader --parsable2 --allocations --format=SACCT_FORMAT`, one for each array element.
+    """Records from `sacct --noheader --parsable2 --allocations --format=SACCT_FORMAT`, a record for each array element.
 
     Raises:
         SlurmError: a list of array elements is cut off or malformed.
@@ -123,7 +123,7 @@ def parse_sacct(text: str) -> tuple[Record, ...]:
 
 
 def parse_shown(text: str, uid: int) -> tuple[Shown, ...]:
-    """A user's jobs from `scontrol --oneliner show job`, one for each array element.
+    """A user's jobs from `scontrol --oneliner show job`, a value for each array element.
 
     Raises:
         SlurmError: a list of array elements is cut off or malformed.

@@ -201,7 +201,7 @@ def _become_snakemake(spec: StepSpec) -> None:
         # The user's program must not see that it runs in an array: it may behave differently then.
         for name in [name for name in os.environ if name.startswith("SLURM_ARRAY_")]:
             del os.environ[name]
-        # The spec came by standard input; the rule gets an empty one, like any batch job.
+        # The spec came by standard input; the rule gets empty input, like any batch job.
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         from .snakemake_job import run

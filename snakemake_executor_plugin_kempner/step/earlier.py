@@ -1,7 +1,7 @@
 """Whether an attempt should still run when Slurm starts it.
 
-`afternotok` also holds for an earlier attempt that the user has cancelled, and for one that Slurm no longer knows,
-however it ended. So the attempt checks itself: Slurm's state of the earlier jobs, then their own records, then
+`afternotok` also holds for an earlier attempt that the user has cancelled, and for an attempt that Slurm no longer
+knows, however it ended. So the attempt checks itself: Slurm's state of the earlier jobs, then their own records, then
 accounting.
 """
 
