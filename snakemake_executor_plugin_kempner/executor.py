@@ -171,9 +171,9 @@ class Executor(RemoteExecutor):
     def _go_on(self, continued: Continued, policy: Policy, limits: SiteLimits) -> LiveRun:
         live, events = beginning.go_on_with_run(policy, self._slurm, self.logger, limits)
         self._handover = Handover(self, live, self._slurm)
-        self._failed = [one for one in events if isinstance(one, TaskEnded) and one.outcome.is_cause]
+        self._failed = [event for event in events if isinstance(event, TaskEnded) and event.outcome.is_cause]
         if continued.is_closing:
-            self._handover.tell([one for one in events if isinstance(one, AttemptFailed)])
+            self._handover.tell([event for event in events if isinstance(event, AttemptFailed)])
         self._handover.stopping = is_stopped(Path(policy.folder))
         for key in wanted_again(self.dag, continued.had_succeeded):
             live.forget(key)

@@ -10,7 +10,7 @@ from .plan import model
 from .plan.model import Kind, Plan, Policy
 from .plan.resources import SET_BY_PLANNER
 from .printable import printable, quoted, without_colours
-from .run.adopt import Left
+from .run.adopt import QueuedTask
 from .run.outcome import AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from .slurm.parse import Record, Usage
 from .slurm.states import JobState
@@ -52,7 +52,7 @@ def deferred_summary(reasons: Iterable[str]) -> Iterator[str]:
         yield f"  {count_of(number, 'task')} will be queued later: {printable(reason)}"
 
 
-def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> str:
+def changed_message(left: QueuedTask, words: Sequence[str], *, is_replaced: bool) -> str:
     """A queued or running task has changed in the workflow since it was submitted."""
     jobs = ", ".join(job.job_id for job in left.jobs.values())
     state = "running" if left.is_running else "queued"
@@ -62,7 +62,7 @@ def changed_message(left: Left, words: Sequence[str], *, is_replaced: bool) -> s
     return f"{what}. It goes on as it is; --kempner-replace-changed submits it anew."
 
 
-def kept_message(label: str, reader: Left, *, is_replaced: bool) -> str:
+def kept_message(label: str, reader: QueuedTask, *, is_replaced: bool) -> str:
     """A task is outdated while a queued task reads its outputs."""
     jobs = ", ".join(job.job_id for job in reader.jobs.values())
     what = f"{label} is outdated, and {reader.label} (Slurm job {jobs}) in the queue reads what it has made"

@@ -23,7 +23,7 @@ Ended = Callable[[Entry], Record | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Left:
+class QueuedTask:
     """A task of an earlier process."""
 
     task: str
@@ -46,7 +46,7 @@ class Left:
 
 def left_in_queue(
     ledgers: Iterable[LedgerRecord], queue: Mapping[str, Record], names: Names, ended: Ended = lambda _entry: None
-) -> tuple[Left, ...]:
+) -> tuple[QueuedTask, ...]:
     """Tasks with an attempt in the queue, or with a success that the new process cannot have seen in the files.
 
     Args:
@@ -55,7 +55,7 @@ def left_in_queue(
         names: names of the jobs.
         ended: ends that the new process has not seen.
     """
-    found: dict[str, Left] = {}
+    found: dict[str, QueuedTask] = {}
     known: dict[str, list[Entry]] = {}
     for ledger in ledgers:
         doomed = cut_off(ledger.entries, queue)
@@ -85,7 +85,7 @@ def _merged(earlier: list[Entry], later: list[Entry]) -> list[Entry]:
     return [both[attempt] for attempt in sorted(both)]
 
 
-def all_of_run(ledger: LedgerRecord, names: Names) -> tuple[Left, ...]:
+def all_of_run(ledger: LedgerRecord, names: Names) -> tuple[QueuedTask, ...]:
     """Every task of a run, ended or not."""
     return tuple(_left(entries, {}) for entries in _by_task(ledger, names).values())
 
@@ -120,9 +120,9 @@ def _may_run(record: Record) -> bool:
     return not record.state.is_final and record.state is not JobState.UNKNOWN and not record.never
 
 
-def _left(entries: list[Entry], records: Mapping[int, Record]) -> Left:
+def _left(entries: list[Entry], records: Mapping[int, Record]) -> QueuedTask:
     first = entries[0]
-    return Left(
+    return QueuedTask(
         task=first.task,
         label=first.label,
         entries=tuple(entries),

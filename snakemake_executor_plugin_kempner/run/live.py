@@ -12,7 +12,7 @@ from ..slurm.client import Slurm
 from ..slurm.limits import SiteLimits
 from ..slurm.parse import records_of
 from ..slurm.states import JobState
-from .adopt import Left
+from .adopt import QueuedTask
 from .judge import Judge, View
 from .ledger import Entry, Ledger, make_folders
 from .look import look
@@ -148,7 +148,7 @@ class LiveRun:
             return None
         return self.submit(tuple(self._later.values()))
 
-    def adopt(self, left: Iterable[Left], *, own: bool = False) -> None:
+    def adopt(self, left: Iterable[QueuedTask], *, own: bool = False) -> None:
         """Go on with tasks that an earlier process has submitted, as if this one had.
 
         Args:
@@ -158,14 +158,14 @@ class LiveRun:
         Raises:
             LedgerError: what was adopted cannot be recorded.
         """
-        for one in left:
-            self._tasks[one.task] = TaskState.of(one)
+        for task in left:
+            self._tasks[task.task] = TaskState.of(task)
             if not own:
-                for entry in one.entries:
+                for entry in task.entries:
                     self._ledger.adopted(entry)
-            for attempt, job in one.jobs.items():
+            for attempt, job in task.jobs.items():
                 self._ids[job.submission.ref] = job.job_id
-                if attempt not in one.records and not one.has_succeeded:
+                if attempt not in task.records and not task.has_succeeded:
                     since = _FORGOTTEN if own else None
                     self._followed[job.job_id] = Followed(
                         ref=job.submission.ref, job_id=job.job_id, missing_since=since
@@ -277,7 +277,7 @@ class LiveRun:
 
     @property
     def running(self) -> int:
-        return sum(one.state is JobState.RUNNING for one in self._followed.values())
+        return sum(job.state is JobState.RUNNING for job in self._followed.values())
 
     def pause(self, longest: float) -> float:
         """Seconds until the next query is due."""

@@ -17,7 +17,7 @@ from ..slurm.client import Slurm
 from ..slurm.ids import in_order
 from ..slurm.parse import Record, records_of
 from ..slurm.states import JobState
-from .adopt import Left, Names, all_of_run, carried_out, in_queue, left_in_queue
+from .adopt import Names, QueuedTask, all_of_run, carried_out, in_queue, left_in_queue
 from .belonging import is_here, other_path
 from .ledger import Entry, Ledger, open_ledgers, read_ledger
 from .ledger import Record as LedgerRecord
@@ -45,7 +45,7 @@ class Found:
 
     ledgers: tuple[LedgerRecord, ...]
     """Ledgers that are not closed, oldest first."""
-    left: tuple[Left, ...]
+    left: tuple[QueuedTask, ...]
     """Tasks to take over."""
     finished: int = 0
     """Number of tasks that have succeeded while no head was watching."""
@@ -247,7 +247,7 @@ def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
         Ledger(ledger.folder).close(by=run)
 
 
-def changes(task: Task, left: Left, site: Site | None = None) -> tuple[str, ...]:
+def changes(task: Task, left: QueuedTask, site: Site | None = None) -> tuple[str, ...]:
     """What has changed in the workflow since the task was submitted: `code`, `params`, `resources`, …"""
     first = left.entries[0]
     changed = [name for name, digest in task.content.items() if first.content.get(name, digest) != digest]
@@ -263,7 +263,7 @@ def changes(task: Task, left: Left, site: Site | None = None) -> tuple[str, ...]
 
 def keep(found: Found, tasks: Collection[str]) -> Found:
     """Keep these tasks as succeeded, as their jobs' own records say."""
-    kept: dict[str, Left] = {}
+    kept: dict[str, QueuedTask] = {}
     for ledger in found.ledgers:
         for task in all_of_run(ledger, {}):
             ends = {entry.attempt: written.as_record() for entry in task.entries if (written := _written(entry))}

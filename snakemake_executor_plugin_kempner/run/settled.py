@@ -43,14 +43,14 @@ def settled(record: Record) -> Settled:
     """What is done by the record of a run; where its head died before it had a plan, those that it has taken over tell."""
     has_plan = (record.folder / _UP_TO_DATE).exists()
     own = {entry.task for entry in record.of_kind(Kind.TASK)}
-    before = () if has_plan else tuple(one for one in taken_over(record) if one.run != record.run)
+    before = () if has_plan else tuple(earlier for earlier in taken_over(record) if earlier.run != record.run)
     entries = (
-        *(entry for one in before for entry in one.of_kind(Kind.TASK) if entry.task not in own),
+        *(entry for earlier in before for entry in earlier.of_kind(Kind.TASK) if entry.task not in own),
         *record.of_kind(Kind.TASK),
     )
     last = {(entry.task, entry.attempt): entry for entry in entries}  # it may be submitted once more
     done = (key for entry in last.values() if has_succeeded(entry) for key in (entry.task, *entry.members))
-    up_to_date = (_up_to_date(one.folder) for one in (record, *before))
+    up_to_date = (_up_to_date(known.folder) for known in (record, *before))
     return Settled(succeeded=frozenset(done), up_to_date=frozenset().union(*up_to_date))
 
 

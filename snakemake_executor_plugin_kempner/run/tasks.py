@@ -8,7 +8,7 @@ from ..plan.dependency import DependencyType, Ref
 from ..plan.model import Deferred, Task
 from ..slurm.parse import Record
 from ..slurm.states import JobState
-from .adopt import Left
+from .adopt import QueuedTask
 from .outcome import OUTCOMES, Job, Outcome, RuleJobs, TaskEnded, decided_by
 
 
@@ -26,7 +26,7 @@ class TaskState:
     """All attempts have been submitted."""
 
     @classmethod
-    def of(cls, left: Left) -> Self:
+    def of(cls, left: QueuedTask) -> Self:
         """A task that an earlier process has submitted."""
         task = Task(key=left.task, name=left.label, wildcards={}, attempts=(), edges=left.edges)
         state = cls(task=task, jobs=dict(left.jobs), records=dict(left.records), complete=left.complete)

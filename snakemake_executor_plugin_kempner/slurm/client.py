@@ -204,7 +204,7 @@ class SlurmCommands:
         found = {array_id(job_id) for job_id, names in self.names().items() if job_name in names}
         if not found:  # squeue may leave jobs out, and what is not found is submitted again
             shown = self._shown()
-            found = {array_id(one.record.job_id) for one in shown if job_name in (one.name, one.comment)}
+            found = {array_id(job.record.job_id) for job in shown if job_name in (job.name, job.comment)}
         return tuple(sorted(found))
 
     def names(self) -> dict[str, tuple[str, str]]:
@@ -221,10 +221,12 @@ class SlurmCommands:
     def runs(self, job_id: str) -> bool:
         """Whether a job, or some element of an array, has not ended; without an answer nothing is known, and it may."""
         try:
-            records = [*self.queue(), *(one.record for one in self.show([job_id]))]
+            records = [*self.queue(), *(job.record for job in self.show([job_id]))]
         except SlurmError:
             return True
-        return any(job_id in (one.job_id, array_id(one.job_id)) for one in records if not one.state.is_final)
+        return any(
+            job_id in (record.job_id, array_id(record.job_id)) for record in records if not record.state.is_final
+        )
 
     def queue(self) -> tuple[Record, ...]:
         argv = ["squeue", *_QUEUE, "--states=all", f"--Format={SQUEUE_FORMAT}"]
@@ -265,7 +267,7 @@ class SlurmCommands:
 
     def consumption(self, job_ids: Collection[str]) -> tuple[Consumption, ...]:
         texts = self._accounts(job_ids, "--units=M", f"--format={CONSUMPTION_FORMAT}")
-        known = {one.job_id: one for text in texts for one in parse_consumption(text)}
+        known = {used.job_id: used for text in texts for used in parse_consumption(text)}
         # As `record_of`: of elements that were taken out of a waiting array, the array's own line tells.
         told = ((job_id, known.get(job_id) or known.get(array_id(job_id))) for job_id in in_order(job_ids))
         return tuple(replace(one, job_id=job_id) for job_id, one in told if one is not None)
@@ -273,7 +275,7 @@ class SlurmCommands:
     def _accounts(self, job_ids: Collection[str], *options: str) -> Iterator[str]:
         """What sacct says of the jobs, in as many texts as it takes; none on a cluster without accounting."""
         # Elements that never started stand together in one line, which is found by the array's id only.
-        ids = in_order(array_id(one) for one in job_ids)
+        ids = in_order(array_id(job_id) for job_id in job_ids)
         for start in range(0, len(ids) if self._has_accounting else 0, _IDS_PER_CALL):
             chunk = ",".join(ids[start : start + _IDS_PER_CALL])
             argv = ["sacct", "--noheader", "--parsable2", "--duplicates", *options, f"--jobs={chunk}"]
@@ -309,7 +311,7 @@ class SlurmCommands:
         ids = in_order(job_ids)
         self.before_acting()
         if pending_only or any(map(is_element, ids)):
-            self._separate({one for one in ids if pending_only or is_element(one)})
+            self._separate({job_id for job_id in ids if pending_only or is_element(job_id)})
         state = ["--state=PENDING"] if pending_only else []
         for start in range(0, len(ids), _IDS_PER_CALL):
             argv = ["scancel", "--quiet", *state, *abridge(ids[start : start + _IDS_PER_CALL])]
