@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from .layout import CLOSING_LOG
 from .plan import model
 from .plan.model import Kind, Plan, Policy
 from .plan.resources import SET_BY_PLANNER
@@ -110,7 +111,7 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
     return "\n".join([
         *lines, "",
         f"Run {policy.run} is in Slurm's hands; nothing of it needs this terminal or this machine.",
-        f"  its end:  {folder}/closing.log",
+        f"  its end:  {folder}/{CLOSING_LOG}",
         "  watch:    squeue --me",
         f"  cancel:   {again} --kempner-cancel",
     ])  # fmt: skip
@@ -120,7 +121,7 @@ def left_message(policy: Policy, jobs: int, command: Sequence[str]) -> str:
     """The last message of a head that is told to end while its jobs stay in the queue."""
     again = command_line(command)
     end = (
-        f"Its closing job ends it: {short_path(Path(policy.folder) / 'closing.log')}"
+        f"Its closing job ends it: {short_path(Path(policy.folder) / CLOSING_LOG)}"
         if policy.ends_itself
         else "Hooks, temporary files and what is below checkpoints wait until the same command is given again"
     )

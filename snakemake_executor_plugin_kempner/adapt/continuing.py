@@ -9,8 +9,9 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from ..layout import SOURCES
 from .settled import keep_settled
-from .sources import SOURCES, copy_of, read_copies
+from .sources import copy_of, read_copies
 from .temporary import remove_unneeded
 from .units import task_key, task_keys
 

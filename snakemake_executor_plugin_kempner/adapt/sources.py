@@ -15,9 +15,8 @@ from snakemake.sourcecache import infer_source_file
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..errors import Fault, LedgerError, PlanError
+from ..layout import SOURCES
 
-SOURCES = "sources"
-"""Folder, below that of a run, with the workflow as it was when the run began."""
 _BY_NAME = "by-name"
 """Folder in it, with the configuration files by their names."""
 _OF_A_PROCESS = ("/dev/", "/proc/")

@@ -9,9 +9,10 @@ from snakemake.io import is_flagged
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..errors import Fault
+from ..layout import ENDED, SUCCEEDED
 from ..plan.declared import Resolution
 from ..plan.model import Attempt, Edge, Task, label
-from ..plan.step import MARKS, NOTHING, StepSpec
+from ..plan.step import NOTHING, StepSpec
 from .command import JobCommand
 from .content import Contents
 from .resources import BadResourcesError, Evaluated, Evaluator, NotYetError
@@ -36,7 +37,7 @@ class TaskReader:
         self.faults: list[Fault] = []
         """Resources that cannot be evaluated although the inputs exist."""
         self._shared_files = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
-        self._workdir, self._records = os.getcwd(), f"{scope.folder}/ended"
+        self._workdir, self._records = os.getcwd(), f"{scope.folder}/{ENDED}"
         self._checkpoint_folders = f"{os.path.dirname(scope.folder)}/checkpoints"
         defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
         self._evaluator = Evaluator(defaults, scope.limited)
@@ -159,7 +160,7 @@ class TaskReader:
         return self._command.sources.as_jobs_see(map(str, _files_to_wait_for(job)))
 
     def _mark(self, unit: Any) -> str:
-        return f"{self._scope.folder}/{MARKS}/{self._units.key(unit)}"
+        return f"{self._scope.folder}/{SUCCEEDED}/{self._units.key(unit)}"
 
     def _outputs_to_verify(self, job: Any, unneeded: Collection[Any]) -> Iterator[str]:
         """Outputs that must exist when the job ends; not those in a storage, nor temporary ones that no task reads."""

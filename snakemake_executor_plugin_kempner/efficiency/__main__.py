@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import KempnerError, LedgerError
+from ..layout import LEDGER
 from ..run.ledger import Record, read_ledger
 from ..slurm.client import SlurmCommands
 from .jobs import run_use
@@ -47,7 +48,7 @@ def _ledger(runs: Path, name: str) -> Record:
     Raises:
         LedgerError: there is no such run, or its ledger cannot be read.
     """
-    names = sorted(path.parent.name for path in runs.glob("*/ledger.jsonl"))
+    names = sorted(path.parent.name for path in runs.glob(f"*/{LEDGER}"))
     if not names:
         raise LedgerError(
             f"No run is recorded in {runs.absolute()}: call this in the folder where snakemake was called"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from ..layout import LOGS
 from ..printable import printable
 from ..site.checks import Checks
 from ..site.model import Site
@@ -317,7 +318,7 @@ class Policy:
 
     @property
     def log_folder(self) -> str:
-        return self.logs or f"{self.folder}/logs"
+        return self.logs or f"{self.folder}/{LOGS}"
 
     @property
     def ends_itself(self) -> bool:

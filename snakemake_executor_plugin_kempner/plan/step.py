@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 VERSION = 1
-MARKS = "succeeded"
-"""Folder, below that of a run, with a mark for each task that has succeeded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

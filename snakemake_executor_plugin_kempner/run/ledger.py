@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LedgerError
+from ..layout import ARRAYS, CLOSED, ENDED, LEDGER
 from ..plan.dependency import DependencyType, for_element
 from ..plan.model import Edge, Kind
 from ..slurm.ids import array_id
@@ -22,7 +23,6 @@ from .lines import VERSION, parse, says_anything
 _OWNER_ALONE = 0o600
 """A ledger contains command lines and sbatch options, which may hold passwords. Logs stay readable for the group."""
 _LONGEST_NUMBER = 10
-_CLOSED = "closed"
 """A file beside the ledger for other users, who may not read it: nothing of the run is left."""
 
 
@@ -39,7 +39,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, warn: Callable[[str], None] = print, **header: Any) -> None:
-        self.path = folder / "ledger.jsonl"
+        self.path = folder / LEDGER
         self._warn, self._warned = warn, False
         if header or not self.path.exists():
             self._write({"version": VERSION, **header})
@@ -100,7 +100,7 @@ class Ledger:
         """Record that nothing of the run is left, or that the run `by` looks after it."""
         if self._note({"closed": True, "by": by}):
             with suppress(OSError):
-                (self.path.parent / _CLOSED).touch()
+                (self.path.parent / CLOSED).touch()
 
     def _mend(self) -> None:
         """End an incomplete last line, of a process that was killed while writing; the next line must be separate."""
@@ -236,7 +236,7 @@ def read_ledger(folder: Path) -> Record:
     Raises:
         LedgerError: the ledger is missing, empty, or has a version that this package does not know.
     """
-    path = folder / "ledger.jsonl"
+    path = folder / LEDGER
     try:
         # A line may end in the middle of a character.
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -315,7 +315,7 @@ def all_ledgers(folder: Path) -> Iterator[Record]:
     Raises:
         LedgerError: a ledger cannot be read, or has an unknown version; its jobs may be in the queue.
     """
-    for path in folder.glob("*/ledger.jsonl"):
+    for path in folder.glob(f"*/{LEDGER}"):
         try:
             if says_anything(path.read_bytes()):
                 yield read_ledger(path.parent)
@@ -326,7 +326,7 @@ def all_ledgers(folder: Path) -> Iterator[Record]:
 
 def is_closed(folder: Path) -> bool:
     """Whether the run is closed, for users who may not read its ledger."""
-    return (folder / _CLOSED).exists()
+    return (folder / CLOSED).exists()
 
 
 def taken_over(record: Record) -> tuple[Record, ...]:
@@ -361,7 +361,7 @@ def make_folders(run_folder: Path, logs: Iterable[str]) -> None:
     Raises:
         LedgerError: a folder cannot be made.
     """
-    folders = {run_folder / "ended", run_folder / "arrays", *(Path(log).parent for log in logs)}
+    folders = {run_folder / ENDED, run_folder / ARRAYS, *(Path(log).parent for log in logs)}
     for folder in sorted(folders):
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from ..layout import ENDED
 from ..slurm.client import Slurm
 from ..slurm.parse import Record, Usage
 from ..slurm.states import JobState
@@ -59,7 +60,7 @@ def usage_of(job: Job, slurm: Slurm) -> Usage:
 
 def step_record(folder: Path, job_id: str) -> StepRecord | None:
     """The record of a job; None if it has not started, or has no readable record."""
-    return read_record(folder / "ended" / f"{job_id}.json", job_id)
+    return read_record(folder / ENDED / f"{job_id}.json", job_id)
 
 
 def read_record(path: Path, job_id: str) -> StepRecord | None:

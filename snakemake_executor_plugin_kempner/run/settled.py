@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LedgerError
+from ..layout import UP_TO_DATE
 from ..plan.model import Kind
 from .ledger import Entry, Record, taken_over
 from .records import step_record
-
-_UP_TO_DATE = "up_to_date"
-"""File in the folder of a run: a line for each job that did not have to run, or that the head has run itself."""
 
 
 def note_up_to_date(folder: Path, keys: Collection[str]) -> None:
@@ -20,7 +18,7 @@ def note_up_to_date(folder: Path, keys: Collection[str]) -> None:
         LedgerError: the file cannot be written.
     """
     try:
-        with (folder / _UP_TO_DATE).open("a", encoding="utf-8") as file:
+        with (folder / UP_TO_DATE).open("a", encoding="utf-8") as file:
             file.write("".join(f"{key}\n" for key in keys))
     except OSError as error:
         raise LedgerError(f"The record of this run cannot be written to {folder}: {error.strerror}") from error
@@ -41,7 +39,7 @@ class Settled:
 
 def settled(record: Record) -> Settled:
     """What is done by the record of a run; where its head died before it had a plan, those that it has taken over tell."""
-    has_plan = (record.folder / _UP_TO_DATE).exists()
+    has_plan = (record.folder / UP_TO_DATE).exists()
     own = {entry.task for entry in record.of_kind(Kind.TASK)}
     before = () if has_plan else tuple(earlier for earlier in taken_over(record) if earlier.run != record.run)
     entries = (
@@ -62,6 +60,6 @@ def has_succeeded(entry: Entry) -> bool:
 
 def _up_to_date(folder: Path) -> frozenset[str]:
     try:
-        return frozenset((folder / _UP_TO_DATE).read_text(encoding="utf-8").split())
+        return frozenset((folder / UP_TO_DATE).read_text(encoding="utf-8").split())
     except OSError:
         return frozenset()
