@@ -6,13 +6,13 @@ So it also works when running would not: with a lock, with incomplete files of r
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from .adapt.cancelling import instead_of_running
 from .errors import LedgerError
 from .invocation import started
-from .run.belonging import other_user, unexplained
+from .layout import LEDGER
+from .run.belonging import unexplained
 from .run.claim import claim_folder, this_head
 from .run.opening import Found, cancel_found, look_back
 from .slurm.client import Slurm, SlurmCommands
@@ -54,8 +54,7 @@ def _cancel_all(runs: Path, slurm: Slurm, warn: Callable[[str], None]) -> str:
         found = look_back(runs, os.getcwd(), slurm, started().time, warn)
     except LedgerError as error:
         warn(f"{error}. Its jobs are looked for by their names.")
-    found = replace(found, ledgers=tuple(ledger for ledger in found.ledgers if not other_user(ledger.folder)))
     for ledger in found.ledgers:
         if ledger.unread:
-            warn(f"{ledger.unread} lines of {ledger.folder / 'ledger.jsonl'} cannot be read and are passed over.")
+            warn(f"{ledger.unread} lines of {ledger.folder / LEDGER} cannot be read and are passed over.")
     return cancel_found(found, slurm, unexplained(runs, os.getcwd(), slurm, found.ledgers))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FolderInUse, LedgerError
+from ..layout import LEDGER
 from ..plan.model import Kind
 from ..slurm.client import Slurm
 from ..slurm.ids import array_id, in_order
@@ -84,7 +85,7 @@ def refuse_other_users(runs: Path, workdir: str) -> None:
     Raises:
         FolderInUse: a run of another user in this folder is not closed.
     """
-    for path in runs.glob("*/ledger.jsonl"):
+    for path in runs.glob(f"*/{LEDGER}"):
         user = other_user(path.parent)
         if not user or _is_over(path.parent, workdir):
             continue
@@ -98,7 +99,7 @@ def refuse_other_users(runs: Path, workdir: str) -> None:
 
 def other_user(folder: Path) -> str:
     """Name of the owner of the run in the folder; empty for this user."""
-    owner = (folder / "ledger.jsonl").stat().st_uid
+    owner = (folder / LEDGER).stat().st_uid
     if owner != os.getuid() and owner != _uid_of_my_files(folder.parent):
         return user_name(owner)
     told = _header(folder).get("uid", os.getuid())

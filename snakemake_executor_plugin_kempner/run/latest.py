@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ..plan.model import LOOK_AFTER, Kind
 from ..slurm.client import Slurm
-from .belonging import other_user
 from .ledger import Ledger, Record, open_ledgers, read_ledger
 from .opening import look_back
 
@@ -32,10 +31,9 @@ def latest_run(folder: Path, slurm: Slurm, own_job_id: str, warn: Callable[[str]
     if all(record.run == own.run for record in open_ledgers(folder.parent)):
         return own
     found = look_back(folder.parent, str(own.header.get("workdir", "")), slurm, time.time(), warn)
-    ledgers = tuple(record for record in found.ledgers if not other_user(record.folder))
-    if not ledgers:
+    if not found.ledgers:
         return own
-    latest, others = ledgers[-1], ledgers[:-1]
+    *others, latest = found.ledgers
     known = {(entry.job_name, entry.index) for entry in latest.entries}
     left = [entry for task in found.left for entry in task.entries]
     gates = [entry for entry in found.jobs.values() if entry.kind == Kind.GATE.value]

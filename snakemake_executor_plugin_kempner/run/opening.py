@@ -18,7 +18,7 @@ from ..slurm.ids import in_order
 from ..slurm.parse import Record, records_of
 from ..slurm.states import JobState
 from .adopt import Names, QueuedTask, all_of_run, carried_out, in_queue, left_in_queue
-from .belonging import is_here, other_path
+from .belonging import is_here, other_path, other_user
 from .ledger import Entry, Ledger, open_ledgers, read_ledger
 from .ledger import Record as LedgerRecord
 from .live import LiveRun
@@ -73,7 +73,7 @@ class Found:
 
 
 def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callable[[str], None]) -> Found:
-    """Find what is left of the runs below a folder.
+    """Find what is left of the runs of this user below a folder.
 
     Args:
         runs: `.snakemake/kempner`.
@@ -87,7 +87,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         LedgerError: a ledger has a version that this package does not know.
         SlurmError: Slurm did not answer, so nothing is known.
     """
-    ledgers = open_ledgers(runs)
+    ledgers = tuple(record for record in open_ledgers(runs) if not other_user(record.folder))
     foreign = {ledger.run: str(ledger.header.get("workdir", "")) for ledger in ledgers if not is_here(ledger, workdir)}
     for run, place in ((run, place) for run, place in foreign.items() if place):
         warn(

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..layout import LEDGER
 from .ledger import Record, all_ledgers
 
 DAY = 86_400.0
@@ -27,7 +28,7 @@ def prune(runs: Path, days: float, now: float) -> Iterator[str]:
         folder = record.folder
         if folder in needed or not record.closed:
             continue
-        if now - max(path.stat().st_mtime for path in (folder / "ledger.jsonl", *folder.glob("*"))) > days * DAY:
+        if now - max(path.stat().st_mtime for path in (folder / LEDGER, *folder.glob("*"))) > days * DAY:
             for path in (*_logs(record), folder):
                 shutil.rmtree(path, ignore_errors=True)  # on a network file system a file may be open elsewhere
             yield folder.name
