@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
-_HOME = {"Executor": ".executor", "ExecutorSettings": ".settings", "common_settings": ".settings"}
+_HOME = {"Executor": ".executor", "ExecutorSettings": ".modes", "common_settings": ".settings"}
 
 
 def __getattr__(name: str) -> Any:

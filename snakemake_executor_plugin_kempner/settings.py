@@ -18,7 +18,7 @@ common_settings = CommonSettings(
 
 
 @dataclass
-class ExecutorSettings(ExecutorSettingsBase):
+class Settings(ExecutorSettingsBase):
     """Settings of `--executor kempner`; each field is a command-line option `--kempner-<field>`."""
 
     status_interval: int = field(
@@ -153,13 +153,3 @@ class ExecutorSettings(ExecutorSettingsBase):
             "files and hooks then wait until the same command is given again.",
         },
     )
-
-    def __post_init__(self) -> None:
-        if self.preview:
-            from .previewing import preview_instead_of_running  # noqa: PLC0415 - the settings alone cost nothing
-
-            preview_instead_of_running()
-        elif self.cancel:
-            from .cancelling import cancel_instead_of_running  # noqa: PLC0415
-
-            cancel_instead_of_running()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_kempner.settings import ExecutorSettings
+from snakemake_executor_plugin_kempner.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -16,7 +16,7 @@ PAGES = {
 
 
 def flags() -> set[str]:
-    return {f"--kempner-{one.name.replace('_', '-')}" for one in fields(ExecutorSettings)}
+    return {f"--kempner-{one.name.replace('_', '-')}" for one in fields(Settings)}
 
 
 def test_every_test_that_is_named_is_there() -> None:

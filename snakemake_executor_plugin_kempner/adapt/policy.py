@@ -9,7 +9,7 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod, Shar
 from ..errors import Fault, PlanError
 from ..plan.model import Policy
 from ..plan.resources import extra_options
-from ..settings import ExecutorSettings, common_settings
+from ..settings import Settings, common_settings
 from ..site.checks import Checks
 from .limits import capacities
 from .possible import possible_tasks
@@ -19,7 +19,7 @@ _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
 
 
 def policy_of(
-    workflow: Any, settings: ExecutorSettings, folder: Path, python: str, *, detached: bool, may_go_on: bool
+    workflow: Any, settings: Settings, folder: Path, python: str, *, detached: bool, may_go_on: bool
 ) -> Policy:
     """The policy of the run in the folder.
 

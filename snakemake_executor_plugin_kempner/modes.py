@@ -1,0 +1,20 @@
+"""What a command does with its settings: run the workflow, or preview or cancel instead, before the DAG is built."""
+
+from dataclasses import dataclass
+
+from .settings import Settings
+
+
+@dataclass
+class ExecutorSettings(Settings):
+    """Settings that take effect: Snakemake constructs them after it has read its command line, and before all else."""
+
+    def __post_init__(self) -> None:
+        if self.preview:
+            from .previewing import preview_instead_of_running  # noqa: PLC0415 - the settings alone cost nothing
+
+            preview_instead_of_running()
+        elif self.cancel:
+            from .cancelling import cancel_instead_of_running  # noqa: PLC0415
+
+            cancel_instead_of_running()
