@@ -31,6 +31,15 @@ WAITING = ("test_faults.py", "test_attempts.py", "test_dependency_types.py")
 """Files whose tests wait for time limits, for daemons that are away, for a node to be given up."""
 
 THOROUGH = (
+    "test_faults.py::test_a_controller_that_goes_away*[[]frozen]",
+    "test_faults.py::test_an_sbatch*[[]or not at all]",
+    "test_kills.py::*runs_each_task_once[[]chain]",
+    "test_kills.py::*runs_each_task_once[[]temp files]",
+    "test_left_to_jobs.py::*[[]a temporary file that is asked for]",
+    "test_real_workflows.py::*[[]models, folds and seeds]",
+    "test_attempts.py::*node_fails*[[]head lives]",
+    "test_requeue.py::*[[]head lives]",
+    "test_detached.py::*slurm_has_forgotten*[[]accounting]",
     "test_kills.py::*runs_each_task_once[[]diamond]",
     "test_kills.py::*runs_each_task_once[[]fan-in]",
     "test_head_dies.py::*[[]SIGHUP]",

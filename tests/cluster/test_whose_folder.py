@@ -16,7 +16,21 @@ from pathlib import Path
 
 import pytest
 from comparison import run_snakemake
-from head import UNTIL_GO, Head, arguments, asked, assert_settled, cancel_all, ended, go, queued, run, written
+from head import (
+    PATIENCE,
+    PAUSE,
+    UNTIL_GO,
+    Head,
+    arguments,
+    asked,
+    assert_settled,
+    cancel_all,
+    ended,
+    go,
+    queued,
+    run,
+    written,
+)
 from test_faults import Wrapped, ran
 
 from snakemake_executor_plugin_kempner.run.claim import SILENCE
@@ -347,6 +361,10 @@ def test_jobs_of_which_a_damaged_record_does_not_tell_are_not_submitted_again_an
 
 
 def _damage_and_check(slurm: Sandbox, folder: Path, damage: Callable[[Path], None]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not (folder / "started").exists():  # a job that finds no folder for its log fails, and is submitted again
+        assert time.monotonic() < deadline
+        time.sleep(PAUSE)
     before = queued(slurm, folder, helpers=True)
     damage(ledger_of(folder))
     refused = run(slurm, folder, *AGAIN)
