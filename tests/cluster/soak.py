@@ -84,7 +84,10 @@ def _killed_head(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
     time.sleep(random.Random(workflow.seed).uniform(0, LONGEST_LIFE))
     if head.lives:
         head.kill()
-    return Outcome(exit_code=head.end(), output=head.said)
+    code = head.end()
+    if code < 0 and "Complete log" in head.said:  # killed in its last moment, after it had ended the run
+        code = int("WorkflowError" in head.said)
+    return Outcome(exit_code=code, output=head.said)
 
 
 MODES: Mapping[str, Run] = {"watched": _watched, "detached": _detached, "killed": _killed, "again": _again}
