@@ -22,6 +22,7 @@ from comparison import Outcome, Tree, differences, run_forked, snapshot
 from head import Head, arguments, asked, cancel_all, closed, ended, run, run_detached
 from soak_workflows import Kind, Trouble, Workflow, random_workflow
 
+from snakemake_executor_plugin_kempner.layout import CLOSED
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOptions
 
 OWN = ("runs", "hooks")
@@ -62,19 +63,25 @@ def _detached(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
 def _killed(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
     """The head is killed at some moment after it has queued the first jobs, and nothing is typed any more."""
     first = _killed_head(slurm, folder, workflow)
-    found = re.search(r"\(run (\w+)\)", first.output)
-    if first.exit_code >= 0 or found is None:
-        return first
-    return closed(slurm, folder, Outcome(exit_code=0, output=f"{first.output}\nRun {found[1]} is in Slurm's hands"))
+    return first if first.exit_code >= 0 else _end_by_itself(slurm, folder, first)
 
 
 def _again(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
-    """The head is killed at some moment, and the command is given once more."""
+    """The head is killed at some moment, and the command is given once more, unless the closing job has been faster."""
     first = _killed_head(slurm, folder, workflow)
     if first.exit_code >= 0:
         return first
     asked(slurm, folder, "--unlock")
+    if any(folder.glob(f".snakemake/kempner/*/{CLOSED}")):  # what had failed would be tried once more
+        return _end_by_itself(slurm, folder, first)
     return run(slurm, folder, "--rerun-incomplete", *_options(workflow))
+
+
+def _end_by_itself(slurm: Sandbox, folder: Path, first: Outcome) -> Outcome:
+    found = re.search(r"\(run (\w+)\)", first.output)
+    if found is None:
+        return first
+    return closed(slurm, folder, Outcome(exit_code=0, output=f"{first.output}\nRun {found[1]} is in Slurm's hands"))
 
 
 def _killed_head(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
