@@ -252,7 +252,8 @@ CASES = (
         text={"listed.txt": "./deep/two.txt\n./one.txt\n"},
     ),
     Case(
-        name="storage",
+        name="storage by the head",
+        workflow="storage",
         text={"store/answer.txt": "question\nanswer\n"},
         needs=("snakemake_storage_plugin_fs",),
     ),
@@ -399,15 +400,15 @@ SAMPLE: Mapping[str, frozenset[str]] = {
     "head killed, command given again": frozenset({"temp", "checkpoints", "group"}),
 }  # fmt: skip
 """Features in which a head has a part, so that it makes a difference that none is there; see also test_detached.py."""
-NEED_A_HEAD = ("from_queue", "nothing shared", "local copies shared", "localrules")
+NEED_A_HEAD = ("from_queue", "nothing shared", "local copies shared", "by the head", "localrules")
 """Parts of the names of cases that only a head process can do, which is said before anything is submitted."""
 
 
 def _is_tried(case: Case, column: str) -> bool:
     if column in ("detached", "head killed") and any(part in case.name for part in NEED_A_HEAD):
         return False
-    if column == "head killed, command given again" and case.name == "rerun-incomplete":
-        return False  # that flag makes the command given again succeed
+    if column == "head killed, command given again" and (case.name == "rerun-incomplete" or case.steps[-1].exit_code):
+        return False  # the command given again tries once more what has failed, and that flag makes it succeed
     return os.environ.get("MATRIX_COLUMNS") == "all" or case.name in SAMPLE[column]
 
 
