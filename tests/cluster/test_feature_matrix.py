@@ -403,12 +403,15 @@ SAMPLE: Mapping[str, frozenset[str]] = {
 NEED_A_HEAD = ("from_queue", "nothing shared", "local copies shared", "by the head", "localrules")
 """Parts of the names of cases that only a head process can do, which is said before anything is submitted."""
 
+OF_ONE_HEAD = ("rerun-incomplete", "localrules")
+"""A flag with which the command given again succeeds; and a rule that shows whether a head or a job has run it."""
+
 
 def _is_tried(case: Case, column: str) -> bool:
     if column in ("detached", "head killed") and any(part in case.name for part in NEED_A_HEAD):
         return False
-    if column == "head killed, command given again" and (case.name == "rerun-incomplete" or case.steps[-1].exit_code):
-        return False  # the command given again tries once more what has failed, and that flag makes it succeed
+    if column == "head killed, command given again" and (case.name in OF_ONE_HEAD or case.steps[-1].exit_code):
+        return False  # the command given again tries once more what has failed
     return os.environ.get("MATRIX_COLUMNS") == "all" or case.name in SAMPLE[column]
 
 
