@@ -403,8 +403,8 @@ SAMPLE: Mapping[str, frozenset[str]] = {
 NEED_A_HEAD = ("from_queue", "nothing shared", "local copies shared", "by the head", "localrules")
 """Parts of the names of cases that only a head process can do, which is said before anything is submitted."""
 
-OF_ONE_HEAD = ("rerun-incomplete", "localrules")
-"""A flag with which the command given again succeeds; and a rule that shows whether a head or a job has run it."""
+OF_ONE_HEAD = ("rerun-incomplete", "localrules", "update", "forceall")
+"""A flag with which the command given again succeeds, a rule that shows who has run it, and --forceall: forced once more."""
 
 
 def _is_tried(case: Case, column: str) -> bool:
