@@ -69,7 +69,8 @@ class _Job:
             self._slurm.requeue(self._job_id)
         except SlurmError as error:
             # Under the same name: the numbers of a run are for its head to give, and that lives.
-            own = next(entry for entry in reversed(ledger.of_kind(self._kind)) if entry.job_id == self._job_id)
+            known = ledger.of_kind(self._kind)
+            own = next((entry for entry in known if entry.job_id == self._job_id), known[-1])
             job_id = patiently(lambda: resubmit(own, self._folder, self._kind, self._slurm, [f"--begin=now+{_AGAIN}"]))
             Ledger(self._folder).submitted(own.job_name, job_id)
             print(f"This job cannot be put back into the queue, so Slurm job {job_id} will look again: {error}")

@@ -168,7 +168,7 @@ class Scene:
             self.ids[key]
             for key in ("is cancelled while it runs", "runs on", "first of the name", "spared because it runs")
         ]
-        self.wait(lambda seen: all(seen[one].state is JobState.RUNNING for one in long))
+        self.wait(lambda seen: all(seen[job_id].state is JobState.RUNNING for job_id in long))
         self.slurm.cancel([self.ids["is cancelled while it runs"], self.ids["is cancelled while it waits"]])
         spared = (self.ids["spared because it runs"], self.ids["cancelled because it waits"])
         self.slurm.cancel(spared, pending_only=True)
@@ -189,7 +189,7 @@ class Scene:
         stays = {"runs on", "first of the name", "second of the name", "spared because it runs"}
         stays |= {"put off", "waits for all of two that run", "grandchild", "grandchild of one to be cancelled"}
         stays |= {what for what, (_, fate) in EXPRESSIONS.items() if fate == "waits"}
-        return [key for key, one in self.ids.items() if key not in stays and not _is_settled(seen[one])]
+        return [key for key, job_id in self.ids.items() if key not in stays and not _is_settled(seen[job_id])]
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -233,19 +233,19 @@ class PutBack:
         running = [element_id(array, index) for index in range(3)] + [element_id(self.ids["half waits"], 0)]
         running += [self.ids["put back"], self.ids["bound"]]
         ended = (self.ids["has ended"], self.ids["has started"])
-        self.wait(lambda seen: all(seen[one].state is JobState.RUNNING for one in running))
-        self.wait(lambda seen: all(seen[one].state is JobState.SUCCEEDED for one in ended))
+        self.wait(lambda seen: all(seen[job_id].state is JobState.RUNNING for job_id in running))
+        self.wait(lambda seen: all(seen[job_id].state is JobState.SUCCEEDED for job_id in ended))
         put_back = [self.ids["put back"], element_id(array, 1), self.ids["has ended"]]
         for job_id in put_back:
             self.slurm.requeue(job_id)
-        self.wait(lambda seen: all(seen[one].state is JobState.WAITING for one in put_back))
+        self.wait(lambda seen: all(seen[job_id].state is JobState.WAITING for job_id in put_back))
         self.before = self._look()
-        self.accounted = {one.job_id: one for one in self.slurm.accounting(put_back)}
+        self.accounted = {record.job_id: record for record in self.slurm.accounting(put_back)}
         for job_id in put_back[:2]:
             world.start_now(job_id)
         behind = [self.ids[text] for text, expected in BEHIND_PUT_BACK.items() if expected != "waits"]
         behind += [*put_back[:2], element_id(self.ids["each"], 1)]
-        self.wait(lambda seen: all(seen[one].state.is_final for one in behind))
+        self.wait(lambda seen: all(seen[job_id].state.is_final for job_id in behind))
         self.after = self._look()
 
     def _submit(self, key: str, script: str, *options: str) -> None:
@@ -492,7 +492,11 @@ class SlurmContract(ABC):
             scene.slurm.depend(UNKNOWN_ID, f"afterany:{scene.ids['runs on']}")
 
     def test_asked_for_by_its_id_a_job_is_what_the_queue_says(self, scene: Scene) -> None:
-        queue = {one.job_id: one for one in scene.slurm.queue() if one.state.is_final and one.job_id in scene.mine}
+        queue = {
+            record.job_id: record
+            for record in scene.slurm.queue()
+            if record.state.is_final and record.job_id in scene.mine
+        }
         shown = {one.record.job_id: one for one in scene.slurm.show([*queue, UNKNOWN_ID])}
         assert {job_id: one.record for job_id, one in shown.items()} == queue
         names = scene.slurm.names()
@@ -512,11 +516,11 @@ class SlurmContract(ABC):
         asked = [*ids.values(), UNKNOWN_ID]
 
         def is_told() -> bool:
-            told = {one.job_id: one for one in scene.slurm.consumption(asked)}
+            told = {record.job_id: record for record in scene.slurm.consumption(asked)}
             return not told or all(told[ids[key]].state.is_final for key in ids if key != "put off")
 
         scene.world.wait(is_told)
-        told = {one.job_id: one for one in scene.slurm.consumption(asked)}
+        told = {record.job_id: record for record in scene.slurm.consumption(asked)}
         if not told:  # no accounting here
             assert scene.slurm.usage(ids["succeeds"]).elapsed == ""
             return

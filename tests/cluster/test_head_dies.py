@@ -225,33 +225,43 @@ def test_a_failed_run_whose_head_was_killed_ends_as_failed(slurm: Sandbox, folde
     assert re.search(r"has failed: .*\d of \d tasks", closing_log(folder)), closing_log(folder)
 
 
+LOCAL_LAST = """
+onsuccess:
+    shell("./behave onsuccess")
+
+localrules: look
+
+rule look:
+    input:
+        "made.txt",
+    output:
+        "look.txt",
+    shell:
+        "./behave look {look} && cp {{input}} {{output}}"
+
+rule make:
+    output:
+        "made.txt",
+    shell:
+        "./behave make {make} && touch {{output}}"
+"""
+AT_WORK = """
+import os, time
+
+if os.environ.get("SLURM_JOB_NAME", "").startswith("closing"):
+    open("at_work", "w").close()
+    while not os.path.exists("waited_for"):
+        time.sleep(0.1)
+
+"""
+"""Holds a closing job back while it reads the workflow."""
+
+
 def test_a_command_given_again_that_has_only_local_rules_left_ends_the_earlier_run(
     slurm: Sandbox, folder: Path
 ) -> None:
     """Snakemake hands nothing over then; the closing job of the earlier run must not run the hooks once more."""
-    with_behaviour(
-        folder,
-        """
-        onsuccess:
-            shell("./behave onsuccess")
-
-        localrules: look
-
-        rule look:
-            input:
-                "made.txt",
-            output:
-                "look.txt",
-            shell:
-                "./behave look waits:go && cp {input} {output}"
-
-        rule make:
-            output:
-                "made.txt",
-            shell:
-                "./behave make && touch {output}"
-        """,
-    )
+    with_behaviour(folder, LOCAL_LAST.format(look="waits:go", make="succeeds"))
     with Head(slurm, folder) as head:
         head.until_queued()
         (closing,) = (job.job_id for job in of_rule(queued(slurm, folder, helpers=True), "closing"))
@@ -374,36 +384,7 @@ MADE = {"plain", "guarded", "configured", "listed", "store", "sum", "join"}
 def test_a_local_rule_that_the_closing_job_queues_while_a_head_waits_for_it_runs_once(
     slurm: Sandbox, folder: Path
 ) -> None:
-    with_behaviour(
-        folder,
-        """
-        import os, time
-
-        if os.environ.get("SLURM_JOB_NAME", "").startswith("closing"):
-            open("at_work", "w").close()
-            while not os.path.exists("waited_for"):
-                time.sleep(0.1)
-
-        onsuccess:
-            shell("./behave onsuccess")
-
-        localrules: look
-
-        rule look:
-            input:
-                "made.txt",
-            output:
-                "look.txt",
-            shell:
-                "./behave look && cp {input} {output}"
-
-        rule make:
-            output:
-                "made.txt",
-            shell:
-                "./behave make waits:go && touch {output}"
-        """,
-    )
+    with_behaviour(folder, AT_WORK + LOCAL_LAST.format(look="succeeds", make="waits:go"))
     with Head(slurm, folder) as head:
         head.until_queued()
         head.kill()
