@@ -30,7 +30,7 @@ from .handover import Handover
 from .invocation import Continued, Leaving, started
 from .plan.model import Policy
 from .planning import Planning
-from .report import detached_message, failures_summary, left_message
+from .report import detached_message, failures_summary, left_message, needs_head_message
 from .run.claim import Claim, claim_folder, this_head
 from .run.interrupt import hear_ctrl_c_once
 from .run.ledger import make_folders
@@ -164,6 +164,8 @@ class Executor(RemoteExecutor):
             self._claim = claim_folder(self._runs, this_head(policy.run), self._slurm.runs, self.logger.info)
         found = beginning.earlier_runs(self._runs, self._slurm, self.logger, settings.delete_runs_after)
         found = self._planning.go_on_with(found, policy, ready, replaces_changed=settings.replace_changed)
+        if not (policy.ends_itself or settings.no_closing_job) and started().is_command_line:
+            self.logger.warning(needs_head_message())
         live = beginning.begin_run(policy, found, self._slurm, self.logger, limits)
         self._handover = Handover(self, live, self._slurm)
         return live

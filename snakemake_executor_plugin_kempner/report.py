@@ -83,6 +83,15 @@ def unplanned_message(run: str, command: Sequence[str]) -> str:
     )
 
 
+def needs_head_message() -> str:
+    """A watched run has no closing job, because only the head process can record what has made the outputs."""
+    return (
+        "This run needs this process until its end, because --shared-fs-usage is without persistence, so no closing job is "
+        "queued. If the process dies, the jobs in the queue finish, but what has made their outputs is not recorded and "
+        "their temporary files stay; hooks and what is below checkpoints wait until you give the same command again."
+    )
+
+
 def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence[str], seen_from: str) -> str:
     """The last message of a detached head: a table of the queued jobs, and where the end of the run is reported.
 

@@ -212,6 +212,15 @@ def test_without_a_closing_job_nothing_is_queued_behind_the_tasks(slurm: Sandbox
     assert "nobody would end the run" in outcome.output
 
 
+def test_a_run_that_only_its_head_can_record_says_so_at_the_start(slurm: Sandbox, folder: Path) -> None:
+    with_behaviour(folder, "rule one:\n    output: 'one.txt'\n    shell: './behave one && touch {output}'\n")
+    shared = "input-output software-deployment sources source-cache storage-local-copies"
+    outcome = run(slurm, folder, "--shared-fs-usage", *shared.split())
+    assert outcome.exit_code == 0, outcome.output
+    assert "This run needs this process until its end" in outcome.output
+    assert outcome.output.index("This run needs") < outcome.output.index("Queued")
+
+
 def test_a_failed_run_whose_head_was_killed_ends_as_failed(slurm: Sandbox, folder: Path) -> None:
     with_behaviour(folder, EVERYTHING.replace("./behave split", "./behave split fails"))
     with Head(slurm, folder) as head:
