@@ -16,10 +16,8 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from . import beginning
-from .adapt.command import JobCommand
 from .adapt.hooks import note_hooks
 from .adapt.leaving import leave_when_lost
-from .adapt.policy import policy_of
 from .adapt.quiet import let_errors_be_heard
 from .adapt.scheduler import run_local_rules_as_jobs
 from .adapt.settled import wanted_again
@@ -28,18 +26,15 @@ from .efficiency.report import report_at_end
 from .errors import KempnerError
 from .handover import Handover
 from .invocation import Continued, Leaving, started
-from .plan.model import Policy
 from .planning import Planning
-from .report import detached_message, failures_summary, left_message, needs_head_message
+from .report import detached_message, failures_summary, left_message
 from .run.claim import Claim, claim_folder, this_head
 from .run.interrupt import hear_ctrl_c_once
 from .run.ledger import make_folders
 from .run.live import LiveRun
 from .run.outcome import AttemptFailed, TaskEnded
 from .run.stopping import is_stopped
-from .settings import common_settings
 from .slurm.client import SlurmCommands
-from .slurm.limits import SiteLimits
 
 _SLICE = 0.2
 _LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
@@ -128,18 +123,11 @@ class Executor(RemoteExecutor):
     def _start(self, ready: Sequence[Any]) -> LiveRun:
         folder = self._folder
         make_folders(folder, ())
-        if self._detached and not self.continued:
-            beginning.check_that_it_can_leave()
         hear_ctrl_c_once()
-        limits = SiteLimits(self._slurm.tell)
-        policy = beginning.at_site(self._policy(folder), limits, self.executor_settings.site)
-        command = JobCommand(self.workflow, common_settings, folder)
-        notes = self.continued is None and policy.ends_itself
-        self._planning = Planning(self.workflow, self.logger, self._slurm, command, notes_up_to_date=notes)
-        if self.continued:
-            self._live = live = self._go_on(self.continued, policy, limits)
-        else:
-            self._live = live = self._begin(policy, limits, ready)
+        self._planning = Planning(
+            self.workflow, self, self._slurm, folder, detached=self._detached, continued=self.continued is not None
+        )
+        self._live = live = self._go_on(self.continued) if self.continued else self._begin(ready)
         keep_for_others(self.dag, lambda: live.in_flight)
         if holder := self._claim or self.continued:
             self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
@@ -148,35 +136,20 @@ class Executor(RemoteExecutor):
                 signal.signal(number, self._leave)
         return live
 
-    def _policy(self, folder: Path) -> Policy:
-        return policy_of(
-            self.workflow,
-            self.executor_settings,
-            folder,
-            self.get_python_executable(),
-            detached=self._detached,
-            may_go_on=started().is_command_line,
-        )
-
-    def _begin(self, policy: Policy, limits: SiteLimits, ready: Sequence[Any]) -> LiveRun:
-        settings = self.executor_settings
+    def _begin(self, ready: Sequence[Any]) -> LiveRun:
         if self._claim is None:
-            self._claim = claim_folder(self._runs, this_head(policy.run), self._slurm.runs, self.logger.info)
-        found = beginning.earlier_runs(self._runs, self._slurm, self.logger, settings.delete_runs_after)
-        found = self._planning.go_on_with(found, policy, ready, replaces_changed=settings.replace_changed)
-        if not (policy.ends_itself or settings.no_closing_job) and started().is_command_line:
-            self.logger.warning(needs_head_message())
-        live = beginning.begin_run(policy, found, self._slurm, self.logger, limits)
+            self._claim_folder()
+        live = self._planning.begin(self._runs, ready)
         self._handover = Handover(self, live, self._slurm)
         return live
 
-    def _go_on(self, continued: Continued, policy: Policy, limits: SiteLimits) -> LiveRun:
-        live, events = beginning.go_on_with_run(policy, self._slurm, self.logger, limits)
+    def _go_on(self, continued: Continued) -> LiveRun:
+        live, events = self._planning.go_on()
         self._handover = Handover(self, live, self._slurm)
         self._failed = [event for event in events if isinstance(event, TaskEnded) and event.outcome.is_cause]
         if continued.is_closing:
             self._handover.tell([event for event in events if isinstance(event, AttemptFailed)])
-        self._handover.stopping = is_stopped(Path(policy.folder))
+        self._handover.stopping = is_stopped(self._folder)
         for key in wanted_again(self.dag, continued.had_succeeded):
             live.forget(key)
         return live

@@ -273,21 +273,28 @@ def keep(found: Found, tasks: Collection[str]) -> Found:
     return replace(found, left=(*kept.values(), *(task for task in found.left if task.task not in kept)))
 
 
-def cancel_tasks(found: Found, tasks: Iterable[str], slurm: Slurm) -> Found:
+def without_tasks(found: Found, tasks: Collection[str]) -> Found:
+    """What is left without tasks and their direct and indirect dependants."""
+    gone = set(tasks)
+    for task in found.left:  # in the order of submission: each after what it waits for
+        if any(edge.on in gone for edge in task.edges):
+            gone.add(task.task)
+    return replace(found, left=tuple(task for task in found.left if task.task not in gone))
+
+
+def cancel_tasks(found: Found, tasks: Collection[str], slurm: Slurm) -> Found:
     """Cancel tasks and their direct and indirect dependants; returns what is left.
 
     Raises:
         SlurmError: the jobs do not leave the queue.
     """
-    gone = set(tasks)
-    for task in found.left:  # in the order of submission: each after what it waits for
-        if any(edge.on in gone for edge in task.edges):
-            gone.add(task.task)
-    jobs = {job.job_id for task in found.left if task.task in gone for job in task.jobs.values()}
+    left = without_tasks(found, tasks)
+    kept = {task.task for task in left.left}
+    jobs = {job.job_id for task in found.left if task.task not in kept for job in task.jobs.values()}
     for ledger in found.ledgers:  # first: the guards wake up, and must not take this for a failure
         Ledger(ledger.folder).cancelled(jobs & {entry.job_id for entry in ledger.entries})
     _cancel_and_wait(jobs, slurm)
-    return replace(found, left=tuple(task for task in found.left if task.task not in gone))
+    return left
 
 
 def cancel_found(found: Found, slurm: Slurm, unexplained: Mapping[str, str] = MappingProxyType({})) -> str:

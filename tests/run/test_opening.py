@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from snakemake_executor_plugin_kempner.run.opening import (
     entries_in_queue,
     go_on,
     look_back,
+    without_tasks,
 )
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded
 
@@ -301,7 +303,9 @@ def test_a_change_is_said_and_the_task_goes_on_unless_it_is_to_be_replaced(play:
     assert settle_changes(found, [changed], {}, None, said.append) == found
     assert len(said) == 1
     assert "code" in said[0]
-    assert settle_changes(found, [changed], {}, play.slurm, said.append).left == ()
+    assert settle_changes(found, [changed], {}, without_tasks, said.append).left == ()
+    assert "CANCELLED" not in words(play).values()
+    assert settle_changes(found, [changed], {}, partial(cancel_tasks, slurm=play.slurm), said.append).left == ()
     assert words(play)["fetch"] == words(play)["align"] == "CANCELLED"
 
 
