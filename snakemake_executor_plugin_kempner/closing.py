@@ -70,15 +70,11 @@ class Closing:
             return None
         return ledger
 
-    def for_snakemake(self, ledger: Record) -> "End":
+    def for_snakemake(self) -> "End":
         """What Snakemake, in this process, is told of the run and has to leave to this class."""
         from .adapt.continuing import End  # noqa: PLC0415 - needs Snakemake
 
-        return End(
-            failures=self._failures,
-            run_hook=self._run_hook,
-            locked_until=ledger.header.get("time", 0.0) if ledger.header.get("locks") else 0.0,
-        )
+        return End(failures=self._failures, run_hook=self._run_hook)
 
     def end(self, code: int) -> None:
         """Let nothing of the run stay in the queue, close its ledger, and say in one line how it has ended."""
@@ -86,6 +82,8 @@ class Closing:
         if left := [entry.job_id for entry in self._others(ledger)]:
             self._slurm.cancel(left)
         self._check()
+        if ledger.header.get("locks"):
+            _remove_locks(self._folder.parents[1] / "locks", ledger.header.get("time", 0.0))
         Ledger(self._folder).close()
         tasks = {*(entry.task for entry in ledger.of_kind(Kind.TASK)), *ledger.refused}
         succeeded = len(tasks & settled(ledger).succeeded)
@@ -145,6 +143,13 @@ class Closing:
             failure_message(end, usage_of(end.job, self._slurm) if end.job else Usage(), live.fallen(end.task))
             for end in causes
         ]
+
+
+def _remove_locks(folder: Path, until: float) -> None:
+    """Remove Snakemake's locks that the run's head has left, which has died; younger ones are those of another process."""
+    for lock in folder.glob("*.lock"):
+        if lock.stat().st_mtime <= until:
+            lock.unlink(missing_ok=True)
 
 
 def resubmit(own: Entry, folder: Path, kind: Kind, slurm: Slurm, new: Sequence[str]) -> str:

@@ -125,7 +125,7 @@ class _Job:
             tasks={entry.task for entry in ledger.of_kind(Kind.TASK)},
             is_settled=done.__contains__,
             succeeded=done.succeeded.__contains__,
-            end=closing.for_snakemake(ledger) if closing else None,
+            end=closing.for_snakemake() if closing else None,
         )
         try:
             cli.main(list(command[1:]))
