@@ -36,8 +36,11 @@ MAY_IMPORT = {
     "cancelling": {"errors", "layout", "plan", "slurm", "run", "adapt", "invocation"},
     "handover": {"errors", "slurm", "run", "report", "adapt"},
     "planning": {"plan", "slurm", "run", "report", "adapt", "beginning", "settings", "invocation"},
+    "departure": set(),
+    "coordinator": {"errors", "slurm", "run", "report", "adapt", "invocation", "handover", "planning"},
     "executor": {
-        "errors", "slurm", "run", "report", "efficiency", "adapt", "invocation", "beginning", "handover", "planning",
+        "errors", "slurm", "run", "report", "efficiency", "adapt", "invocation", "beginning", "coordinator", "departure",
+        "planning",
     },
     "beginning": {"errors", "plan", "site", "slurm", "run", "report", "invocation"},
     "closing": {"errors", "plan", "slurm", "run", "report", "efficiency", "adapt", "beginning"},
