@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .layout import CLOSING_LOG
-from .plan import model
 from .plan.model import Kind, Plan, Policy
 from .plan.resources import SET_BY_PLANNER
 from .printable import printable, quoted, without_colours
 from .run.adopt import QueuedTask
 from .run.outcome import AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
+from .slurm.ids import for_people
 from .slurm.parse import Record, Usage
 from .slurm.states import JobState
 
@@ -110,7 +110,7 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
     for row in rows:
         own = {Kind.CLOSING.value: "the end of everything", Kind.CONTINUATION.value: "what decides over the rest"}
         waits = ", ".join(row.waits_for) or own.get(row.rule, "")
-        table.add_row(printable(row.rule), str(row.tasks) if row.tasks else "", ranges(row.job_ids), waits)
+        table.add_row(printable(row.rule), str(row.tasks) if row.tasks else "", for_people(row.job_ids), waits)
     console = Console(width=100, no_color=True, highlight=False, force_terminal=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
@@ -155,20 +155,6 @@ def short_path(path: Path) -> str:
         return printable(str(path.relative_to(Path.cwd())))
     except ValueError:
         return printable(str(path))
-
-
-def ranges(job_ids: Iterable[str]) -> str:
-    """`101-108, 110, 111_[0-99]`."""
-    alone: list[int] = []
-    arrays: dict[int, list[int]] = {}
-    for job_id in job_ids:
-        base, _, index = job_id.partition("_")
-        if index:
-            arrays.setdefault(int(base), []).append(int(index))
-        elif base.isdigit():
-            alone.append(int(base))
-    jobs = model.ranges(sorted(alone)).split(",") if alone else []
-    return ", ".join([*jobs, *(f"{base}_[{model.ranges(sorted(of))}]" for base, of in sorted(arrays.items()))])
 
 
 def count_of(number: int, noun: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..errors import Fault, PlanError
+from ..notation import if_readable, memory, minutes
 from ..site.request import Request
 from .sbatch import UnreadableError, read
 
@@ -74,7 +75,7 @@ def _number(value: Value) -> str:
 
 def _minutes(value: Value) -> str:
     # Snakemake turns `runtime="2h"` into minutes; a text in Slurm's own format (D-HH:MM:SS) passes as it is.
-    if isinstance(value, str) and re.fullmatch(r"(\d+-)?\d+(:\d+){1,2}|\d+-\d+", value.strip()):
+    if isinstance(value, str) and not value.strip().isdecimal() and if_readable(minutes, value) is not None:
         return value.strip()
     try:
         return _positive(value)
@@ -173,8 +174,8 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
     cpu_text = take(cpus[0], _positive, cpus[1])
     if cpu_text and not any(argument.startswith("--cpus-per-gpu") for argument in arguments):
         arguments.append(f"--cpus-per-task={cpu_text}")
-    memory, raised = _memory(resources, int(cpu_text or 1), take)
-    arguments += memory
+    of_memory, raised = _memory(resources, int(cpu_text or 1), take)
+    arguments += of_memory
     if resources.get("requeue"):
         arguments.append("--requeue")
     extra = _extra(resources.get("slurm_extra"), where, faults)
@@ -236,13 +237,13 @@ def _memory(resources: Resources, cpus: int, take: Take) -> tuple[list[str], int
             return [], None
         asked = int(text) * cpus
         needed = -(-STEP_MEMORY_MB // cpus)
-        return [f"--mem-per-cpu={max(int(text), needed)}M"], asked if asked < STEP_MEMORY_MB else None
+        return [f"--mem-per-cpu={memory(max(int(text), needed))}"], asked if asked < STEP_MEMORY_MB else None
     if total and total[1] != 0:
         text = take(total[0], _megabytes, total[1])
         if not text:
             return [], None
         asked = int(text)
-        return [f"--mem={max(asked, STEP_MEMORY_MB)}M"], asked if asked < STEP_MEMORY_MB else None
+        return [f"--mem={memory(max(asked, STEP_MEMORY_MB))}"], asked if asked < STEP_MEMORY_MB else None
     return ["--mem=0"] if total else [], None
 
 

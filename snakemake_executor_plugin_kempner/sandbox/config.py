@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from ..notation import ranges
+
 FAST_SCHEDULING = "batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1"
 """Starts a dependent job 0.3 s after its parent's end instead of 3 s (measured, 22.05)."""
 
@@ -203,9 +205,8 @@ def gres_conf(options: SandboxOptions, place: Place) -> str:
     lines = ["AutoDetect=off"]
     for node in options.nodes:
         if node.gpus:
-            span = "0" if node.gpus == 1 else f"[0-{node.gpus - 1}]"
             kind = f" Type={node.gpu}" if node.gpu else ""
-            lines.append(f"NodeName={node.name} Name=gpu{kind} File={place.devices}/gpu{span}")
+            lines.append(f"NodeName={node.name} Name=gpu{kind} File={place.devices}/gpu[{ranges(range(node.gpus))}]")
     return _text(lines)
 
 
