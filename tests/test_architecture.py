@@ -119,6 +119,11 @@ def test_processes_are_started_in_one_place() -> None:
     assert {module for module in inside if part(module) != "sandbox"} == {"slurm.client"}
 
 
+def test_the_processes_of_the_machine_are_looked_at_in_one_place() -> None:
+    """A package that only the sandbox needs: nothing else waits for its import."""
+    assert {module for module in MODULES if "psutil" in imported(module)} == {"sandbox.processes"}
+
+
 def test_few_modules_know_snakemake() -> None:
     knowing = {
         module

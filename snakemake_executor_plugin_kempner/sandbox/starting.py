@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from . import config, daemons
 from .client import Client, until
 from .config import Place, SandboxOptions
-from .ending import take_down
+from .ending import KEEPER, take_down
 from .errors import NotReady
 from .folder import Folder, Record
 from .processes import ProcessId
@@ -71,7 +71,7 @@ class _Start:
         home.write(self.record)
         if not self.wish.keep:
             home.own(ProcessId.this())
-            self._note("keeper", launcher.keeper())
+            self._note(KEEPER, launcher.keeper())
         self._write_files()
         self._note("munged", launcher.munged())
         if self.record.accounting:
@@ -82,8 +82,8 @@ class _Start:
         launcher.wait("slurmctld", self.record.processes["slurmctld"], client.controller_answers)
         wait_for_nodes(self.record.nodes, self.record, launcher, client)
         client.run_first_job()
-        if not self.wish.keep and not self.record.processes["keeper"].is_alive:
-            raise launcher.not_ready("keeper", "ended at once")
+        if not self.wish.keep and not self.record.processes[KEEPER].is_alive:
+            raise launcher.not_ready(KEEPER, "ended at once")
         return self.record
 
     def _note(self, name: str, process: ProcessId) -> None:
