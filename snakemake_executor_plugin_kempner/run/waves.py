@@ -95,7 +95,7 @@ class Room:
         """
         bounds: list[tuple[int, int, str]] = []
         if self._limits is not None and (bound := self._limits.limits().tightest(map(Place.of, options))):
-            bounds.append((bound.limit - bound.used, bound.limit, str(bound)))
+            bounds.append((bound.left, bound.limit, str(bound)))
         if self._learned is not None and self._clock.now() - self._learned_at >= _TRUST:
             self._learned = None
         own = [limit for limit in (policy.largest_queue, self._learned) if limit is not None]

@@ -10,7 +10,6 @@ import math
 import os
 import pwd
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -58,6 +57,11 @@ class Bound:
     used: int
     source: str
     """Slurm's name of the limit and where it is set: `MaxSubmitJobs of your association with account lab`."""
+
+    @property
+    def left(self) -> int:
+        """How many further jobs it lets in."""
+        return self.limit - self.used
 
     def __str__(self) -> str:
         return f"{self.limit} jobs in the queue ({self.source})"
@@ -129,27 +133,7 @@ class Limits:
     def tightest(self, places: Iterable[Place]) -> Bound | None:
         """The limit that leaves the least room, of all that apply to jobs at these places; None if none is known."""
         bounds = [bound for place in set(places) for bound in self._holding(place)]
-        return min(bounds, key=lambda bound: bound.limit - bound.used, default=None)
-
-    def fit(self, jobs: Iterable[tuple[Place, int]]) -> tuple[int, Bound | None]:
-        """How many of these calls of sbatch fit, in this order, and the limit that the next call would exceed.
-
-        Args:
-            jobs: for each call, its place and how many jobs it counts as: 1, or the number of an array's elements.
-        """
-        taken: Counter[Bound] = Counter()
-        known: dict[Place, tuple[list[Bound], list[Bound]]] = {}
-        number = 0
-        for place, size in jobs:
-            if place not in known:
-                known[place] = list(self._holding(place)), list(dict.fromkeys(self._counting(place)))
-            holding, counting = known[place]
-            for bound in holding:
-                if bound.used + taken[bound] + size > bound.limit:
-                    return number, bound
-            taken.update(dict.fromkeys(counting, size))
-            number += 1
-        return number, None
+        return min(bounds, key=lambda bound: bound.left, default=None)
 
     def _holding(self, place: Place) -> Iterator[Bound]:
         """The limits that Slurm enforces for a job."""
@@ -161,15 +145,6 @@ class Limits:
                 yield from groups
             if not found[Whose.USER] and not found[Whose.ACCOUNT]:
                 yield from most
-        yield from [self.jobs] if self.jobs else []
-
-    def _counting(self, place: Place) -> Iterator[Bound]:
-        """The limits that a job counts towards, whether or not Slurm enforces them for this job."""
-        groups, most = self._of_association(place)
-        yield from (*groups, *most)
-        for qos in self._qos_by_partition(place):
-            for whose in Whose:
-                yield from _bounds(qos, whose, self._account(place))
         yield from [self.jobs] if self.jobs else []
 
     def _account(self, place: Place) -> str:
