@@ -21,7 +21,7 @@ from .pace import Pace
 from .stopping import mark_stopped, stopped_jobs
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
-from .watch import Ended, Event, Followed, Stuck, step
+from .watch import Change, Followed, step
 from .waves import Room
 from .withdrawn import Withdrawal
 
@@ -303,38 +303,38 @@ class LiveRun:
         else:
             self._pace.failed(found.failure, is_away=False)
         self._doomed |= found.never
-        self._followed, events = step(self._followed, found.seen, self._clock.now())
-        if events:
+        self._followed, changes = step(self._followed, found.seen, self._clock.now())
+        if changes:
             self._pace.changed()
-        for event in events:
-            self._note(event)
+        for change in changes:
+            self._note(change)
         self._stopped = None
         view = View(followed=self._followed, doomed=self._doomed, was_answered=found.failure is None)
-        return self._judge.judge(events, view)
+        return self._judge.judge(changes, view)
 
     def _folder_of(self, ref: Ref) -> Path:
         job = self._judge.job_of(ref)
         return Path(job.folder if job else self.policy.folder)
 
-    def _note(self, event: Event) -> None:
+    def _note(self, change: Change) -> None:
         """Write down an end before any is judged: attempts of a task may have ended since the last look, in any order."""
-        if isinstance(event, Stuck) and event.is_held and self._judge.job_of(event.ref) is None:
-            what = f"Slurm job {event.job_id}, which others wait for, is held: {event.reason}"
-            self._logger.warning(f"{what}. It starts when it is released: scontrol release {event.job_id}.")
-        if not isinstance(event, Ended):
+        job_id, ref, record = change.job.job_id, change.job.ref, change.record
+        if change.is_stuck and record.is_held and self._judge.job_of(ref) is None:
+            what = f"Slurm job {job_id}, which others wait for, is held: {record.stuck}"
+            self._logger.warning(f"{what}. It starts when it is released: scontrol release {job_id}.")
+        if not change.has_ended:
             return
-        record = event.record
-        if event.job_id in self._gates and record.state is JobState.CANCELLED and not record.never:
-            self._judge.gates[event.job_id] = self._gates[event.job_id]
+        if job_id in self._gates and record.state is JobState.CANCELLED and not record.never:
+            self._judge.gates[job_id] = self._gates[job_id]
         self._ledger.ended(
-            event.job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
+            job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
             node=record.node,
         )  # fmt: skip
-        if event.ref == self._closing:
+        if ref == self._closing:
             self._closing = None
-        state = self._tasks.get(event.ref.task)
-        if state is not None and event.ref.attempt in state.jobs:
-            state.records[event.ref.attempt] = record
+        state = self._tasks.get(ref.task)
+        if state is not None and ref.attempt in state.jobs:
+            state.records[ref.attempt] = record
 
     def _was_stopped(self, job_id: str) -> bool:
         if self._stopped is None:

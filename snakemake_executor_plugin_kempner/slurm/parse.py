@@ -31,10 +31,13 @@ class Record:
     @property
     def stuck(self) -> str:
         """Slurm's reason why the job will not start as it is; empty if it may still start."""
-        if self.state is not JobState.WAITING:
-            return ""
-        is_stuck = self.reason in STUCK_REASONS or is_held(self.word, self.reason)
-        return (self.reason or self.word) if is_stuck else ""
+        is_stuck = self.state is JobState.WAITING and self.reason in STUCK_REASONS
+        return (self.reason or self.word) if is_stuck or self.is_held else ""
+
+    @property
+    def is_held(self) -> bool:
+        """It waits until a user releases it."""
+        return self.state is JobState.WAITING and is_held(self.word, self.reason)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
