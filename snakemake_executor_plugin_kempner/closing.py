@@ -27,8 +27,8 @@ from .run.outcome import Outcome, TaskEnded
 from .run.records import usage_of
 from .run.settled import settled
 from .slurm.client import Slurm
-from .slurm.limits import lacks_room
 from .slurm.parse import Usage
+from .slurm.submit_limits import lacks_room
 
 if TYPE_CHECKING:
     from .adapt.continuing import End

@@ -25,7 +25,7 @@ from .run.outcome import TaskEvent
 from .run.settled import note_up_to_date, settled
 from .settings import Settings, common_settings
 from .slurm.client import SlurmCommands
-from .slurm.limits import SiteLimits
+from .slurm.submit_limits import SiteLimits
 
 
 class Planning:

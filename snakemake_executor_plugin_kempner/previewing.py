@@ -6,10 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .adapt.previewing import instead_of_scheduling
+from .adapt.instead_of_jobs import instead_of_scheduling
 from .invocation import Leaving
 from .planning import Planning
-from .preview import preview
+from .preview_text import preview
 from .slurm.client import SlurmCommands
 
 

@@ -11,7 +11,7 @@ from ..plan.model import Policy
 from ..plan.resources import extra_options
 from ..settings import Settings, common_settings
 from ..site.checks import Checks
-from .limits import capacities
+from .capacities import capacities
 from .possible import possible_tasks
 
 _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)

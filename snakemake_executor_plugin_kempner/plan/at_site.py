@@ -10,7 +10,7 @@ from ..site.choices import choose
 from ..site.model import Site
 from ..site.request import request_of
 from ..site.whole import AlikeTasks, Work, of_plan
-from .limits import JOBS
+from .concurrency import JOBS
 from .model import Policy, Task
 from .resources import GPU_NAMES, Options, sbatch_options
 

@@ -9,9 +9,9 @@ from ..errors import LedgerError, SlurmError
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
-from ..slurm.limits import SiteLimits
 from ..slurm.parse import records_of
 from ..slurm.states import JobState
+from ..slurm.submit_limits import SiteLimits
 from .adopt import QueuedTask
 from .judge import Judge, View
 from .ledger import Entry, Ledger, make_folders

@@ -12,7 +12,7 @@ from ..errors import Fault, PlanError, SlurmError
 from ..plan.model import Deferred, Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
 from ..slurm.client import Slurm
-from ..slurm.limits import Place, SiteLimits
+from ..slurm.submit_limits import Place, SiteLimits
 from .submit import PATIENCE, Clock
 
 _REFILL = 4

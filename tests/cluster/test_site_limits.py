@@ -6,7 +6,7 @@ from conftest import StartSlurm
 from snakemake_executor_plugin_kempner.errors import SlurmRefused
 from snakemake_executor_plugin_kempner.sandbox import Node
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
-from snakemake_executor_plugin_kempner.slurm.limits import Bound, Place, SiteLimits, lacks_room
+from snakemake_executor_plugin_kempner.slurm.submit_limits import Bound, Place, SiteLimits, lacks_room
 
 HELD = ("--hold", "--output=/dev/null")
 SCRIPT = "#!/bin/sh\ntrue\n"

@@ -16,8 +16,8 @@ from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOpti
 from snakemake_executor_plugin_kempner.sandbox.config import Partition
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 from snakemake_executor_plugin_kempner.slurm.consumption import CONSUMPTION_FORMAT
-from snakemake_executor_plugin_kempner.slurm.limits import SiteLimits
 from snakemake_executor_plugin_kempner.slurm.parse import SACCT_FORMAT, SQUEUE_FORMAT
+from snakemake_executor_plugin_kempner.slurm.submit_limits import SiteLimits
 
 SQUEUE = ("squeue", "--me", "--noheader", "--states=all", f"--Format={SQUEUE_FORMAT}")
 SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={SACCT_FORMAT}")

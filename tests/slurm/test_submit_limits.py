@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmMissing, SlurmUnreachable
-from snakemake_executor_plugin_kempner.slurm.limits import Limits, Place, SiteLimits, lacks_room, parse_limits
+from snakemake_executor_plugin_kempner.slurm.submit_limits import Limits, Place, SiteLimits, lacks_room, parse_limits
 
 RECORDED = sorted(path.parent for path in (Path(__file__).parents[1] / "recorded").glob("*/limits_user.txt"))
 CONFIG = "MaxArraySize            = 1001\nMaxJobCount             = 10000\nAccountingStorageEnforce = {}\n"

@@ -8,7 +8,7 @@ from kempner_site import SITE
 
 from snakemake_executor_plugin_kempner.plan.model import Plan
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
-from snakemake_executor_plugin_kempner.preview import preview
+from snakemake_executor_plugin_kempner.preview_text import preview
 
 Golden = Callable[[str, str], None]
 
