@@ -16,7 +16,7 @@ from .report import changed_message, kept_message, unplanned_message
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
 from .run.ledger import Ledger, open_ledgers
 from .run.live import LiveRun
-from .run.opening import Found, changes, close_earlier, go_on, keep, look_back
+from .run.opening import EarlierRuns, changes, close_earlier, go_on, keep, look_back
 from .run.outcome import TaskEvent
 from .run.pruning import prune
 from .run.submit import SystemClock
@@ -63,14 +63,14 @@ def _site(file: Path | None, copy: Path, tell: Tell) -> Site | None:
 
 
 def settle_changes(
-    found: Found,
+    found: EarlierRuns,
     tasks: Sequence[Task],
     outdated: Mapping[str, tuple[str, str]],
-    take_out: Callable[[Found, Collection[str]], Found] | None,
+    take_out: Callable[[EarlierRuns, Collection[str]], EarlierRuns] | None,
     warn: Callable[[str], None],
     *,
     site: Site | None = None,
-) -> Found:
+) -> EarlierRuns:
     """Report or cancel queued tasks that have changed in the workflow; returns the tasks to take over.
 
     Args:
@@ -98,7 +98,7 @@ def settle_changes(
     return take_out(found, gone) if gone else found
 
 
-def tell_what_is_left(found: Found, logger: logging.Logger, to_submit: int) -> None:
+def tell_what_is_left(found: EarlierRuns, logger: logging.Logger, to_submit: int) -> None:
     """Report what a run goes on with, and what earlier runs had yet to submit."""
     if found.left:
         logger.info(found.line(to_submit))
@@ -112,7 +112,7 @@ def _targets(command: Sequence[str]) -> set[str]:
     return {word for word in command[1:] if not word.startswith(("--kempner-", "--rerun-incomplete"))}
 
 
-def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after: float | None) -> Found:
+def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after: float | None) -> EarlierRuns:
     """What is left of earlier runs below the folder; ended runs that are older than `delete_after` days are deleted.
 
     Raises:
@@ -153,7 +153,7 @@ def close_what_is_over(runs: Path, slurm: Slurm, logger: logging.Logger) -> None
 
 
 def begin_run(
-    policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger, limits: SiteLimits | None = None
+    policy: Policy, found: EarlierRuns, slurm: Slurm, logger: logging.Logger, limits: SiteLimits | None = None
 ) -> LiveRun:
     """Begin a new run, whose ledger also holds the tasks that it takes over.
 

@@ -14,7 +14,7 @@ from .invocation import started
 from .layout import LEDGER
 from .run.belonging import unexplained
 from .run.claim import claim_folder, this_head
-from .run.opening import Found, cancel_found, look_back
+from .run.opening import EarlierRuns, cancel_found, look_back
 from .slurm.client import Slurm, SlurmCommands
 
 
@@ -49,7 +49,7 @@ def _cancel_all(runs: Path, slurm: Slurm, warn: Callable[[str], None]) -> str:
     Raises:
         SlurmError: Slurm could not be asked, or the jobs do not leave the queue.
     """
-    found = Found(ledgers=(), left=())
+    found = EarlierRuns(ledgers=(), left=())
     try:
         found = look_back(runs, os.getcwd(), slurm, started().time, warn)
     except LedgerError as error:

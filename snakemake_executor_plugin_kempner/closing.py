@@ -20,7 +20,7 @@ from .plan.jobscript import continuation_script
 from .plan.model import Kind, Policy
 from .report import end_of_run, failure_message, unexplained_message
 from .run.latest import latest_run
-from .run.ledger import Entry, Ledger, Record, read_ledger
+from .run.ledger import Entry, Ledger, LedgerRecord, read_ledger
 from .run.live import LiveRun
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
@@ -53,7 +53,7 @@ class Closing:
         self._folder, self._slurm, self._job_id, self._check = folder, slurm, job_id, check
         self._failed_hook = ""
 
-    def begin(self) -> Record | None:
+    def begin(self) -> LedgerRecord | None:
         """The run that is to be ended; None: others have to end it, or another closing job waits for what is in the queue."""
         own = read_ledger(self._folder).of_kind(Kind.CLOSING)
         ledger = patiently(lambda: latest_run(self._folder, self._slurm, self._job_id, print))
@@ -94,12 +94,12 @@ class Closing:
         if ledger.header.get("efficiency_report"):
             report_at_end(self._folder, self._slurm, print, print)
 
-    def _others(self, ledger: Record) -> list[Entry]:
+    def _others(self, ledger: LedgerRecord) -> list[Entry]:
         """What the run has in the queue besides this job."""
         entries = patiently(lambda: entries_in_queue(ledger, self._slurm))
         return [entry for entry in entries if entry.job_id != self._job_id]
 
-    def _come_again(self, ledger: Record, own: Entry, tasks: Sequence[Entry]) -> None:
+    def _come_again(self, ledger: LedgerRecord, own: Entry, tasks: Sequence[Entry]) -> None:
         """Jobs are in the queue that this one was not made to wait for: let another closing job do so."""
         ids = ":".join(dict.fromkeys(array_of(entry.job_id) for entry in tasks))
         number = ledger.last_number + 1

@@ -16,7 +16,7 @@ from .invocation import Continued, Leaving
 from .plan.model import Kind
 from .run.claim import Claim, Owner, this_process
 from .run.latest import is_latest
-from .run.ledger import Ledger, Record, read_ledger
+from .run.ledger import Ledger, LedgerRecord, read_ledger
 from .run.settled import settled
 from .run.submit import SystemClock
 from .slurm.client import SlurmCommands
@@ -98,7 +98,7 @@ class _Job:
             closing.end(code)
         return code
 
-    def _snakemake(self, ledger: Record, closing: Closing | None = None) -> tuple[int, bool]:
+    def _snakemake(self, ledger: LedgerRecord, closing: Closing | None = None) -> tuple[int, bool]:
         """Exit code, and whether there is more to come."""
         os.chdir(ledger.header["started_in"])
         command = tuple(ledger.header["command"])

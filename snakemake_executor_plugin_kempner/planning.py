@@ -20,7 +20,7 @@ from .invocation import started
 from .plan.model import Plan, Policy
 from .report import NO_ROOM, needs_head_message, plan_messages
 from .run.live import LiveRun
-from .run.opening import Found, cancel_tasks, close_earlier, without_tasks
+from .run.opening import EarlierRuns, cancel_tasks, close_earlier, without_tasks
 from .run.outcome import TaskEvent
 from .run.settled import note_up_to_date, settled
 from .settings import Settings, common_settings
@@ -61,7 +61,7 @@ class Planning:
         self._reader = _Reader(workflow, self.policy, notes_up_to_date=not continued and policy.ends_itself)
         self._deferred: Sequence[str] = ()
         self._said: set[str] = set()
-        self._found: Found | None = None
+        self._found: EarlierRuns | None = None
 
     def begin(self, runs: Path, ready: Sequence[Any]) -> LiveRun:
         """Begin a run that goes on with what earlier runs have in the queue; they are closed with the first plan.
@@ -117,7 +117,7 @@ class Planning:
         """The reason for each task of the DAG that will be queued later."""
         return [*self._deferred, *len(live.later) * [NO_ROOM]]
 
-    def _settle_changes(self, found: Found, ready: Sequence[Any]) -> Found:
+    def _settle_changes(self, found: EarlierRuns, ready: Sequence[Any]) -> EarlierRuns:
         """Report or cancel tasks that have changed since an earlier head submitted them; returns those to take over."""
         left = {entry.task: entry for entry in found.left if not entry.has_succeeded}
         if not left:
@@ -179,7 +179,7 @@ class _Reader:
         """Whether jobs have finished since the DAG was read."""
         return finished(self._workflow.dag) != self._finished
 
-    def kept_for_readers(self, left: Collection[str], found: Found) -> dict[str, tuple[str, str]]:
+    def kept_for_readers(self, left: Collection[str], found: EarlierRuns) -> dict[str, tuple[str, str]]:
         """As the function of that name, for the queued tasks of earlier runs."""
         done = {key for ledger in found.ledgers for key in settled(ledger).succeeded}
         return kept_for_readers(self._workflow.dag, left, done)

@@ -22,7 +22,7 @@ from .stopping import mark_stopped, stopped_jobs
 from .submit import Clock, Submitter
 from .tasks import Tasks, TaskState
 from .watch import Change, Followed, step
-from .waves import Room
+from .waves import QueueRoom
 from .withdrawn import Withdrawal
 
 _FORGOTTEN = float("-inf")
@@ -55,7 +55,7 @@ class LiveRun:
     ) -> None:
         self.policy = policy
         self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
-        self._room = Room(slurm, clock, logger, limits)
+        self._room = QueueRoom(slurm, clock, logger, limits)
         self._submitter = Submitter(slurm, ledger, clock, logger)
         self._tasks = Tasks()
         self._judge = Judge(tasks=self._tasks, was_stopped=self._was_stopped, cancel=self.cancel)

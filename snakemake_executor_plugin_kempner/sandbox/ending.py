@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import daemons, processes
 from .errors import AlreadyRunning, SandboxError
-from .folder import Folder, Record
+from .folder import Folder, SandboxRecord
 from .processes import ProcessId
 
 KEEPER = "keeper"
@@ -34,7 +34,7 @@ def take_down(home: Folder, *, spare_folder: bool = False) -> None:
     end_keeper(record)
 
 
-def end_processes(home: Folder, record: Record) -> None:
+def end_processes(home: Folder, record: SandboxRecord) -> None:
     """Kill the daemons first, so that they start nothing more, and then what their jobs left running.
 
     The keeper stays: if this process is killed here, the keeper does the rest.
@@ -45,7 +45,7 @@ def end_processes(home: Folder, record: Record) -> None:
     daemons.reap(process for name, process in record.processes.items() if name != KEEPER)
 
 
-def end_keeper(record: Record) -> None:
+def end_keeper(record: SandboxRecord) -> None:
     """Kill the keeper, unless this process is the keeper."""
     keeper = record.living.get(KEEPER)
     if keeper is not None and keeper != ProcessId.this():
@@ -65,7 +65,7 @@ def make_way(home: Folder) -> None:
 def keep_watch(folder: Path) -> None:
     """Be the keeper: return when the sandbox is gone, or was taken down because its last owner is."""
     home = Folder(folder)
-    last: Record | None = None
+    last: SandboxRecord | None = None
     looks = 0
     while True:
         time.sleep(1)

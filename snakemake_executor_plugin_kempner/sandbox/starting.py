@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from . import config, daemons
 from .client import Client, until
-from .config import Place, SandboxOptions
+from .config import SandboxOptions, SandboxPlace
 from .ending import KEEPER, take_down
 from .errors import NotReady
-from .folder import Folder, Record
+from .folder import Folder, SandboxRecord
 from .processes import ProcessId
 
 PORT_TAKEN = re.compile(r"already in use", re.IGNORECASE)
@@ -31,7 +31,7 @@ class Wish:
     """The sandbox outlives this process; else this process is its owner."""
 
 
-def bring_up(wish: Wish, programs: daemons.Programs) -> Record:
+def bring_up(wish: Wish, programs: daemons.Programs) -> SandboxRecord:
     """Return the record of a sandbox that has run a first job; the caller holds the lock. On failure nothing runs on."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -46,8 +46,8 @@ def bring_up(wish: Wish, programs: daemons.Programs) -> Record:
     raise AssertionError
 
 
-def _blank_record(wish: Wish) -> Record:
-    return Record(
+def _blank_record(wish: Wish) -> SandboxRecord:
+    return SandboxRecord(
         root=wish.home.prepare(),
         nodes=tuple(node.name for node in wish.options.nodes),
         accounting=wish.accounting,
@@ -62,9 +62,9 @@ class _Start:
 
     wish: Wish
     programs: daemons.Programs
-    record: Record
+    record: SandboxRecord
 
-    def run(self) -> Record:
+    def run(self) -> SandboxRecord:
         home = self.wish.home
         launcher = daemons.Launcher(home, self.record.root, self.programs)
         client = Client(self.record.conf, self.programs)
@@ -99,7 +99,7 @@ class _Start:
 
     def _write_files(self) -> None:
         root = self.record.root
-        place = Place(
+        place = SandboxPlace(
             root=PurePosixPath(root),
             host=self.record.host,
             user=daemons.user_name(),
@@ -116,7 +116,7 @@ class _Start:
             (root / "devices" / f"gpu{number}").symlink_to("/dev/null")
 
 
-def wait_for_nodes(names: tuple[str, ...], record: Record, launcher: daemons.Launcher, client: Client) -> None:
+def wait_for_nodes(names: tuple[str, ...], record: SandboxRecord, launcher: daemons.Launcher, client: Client) -> None:
     """Return when the controller can use these nodes."""
 
     def all_usable() -> bool:

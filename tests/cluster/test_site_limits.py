@@ -6,14 +6,14 @@ from conftest import StartSlurm
 from snakemake_executor_plugin_kempner.errors import SlurmRefused
 from snakemake_executor_plugin_kempner.sandbox import Node
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
-from snakemake_executor_plugin_kempner.slurm.submit_limits import Bound, Place, SiteLimits, lacks_room
+from snakemake_executor_plugin_kempner.slurm.submit_limits import Bound, LimitScope, SiteLimits, lacks_room
 
 HELD = ("--hold", "--output=/dev/null")
 SCRIPT = "#!/bin/sh\ntrue\n"
 
 
 def _tightest(site: SiteLimits) -> Bound:
-    bound = site.limits().tightest([Place()])
+    bound = site.limits().tightest([LimitScope()])
     assert bound
     return bound
 
@@ -30,7 +30,7 @@ def test_what_is_said_to_fit_is_what_sbatch_takes(private_slurm: StartSlurm) -> 
     client = SlurmCommands(slurm.environment)
     site = SiteLimits(client.tell)
     assert site.limits().array_size == 77
-    assert str(site.limits().tightest([Place()])) == "6 jobs in the queue (MaxSubmitJobsPerAccount of QOS normal)"
+    assert str(site.limits().tightest([LimitScope()])) == "6 jobs in the queue (MaxSubmitJobsPerAccount of QOS normal)"
     in_front = client.submit([*HELD, "--array=0-5"], SCRIPT)  # more than the association allows: the QOS goes before it
     assert _tightest(site).left == 0
     slurm.run("scancel", in_front)

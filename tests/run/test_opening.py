@@ -18,7 +18,7 @@ from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, latest_ledger, open_ledgers, read_ledger
 from snakemake_executor_plugin_kempner.run.live import LiveRun
 from snakemake_executor_plugin_kempner.run.opening import (
-    Found,
+    EarlierRuns,
     cancel_found,
     cancel_tasks,
     changes,
@@ -45,7 +45,7 @@ def clock(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def look(play: Play, *, since: float = 0.0, workdir: str = "", said: list[str] | None = None) -> Found:
+def look(play: Play, *, since: float = 0.0, workdir: str = "", said: list[str] | None = None) -> EarlierRuns:
     warn = LOGGER.warning if said is None else said.append
     return look_back(play.folder.parent, workdir or os.getcwd(), play.slurm, since, warn)
 
@@ -149,7 +149,7 @@ def test_a_controller_that_never_answers_is_given_up(play: Play) -> None:
 
 def test_nothing_was_left_where_nothing_was_run(tmp_path: Path) -> None:
     slurm = FakeSlurm()
-    assert look_back(tmp_path, os.getcwd(), slurm, 0, print) == Found(ledgers=(), left=())
+    assert look_back(tmp_path, os.getcwd(), slurm, 0, print) == EarlierRuns(ledgers=(), left=())
     assert slurm.calls == []
 
 
@@ -260,7 +260,7 @@ def content(task: Task, **digests: str) -> Task:
     return replace(task, content={"code": "c1", "params": "p1", "input": "i1", **digests})
 
 
-def left_of(play: Play, *, start: bool) -> Found:
+def left_of(play: Play, *, start: bool) -> EarlierRuns:
     play.submit(content(a_task("fetch", resources={"mem_mb": 1000})), content(a_task("align", "fetch")))
     if start:
         play.slurm.advance(10)

@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmMissing, SlurmUnreachable
-from snakemake_executor_plugin_kempner.slurm.submit_limits import Limits, Place, SiteLimits, lacks_room, parse_limits
+from snakemake_executor_plugin_kempner.slurm.submit_limits import (
+    Limits,
+    LimitScope,
+    SiteLimits,
+    lacks_room,
+    parse_limits,
+)
 
 RECORDED = sorted(path.parent for path in (Path(__file__).parents[1] / "recorded").glob("*/limits_user.txt"))
 CONFIG = "MaxArraySize            = 1001\nMaxJobCount             = 10000\nAccountingStorageEnforce = {}\n"
-LAB, OTHER_LAB, SMALL = Place(account="lab"), Place(account="other_lab"), Place(partition="small")
+LAB, OTHER_LAB, SMALL = LimitScope(account="lab"), LimitScope(account="other_lab"), LimitScope(partition="small")
 
 
 @pytest.fixture(params=RECORDED, ids=lambda folder: folder.name)
@@ -26,11 +32,11 @@ def read(folder: Path) -> Limits:
     )
 
 
-def say(limits: Limits, *places: Place) -> str:
+def say(limits: Limits, *places: LimitScope) -> str:
     return str(limits.tightest(places))
 
 
-def room(limits: Limits, place: Place) -> int:
+def room(limits: Limits, place: LimitScope) -> int:
     bound = limits.tightest([place])
     assert bound
     return bound.left
@@ -47,7 +53,7 @@ def test_sizes_are_those_of_the_configuration(recorded: Path) -> None:
 
 
 def test_the_association_of_the_default_account_holds_with_what_is_in_use(recorded: Path) -> None:
-    bound = read(recorded).tightest([Place()])
+    bound = read(recorded).tightest([LimitScope()])
     assert bound
     assert (bound.limit, bound.used) == (5, 3)  # an array of two, and the one in the other partition
     assert str(bound) == "5 jobs in the queue (MaxSubmitJobs of your association with account lab)"
@@ -63,7 +69,7 @@ def test_the_qos_of_a_partition_goes_before_the_association(recorded: Path) -> N
     limits = read(recorded)
     assert say(limits, SMALL) == "2 jobs in the queue (MaxSubmitJobsPerUser of QOS few)"
     assert room(limits, SMALL) == 1
-    assert room(limits, Place(partition="main,small")) == 1
+    assert room(limits, LimitScope(partition="main,small")) == 1
 
 
 def test_of_several_places_the_tightest_counts(recorded: Path) -> None:
@@ -116,19 +122,19 @@ ASSOCIATION = "ClusterName=c Account=lab UserName=me(7) Partition={} ParentAccou
 def test_without_enforcement_nothing_limits_and_the_database_is_not_asked() -> None:
     told = Told(CONFIG.format("associations") + ASSOCIATION.format("", "1(1)"))
     limits = SiteLimits(told, "me").limits()
-    assert limits.tightest([Place()]) == limits.jobs
+    assert limits.tightest([LimitScope()]) == limits.jobs
     assert told.asked == ["scontrol"]
 
 
 def test_without_any_answer_slurms_own_defaults_hold() -> None:
     assert SiteLimits(Told(SlurmMissing("gone")), "me").limits() == Limits()
-    assert Limits().tightest([Place()]) is None
+    assert Limits().tightest([LimitScope()]) is None
 
 
 def test_without_a_database_the_controller_alone_is_believed() -> None:
     told = Told(CONFIG.format("associations,limits") + ASSOCIATION.format("", "3(1)"), SlurmUnreachable("slow"))
     site = SiteLimits(told, "me")
-    assert room(site.limits(), Place()) == 2
+    assert room(site.limits(), LimitScope()) == 2
     site.limits()
     assert told.asked == ["scontrol", "sacctmgr", "scontrol"]
 
@@ -145,7 +151,7 @@ def test_an_association_for_one_partition_holds_there_only() -> None:
     both = ASSOCIATION.format("", "8(1)") + ASSOCIATION.format("small", "2(1)")
     limits = parse_limits(CONFIG.format("limits") + both, "", "me")
     assert room(limits, SMALL) == 1
-    assert room(limits, Place(partition="main")) == 7
+    assert room(limits, LimitScope(partition="main")) == 7
 
 
 def test_an_account_shares_the_room_of_those_above_it() -> None:
@@ -154,13 +160,13 @@ def test_an_account_shares_the_room_of_those_above_it() -> None:
         "ClusterName=c Account=lab UserName= ParentAccount=root(1) GrpSubmitJobs=9(1) MaxSubmitJobs=\n"
     )
     limits = parse_limits(CONFIG.format("limits") + accounts + ASSOCIATION.format("", ""), "", "me")
-    assert room(limits, Place()) == 1
-    assert say(limits, Place()) == "6 jobs in the queue (GrpSubmitJobs of account root)"
+    assert room(limits, LimitScope()) == 1
+    assert say(limits, LimitScope()) == "6 jobs in the queue (GrpSubmitJobs of account root)"
 
 
 def test_a_qos_goes_before_that_of_the_partition_when_it_says_so() -> None:
     config = CONFIG.format("limits") + ASSOCIATION.format("", "") + "PartitionName=small Default=NO QoS=few\n"
-    place = Place(partition="small", qos="long")
+    place = LimitScope(partition="small", qos="long")
     rows = "few||2||\nlong||5||{}\n"
     assert room(parse_limits(config, rows.format(""), "me"), place) == 2
     assert room(parse_limits(config, rows.format("DenyOnLimit,OverPartQOS"), "me"), place) == 5
@@ -174,7 +180,7 @@ def test_the_size_of_scripts_is_among_the_schedulers_parameters() -> None:
 def test_a_place_comes_from_options_or_from_what_sbatch_takes_from_its_environment() -> None:
     options = ("--mem=5M", "--requeue", "--partition=a,b", "--account=lab")
     environment = {"SBATCH_PARTITION": "c", "SBATCH_QOS": "long"}
-    assert Place.of(options, environment) == Place(account="lab", partition="a,b", qos="long")
+    assert LimitScope.of(options, environment) == LimitScope(account="lab", partition="a,b", qos="long")
 
 
 @pytest.mark.parametrize(
