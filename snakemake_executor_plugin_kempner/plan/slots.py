@@ -1,9 +1,25 @@
 """Limits on what runs at the same time (`--jobs`, `--resources`) → dependencies and throttles that Slurm enforces.
 
-The units of a limit pass from job to job. A job that takes over units waits for the end of all jobs that held them
-before, except those that have certainly ended when it starts. So no unit is ever held by two running jobs, however long
-they run and however they end. A job that is cancelled before it starts ends while the jobs it waited for still run;
-therefore a job waits for all earlier holders, not only for the last.
+Purpose: Snakemake's scheduler starts a job when enough units of each limit are free. A queued run has no scheduler of
+its own, so the order in which jobs use the units is decided here, before the first job is submitted.
+
+Idea: jobs pass the units of a limit on. A job takes over units from earlier jobs and waits with `afterany` for all jobs
+that have held them, except those that have certainly ended when it starts. So two running jobs never hold the same
+unit, however long jobs run and however they end. Example: `--jobs 2`, and C reads what A makes.
+
+    job   its unit           waits for       because
+    A     1, free            -
+    B     2, free            -
+    C     1, held by A       afterok:A       its input; A has ended then, so the limit adds nothing
+    D     2, held by B       afterany:B      B has to end first
+    E     1, held by A, C    afterany:A:C    C may be cancelled before it starts: it has ended then, and A still runs
+
+A job prefers units whose holders have ended when it starts, then free units, then those that are expected to be free
+first. That expectation takes all jobs to be equally long: it decides how fast a run is, never whether it keeps a limit.
+
+An array takes the units of the elements that may run at once, and that number becomes its throttle (`%N`). With
+`aftercorr`, each element takes over the units of its partner. Units with the same holders are kept together
+(`_Piece`), and a gate stands for jobs that are too many to name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

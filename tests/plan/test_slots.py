@@ -181,6 +181,11 @@ def test_one_slot_is_handed_from_job_to_job() -> None:
     assert waits([single(), single(), single()], jobs=1) == [(), (0,), (0, 1)]
 
 
+def test_the_example_that_explains_the_module_is_true() -> None:
+    a, b, c, d, e = single(), single(), single(0), single(), single()
+    assert waits([a, b, c, d, e], jobs=2) == [(), (), (), (1,), (0, 2)]
+
+
 def test_all_earlier_holders_of_a_slot_are_waited_for_because_one_that_is_cancelled_says_nothing_of_those_before() -> (
     None
 ):
