@@ -22,6 +22,7 @@ from .report import NO_ROOM, needs_head_message, plan_messages
 from .run.live import LiveRun
 from .run.opening import EarlierRuns, cancel_tasks, close_earlier, without_tasks
 from .run.outcome import TaskEvent
+from .run.program import keep_program
 from .run.settled import note_up_to_date, settled
 from .settings import Settings, common_settings
 from .slurm.client import SlurmCommands
@@ -54,7 +55,15 @@ class Planning:
         self._settings, self._logger, self._slurm, self._is_preview = settings, executor.logger, slurm, is_preview
         self._limits = SiteLimits(slurm.tell)
         python, may_go_on = executor.get_python_executable(), started().is_command_line
-        policy = policy_of(workflow, settings, folder, python, detached=detached, may_go_on=may_go_on)
+        policy = policy_of(
+            workflow,
+            settings,
+            folder,
+            python,
+            detached=detached,
+            may_go_on=may_go_on,
+            keep_program=keep_program,
+        )
         self.policy = beginning.at_site(policy, self._limits, settings.site)
         if is_preview:
             self.policy = replace(self.policy, logs="")
@@ -168,6 +177,7 @@ class _Reader:
             in_flight=in_flight,
             limited=self._policy.limits.keys(),
             detached=self._policy.detached,
+            has_light_jobs=bool(self._policy.light_program),
             ends_itself=self._policy.ends_itself,
         )
         with locked(self._workflow.scheduler):

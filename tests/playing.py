@@ -17,7 +17,6 @@ from fakes import Change, End, Ends, FakeClock, FakeJob, FakeSlurm, by_rule
 
 from snakemake_executor_plugin_kempner import beginning
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.manifest import read_line
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run import latest, ledger, opening
 from snakemake_executor_plugin_kempner.run.guard import guard
@@ -25,6 +24,7 @@ from snakemake_executor_plugin_kempner.run.ledger import make_folders
 from snakemake_executor_plugin_kempner.run.opening import EarlierRuns, close_earlier, look_back
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded, TaskEvent
 from snakemake_executor_plugin_kempner.slurm.parse import Record
+from snakemake_executor_plugin_kempner.step.light.around import read_line
 
 LOGGER = logging.getLogger("playing")
 

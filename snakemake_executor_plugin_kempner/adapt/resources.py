@@ -140,7 +140,7 @@ class Evaluator:
 
     def _is_same(self, resource: Any) -> bool:
         """Whether it is a constant, or a default that sbatch never sees (`disk_mb`; a rule's own function may fail)."""
-        if not resource.is_evaluable() or _is_constant(resource.raw):
+        if not resource.is_evaluable() or is_constant(resource.raw):
             return True
         return resource.name not in self._wanted and self._is_default(resource)
 
@@ -156,7 +156,7 @@ def _constant(resource: Any) -> Any:
     return type(resource)(resource.name, value).value  # reads sizes and times
 
 
-def _is_constant(expression: Any) -> bool:
+def is_constant(expression: Any) -> bool:
     """Whether a default given as text (`slurm_partition=shared`) is the same for all jobs."""
     if not isinstance(expression, str):
         return False

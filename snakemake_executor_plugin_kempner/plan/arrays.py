@@ -83,6 +83,7 @@ def _likeness(submission: Submission) -> object:
         submission.attempts,
         submission.spared,
         submission.array_from,
+        submission.step is not None and submission.step.light is not None,
         *sorted(submission.units.items()),
     )
 

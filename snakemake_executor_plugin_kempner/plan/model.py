@@ -262,6 +262,8 @@ class Policy:
     """Folder of the jobs' logs; empty for a folder below the run's."""
     prefix: str = ""
     """Text before the name of each job."""
+    light_program: str = ""
+    """Folder with the program of light jobs; without it every job runs Snakemake."""
     precommand: str = ""
     """Shell command that each job runs first (Snakemake's --precommand)."""
     first_number: int = 1

@@ -73,6 +73,12 @@ def _number(value: Value) -> str:
     return str(value)
 
 
+def _switch(value: Value) -> str:
+    if isinstance(value, bool) or str(value) not in ("0", "1"):
+        raise BadValueError("takes 0 or 1")
+    return str(value)
+
+
 def _minutes(value: Value) -> str:
     # Snakemake turns `runtime="2h"` into minutes; a text in Slurm's own format (D-HH:MM:SS) passes as it is.
     if isinstance(value, str) and not value.strip().isdecimal() and if_readable(minutes, value) is not None:
@@ -111,9 +117,12 @@ PLACEMENT = ("--partition", "--account", "--clusters", "--qos", "--constraint", 
 ARRAY = "slurm_array"
 """Smallest number of a rule's tasks that becomes a job array; 0 for never."""
 
+LIGHT = "slurm_light"
+"""0: the rule's jobs run Snakemake, though they could be light jobs."""
+
 RELEVANT = frozenset({
     *(name for row in ROWS for name in row.names), *GPU_NAMES, *GRES_NAMES, *MODEL_NAMES, *PER_CPU_NAMES,
-    "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue", ARRAY,
+    "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue", ARRAY, LIGHT,
 })  # fmt: skip
 """Resources that become sbatch options. Others are the workflow's own (`load`, `io`, a licence) and are ignored."""
 
@@ -180,6 +189,8 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
         arguments.append("--requeue")
     extra = _extra(resources.get("slurm_extra"), where, faults)
     arguments += extra
+    if LIGHT in resources:
+        take(LIGHT, _switch, resources[LIGHT])
     array = take(ARRAY, _number, resources[ARRAY]) if ARRAY in resources else None
     return Options(
         arguments=tuple(arguments),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from snakemake.api import SnakemakeApi
@@ -36,7 +36,11 @@ class Command:
 
 
 def read(
-    snakefile: str, defaults: tuple[str, ...] = (), targets: Iterable[str] = (), **scope: Any
+    snakefile: str,
+    defaults: tuple[str, ...] = (),
+    targets: Iterable[str] = (),
+    execution: Mapping[str, Any] = MappingProxyType({}),
+    **scope: Any,
 ) -> tuple[Reading, Any]:
     """Build the DAG of a Snakefile here, as the head does before anything is ready; returns what was read, and the DAG."""
     Path("Snakefile").write_text(snakefile)
@@ -47,7 +51,7 @@ def read(
             DAGSettings(targets=set(targets))
         )
         workflow = dag.workflow_api._workflow
-        workflow.execution_settings = ExecutionSettings()
+        workflow.execution_settings = ExecutionSettings(**execution)
         workflow.remote_execution_settings = RemoteExecutionSettings()
         workflow._executor_plugin = SimpleNamespace(common_settings=common_settings)
         workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
