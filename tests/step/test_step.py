@@ -599,8 +599,8 @@ def test_the_log_of_an_element_has_a_second_name_by_its_wildcards(
         monkeypatch.setenv(name, value)
     (tmp_path / "array-1.97_2.log").touch()
     spec = replace(spec_in(tmp_path), log_name=str(tmp_path / "i=2.%j.log"))
-    program = "import sys; from snakemake_executor_plugin_kempner.step.__main__ import _name_log, StepSpec;"
-    program += "import json; _name_log(StepSpec.from_dict(json.load(sys.stdin)))"
+    program = "import sys; from snakemake_executor_plugin_kempner.step.light.around import Spec, open_log;"
+    program += "import json; open_log(Spec(json.load(sys.stdin)))"
     for _ in range(2):  # also when Slurm starts it again
         with (tmp_path / "array-1.97_2.log").open("a") as log:
             text = json.dumps(spec.to_dict())
