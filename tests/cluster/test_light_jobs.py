@@ -94,7 +94,8 @@ def ends(folder: Path) -> Mapping[tuple[str, int, bool], int]:
 def light_tasks(folder: Path) -> set[str]:
     """Rules whose jobs were light, by their logs: Snakemake says there what it does."""
     logs = folder.glob(".snakemake/kempner/*/logs/*/*.log")
-    return {path.parent.name for path in logs if "Building DAG of jobs" not in path.read_text()}
+    found = {path.parent.name for path in logs if "Building DAG of jobs" not in path.read_text()}
+    return found - {"gates", "guards"}
 
 
 def both(slurm: Sandbox, folder: Path, snakefile: str, *options: str, detached: bool) -> tuple[Path, Path]:
