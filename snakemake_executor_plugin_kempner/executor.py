@@ -292,7 +292,7 @@ class Executor(RemoteExecutor):
         for event in self._failed:  # what Snakemake had no reason to hand over
             self._handover.tell_failure(event)
         if self._handover.failures:
-            self.logger.error(failures_summary(self._handover.failures, sys.argv))
+            self.logger.error(failures_summary(self._handover.failures, sys.argv, len(self._handover.fallen)))
 
     def _note_hook(self, name: str) -> None:
         if self._live is None:

@@ -165,6 +165,7 @@ class _Planner:
             attempts=task.attempts[-1].number,
             edges=task.edges,
             members=task.members,
+            logs=task.logs,
             spared=task.may_follow_failure,
             content=task.content,
             units=attempt.units,

@@ -147,6 +147,7 @@ def _submission(entry: Entry) -> Submission:
         options=entry.options,
         script="",
         log=entry.log,
+        logs=entry.logs,
         spared=entry.spared,
         units=entry.units,
     )

@@ -72,6 +72,7 @@ class Ledger:
             log=entry.log,
             edges=[(edge.on, edge.type, edge.declared) for edge in entry.edges],
             members=entry.members,
+            logs=entry.logs,
             spared=entry.spared,
             content=dict(entry.content),
             units=dict(entry.units),
@@ -159,6 +160,8 @@ class Entry:
     edges: tuple[Edge, ...]
     members: tuple[str, ...]
     """Keys of the jobs of a group."""
+    logs: tuple[str, ...]
+    """Files of the rule's `log:`."""
     spared: bool
     options: tuple[str, ...]
     log: str
@@ -274,6 +277,7 @@ def _entry(told: dict[str, Any], ids: Mapping[str, str], folder: Path) -> Entry:
         attempts=told["attempts"],
         edges=tuple(Edge(on=on, type=DependencyType(kind), declared=declared) for on, kind, declared in told["edges"]),
         members=tuple(told.get("members", ())),
+        logs=tuple(told.get("logs", ())),
         spared=told["spared"],
         options=tuple(told["options"]),
         log=told["log"],

@@ -243,6 +243,7 @@ def _intent(call: Call) -> dict[str, Any]:
             "label": submission.label,
             "edges": [(edge.on, edge.type, edge.declared) for edge in submission.edges],
             "members": submission.members,
+            **({"logs": submission.logs} if submission.logs else {}),
             "content": dict(submission.content),
         }
         for submission in call.submissions
