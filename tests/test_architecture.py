@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "slurm": {"errors"},
     "run": {"errors", "layout", "plan", "slurm", "site"},
     "causes": {"plan", "printable", "site", "slurm"},
+    "state": {"errors", "layout", "plan", "run", "slurm"},
     "report": {"errors", "layout", "plan", "slurm", "run", "printable", "causes"},
     "step": {"errors", "plan", "slurm", "run", "adapt", "printable"},
     "adapt": {"errors", "layout", "plan", "settings", "site"},

@@ -7,7 +7,7 @@ submission whose answer was lost; its job can be looked up in Slurm by its job n
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,8 +82,8 @@ class Ledger:
     def ended(self, job_id: str, **how: Any) -> None:
         self._note({"ended": job_id, **how})
 
-    def cancelled(self, job_ids: Iterable[str]) -> None:
-        self._note({"cancelled": sorted(job_ids)})
+    def cancelled(self, job_ids: Iterable[str], *, by_user: bool = False) -> None:
+        self._note({"cancelled": sorted(job_ids), **({"by_user": True} if by_user else {})})
 
     def left_out(self, files: Iterable[str]) -> None:
         """Record outputs of tasks without room in the queue: a continuation must make them, even without --force…."""
@@ -206,10 +206,12 @@ class Record:
     """Label and reason for each task that cannot be submitted, by its key."""
     left_out: frozenset[str] = frozenset()
     """Outputs of tasks without room in the queue when the last plan was submitted."""
-    noted: frozenset[str] = frozenset()
-    """Ids of jobs whose end a head has seen."""
+    ends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What a head has noted about the end of each job, by id."""
     cancelled: frozenset[str] = frozenset()
-    """Ids of jobs that a head has cancelled, or was about to cancel."""
+    """Ids of jobs that were cancelled, or were about to be, without being a failure that stops the run."""
+    cancelled_by_user: frozenset[str] = frozenset()
+    """Those of them that the user has asked for."""
     numbered: int = 0
     """The highest number reserved for a job name, whether or not that job was submitted."""
     unexplained: frozenset[tuple[str, str]] = frozenset()
@@ -220,6 +222,11 @@ class Record:
     @property
     def run(self) -> str:
         return self.folder.name
+
+    @property
+    def noted(self) -> Collection[str]:
+        """Ids of jobs whose end a head has seen."""
+        return self.ends.keys()
 
     @property
     def last_number(self) -> int:
@@ -259,8 +266,11 @@ def read_ledger(folder: Path) -> Record:
         refused={entry["refused"]: (entry["label"], entry["why"]) for entry in others if "refused" in entry},
         hooks=frozenset(entry["hook"] for entry in others if "hook" in entry),
         left_out=frozenset(next((entry["left_out"] for entry in reversed(others) if "left_out" in entry), ())),
-        noted=frozenset(entry["ended"] for entry in others if "ended" in entry),
+        ends={entry["ended"]: entry for entry in others if "ended" in entry},
         cancelled=frozenset(job_id for entry in others for job_id in entry.get("cancelled", ())),
+        cancelled_by_user=frozenset(
+            job_id for entry in others if entry.get("by_user") is True for job_id in entry.get("cancelled", ())
+        ),
         numbered=max((entry["numbered"] for entry in others if "numbered" in entry), default=0),
         unexplained=lines.ids - told,
         unread=lines.unread,

@@ -352,7 +352,7 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
         helpers,
         submitted=ledger.last_number,
         closing=waiting[-1] if waiting else None,
-        withdrawn=ledger.cancelled,
+        withdrawn=ledger.cancelled - ledger.cancelled_by_user,
     )
     events: tuple[TaskEvent, ...] = live.refuse(ledger.refused, own=True)
     events += live.observe()
