@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..errors import ClaimLost, FolderInUse, LedgerError
 from .belonging import user_name
-from .submit import Clock, SystemClock
+from .clock import Clock, SystemClock
 
 SILENCE = 300.0
 """Seconds without a renewal after which an owner on another machine counts as gone."""

@@ -13,13 +13,14 @@ from ..slurm.limits import SiteLimits
 from ..slurm.parse import records_of
 from ..slurm.states import JobState
 from .adopt import QueuedTask
+from .clock import Clock
 from .judge import Judge, View
 from .ledger import Entry, Ledger, make_folders
 from .look import look
 from .outcome import Job, RuleJobs, TaskEnded, TaskEvent
 from .pace import Pace
 from .stopping import mark_stopped, stopped_jobs
-from .submit import Clock, Submitter
+from .submit import Submitter
 from .tasks import Tasks, TaskState
 from .watch import Ended, Event, Followed, Stuck, step
 from .waves import Room
@@ -84,8 +85,7 @@ class LiveRun:
             left_out: outputs of what cannot be planned yet, where they are to be made although they exist.
 
         Returns:
-            What was submitted: of the tasks those that there is room for. The others are kept for `submit_later`, or, in
-            a run that nobody watches, for a continuation.
+            What was submitted. Tasks without room are kept for `submit_later`, or for a continuation if nobody watches.
 
         Raises:
             PlanError: the workflow asks for something that cannot be submitted.

@@ -179,9 +179,9 @@ class RunState:
         before = (self.by_key.get(edge.on) for edge in task.edges)
         return tuple(one for one in before if one is not None and one.state is not State.DONE)
 
-    def needing(self, task: TaskState) -> tuple[TaskState, ...]:
-        """The tasks that cannot run without it, directly or not."""
-        gone = {task.key}
+    def needing(self, *tasks: TaskState) -> tuple[TaskState, ...]:
+        """The tasks that cannot run without these, directly or not."""
+        gone = {task.key for task in tasks}
         found = []
         for one in self.tasks:
             if one.key not in gone and any(_needs(edge) and edge.on in gone for edge in one.edges):
