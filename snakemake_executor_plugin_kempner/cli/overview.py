@@ -100,7 +100,8 @@ def _whose(state: RunState) -> str:
     if state.taken_over_by:
         return f"run {state.taken_over_by} has taken it over: kempner status {state.taken_over_by}"
     if state.watched_by:
-        return f"{state.watched_by[:1].lower()}{state.watched_by[1:]} watches it"
+        who = f"{state.watched_by[:1].lower()}{state.watched_by[1:]}"
+        return f"{who} watches it" if who.startswith("the head") else f"{who} is at work"
     if state.closed:
         return "it has ended"
     closing = next((one for one in state.helpers if one.kind == Kind.CLOSING.value), None)

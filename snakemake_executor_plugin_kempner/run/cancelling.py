@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import FolderInUse, LedgerError
+from ..errors import FolderInUse, KempnerError, LedgerError
 from ..layout import LEDGER
 from ..plan.dependency import DependencyType
 from ..plan.model import Kind
@@ -82,7 +82,7 @@ class Canceller:
         """Cancel tasks of a run and those that need them; the others go on. Returns a message.
 
         Raises:
-            FolderInUse: a live head looks after the run, and would stop all of it.
+            KempnerError: a live head looks after the run, and would stop all of it.
             LedgerError, SlurmError: as `everything`.
         """
         head = self._head()
@@ -137,10 +137,9 @@ class Canceller:
 
     def _tasks_beside(self, ledger: Record, keys: Collection[str], head: Owner) -> str:
         if not ledger.header.get("keep_going"):
-            raise FolderInUse(
-                str(head),
-                "and without --keep-going it stops the whole run when a task is cancelled. To cancel all of it: kempner "
-                f"cancel {ledger.run}",
+            raise KempnerError(
+                f"{head} watches this run without --keep-going: it would stop the whole run when a task is cancelled. To cancel "
+                f"all of it: kempner cancel {ledger.run}"
             )
         entries = entries_in_queue(ledger, self._slurm)
         edges = {entry.task: entry.edges for entry in ledger.of_kind(Kind.TASK)}
