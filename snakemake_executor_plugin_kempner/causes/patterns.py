@@ -9,41 +9,40 @@ WRAPPERS = re.compile(
 )
 """Exceptions that only say that another program has failed: what that program said comes first."""
 
-TRACEBACK = re.compile(r"Traceback \(most recent call last\):")
+TRACEBACK = "Traceback (most recent call last):"
 EXCEPTION = re.compile(rf"({_NAME})(?:: .*|:)?")
 """The line after the frames of a Python traceback."""
 
-SURE = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"Exception in thread .*",  # Java
-        r"Caused by: .*",
-        r"Error in .+ ?: .*|Error in .+ ?:$|Error: .*",  # R
-        r"ERROR: LoadError: .*",  # Julia
-        r"thread '.*' (?:\(\d+\) )?panicked at .*",  # Rust
-        r"panic: .*|fatal error: .*",  # Go
-        r"terminate called after throwing .*|\s*what\(\): .*",  # C++
-        r"Error using .*",  # MATLAB
-        r".*: (?:command not found|not found|Permission denied|unbound variable|cannot execute.*)$",  # shells
-        r"(?!.*[Ww]arning).*\b(?:CUDA|HIP|CUBLAS|NCCL)\b.*\b(?:out of memory|error|failure)\b.*",
-        r"(?:.*: )?(?:line \d+: +\d+ )?(?:Killed|Segmentation fault|Bus error|Aborted|Illegal instruction)\b.*",
-        r"slurmstepd: error: .*(?:oom.kill|TIME LIMIT|PREEMPTION|NODE FAIL|memory limit|CANCELLED).*",
-        r".*: No space left on device.*|.*Disk quota exceeded.*",
-        r"kempner: .*(?:declared output is missing|input is not visible on this node).*",  # our own step
-    )
+
+def _any(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+
+
+SURE = _any(
+    r"Exception in thread .*",  # Java
+    r"Caused by: .*",
+    r"Error in .+ ?: .*|Error in .+ ?:$|Error: .*",  # R
+    r"ERROR: LoadError: .*",  # Julia
+    r"thread '.*' (?:\(\d+\) )?panicked at .*",  # Rust
+    r"panic: .*|fatal error: .*",  # Go
+    r"terminate called after throwing .*|\s*what\(\): .*",  # C++
+    r"Error using .*",  # MATLAB
+    r".*: (?:command not found|not found|Permission denied|unbound variable|cannot execute.*)$",  # shells
+    r"(?!.*[Ww]arning).*\b(?:CUDA|HIP|CUBLAS|NCCL)\b.*\b(?:out of memory|error|failure)\b.*",
+    r"(?:.*: )?(?:line \d+: +\d+ )?(?:Killed|Segmentation fault|Bus error|Aborted|Illegal instruction)\b.*",
+    r"slurmstepd: error: .*(?:oom.kill|TIME LIMIT|PREEMPTION|NODE FAIL|memory limit|CANCELLED).*",
+    r".*: No space left on device.*|.*Disk quota exceeded.*",
+    r"kempner: .*(?:declared output is missing|input is not visible on this node).*",  # our own step
 )
 """Lines that say why a program ended. Of several, the last counts."""
 
-LIKELY = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"(?:\S+: )?(?:fatal |internal )?(?:error|Error|ERROR|fatal|FATAL)\s?(?:\[[^\]]*\])?:\s.*",
-        r"(?:[\d\[][\d\-/:.,T \]]*)?\W?(?:ERROR|FATAL|CRITICAL|SEVERE)\b\W.*",  # a log level, perhaps after a time
-        r".*\| ?(?:ERROR|CRITICAL) .*|.*\[(?:ERROR|FATAL|error)\].*",
-        r".*: No such file or directory$",
-        r"(?:Error|ERROR|Failed|FAILED|Fatal|Aborting|Cannot|Could not)\b.*",
-        r".*\b[Oo]ut of memory\b.*",
-    )
+LIKELY = _any(
+    r"(?:\S+: )?(?:fatal |internal )?(?:error|Error|ERROR|fatal|FATAL)\s?(?:\[[^\]]*\])?:\s.*",
+    r"(?:[\d\[][\d\-/:.,T \]]*)?\W?(?:ERROR|FATAL|CRITICAL|SEVERE)\b\W.*",  # a log level, perhaps after a time
+    r".*\| ?(?:ERROR|CRITICAL) .*|.*\[(?:ERROR|FATAL|error)\].*",
+    r".*: No such file or directory$",
+    r"(?:Error|ERROR|Failed|FAILED|Fatal|Aborting|Cannot|Could not)\b.*",
+    r".*\b[Oo]ut of memory\b.*",
 )
 """Lines that report an error, which may be a consequence of an earlier one. Of several near the end, the first counts."""
 

@@ -8,7 +8,11 @@ from enum import IntEnum
 from ..printable import without_colours
 from .patterns import AFTERWARDS, AT_LAST, EXCEPTION, LIKELY, NOISE, RANK, SURE, TRACEBACK, WRAPPERS
 
+_READ = 500
+"""Lines that are looked at, from the end."""
 _SHOWN = 15
+_OF_RANK = frozenset("[0123456789")
+"""Characters with which the prefix of a process begins."""
 _AFTER = 3
 _NEAR_THE_END = 40
 """Lines before the end in which an error is taken for the cause."""
@@ -49,7 +53,7 @@ NOTHING = Words()
 
 def words_of(text: str) -> Words:
     """What the end of a log says, whoever has written it."""
-    lines = [_shown(line) for line in text.split("\n")]
+    lines = [_shown(line) for line in text.split("\n")[-_READ:]]
     said, after = _parts(lines)
     exit_code, signal = _end_of_command(after)
     at, certainty = _cause(said)
@@ -108,13 +112,13 @@ def _cause(lines: Sequence[str]) -> tuple[int, Certainty]:
     """Where the cause is, and how sure that is."""
     if not lines:
         return 0, Certainty.NONE
-    bare = [RANK.sub("", line) for line in lines]
-    raised = list(_raised(bare))
-    sure = [number for number, line in enumerate(bare) if any(pattern.fullmatch(line) for pattern in SURE)]
-    if found := [*raised, *sure]:
-        return max(found), Certainty.SURE
+    bare = [RANK.sub("", line) if line[:1] in _OF_RANK else line for line in lines]
+    raised = max(_raised(bare), default=-1)
+    sure = next((number for number in range(len(bare) - 1, raised, -1) if SURE.fullmatch(bare[number])), raised)
+    if sure >= 0:
+        return sure, Certainty.SURE
     start = max(0, len(lines) - _NEAR_THE_END)
-    likely = (n for n in range(start, len(lines)) if any(pattern.fullmatch(bare[n].strip()) for pattern in LIKELY))
+    likely = (n for n in range(start, len(lines)) if LIKELY.fullmatch(bare[n].strip()))
     first = next(likely, None)
     return (len(lines) - 1, Certainty.LAST_LINE) if first is None else (first, Certainty.LIKELY)
 
@@ -123,7 +127,7 @@ def _raised(lines: Sequence[str]) -> Iterator[int]:
     """Where Python's exceptions are; of a chain of them the last, which Python shows last."""
     is_inside = False
     for number, line in enumerate(lines):
-        if TRACEBACK.search(line):
+        if TRACEBACK in line:
             is_inside = True
         elif is_inside and line and not line[0].isspace():
             is_inside = False

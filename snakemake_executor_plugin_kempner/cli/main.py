@@ -1,5 +1,6 @@
 """The verbs of `kempner` and their options."""
 
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -226,4 +227,5 @@ def efficiency_(words: tuple[str, ...]) -> None:
 
 def main(words: Sequence[str] | None = None) -> None:
     """The program `kempner`."""
+    gc.disable()  # it lives for a moment, and with ten thousand tasks a third of it would go into this
     kempner.main(args=None if words is None else list(words), prog_name="kempner")

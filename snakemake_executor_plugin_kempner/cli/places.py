@@ -1,12 +1,13 @@
 """Finds what a command is about: the folder, the run, the tasks."""
 
+import json
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
-from ..errors import KempnerError, LedgerError
+from ..errors import KempnerError
 from ..layout import LEDGER
 from ..printable import printable
 from ..run.ledger import Record, read_ledger
@@ -57,22 +58,16 @@ class Place:
     def workdir(self) -> Path:
         return self.runs.parent.parent
 
-    def ledgers(self) -> tuple[Record, ...]:
-        """The ledgers that can be read, latest first.
+    def latest_first(self) -> list[str]:
+        """Names of the runs that have a first line, which says when they began.
 
         Raises:
             NotFoundError: there is none.
         """
-        found: list[Record] = []
-        errors: list[str] = []
-        for path in self.runs.glob(f"*/{LEDGER}"):
-            try:
-                found.append(read_ledger(path.parent))
-            except LedgerError as error:
-                errors.append(str(error))
-        if not found:
-            raise NotFoundError("\n".join([f"No run is recorded in {self.runs}.", *errors]))
-        return tuple(sorted(found, key=_began, reverse=True))
+        began = {name: _began(self.runs / name / LEDGER) for name in self.names()}
+        if not began:
+            raise NotFoundError(f"No run is recorded in {self.runs}.")
+        return sorted(began, key=lambda name: began[name], reverse=True)
 
     def ledger(self, name: str = "") -> Record:
         """The ledger of a run: by name, a unique part of it, or the latest.
@@ -82,7 +77,7 @@ class Place:
             LedgerError: it cannot be read.
         """
         if not name:
-            return self.ledgers()[0]
+            return read_ledger(self.runs / self.latest_first()[0])
         names = self.names()
         found = [run for run in names if run == name] or [run for run in names if name in run]
         if len(found) == 1:
@@ -108,8 +103,13 @@ class Place:
         return run_state(read_sources(self.ledger(name), self.slurm))
 
 
-def _began(ledger: Record) -> float:
-    return float(ledger.header.get("time", 0))
+def _began(path: Path) -> float:
+    """By its first line; a ledger that cannot be read counts as the oldest."""
+    try:
+        with path.open("rb") as file:
+            return float(json.loads(file.readline())["time"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def chosen(state: RunState, words: Iterable[str]) -> tuple[TaskState, ...]:

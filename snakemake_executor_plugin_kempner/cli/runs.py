@@ -32,7 +32,9 @@ class RunLine:
 def runs(place: Place, *, as_json: bool) -> None:
     """List the runs."""
     listing = _Once(place)
-    lines = [_line(run_state(read_sources(ledger, listing))) for ledger in place.ledgers()[:_MOST]]
+    lines = [
+        _line(run_state(read_sources(ledger, listing))) for ledger in map(place.ledger, place.latest_first()[:_MOST])
+    ]
     if as_json:
         print_json(lines)
         return

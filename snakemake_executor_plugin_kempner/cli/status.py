@@ -1,5 +1,6 @@
 """`kempner status`: a line for the run, a row for each rule, what waits, what has failed and why."""
 
+import gc
 import sys
 import time
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def _watch(place: Place, run: str) -> None:
             if not state.is_open or not sys.stdout.isatty():
                 live.refresh()
                 return
+            gc.collect()
             time.sleep(_PAUSE)
 
 

@@ -6,6 +6,7 @@ submission whose answer was lost; its job can be looked up in Slurm by its job n
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -320,8 +321,8 @@ def latest_ledger(folder: Path) -> Record:
     return record
 
 
-def all_ledgers(folder: Path) -> Iterator[Record]:
-    """Every ledger below the folder.
+def all_ledgers(folder: Path, which: Callable[[bytes], Any] = bool) -> Iterator[Record]:
+    """Every ledger below the folder, or those with a content that `which` is true of.
 
     A ledger without a readable line is skipped: its head was killed before it submitted anything, or it is damaged, and
     its jobs are found by their names. So is a closed ledger of another user that cannot be read.
@@ -331,7 +332,7 @@ def all_ledgers(folder: Path) -> Iterator[Record]:
     """
     for path in folder.glob(f"*/{LEDGER}"):
         try:
-            if says_anything(path.read_bytes()):
+            if which(content := path.read_bytes()) and says_anything(content):
                 yield read_ledger(path.parent)
         except PermissionError as error:
             if not is_closed(path.parent):
@@ -349,7 +350,8 @@ def taken_over(record: Record) -> tuple[Record, ...]:
     Raises:
         LedgerError: as `all_ledgers`.
     """
-    heirs = {ledger.run: ledger for ledger in all_ledgers(record.folder.parent) if ledger.taken_over_by}
+    closed = all_ledgers(record.folder.parent, re.compile(rb'"by": "[^"]').search)  # reading them all takes long
+    heirs = {ledger.run: ledger for ledger in closed if ledger.taken_over_by}
     found = {record.run: record}
     while more := {
         name: ledger for name, ledger in heirs.items() if name not in found and ledger.taken_over_by in found
