@@ -14,12 +14,12 @@ from .invocation import started
 from .plan.model import Kind, Policy, Task
 from .report import changed_message, kept_message, unplanned_message
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
+from .run.clock import SystemClock
 from .run.ledger import Ledger, open_ledgers
 from .run.live import LiveRun
 from .run.opening import EarlierRuns, changes, close_earlier, go_on, keep, look_back
 from .run.outcome import TaskEvent
 from .run.pruning import prune
-from .run.submit import SystemClock
 from .site.file import applies, packaged, read_site
 from .site.live import Tell, live_site, together
 from .site.model import Site

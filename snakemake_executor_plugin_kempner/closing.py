@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from .beginning import go_on_with_run
+from .causes.alike import alike
 from .efficiency.report import report_at_end
 from .errors import SlurmRefused, SlurmUnreachable
 from .plan.dependency import array_of
 from .plan.jobscript import continuation_script
 from .plan.model import Kind, Policy
-from .report import end_of_run, failure_message, unexplained_message
+from .report import cause_of, end_of_run, failure_message, unexplained_message
 from .run.latest import latest_run
 from .run.ledger import Entry, Ledger, LedgerRecord, read_ledger
 from .run.live import LiveRun
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
 from .run.records import usage_of
-from .run.settled import settled
+from .run.settled import counted
 from .slurm.client import Slurm
 from .slurm.parse import Usage
 from .slurm.submit_limits import lacks_room
@@ -85,10 +86,9 @@ class Closing:
         if ledger.header.get("locks"):
             _remove_locks(self._folder.parents[1] / "locks", ledger.header.get("time", 0.0))
         Ledger(self._folder).close()
-        tasks = {*(entry.task for entry in ledger.of_kind(Kind.TASK)), *ledger.refused}
-        succeeded = len(tasks & settled(ledger).succeeded)
+        succeeded, tasks = counted(ledger)
         ends = patiently(lambda: self._ends[1])
-        numbers = succeeded, len(tasks), sum(end.outcome is Outcome.NOT_NEEDED for end in ends)
+        numbers = succeeded, tasks, sum(end.outcome is Outcome.NOT_NEEDED for end in ends)
         causes = [end for end in ends if end.outcome.is_cause]
         print(end_of_run(ledger.run, code, numbers, causes, self._failed_hook), flush=True)
         if ledger.header.get("efficiency_report"):
@@ -139,10 +139,16 @@ class Closing:
         causes = [end for end in ends if end.outcome.is_cause]
         if not causes and (left := live.unfinished):
             return [unexplained_message(left)]
-        return [
-            failure_message(end, usage_of(end.job, self._slurm) if end.job else Usage(), live.fallen(end.task))
-            for end in causes
-        ]
+        ends_by_task = {end.task: end for end in causes}
+        same = alike({task: f"{end.outcome.value} {cause_of(end)}" for task, end in ends_by_task.items()}).values()
+        return [self._failure(live, [ends_by_task[task] for task in tasks]) for tasks in same]
+
+    def _failure(self, live: LiveRun, ends: Sequence[TaskEnded]) -> str:
+        """The message about tasks that have failed for the same reason: the first in full, the others by name."""
+        first, *others = ends
+        usage = usage_of(first.job, self._slurm) if first.job else Usage()
+        fallen = dict.fromkeys(label for end in ends for label in live.fallen(end.task))
+        return failure_message(first, usage, tuple(fallen), [end.label for end in others])
 
 
 def _remove_locks(folder: Path, until: float) -> None:

@@ -15,10 +15,10 @@ from .errors import FolderInUse, KempnerError, SlurmError
 from .invocation import Continued, Leaving
 from .plan.model import Kind
 from .run.claim import Claim, Owner, this_process
+from .run.clock import SystemClock
 from .run.latest import is_latest
 from .run.ledger import Ledger, LedgerRecord, read_ledger
 from .run.settled import settled
-from .run.submit import SystemClock
 from .slurm.client import SlurmCommands
 
 _PATIENCE = 1800.0

@@ -3,25 +3,25 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from .causes.alike import alike, names
+from .causes.explained import Explanation, explained
+from .causes.meaning import request_in, requested_memory
 from .layout import CLOSING_LOG
 from .plan.model import Kind, Plan, Policy
 from .plan.resources import SET_BY_PLANNER
-from .printable import printable, quoted, without_colours
+from .printable import printable, quoted
 from .run.adopt import QueuedTask
 from .run.outcome import AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
+from .run.records import step_record
 from .slurm.ids import for_people
 from .slurm.parse import Record, Usage
 from .slurm.states import JobState
 
-_TAIL_LINES = 15
-_AFTER_LINES = 3
 _FALLEN = 10
-_TAIL_BYTES = 20_000
-
-
+NOTHING_KNOWN = Usage()
 NO_ROOM = "there is no room for more jobs in the queue"
 
 
@@ -167,13 +167,34 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
-def failure_message(event: TaskEnded, usage: Usage, fallen: Sequence[str] = ()) -> str:
-    """The end of a task that did not succeed: how, where, with what last words, and what fell with it.
+def explanation_of(job: Job, record: Record, usage: Usage = NOTHING_KNOWN) -> Explanation:
+    """Why a job ended, by its logs and its own record; with what accounting knows, if that was asked."""
+    written = step_record(Path(job.folder), job.job_id)
+    return explained(
+        record,
+        job.submission.options,
+        job.log,
+        job.rule_logs,
+        since=written.start if written else 0.0,
+        peak_memory_mb=usage.peak_memory_mb or (written.peak_memory_mb if written else None),
+    )
+
+
+def cause_of(event: TaskEnded) -> str:
+    """Why a task has not succeeded, in a line."""
+    if event.job is None or event.record is None or event.outcome is Outcome.CUT_OFF:
+        return event.why or "never started"
+    return explanation_of(event.job, event.record).cause
+
+
+def failure_message(event: TaskEnded, usage: Usage, fallen: Sequence[str] = (), same: Sequence[str] = ()) -> str:
+    """The end of a task that did not succeed: why, where, with what last words, and what fell with it.
 
     Args:
         event: the end.
         usage: what accounting knows of its last job.
         fallen: labels of the tasks that cannot run now.
+        same: labels of other tasks that have failed for the same reason.
     """
     label, job, record = event.label, event.job, event.record
     if job is None or record is None:
@@ -185,7 +206,8 @@ def failure_message(event: TaskEnded, usage: Usage, fallen: Sequence[str] = ()) 
         Outcome.CUT_OFF: f"{label} never started: Slurm removed its job, as if a job before it had failed, and no task has"
         f"{f' ({event.why})' if event.why else ''}.",
     }.get(event.outcome, f"{label} failed{_which_attempt(job)}.")
-    return _with_details(what, job, record, usage) + _fallen(fallen)
+    alike = f"  {count_of(len(same), 'more task')} for the same reason: {names(same)}\n" if same else ""
+    return _with_details(what, job, record, usage, has_failed=event.outcome is Outcome.FAILED) + alike + _fallen(fallen)
 
 
 def _fallen(labels: Sequence[str]) -> str:
@@ -199,14 +221,27 @@ def _some(labels: Sequence[str]) -> str:
     return ", ".join(labels[:_FALLEN]) + more
 
 
-def failures_summary(labels: Sequence[str], command: Sequence[str]) -> str:
-    """The last lines of a failed run."""
-    once = list(dict.fromkeys(labels))
+def failures_summary(causes: Mapping[str, str], command: Sequence[str], fallen: int = 0) -> str:
+    """The last lines of a failed run.
+
+    Args:
+        causes: why each failed task has, by its label.
+        command: that began the run.
+        fallen: number of tasks that cannot run because of them.
+    """
     again = command_line(command)
-    return (
-        f"Failed: {', '.join(once[:_FALLEN])}{' and more' if len(once) > _FALLEN else ''}.\n"
-        f"What has succeeded is kept. To go on when the cause is mended: {again}"
-    )
+    lines = [f"Failed: {names(causes)}."]
+    if len(causes) > 1:
+        lines += causes_in_lines(causes)
+    if fallen:
+        lines.append(f"{count_of(fallen, 'task')} never ran because of {'this' if len(causes) == 1 else 'these'}.")
+    return "\n".join([*lines, f"What has succeeded is kept. To go on when the cause is mended: {again}"])
+
+
+def causes_in_lines(causes: Mapping[str, str]) -> Iterator[str]:
+    """`  3 × ValueError: loss is NaN: train[seed=0-2]`, a line for failures of the same cause."""
+    for cause, labels in alike(causes).items():
+        yield f"  {len(labels)} × {printable(cause)}: {names(labels)}"
 
 
 def unexplained_message(labels: Sequence[str]) -> str:
@@ -268,63 +303,37 @@ def _which_attempt(job: Job) -> str:
     return f" (attempt {attempt})" if attempt > 1 else ""
 
 
-def _with_details(what: str, job: Job, record: Record, usage: Usage) -> str:
-    lines = [what, f"  Slurm job {job.job_id}: {_end(record)}"]
-    lines += [f"  {line}" for line in _consumption(job, record, usage)]
-    lines.append(f"  log: {printable(str(job.log))}")
-    lines += [f"  | {line}" for line in tail(job.log)]
+def _with_details(what: str, job: Job, record: Record, usage: Usage, *, has_failed: bool = True) -> str:
+    why = explanation_of(job, record, usage)
+    cause = next((str(meaning) for meaning in why.meanings if meaning.what == why.cause), why.cause)
+    lines = [what, *([f"  cause: {printable(cause)}"] if has_failed else [])]
+    lines.append(f"  Slurm job {job.job_id}: {_end(record, why)}")
+    lines += [f"  {meaning}" for meaning in why.meanings if not has_failed or meaning.what != why.cause]
+    lines += [f"  {line}" for line in _consumption(job, usage)]
+    lines.append(f"  log: {short_path(why.log)}{f' (of the job: {short_path(job.log)})' if why.log != job.log else ''}")
+    lines += [f"  | {line}" for line in why.around]
     return "\n".join(lines) + "\n"
 
 
-def _end(record: Record) -> str:
+def _end(record: Record, why: Explanation) -> str:
     parts = [record.word]
+    number, code = record.signal or why.signal, why.exit_code or record.exit_code
     if record.reason and record.state is not JobState.CANCELLED:  # a cancelled job shows why it was pending
         parts.append(f"reason {record.reason}")
-    if record.signal:
-        parts.append(f"signal {record.signal}")
-    elif record.exit_code:
-        parts.append(f"exit code {record.exit_code}")
+    if number:
+        parts.append(f"signal {number}")
+    elif code:
+        parts.append(f"exit code {code}")
     if record.node:
         parts.append(f"on {record.node}")
     return ", ".join(parts)
 
 
-def _consumption(job: Job, record: Record, usage: Usage) -> Iterator[str]:
-    """Time and memory, requested and used; a sentence if a limit was reached."""
-    time, memory = _requested(job, "--time"), _requested(job, "--mem") or _requested(job, "--mem-per-cpu")
-    if record.word == "TIMEOUT":
-        yield f"stopped at its time limit of {time or 'the partition'}: ask for more with the rule's runtime"
-    if record.word == "OUT_OF_MEMORY":
-        yield f"used more memory than {memory or 'it may by default'}: ask for more with the rule's mem_mb"
+def _consumption(job: Job, usage: Usage) -> Iterator[str]:
+    """Time, and memory used and requested."""
+    memory = requested_memory(request_in(job.submission.options))
     parts = [f"ran for {usage.elapsed}"] if usage.elapsed else []
-    peak = usage.peak_memory_mb
-    if peak:
-        parts.append(f"peak memory {peak} MB{f' of {memory}' if memory else ''}")
+    if usage.peak_memory_mb:
+        parts.append(f"peak memory {usage.peak_memory_mb} MB{f' of {memory}' if memory else ''}")
     if parts:
         yield ", ".join(parts)
-
-
-def _requested(job: Job, option: str) -> str:
-    value = next((given.partition("=")[2] for given in job.submission.options if given.startswith(f"{option}=")), "")
-    return f"{value} min" if option == "--time" and value.isdigit() else value
-
-
-_AFTER_THE_CAUSE = re.compile(r"RuleException|WorkflowError|Error in (rule|group)")
-"""Start of the messages of the job's own Snakemake about a failure; the rule's own output is before it."""
-
-
-_CHATTER = re.compile(r"(Building DAG of jobs|Using shell: |Select jobs to execute|Execute \d+ jobs)")
-
-
-def tail(path: Path) -> list[str]:
-    """The last lines that a failed rule has written to its log; empty without a log."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return []
-    lines = map(without_colours, text.splitlines())
-    said = [line for line in lines if line.strip() and not _CHATTER.match(line)]
-    cause = next((number for number, line in enumerate(said) if _AFTER_THE_CAUSE.match(line)), 0)
-    return said[max(0, cause - _TAIL_LINES) : cause + _AFTER_LINES] if cause else said[-_TAIL_LINES:]

@@ -343,6 +343,16 @@ class SlurmContract(ABC):
         assert comment == f"{scene.prefix}.comment"
         assert names[scene.ids["first of the name"]] == (f"{scene.prefix}.single", "(null)")
 
+    def test_a_listing_says_what_the_queue_and_the_names_say(self, scene: Scene) -> None:
+        slurm = scene.world.slurm
+        listed = {one.job_id: one for one in slurm.listing()}
+        queue, names = {one.job_id: one for one in slurm.queue()}, slurm.names()
+        ended = {job_id for job_id, record in queue.items() if record.state.is_final}
+        assert ended
+        assert {one: listed[one].record for one in ended} == {one: queue[one] for one in ended}
+        assert {one: (listed[one].name, listed[one].comment) for one in ended} == {one: names[one] for one in ended}
+        assert all(one.starts for one in listed.values() if one.record.state is JobState.RUNNING)
+
     def test_where_a_job_works_is_told_until_it_has_ended(self, scene: Scene) -> None:
         folders = scene.slurm.workdirs()
         assert folders[scene.ids["runs on"]] == "/"

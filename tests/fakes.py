@@ -23,6 +23,7 @@ from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmRefused, S
 from snakemake_executor_plugin_kempner.slurm.client import Slurm
 from snakemake_executor_plugin_kempner.slurm.consumption import Consumption
 from snakemake_executor_plugin_kempner.slurm.ids import array_id, element_id, expand, in_order, is_element
+from snakemake_executor_plugin_kempner.slurm.listing import Listed
 from snakemake_executor_plugin_kempner.slurm.parse import Record, Shown, Usage, record_of
 from snakemake_executor_plugin_kempner.slurm.states import job_state
 
@@ -449,6 +450,23 @@ class FakeSlurm:
     def queue(self) -> tuple[Record, ...]:
         shown = lambda: () if self.is_blind else tuple(map(_record, self._seen()))  # noqa: E731
         return self._do("queue", (), shown)
+
+    def listing(self) -> tuple[Listed, ...]:
+        def listed() -> tuple[Listed, ...]:
+            return () if self.is_blind else tuple(map(self._as_listed, self._seen()))
+
+        return self._do("listing", (), listed)
+
+    def _as_listed(self, job: FakeJob) -> Listed:
+        limit = _seconds(job.option("time"))
+        return Listed(
+            record=_record(job),
+            name=job.name,
+            comment=job.option("comment") or "(null)",
+            starts=job.started,
+            used_s=round(_elapsed(job, self.clock.now())),
+            limit_s=None if limit is None else round(limit),
+        )
 
     def show(self, job_ids: Collection[str]) -> tuple[Shown, ...]:
         arrays = set(map(array_id, job_ids))

@@ -25,7 +25,11 @@ MAY_IMPORT = {
     "plan": {"errors", "layout", "notation", "site", "printable"},
     "slurm": {"errors", "notation"},
     "run": {"errors", "layout", "notation", "plan", "slurm", "site"},
-    "report": {"errors", "layout", "plan", "slurm", "run", "printable"},
+    "report": {"errors", "layout", "plan", "slurm", "run", "printable", "causes"},
+    "causes": {"notation", "plan", "printable", "site", "slurm"},
+    "state": {"causes", "errors", "layout", "plan", "run", "slurm"},
+    "cli": {"causes", "draft_site", "efficiency", "errors", "layout", "plan", "printable", "report", "run", "sandbox", "site", "slurm", "state"},
+    "__main__": {"cli"},
     "step": {"errors", "plan", "slurm", "run", "adapt", "printable"},
     "adapt": {"errors", "layout", "plan", "settings", "site"},
     "settings": set(),
@@ -34,7 +38,7 @@ MAY_IMPORT = {
     "previewing": {"adapt", "invocation", "planning", "preview_text", "slurm"},
     "draft_site": {"errors", "site", "slurm"},
     "efficiency": {"errors", "layout", "notation", "plan", "site", "slurm", "run", "report"},
-    "cancelling": {"errors", "layout", "plan", "slurm", "run", "adapt", "invocation"},
+    "cancelling": {"slurm", "run", "adapt", "invocation"},
     "handover": {"errors", "slurm", "run", "report", "adapt"},
     "planning": {"plan", "slurm", "run", "report", "adapt", "beginning", "settings", "invocation"},
     "departure": set(),
@@ -44,7 +48,7 @@ MAY_IMPORT = {
         "planning",
     },
     "beginning": {"errors", "plan", "site", "slurm", "run", "report", "invocation"},
-    "closing": {"errors", "plan", "slurm", "run", "report", "efficiency", "adapt", "beginning"},
+    "closing": {"errors", "plan", "slurm", "run", "report", "causes", "efficiency", "adapt", "beginning"},
     "continuing": {"errors", "plan", "slurm", "run", "adapt", "executor", "invocation", "closing"},
     "invocation": set(),
     "sandbox": {"errors", "notation"},
@@ -110,8 +114,8 @@ def test_imports_form_no_circle(level: Callable[[str], str]) -> None:
     assert {"executor", "errors"} <= set(order)
 
 
-def test_nothing_imports_the_sandbox() -> None:
-    assert [module for module in MODULES if "sandbox" in of_package(module)] == []
+def test_nothing_but_the_command_line_imports_the_sandbox() -> None:
+    assert [module for module in MODULES if "sandbox" in of_package(module)] == ["cli.others"]
 
 
 def test_processes_are_started_in_one_place() -> None:
@@ -174,6 +178,20 @@ def test_a_job_starts_without_loading_snakemake_in_the_process_that_watches_it()
 def test_a_guard_loads_no_snakemake() -> None:
     loaded = loaded_by(f"import {NAME}.run.guard")
     assert not {name for name in loaded if name.startswith("snakemake") and not name.startswith(NAME)}
+
+
+def test_the_command_line_loads_no_snakemake_whatever_it_shows() -> None:
+    verbs = [module for module in MODULES if part(module) == "cli"]
+    assert verbs
+    loaded = loaded_by("; ".join(f"import {NAME}.{module}" for module in verbs))
+    assert not {name for name in loaded if name.startswith("snakemake") and not name.startswith(NAME)}
+    assert not HEAVY & loaded
+
+
+def test_help_loads_little() -> None:
+    loaded = loaded_by(f"import {NAME}.cli.main")
+    assert "rich" not in loaded
+    assert f"{NAME}.plan.model" not in loaded
 
 
 def test_importing_everything_starts_no_process(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from snakemake_executor_plugin_kempner.report import (
     failures_summary,
     plan_summary,
     stuck_message,
-    tail,
 )
 from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskStuck
 from snakemake_executor_plugin_kempner.slurm.parse import Record, Usage
@@ -157,7 +156,7 @@ def test_a_task_for_which_nothing_was_submitted_says_why() -> None:
     ("word", "resources", "said"),
     [
         ("TIMEOUT", {"runtime": 60}, "stopped at its time limit of 60 min: ask for more with the rule's runtime"),
-        ("TIMEOUT", {"runtime": "1-00"}, "stopped at its time limit of 1-00:"),
+        ("TIMEOUT", {"runtime": "1-00"}, "stopped at its time limit of 1440 min:"),
         ("TIMEOUT", {}, "stopped at its time limit of the partition:"),
         ("OUT_OF_MEMORY", {"mem_mb": 4000}, "used more memory than 4000M: ask for more with the rule's mem_mb"),
         ("OUT_OF_MEMORY", {"mem_mb_per_cpu": 4000}, "used more memory than 4000M:"),
@@ -168,6 +167,64 @@ def test_a_limit_that_was_met_is_said_in_words(word: str, resources: dict[str, i
     assert said in failure_message(ended(a_job("x", resources=resources), a_record(word)), NOTHING_KNOWN)
 
 
+@pytest.mark.parametrize(
+    ("record", "usage", "said"),
+    [
+        (
+            {"signal": 9},
+            {"peak_memory_mb": 3900},
+            "killed at 3900 MB of the 4000M that it asked for: out of memory: ask for more",
+        ),
+        (
+            {"signal": 9},
+            {"peak_memory_mb": 300},
+            "killed by SIGKILL (peak memory 300 MB of 4000M): most often for memory",
+        ),
+        ({"exit_code": 127, "node": "n7"}, {}, "exit code 127: a program is missing on n7: "),
+        (
+            {"exit_code": 1},
+            {"peak_memory_mb": 4000},
+            "its peak memory was 4000 MB, and it asked for 4000M: ask for more",
+        ),
+    ],
+)
+def test_what_an_end_means_is_said_with_what_to_do(record: dict, usage: dict, said: str) -> None:
+    end = ended(a_job("x", resources={"mem_mb": 4000}), a_record(**record))
+    assert said in failure_message(end, Usage(**usage))
+
+
+def test_a_failure_says_its_cause_before_everything_else_and_the_exit_code_of_the_rules_own_command(log: Path) -> None:
+    log.write_text(LOG.replace("Epoch 2: loss is nan", "ValueError: no\nerror: loss is nan"))
+    lines = failure_message(ended(a_job(log), a_record(exit_code=1, node="n1")), NOTHING_KNOWN).splitlines()
+    assert lines[:3] == [
+        "train[seed=1] failed.",
+        "  cause: error: loss is nan",
+        "  Slurm job 7: FAILED, exit code 3, on n1",
+    ]
+
+
+def test_the_cause_is_looked_for_in_the_rules_own_log_first(tmp_path: Path) -> None:
+    runs = tmp_path / ".snakemake/kempner/run1"
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/train.log").write_text(
+        "Epoch 1\nTraceback (most recent call last):\n  File x\nValueError: loss is NaN\n"
+    )
+    (tmp_path / "job.log").write_text(
+        "RuleException:\nCalledProcessError in file x, line 1:\nCommand 'cat secret' returned non-zero exit status 1.\n"
+    )
+    job = a_job(tmp_path / "job.log")
+    job = replace(job, folder=str(runs), submission=replace(job.submission, logs=("logs/train.log",)))
+    text = failure_message(ended(job, a_record(exit_code=1)), NOTHING_KNOWN)
+    assert "  cause: ValueError: loss is NaN\n" in text
+    assert f"  log: {tmp_path}/logs/train.log (of the job: {tmp_path}/job.log)\n  | Epoch 1\n" in text
+    assert "cat secret" not in text
+
+
+def test_failures_of_the_same_cause_are_told_together(log: Path) -> None:
+    text = failure_message(ended(a_job(log), a_record()), NOTHING_KNOWN, (), ["train[seed=2]", "train[seed=3]"])
+    assert text.endswith("  2 more tasks for the same reason: train[seed=2-3]\n")
+
+
 def test_what_fell_with_a_task_is_listed_up_to_ten() -> None:
     fallen = [f"plot[{number}]" for number in range(12)]
     text = failure_message(ended(a_job("x"), a_record()), NOTHING_KNOWN, fallen)
@@ -176,12 +233,13 @@ def test_what_fell_with_a_task_is_listed_up_to_ten() -> None:
 
 
 def test_the_end_of_a_run_names_each_failed_task_once_and_how_to_go_on() -> None:
-    text = failures_summary(["a", "b", "a"], ["/env/bin/snakemake", "--config", "name=it's"])
-    assert text.startswith("Failed: a, b.\n")
-    assert text.endswith("""snakemake --config 'name=it'"'"'s'""")
-    assert failures_summary([str(n) for n in range(11)], []).startswith(
-        "Failed: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and more."
+    text = failures_summary(
+        {"a": "exit code 3", "b": "exit code 3"}, ["/env/bin/snakemake", "--config", "name=it's"], 4
     )
+    assert text.startswith("Failed: a, b.\n  2 × exit code 3: a, b\n4 tasks never ran because of these.\n")
+    assert text.endswith("""snakemake --config 'name=it'"'"'s'""")
+    many = {f"train[lr={rate},seed={seed}]": "ValueError" for rate in ("0.1", "0.2") for seed in range(3)}
+    assert failures_summary(many, []).startswith("Failed: train[lr=0.1,seed=0-2], train[lr=0.2,seed=0-2].\n")
 
 
 def test_a_task_that_will_not_start_says_why_and_what_it_asks_for() -> None:
@@ -195,33 +253,6 @@ def test_a_job_that_is_held_says_how_it_is_released() -> None:
     text = stuck_message(TaskStuck(task="train", job=a_job("x"), reason="JobHeldAdmin", is_held=True))
     assert "train[seed=1] (Slurm job 7) is held: JobHeldAdmin." in text
     assert "scontrol release 7" in text
-
-
-# --- the log --------------------------------------------------------------------------------------------------------
-
-
-def test_what_the_rule_itself_said_comes_first(log: Path) -> None:
-    said = tail(log)
-    assert said[:3] == ["host: n1", "Loading the data.", "Epoch 1"]
-    assert said[-1] == "Command 'train' returned non-zero exit status 3."
-
-
-def test_of_a_long_log_the_last_lines_are_shown(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    path.write_text("\n".join(f"line {number}" for number in range(100_000)))
-    assert tail(path) == [f"line {number}" for number in range(99_985, 100_000)]
-
-
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00", b"no end of line", b"\r\nprogress\r 1%\r 2%"])
-def test_any_log_can_be_shown(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(content)
-    assert all(isinstance(line, str) for line in tail(path))
-
-
-def test_no_log_is_no_error(tmp_path: Path) -> None:
-    assert tail(tmp_path / "none.log") == []
-    assert tail(tmp_path) == []
 
 
 def test_a_diamond_is_counted_by_tasks() -> None:
@@ -238,19 +269,13 @@ def is_harmless(text: str) -> bool:
     return all(line.replace("\t", "").isprintable() for line in text.split("\n"))
 
 
-def test_a_log_can_colour_nothing_and_move_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(b"\x1b[31mred\x1b[0m\n\x1b]0;title\x07shown\n\x1b[2Jcleared\nbell\x07\n\x1bcreset\n\tkept\n")
-    assert tail(path) == ["red", "shown", "cleared", "bell\\x07", "\\x1bcreset", "\tkept"]
-
-
 def test_no_name_reaches_a_terminal_as_it_is(tmp_path: Path) -> None:
     task = a_task("train", wildcards={"x": HOSTILE})
     job = Job(submission=a_plan(task, policy=ALONE).submissions[0], job_id="7", log_pattern=f"/{HOSTILE}/log")
     end = TaskEnded(task=task.key, label=task.label, outcome=Outcome.FAILED, job=job, record=a_record())
     texts = [
         failure_message(end, NOTHING_KNOWN, [task.label]),
-        failures_summary([task.label], ["snakemake", "--config", HOSTILE]),
+        failures_summary({task.label: HOSTILE, "other": HOSTILE}, ["snakemake", "--config", HOSTILE]),
         stuck_message(TaskStuck(task=task.key, job=job, reason="BadConstraints")),
         str(PlanError([Fault(where=task.label, what=HOSTILE, remedy=HOSTILE)])),
         str(SlurmRefused(["sbatch"], 1, HOSTILE)),

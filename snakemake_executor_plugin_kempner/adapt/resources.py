@@ -34,6 +34,7 @@ from typing import Any
 
 from snakemake.common.tbdstring import TBDString
 
+from ..plan.misspelt import meant
 from ..plan.resources import RELEVANT
 from .units import members_of
 
@@ -106,7 +107,9 @@ class Evaluator:
         found = Evaluated(
             threads=int(resources.get("_cores", 1)),
             resources={
-                name: value for name, value in resources.items() if name in RELEVANT and isinstance(value, (int, str))
+                name: value
+                for name, value in resources.items()
+                if (name in RELEVANT or meant(name)) and isinstance(value, (int, str))
             },
             units=taken,
         )

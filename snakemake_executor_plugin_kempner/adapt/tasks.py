@@ -72,6 +72,7 @@ class TaskReader:
                 edges=(*map(self._edge, inputs), *declared.edges),
                 singleton=declared.singleton,
                 members=tuple(map(task_key, job.jobs)) if job.is_group() else (),
+                logs=tuple(str(file) for member in members_of(job) for file in member.log),
                 folders=tuple(str(file) for file in flagged if is_flagged(file, "directory")),
                 content=self._contents.of(tuple(members_of(job))),
             )

@@ -55,6 +55,8 @@ class Task:
     """Keys of the jobs of a group; empty for a job alone. A group has another key when some of its members are done."""
     folders: tuple[str, ...] = ()
     """Declared outputs that are folders."""
+    logs: tuple[str, ...] = ()
+    """Files of the rule's `log:`."""
     not_needed: str = ""
     """Why the task is not submitted; empty when it is."""
     content: Mapping[str, str] = field(default_factory=dict)
@@ -146,6 +148,8 @@ class Submission:
     edges: tuple[Edge, ...] = ()
     """Of the task."""
     members: tuple[str, ...] = ()
+    """Of the task."""
+    logs: tuple[str, ...] = ()
     """Of the task."""
     spared: bool = False
     """Stays in the queue when the run stops after a failure, for example a failure handler."""

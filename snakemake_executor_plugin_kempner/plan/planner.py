@@ -15,6 +15,7 @@ from .concurrency import turns, within_limits
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from .jobscript import continuation_script, gate_script, guard_script
 from .lengths import in_pieces
+from .misspelt import misspelt
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .order import in_order
 from .place import LIMITS, place_of_helpers
@@ -69,6 +70,7 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
             *found.warnings,
             *of_possible(policy),
             *choices(tasks, options),
+            *misspelt(tasks, policy.limits),
             *notices_of(tasks, options),
             *planner.said(),
             *turns(calls, policy),
@@ -165,6 +167,7 @@ class _Planner:
             attempts=task.attempts[-1].number,
             edges=task.edges,
             members=task.members,
+            logs=task.logs,
             spared=task.may_follow_failure,
             content=task.content,
             units=attempt.units,

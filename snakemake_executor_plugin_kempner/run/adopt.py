@@ -89,6 +89,15 @@ def all_of_run(ledger: LedgerRecord, names: Names) -> tuple[QueuedTask, ...]:
     return tuple(_left(entries, {}) for entries in _by_task(ledger, names).values())
 
 
+def all_of_chain(ledgers: Iterable[LedgerRecord], names: Names) -> tuple[QueuedTask, ...]:
+    """Every task of runs that have taken over each other, oldest first; the last ledger that has a task counts."""
+    known: dict[str, list[Entry]] = {}
+    for ledger in ledgers:
+        for task, later in _by_task(ledger, names).items():
+            known[task] = _merged(known.pop(task, []), later)
+    return tuple(_left(entries, {}) for entries in known.values())
+
+
 def carried_out(entries: Iterable[Entry], names: Names) -> Iterator[Entry]:
     """Submissions that Slurm has accepted; job ids with a lost answer are filled in."""
     ids = {(name, job_id.partition("_")[2]): job_id for job_id, both in names.items() for name in both if name}
@@ -146,6 +155,7 @@ def _submission(entry: Entry) -> Submission:
         options=entry.options,
         script="",
         log=entry.log,
+        logs=entry.logs,
         spared=entry.spared,
         units=entry.units,
     )

@@ -8,6 +8,7 @@ atomic on network file systems too: exclusive creation and rename.
 import json
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from ..errors import ClaimLost, FolderInUse, LedgerError
 from .belonging import user_name
-from .submit import Clock, SystemClock
+from .clock import Clock, SystemClock
 
 SILENCE = 300.0
 """Seconds without a renewal after which an owner on another machine counts as gone."""
@@ -264,6 +265,17 @@ def claimed_by(folder: Path) -> str:
         return str(json.loads((folder / "claim.json").read_text(encoding="utf-8"))["run"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return ""
+
+
+def watcher(folder: Path, job_runs: Callable[[str], bool]) -> str:
+    """The live process that holds the claim below a folder, for those who only look: nothing is written."""
+    path = folder / "claim.json"
+    try:
+        owner, silence = _owner_in(path), time.time() - path.stat().st_mtime
+    except OSError:
+        return ""
+    looking = Claim(folder, this_process("reader", ""), job_runs, SystemClock())
+    return str(owner) if owner != _NOBODY and looking._lives(owner, silence) else ""  # noqa: SLF001 - of its own class
 
 
 def claim_folder(folder: Path, owner: Owner, job_runs: Callable[[str], bool], say: Callable[[str], None]) -> Claim:

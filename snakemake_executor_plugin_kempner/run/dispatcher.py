@@ -9,10 +9,11 @@ from ..plan.dependency import Ref
 from ..plan.model import Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
 from ..slurm.submit_limits import SiteLimits
+from .clock import Clock
 from .jobs import OpenJobs
 from .ledger import Ledger, make_folders
 from .outcome import Job
-from .submit import Clock, Submitter
+from .submit import Submitter
 from .tasks import Tasks
 from .waves import QueueRoom
 from .withdrawn import Withdrawal

@@ -6,8 +6,9 @@ submission whose answer was lost; its job can be looked up in Slurm by its job n
 
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,7 @@ class Ledger:
             log=entry.log,
             edges=[(edge.on, edge.type, edge.declared) for edge in entry.edges],
             members=entry.members,
+            logs=entry.logs,
             spared=entry.spared,
             content=dict(entry.content),
             units=dict(entry.units),
@@ -81,8 +83,8 @@ class Ledger:
     def ended(self, job_id: str, **how: Any) -> None:
         self._note({"ended": job_id, **how})
 
-    def cancelled(self, job_ids: Iterable[str]) -> None:
-        self._note({"cancelled": sorted(job_ids)})
+    def cancelled(self, job_ids: Iterable[str], *, by_user: bool = False) -> None:
+        self._note({"cancelled": sorted(job_ids), **({"by_user": True} if by_user else {})})
 
     def left_out(self, files: Iterable[str]) -> None:
         """Record outputs of tasks without room in the queue: a continuation must make them, even without --force…."""
@@ -159,6 +161,8 @@ class Entry:
     edges: tuple[Edge, ...]
     members: tuple[str, ...]
     """Keys of the jobs of a group."""
+    logs: tuple[str, ...]
+    """Files of the rule's `log:`."""
     spared: bool
     options: tuple[str, ...]
     log: str
@@ -203,10 +207,12 @@ class LedgerRecord:
     """Label and reason for each task that cannot be submitted, by its key."""
     left_out: frozenset[str] = frozenset()
     """Outputs of tasks without room in the queue when the last plan was submitted."""
-    noted: frozenset[str] = frozenset()
-    """Ids of jobs whose end a head has seen."""
+    ends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What a head has noted about the end of each job, by id."""
     cancelled: frozenset[str] = frozenset()
-    """Ids of jobs that a head has cancelled, or was about to cancel."""
+    """Ids of jobs that were cancelled, or were about to be, without being a failure that stops the run."""
+    cancelled_by_user: frozenset[str] = frozenset()
+    """Those of them that the user has asked for."""
     numbered: int = 0
     """The highest number reserved for a job name, whether or not that job was submitted."""
     unexplained: frozenset[tuple[str, str]] = frozenset()
@@ -217,6 +223,11 @@ class LedgerRecord:
     @property
     def run(self) -> str:
         return self.folder.name
+
+    @property
+    def noted(self) -> Collection[str]:
+        """Ids of jobs whose end a head has seen."""
+        return self.ends.keys()
 
     @property
     def last_number(self) -> int:
@@ -256,8 +267,11 @@ def read_ledger(folder: Path) -> LedgerRecord:
         refused={entry["refused"]: (entry["label"], entry["why"]) for entry in others if "refused" in entry},
         hooks=frozenset(entry["hook"] for entry in others if "hook" in entry),
         left_out=frozenset(next((entry["left_out"] for entry in reversed(others) if "left_out" in entry), ())),
-        noted=frozenset(entry["ended"] for entry in others if "ended" in entry),
+        ends={entry["ended"]: entry for entry in others if "ended" in entry},
         cancelled=frozenset(job_id for entry in others for job_id in entry.get("cancelled", ())),
+        cancelled_by_user=frozenset(
+            job_id for entry in others if entry.get("by_user") is True for job_id in entry.get("cancelled", ())
+        ),
         numbered=max((entry["numbered"] for entry in others if "numbered" in entry), default=0),
         unexplained=lines.ids - told,
         unread=lines.unread,
@@ -274,6 +288,7 @@ def _entry(told: dict[str, Any], ids: Mapping[str, str], folder: Path) -> Entry:
         attempts=told["attempts"],
         edges=tuple(Edge(on=on, type=DependencyType(kind), declared=declared) for on, kind, declared in told["edges"]),
         members=tuple(told.get("members", ())),
+        logs=tuple(told.get("logs", ())),
         spared=told["spared"],
         options=tuple(told["options"]),
         log=told["log"],
@@ -306,8 +321,8 @@ def latest_ledger(folder: Path) -> LedgerRecord:
     return record
 
 
-def all_ledgers(folder: Path) -> Iterator[LedgerRecord]:
-    """Every ledger below the folder.
+def all_ledgers(folder: Path, which: Callable[[bytes], Any] = bool) -> Iterator[LedgerRecord]:
+    """Every ledger below the folder, or those with a content that `which` is true of.
 
     A ledger without a readable line is skipped: its head was killed before it submitted anything, or it is damaged, and
     its jobs are found by their names. So is a closed ledger of another user that cannot be read.
@@ -317,7 +332,7 @@ def all_ledgers(folder: Path) -> Iterator[LedgerRecord]:
     """
     for path in folder.glob(f"*/{LEDGER}"):
         try:
-            if says_anything(path.read_bytes()):
+            if which(content := path.read_bytes()) and says_anything(content):
                 yield read_ledger(path.parent)
         except PermissionError as error:
             if not is_closed(path.parent):
@@ -335,7 +350,8 @@ def taken_over(record: LedgerRecord) -> tuple[LedgerRecord, ...]:
     Raises:
         LedgerError: as `all_ledgers`.
     """
-    heirs = {ledger.run: ledger for ledger in all_ledgers(record.folder.parent) if ledger.taken_over_by}
+    closed = all_ledgers(record.folder.parent, re.compile(rb'"by": "[^"]').search)  # reading them all takes long
+    heirs = {ledger.run: ledger for ledger in closed if ledger.taken_over_by}
     found = {record.run: record}
     while more := {
         name: ledger for name, ledger in heirs.items() if name not in found and ledger.taken_over_by in found

@@ -83,7 +83,7 @@ _SUBMISSION: Form = {
 }  # fmt: skip
 _MAY_HAVE: Form = {
     "index": _or_none(_count), "job_id": lambda value: value == "" or _job_id(value), "folder": _text, "time": _number,
-    "members": _list_of(_text), "content": _mapping_to(_text), "units": _mapping_to(_number),
+    "members": _list_of(_text), "logs": _list_of(_text), "content": _mapping_to(_text), "units": _mapping_to(_number),
 }  # fmt: skip
 _OTHERS: tuple[Form, ...] = (
     {"submitted": _text, "job_id": _job_id},

@@ -12,13 +12,13 @@ from ..slurm.parse import records_of
 from ..slurm.states import JobState
 from ..slurm.submit_limits import SiteLimits
 from .adopt import QueuedTask
+from .clock import Clock
 from .dispatcher import Dispatcher
 from .jobs import OpenJobs
 from .ledger import Entry, Ledger
 from .observer import Observer
 from .outcome import Job, RuleJobs, TaskEnded, TaskEvent
 from .stopping import mark_stopped
-from .submit import Clock
 from .tasks import Tasks, TaskState
 
 
@@ -69,8 +69,7 @@ class LiveRun:
             left_out: outputs of what cannot be planned yet, where they are to be made although they exist.
 
         Returns:
-            What was submitted: of the tasks those that there is room for. The others are kept for `submit_later`, or, in
-            a run that nobody watches, for a continuation.
+            What was submitted. Tasks without room are kept for `submit_later`, or for a continuation if nobody watches.
 
         Raises:
             PlanError: the workflow asks for something that cannot be submitted.

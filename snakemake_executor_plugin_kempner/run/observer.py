@@ -8,6 +8,7 @@ from ..errors import SlurmError
 from ..plan.dependency import Ref
 from ..slurm.client import Slurm
 from ..slurm.states import JobState
+from .clock import Clock
 from .jobs import OpenJobs
 from .judge import Judge, View
 from .ledger import Ledger
@@ -15,7 +16,6 @@ from .look import look
 from .outcome import TaskEvent
 from .pace import Pace
 from .stopping import StoppedJobs
-from .submit import Clock
 from .tasks import Tasks
 from .watch import Change, step
 

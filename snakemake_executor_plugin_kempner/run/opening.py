@@ -19,12 +19,13 @@ from ..slurm.parse import Record, records_of
 from ..slurm.states import JobState
 from .adopt import Names, QueuedTask, all_of_run, carried_out, in_queue, left_in_queue
 from .belonging import is_here, other_path, other_user
+from .clock import Clock
 from .ledger import Entry, Ledger, LedgerRecord, open_ledgers, read_ledger
 from .live import LiveRun
 from .outcome import TaskEvent
 from .records import StepRecord, step_record
 from .sources import controller_records
-from .submit import PATIENCE, SETTLE, Clock
+from .submit import PATIENCE, SETTLE
 
 T = TypeVar("T")
 _LEAVING = 60.0
@@ -292,7 +293,7 @@ def cancel_tasks(found: EarlierRuns, tasks: Collection[str], slurm: Slurm) -> Ea
     jobs = {job.job_id for task in found.left if task.task not in kept for job in task.jobs.values()}
     for ledger in found.ledgers:  # first: the guards wake up, and must not take this for a failure
         Ledger(ledger.folder).cancelled(jobs & {entry.job_id for entry in ledger.entries})
-    _cancel_and_wait(jobs, slurm)
+    cancel_and_wait(jobs, slurm)
     return left
 
 
@@ -309,7 +310,7 @@ def cancel_found(found: EarlierRuns, slurm: Slurm, unexplained: Mapping[str, str
     """
     names = {job_id: entry.job_name for job_id, entry in found.jobs.items()} | dict(unexplained)
     runs = ", ".join(sorted({name.rsplit(".", 2)[1] for name in names.values()}))
-    _cancel_and_wait(names, slurm)
+    cancel_and_wait(names, slurm)
     for ledger in found.ledgers:
         record, known = Ledger(ledger.folder), {entry.job_name for entry in ledger.entries}
         record.cancelled(job_id for job_id, entry in found.jobs.items() if entry.job_name in known)
@@ -319,7 +320,7 @@ def cancel_found(found: EarlierRuns, slurm: Slurm, unexplained: Mapping[str, str
     return f"Cancelled the {len(names)} Slurm jobs of run {runs}."
 
 
-def _cancel_and_wait(job_ids: Collection[str], slurm: Slurm) -> None:
+def cancel_and_wait(job_ids: Collection[str], slurm: Slurm) -> None:
     """Cancel jobs and wait until they have left their nodes, so that they no longer write files."""
     if job_ids:
         slurm.cancel(job_ids)
@@ -358,7 +359,7 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
         helpers,
         submitted=ledger.last_number,
         closing=waiting[-1] if waiting else None,
-        withdrawn=ledger.cancelled,
+        withdrawn=ledger.cancelled - ledger.cancelled_by_user,
     )
     events: tuple[TaskEvent, ...] = live.refuse(ledger.refused, own=True)
     events += live.observe()

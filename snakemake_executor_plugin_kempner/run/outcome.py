@@ -13,6 +13,11 @@ from ..slurm.states import JobState
 _SIGNALS = 128
 
 
+def workflow_folder(run_folder: Path) -> Path:
+    """Where the files of a workflow are, by the folder of a run, `.snakemake/kempner/<run>`."""
+    return run_folder.parent.parent.parent
+
+
 class Outcome(Enum):
     """How a task has ended."""
 
@@ -56,6 +61,11 @@ class Job:
     @property
     def log(self) -> Path:
         return Path(log_path(self.log_pattern, self.job_id))
+
+    @property
+    def rule_logs(self) -> tuple[Path, ...]:
+        """Files of the rule's `log:`; their names are relative to the folder of the workflow."""
+        return tuple(workflow_folder(Path(self.folder)) / log for log in self.submission.logs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 import logging
 
 from ..errors import SlurmError
-from .submit import Clock
+from .clock import Clock
 from .watch import pause
 
 

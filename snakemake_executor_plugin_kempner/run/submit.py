@@ -2,12 +2,11 @@
 
 import logging
 import math
-import time
 from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
 from ..plan.dependency import Expression, Ref, render
@@ -15,6 +14,7 @@ from ..plan.jobscript import call_script, manifest_path
 from ..plan.model import Call, Kind, Plan, Policy
 from ..slurm.client import Slurm
 from ..slurm.submit_limits import lacks_room
+from .clock import Clock
 from .interrupt import undisturbed
 from .ledger import Ledger, write_manifest
 from .parents import Parents, UnneededError, whose
@@ -25,22 +25,6 @@ SETTLE = 40.0
 """Seconds after which slurmctld, once it answers again, has processed earlier requests, if it ever will. After a freeze
 it may answer a query about its queue before an older request."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-
-
-class Clock(Protocol):
-    """Time, so that tests can have their own."""
-
-    def now(self) -> float: ...
-
-    def sleep(self, seconds: float) -> None: ...
-
-
-class SystemClock:
-    def now(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 @dataclass
@@ -243,6 +227,7 @@ def _intent(call: Call) -> dict[str, Any]:
             "label": submission.label,
             "edges": [(edge.on, edge.type, edge.declared) for edge in submission.edges],
             "members": submission.members,
+            **({"logs": submission.logs} if submission.logs else {}),
             "content": dict(submission.content),
         }
         for submission in call.submissions

@@ -13,7 +13,8 @@ from ..plan.model import Deferred, Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
 from ..slurm.client import Slurm
 from ..slurm.submit_limits import LimitScope, SiteLimits
-from .submit import PATIENCE, Clock
+from .clock import Clock
+from .submit import PATIENCE
 
 _REFILL = 4
 """The rest is submitted once this part (a quarter) of the run's share of the queue is free."""

@@ -112,8 +112,9 @@ def _unknown_partition(job: PlacedRequest) -> Iterator[Remark]:
         return
     for name in filter(None, job.request.partition.split(",")):
         if job.site.partition(name) is None:
+            near = get_close_matches(name, job.site.partitions, n=1, cutoff=0.7)
             names = ", ".join(sorted(job.site.partitions))
-            yield f"partition {name} does not exist", f"there are {names}"
+            yield f"partition {name} does not exist", f"{f'did you mean {near[0]}? ' if near else ''}there are {names}"
 
 
 def _list_of_partitions(job: PlacedRequest) -> Iterator[Remark]:

@@ -32,7 +32,7 @@ def choose(arguments: Sequence[str], site: Site, *, default_cores: bool) -> Choi
         default_cores: the user has not chosen the number of cores.
     """
     choice = Choice(arguments=tuple(arguments))
-    for follow in (_partition, _constraint, _account, _requeue):
+    for follow in (_model, _partition, _constraint, _account, _requeue):
         choice = _with(choice, follow(request_of(choice.arguments, site.chosen), site))
     return _with(choice, _share(request_of(choice.arguments, site.chosen), site, default_cores=default_cores))
 
@@ -52,6 +52,16 @@ def _with(choice: Choice, added: Iterator[Added]) -> Choice:
             arguments[place] = option
         why.append(f"{option} ({reason})")
     return replace(choice, arguments=tuple(arguments), why=tuple(why))
+
+
+def _model(request: Request, site: Site) -> Iterator[Added]:
+    """Spells a GPU model as the site does: Slurm distinguishes `H100` from `h100`, people do not."""
+    shapes = [shape for partition in site.partitions.values() for shape in partition.nodes if shape.gpus]
+    names = dict.fromkeys(name for shape in shapes for name in (shape.gpu, shape.type, *sorted(shape.features)) if name)
+    spelt = [name for name in names if name.lower() == request.model.lower()]
+    if request.model and spelt and request.model not in spelt and f"gpu:{request.model}" in request.gres:
+        gres = re.sub(rf"\bgpu:{re.escape(request.model)}(?=[:=,]|$)", f"gpu:{spelt[0]}", request.gres)
+        yield f"--gres={gres}", f"there the model is called {spelt[0]}"
 
 
 def _partition(request: Request, site: Site) -> Iterator[Added]:

@@ -15,6 +15,7 @@ from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
 from .consumption import CONSUMPTION_FORMAT, Consumption, parse_consumption
 from .environment import query_environment, submission_environment
 from .ids import abridge, array_id, expand, in_order, is_element
+from .listing import LISTING_FORMAT, Listed, parse_listing
 from .parse import (
     SACCT_FORMAT,
     SQUEUE_FORMAT,
@@ -74,6 +75,9 @@ class Slurm(Protocol):
 
         Each element of an array by itself. What has vanished from an array is told by `record_of`.
         """
+
+    def listing(self) -> tuple[Listed, ...]:
+        """As `queue`, with names and times, for those who look; one query."""
 
     def show(self, job_ids: Collection[str]) -> tuple[Shown, ...]:
         """What the controller says of the user's jobs when it is asked for each by its id; of an unknown one nothing.
@@ -235,6 +239,9 @@ class SlurmCommands:
         if has_mixed_reasons(text):  # with --array each has its own, but of 0-100:2 the last one is left out (22.05)
             records |= {record.job_id: record for record in parse_squeue(self._call([*argv, "--array"]))}
         return tuple(records.values())
+
+    def listing(self) -> tuple[Listed, ...]:
+        return parse_listing(self._call(["squeue", *_QUEUE, "--states=all", f"--Format={LISTING_FORMAT}"]))
 
     def show(self, job_ids: Collection[str]) -> tuple[Shown, ...]:
         ids = set(map(array_id, job_ids))

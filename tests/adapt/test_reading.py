@@ -225,3 +225,8 @@ def test_a_group_behind_a_checkpoint_says_what_it_asks_for(read: Read) -> None:
     expected = [one.task for one in reading.deferred if one.task]
     # Snakemake puts one or two members of a group beside each other, by how it has found them.
     assert {task.attempts[0].resources["mem_mb"] for task in expected} in ({700}, {700, 1400})
+
+
+def test_a_task_knows_the_logs_of_its_rule(read: Read) -> None:
+    reading, _ = read(WIDE.replace("RESOURCES", 'log: "logs/{x}.out", err="logs/{x}.err"'))
+    assert [task.logs for task in of_rule(reading, "b")][1] == ("logs/1.out", "logs/1.err")

@@ -200,7 +200,7 @@ def test_after_a_failure_what_has_not_started_is_cancelled_and_what_runs_finishe
             "after_running": "CANCELLED",
         }
     assert (folder / "running.txt").read_text() == "ran\n"
-    assert "exit code 1" in head.said
+    assert "exit code 7" in head.said
     assert "no such gene" in head.said
 
 
@@ -340,12 +340,15 @@ def test_accounting_makes_no_difference(slurm: Sandbox, slurm_with_accounting: S
         trees.append(snapshot(folder))
         failures.append(
             # Said once more where it was noticed before Snakemake had handed the job over.
-            {re.sub(r"Slurm job \d+", "Slurm job N", one) for one in re.findall(r"third failed.*\n.*", outcome.output)}
+            {
+                re.sub(r"Slurm job \d+", "Slurm job N", one)
+                for one in re.findall(r"third failed.*\n.*\n.*", outcome.output)
+            }
         )
     assert not differences(*trees)
     assert failures[0] == failures[1]
     (failure,) = failures[0]
-    assert "exit code 1" in failure
+    assert "exit code 3" in failure
 
 
 # --- a controller in trouble ----------------------------------------------------------------------------------------

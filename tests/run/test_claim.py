@@ -403,7 +403,7 @@ import sys
 from pathlib import Path
 from snakemake_executor_plugin_kempner.errors import FolderInUse
 from snakemake_executor_plugin_kempner.run.claim import Claim, this_process
-from snakemake_executor_plugin_kempner.run.submit import SystemClock
+from snakemake_executor_plugin_kempner.run.clock import SystemClock
 
 claim = Claim(Path(sys.argv[1]), this_process("head", sys.argv[2]), lambda job: True, SystemClock())
 print("ready", flush=True)

@@ -317,3 +317,12 @@ def is_json(line: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_the_logs_of_a_rule_are_read_back_and_a_ledger_without_them_is_read_too(tmp_path: Path) -> None:
+    ledger = filled(tmp_path)
+    ledger.intend("plot.run1.2", **{**WHAT, "logs": ["logs/plot.log"]})
+    first, second = read_ledger(tmp_path).entries
+    assert (first.logs, second.logs) == ((), ("logs/plot.log",))
+    ledger.adopted(second)
+    assert read_ledger(tmp_path).entries[-1].logs == ("logs/plot.log",)

@@ -254,7 +254,7 @@ DEFAULT_HAS_GPUS = replace(
 @pytest.mark.parametrize("partition", [{}, {"slurm_partition": "kempner"}], ids=["no partition", "a partition"])
 @pytest.mark.parametrize(
     ("model", "meant"),
-    [("foo", ""), ("A100", "a100"), ("a10", "a100"), ("nvidia_h200", "h200"), ("rtx6000", "rtx6000pro")],
+    [("foo", ""), ("A10", "a100"), ("a10", "a100"), ("nvidia_h200", "h200"), ("rtx6000", "rtx6000pro")],
 )
 def test_a_model_that_is_nowhere_is_a_fault_with_what_is_meant(
     site: Site, partition: Declared, model: str, meant: str
@@ -290,3 +290,38 @@ def test_faults_that_say_the_same_of_many_rules_are_a_line() -> None:
     assert head == "1 fault found before anything was submitted:"
     assert line.startswith("  - rule_0, rule_1, rule_2, rule_3, rule_4 and 214 more: resource gpu=-1 takes ")
     assert len(caught.value.by_task) == 219
+
+
+# --- names that were mistyped ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("slurm_partiton", "slurm_partition"), ("gpumodel", "gpu_model"), ("run_time", "runtime"), ("Mem_mb", "mem_mb")],
+)
+def test_a_resource_that_means_nothing_is_told_with_the_one_that_was_meant(name: str, meant: str) -> None:
+    said = notices(train(GPU | {name: "x"}, 3))
+    assert f"Resource {name} of train means nothing to Slurm: did you mean {meant}?" in said
+
+
+@pytest.mark.parametrize("name", ["load", "io", "licence", "gpu_mem", "mem_gb", "slurm_dependency", "tmpdir", "_cores"])
+def test_a_resource_of_the_workflows_own_is_left_alone(name: str) -> None:
+    assert not [said for said in notices(train(GPU | {name: 1})) if "did you mean" in said]
+
+
+def test_a_resource_that_is_limited_is_the_workflows_own() -> None:
+    limited = replace(AT_KEMPNER, limits={"node": 4})
+    assert not [said for said in notices(train(GPU | {"node": 1}), limited) if "did you mean" in said]
+
+
+def test_a_gpu_model_is_spelt_as_the_site_does() -> None:
+    (call,) = make_plan(
+        train({"gpu": 1, "gpu_model": "H100", "runtime": 60}), replace(AT_KEMPNER, keep_going=True)
+    ).calls
+    assert "--gres=gpu:h100:1" in call.first.options
+    assert "--partition=kempner_h100" in call.first.options
+
+
+def test_a_partition_that_does_not_exist_is_told_with_the_one_that_was_meant() -> None:
+    (fault,) = faults(train(GPU | {"slurm_partition": "kempner_h10"}))
+    assert "partition kempner_h10 does not exist (did you mean kempner_h100? there are " in fault

@@ -1,0 +1,87 @@
+"""Prints for people and for programs: colours on a terminal only, foreign text never as markup or control sequence."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..printable import printable
+from ..state.model import State
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+STYLES: Mapping[str, str] = {
+    State.DONE: "green",
+    State.RUNNING: "cyan",
+    State.RETRYING: "yellow",
+    State.FAILED: "bold red",
+    State.NEVER: "red",
+    State.CANCELLED: "magenta",
+    State.UNKNOWN: "bold yellow",
+    "ok": "green",
+    "warning": "yellow",
+    "error": "bold red",
+    "faint": "dim",
+    "strong": "bold",
+}
+"""Styles by what is told."""
+_WIDE = 200
+"""Columns where there is no terminal: nothing is cut off."""
+
+
+def console() -> "Console":
+    """Standard output, without interpretation of what is printed."""
+    from rich.console import Console  # noqa: PLC0415 - only where something is shown
+
+    is_terminal = sys.stdout.isatty()
+    return Console(
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=not is_terminal,
+        width=None if is_terminal else _WIDE,
+        force_terminal=None if is_terminal else False,
+        no_color=True if os.environ.get("NO_COLOR") else None,
+    )
+
+
+def text(words: str, style: str = "") -> "Text":
+    """Words with a style; control characters are escaped, and line breaks kept."""
+    from rich.text import Text  # noqa: PLC0415
+
+    return Text(printable(words, keep="\n\t"), style=STYLES.get(style, style))
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON, with the names of its fields."""
+    print(json.dumps(as_json(value), indent=2, ensure_ascii=not _takes_all()))
+
+
+def _takes_all() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def as_json(value: Any) -> Any:
+    """Dataclasses, enumerations and paths as what JSON has."""
+    match value:
+        case Enum():
+            found = value.value
+        case str():
+            found = value.encode(errors="backslashreplace").decode()  # a name may be no valid Unicode
+        case Path():
+            found = str(value)
+        case Mapping():
+            found = {str(as_json(key)): as_json(one) for key, one in value.items()}
+        case _ if is_dataclass(value):
+            found = {one.name: as_json(getattr(value, one.name)) for one in fields(value)}
+        case Iterable():
+            found = [as_json(one) for one in value]
+        case _:
+            found = value
+    return found

@@ -1,0 +1,210 @@
+"""The state of a run → what an overview shows. Pure, except for the logs of failed tasks."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..causes.alike import names
+from ..causes.meaning import request_in
+from ..layout import CLOSING_LOG
+from ..plan.model import Kind
+from ..report import command_line, count_of, short_path
+from ..slurm.reasons import in_words
+from ..slurm.states import JobState
+from ..state.explanation import same_causes
+from ..state.model import RunState, State, TaskState
+from .wording import moment, span
+
+COLUMNS = (
+    State.DONE, State.RUNNING, State.WAITING, State.RETRYING, State.FAILED, State.NEVER, State.CANCELLED,
+    State.NOT_NEEDED, State.UNKNOWN,
+)  # fmt: skip
+ALWAYS = frozenset({State.DONE, State.RUNNING, State.WAITING, State.FAILED})
+"""Columns that are shown although all are zero."""
+_DEPENDENCY = "Dependency"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """The tasks of a rule, counted."""
+
+    rule: str
+    tasks: int
+    numbers: Mapping[State, int]
+    gpu_hours: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Tasks that have failed for the same reason."""
+
+    cause: str
+    labels: tuple[str, ...]
+    log: str
+    """Of the first of them."""
+    never: int
+    """Tasks that never run because of them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """All that `kempner status` shows."""
+
+    run: str
+    command: str
+    since: float
+    result: str
+    """How far it is, or how it has ended."""
+    whose: str
+    """Who looks after it."""
+    rows: tuple[Row, ...]
+    waits: tuple[str, ...]
+    longest: str
+    failures: tuple[Failure, ...]
+    end: str
+    """Where its end is, or will be, described."""
+    notes: tuple[str, ...]
+
+
+def overview(state: RunState, now: float) -> Overview:
+    """What there is to say of a run."""
+    return Overview(
+        run=state.run,
+        command=command_line(state.command),
+        since=state.since,
+        result=_result(state),
+        whose=_whose(state),
+        rows=tuple(_row(rule, tasks, now) for rule, tasks in state.rules.items()),
+        waits=tuple(_waits(state, now)),
+        longest=_longest(state, now),
+        failures=tuple(_failures(state)),
+        end=_end(state),
+        notes=tuple(_notes(state)),
+    )
+
+
+def _result(state: RunState) -> str:
+    done, tasks = state.numbers.get(State.DONE, 0), len(state.tasks)
+    counted = f"{done} of {count_of(tasks, 'task')} done"
+    others = [f"{state.numbers[one]} {one}" for one in COLUMNS[1:] if state.numbers.get(one)]
+    counted = ", ".join([counted, *others])
+    if state.is_open:
+        return f"under way: {counted}"
+    bad = [one for one in state.tasks if one.state not in (State.DONE, State.NOT_NEEDED)]
+    if bad:
+        return f"has failed: {counted}" if state.closed else f"stands still: {counted}"
+    return f"has succeeded: {counted}" if tasks else "has no tasks"
+
+
+def _whose(state: RunState) -> str:
+    if state.taken_over_by:
+        return f"run {state.taken_over_by} has taken it over: kempner status {state.taken_over_by}"
+    if state.watched_by:
+        who = f"{state.watched_by[:1].lower()}{state.watched_by[1:]}"
+        return f"{who} watches it" if who.startswith("the head") else f"{who} is at work"
+    if state.closed:
+        return "it has ended"
+    closing = next((one for one in state.helpers if one.kind == Kind.CLOSING.value), None)
+    if closing is not None:
+        return f"nobody watches it, and Slurm needs nobody: closing job {closing.job_id} ends it"
+    return "nobody looks after it: give the same command again to go on" if state.tasks else "nobody looks after it"
+
+
+def _end(state: RunState) -> str:
+    path = state.folder / CLOSING_LOG
+    has_closing = any(one.kind == Kind.CLOSING.value for one in state.helpers)
+    return short_path(path) if path.exists() or has_closing else ""
+
+
+def _notes(state: RunState) -> Iterator[str]:
+    if state.unanswered:
+        yield f"Slurm did not answer, so this is what is on disk alone: {state.unanswered}"
+    if state.earlier:
+        yield f"It goes on with run {', '.join(state.earlier)}, whose tasks are counted here."
+    if state.left_out:
+        yield f"{count_of(state.left_out, 'output')} more will be submitted later: there was no room for them, or a result decides."
+    if any(one.kind == Kind.CONTINUATION.value for one in state.helpers):
+        yield "More tasks follow when a result is there that decides about them (a continuation waits)."
+    if state.unread:
+        yield f"{count_of(state.unread, 'line')} of its ledger cannot be read."
+    held = [one for one in state.helpers if one.record and one.record.stuck]
+    for one in held:
+        yield f"Its {one.kind} job {one.job_id} will not start as it is: {in_words(one.record.reason if one.record else '')}"
+
+
+def _row(rule: str, tasks: Sequence[TaskState], now: float) -> Row:
+    return Row(
+        rule=rule,
+        tasks=len(tasks),
+        numbers=Counter(task.state for task in tasks),
+        gpu_hours=round(sum(_gpu_hours(task, now) for task in tasks), 2),
+    )
+
+
+def _gpu_hours(task: TaskState, now: float) -> float:
+    return sum((one.seconds(now) or 0.0) * request_in(one.options).gpus / 3600 for one in task.attempts if one.start)
+
+
+# --- what it waits for ----------------------------------------------------------------------------------------------
+
+
+def _waits(state: RunState, now: float) -> Iterator[str]:
+    """Each reason once, with the tasks that wait for it."""
+    found: dict[str, list[TaskState]] = {}
+    expected: dict[str, float] = {}
+    for task in state.tasks:
+        if task.state not in (State.WAITING, State.RETRYING):
+            continue
+        why = reason(state, task)
+        found.setdefault(why, []).append(task)
+        if task.pending and task.pending.expected:
+            expected[why] = min(task.pending.expected, expected.get(why, task.pending.expected))
+    for why, tasks in found.items():
+        when = f"; the first is expected to start {moment(expected[why], now)}" if why in expected else ""
+        yield f"{names(task.label for task in tasks)}: {why}{when}"
+
+
+def reason(state: RunState, task: TaskState) -> str:
+    """Why a task waits, in words."""
+    attempt = task.pending
+    word = attempt.record.reason if attempt and attempt.record else ""
+    if word != _DEPENDENCY:
+        return in_words(word)
+    before = state.waits_for(task)
+    if before:
+        rules = Counter(one.rule for one in before)
+        which = ", ".join(rule if number == 1 else f"{number} {rule}" for rule, number in rules.items())
+        return f"waiting for {which}"
+    return "waiting for its turn (--jobs, --resources), or for Slurm to notice that its input is there"
+
+
+def _longest(state: RunState, now: float) -> str:
+    """Of the running tasks the one that is nearest to its time limit."""
+    running = [
+        (attempt.seconds(now) or 0.0, attempt.limit_s, task, attempt)
+        for task in state.tasks
+        if task.state is State.RUNNING
+        for attempt in task.attempts
+        if attempt.record and attempt.record.state is JobState.RUNNING
+    ]
+    if not running:
+        return ""
+    used, limit, task, attempt = max(running, key=lambda one: (one[0] / one[1] if one[1] else 0.0, one[0]))
+    of = f" of {span(limit)} ({100 * used / limit:.0f} %)" if limit else ""
+    where = f" on {attempt.record.node}" if attempt.record and attempt.record.node else ""
+    return f"{task.label} has run for {span(used)}{of}{where}"
+
+
+# --- what has failed ------------------------------------------------------------------------------------------------
+
+
+def _failures(state: RunState) -> Iterator[Failure]:
+    for same in same_causes(task for task in state.tasks if task.state.is_cause):
+        first = same.tasks[0].last
+        never = [one for one in state.needing(*same.tasks) if one.state is State.NEVER]
+        yield Failure(
+            cause=same.cause,
+            labels=tuple(task.label for task in same.tasks),
+            log=short_path(first.log) if first and first.job_id else "",
+            never=len(never),
+        )

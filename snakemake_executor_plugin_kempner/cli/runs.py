@@ -1,0 +1,84 @@
+"""`kempner runs`: the runs of a folder, the latest first."""
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..report import command_line
+from ..slurm.listing import Listed
+from ..state.judged import run_state
+from ..state.model import RunState, State
+from ..state.sources import read_sources
+from .output import console, print_json, text
+from .places import Place
+from .wording import moment
+
+_MOST = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunLine:
+    """A run in a few words."""
+
+    run: str
+    since: float
+    state: str
+    tasks: int
+    done: int
+    failed: int
+    command: str
+
+
+def runs(place: Place, *, as_json: bool) -> None:
+    """List the runs."""
+    listing = _Once(place)
+    lines = [
+        _line(run_state(read_sources(ledger, listing))) for ledger in map(place.ledger, place.latest_first()[:_MOST])
+    ]
+    if as_json:
+        print_json(lines)
+        return
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(
+        "run", "began", "state", "done", "failed", "command", box=SIMPLE_HEAD, show_edge=False, pad_edge=False
+    )
+    now = time.time()
+    for line in lines:
+        done, failed = f"{line.done} of {line.tasks}", str(line.failed or "·")
+        table.add_row(line.run, moment(line.since, now), text(line.state), done, failed, text(line.command, "faint"))
+    console().print(table)
+
+
+def _line(state: RunState) -> RunLine:
+    if state.taken_over_by:
+        word = f"taken over by {state.taken_over_by}"
+    elif state.is_open:
+        word = "under way"
+    else:
+        word = "ended" if state.closed else "stands still"
+    return RunLine(
+        run=state.run,
+        since=state.since,
+        state=word,
+        tasks=len(state.tasks),
+        done=state.numbers.get(State.DONE, 0),
+        failed=state.numbers.get(State.FAILED, 0),
+        command=command_line(state.command),
+    )
+
+
+class _Once:
+    """Slurm, asked for its list of jobs only once."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.accounting = place.slurm.accounting
+
+    @cached_property
+    def _listed(self) -> tuple[Listed, ...]:
+        return self._place.slurm.listing()
+
+    def listing(self) -> tuple[Listed, ...]:
+        return self._listed

@@ -1,0 +1,107 @@
+"""`kempner status`: a line for the run, a row for each rule, what waits, what has failed and why."""
+
+import gc
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..causes.alike import names
+from ..report import count_of
+from ..state.model import State
+from .output import STYLES, console, print_json, text
+from .overview import ALWAYS, COLUMNS, Overview, overview
+from .places import Place
+from .wording import moment, span
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_PAUSE = 10.0
+_CAUSES = 12
+"""How many causes are listed; `kempner why failed` has all."""
+
+
+def status(place: Place, run: str, *, watch: bool, as_json: bool) -> None:
+    """Show the state of a run, once or until it has ended."""
+    if as_json:
+        print_json(overview(place.state(run), time.time()))
+        return
+    if not watch:
+        console().print(*shown(overview(place.state(run), time.time()), time.time()), sep="\n")
+        return
+    _watch(place, run)
+
+
+def _watch(place: Place, run: str) -> None:
+    from rich.console import Group  # noqa: PLC0415 - only here
+    from rich.live import Live  # noqa: PLC0415
+
+    out = console()
+    with Live(console=out, auto_refresh=False, transient=False, vertical_overflow="visible") as live:
+        while True:
+            state = place.state(run)
+            live.update(Group(*shown(overview(state, time.time()), time.time())), refresh=out.is_terminal)
+            if not state.is_open or not sys.stdout.isatty():
+                live.refresh()
+                return
+            gc.collect()
+            time.sleep(_PAUSE)
+
+
+def shown(view: Overview, now: float) -> Iterator["RenderableType"]:
+    """An overview as lines and a table."""
+    since = f"since {moment(view.since, now)} ({span(now - view.since)})" if view.since else ""
+    yield text(f"Run {view.run} {view.result}", _style(view.result))
+    yield text(f"  {view.command}", "faint")
+    yield text("  " + "; ".join(filter(None, (since, view.whose))))
+    if view.rows:
+        yield text("")
+        yield _table(view)
+    if view.waits or view.longest:
+        yield text("")
+    yield from (text(f"  {line}") for line in view.waits)
+    if view.longest:
+        yield text(f"  longest: {view.longest}")
+    yield from _failures(view)
+    yield text("")
+    yield from (text(f"  {note}", "warning") for note in view.notes)
+    if view.end:
+        yield text(f"  its end: {view.end}", "faint")
+    if view.failures:
+        yield text("  more: kempner why failed · kempner logs", "faint")
+
+
+def _style(result: str) -> str:
+    return "ok" if result.startswith("has succeeded") else "error" if result.startswith("has failed") else "strong"
+
+
+def _table(view: Overview) -> "RenderableType":
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here
+    from rich.table import Table  # noqa: PLC0415
+
+    columns = [one for one in COLUMNS if one in ALWAYS or any(row.numbers.get(one) for row in view.rows)]
+    with_gpus = any(row.gpu_hours for row in view.rows)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("rule", overflow="fold")
+    for name in ("tasks", *columns, *(["GPU hours"] if with_gpus else [])):
+        table.add_column(name, justify="right")
+    for row in view.rows:
+        cells = [text(str(row.numbers[one]), one) if row.numbers.get(one) else text("·", "faint") for one in columns]
+        table.add_row(text(row.rule), str(row.tasks), *cells, *([f"{row.gpu_hours:.1f}"] if with_gpus else []))
+    return table
+
+
+def _failures(view: Overview) -> Iterator["RenderableType"]:
+    if not view.failures:
+        return
+    yield text("")
+    for failure in view.failures[:_CAUSES]:
+        line = text(f"  {len(failure.labels)} × ", STYLES[State.FAILED])
+        line.append_text(text(failure.cause, STYLES[State.FAILED]))
+        line.append_text(text(f"  {names(failure.labels)}"))
+        if failure.never:
+            line.append_text(text(f"; {count_of(failure.never, 'task')} cannot run", "faint"))
+        yield line
+    if len(view.failures) > _CAUSES:
+        yield text(f"  and {len(view.failures) - _CAUSES} more causes", "faint")

@@ -1,0 +1,198 @@
+"""Cancels runs, or tasks of a run, from outside: without the Snakefile, and beside a living head if need be."""
+
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import FolderInUse, KempnerError, LedgerError
+from ..layout import LEDGER
+from ..plan.dependency import DependencyType
+from ..plan.model import Kind
+from ..slurm.client import Slurm
+from .adopt import QueuedTask
+from .belonging import unexplained
+from .claim import Claim, Owner, claim_folder, this_head
+from .clock import SystemClock
+from .ledger import Ledger, LedgerRecord, read_ledger
+from .opening import EarlierRuns, cancel_and_wait, cancel_found, entries_in_queue, look_back
+
+Say = Callable[[str], None]
+
+_NOTICE = 60.0
+"""Seconds for which a head may take no notice of its jobs' end."""
+_PAUSE = 2.0
+
+
+class Canceller:
+    """Cancels what runs of a folder have in the queue.
+
+    Args:
+        runs: `.snakemake/kempner`.
+        workdir: the folder of the workflow.
+        slurm: the scheduler.
+        say: gets messages.
+        warn: gets warnings.
+        pause: seconds between two looks at a head that is to take notice.
+    """
+
+    def __init__(self, runs: Path, workdir: str, slurm: Slurm, say: Say, warn: Say, *, pause: float = _PAUSE) -> None:
+        self._runs, self._workdir, self._slurm = runs, workdir, slurm
+        self._say, self._warn, self._pause = say, warn, pause
+
+    def everything(self, since: float) -> str:
+        """Cancel all jobs of all open runs; returns a message.
+
+        Args:
+            since: when this process began to read files.
+
+        Raises:
+            FolderInUse: a live head looks after the runs.
+            LedgerError: the claim on the folder cannot be read or written.
+            SlurmError: the jobs do not leave the queue.
+        """
+        if not self._runs.is_dir():
+            return self._all(since)
+        with self._claimed():
+            return self._all(since)
+
+    def run(self, ledger: LedgerRecord) -> str:
+        """Cancel all jobs of a run, also while its head lives; returns a message.
+
+        Raises:
+            FolderInUse: a process of another user looks after it.
+            LedgerError, SlurmError: as `everything`.
+        """
+        head = self._head()
+        beside = self._beside(ledger, head) if head is not None else ""
+        if beside and self._head() is not None:
+            return beside
+        with self._claimed():
+            found = self._found(time.time())
+            ours = tuple(one for one in found.ledgers if one.run == ledger.run)
+            names = {entry.job_name for one in ours for entry in one.entries}
+            jobs = {job_id: entry for job_id, entry in found.jobs.items() if entry.job_name in names}
+            lost = {one: name for one, name in self._unexplained(found).items() if f".{ledger.run}." in name}
+            said = cancel_found(replace(found, ledgers=ours, jobs=jobs), self._slurm, lost)
+        return f"{beside}\n{said}" if beside and jobs else beside or said
+
+    def tasks(self, ledger: LedgerRecord, keys: Collection[str]) -> str:
+        """Cancel tasks of a run and those that need them; the others go on. Returns a message.
+
+        Raises:
+            KempnerError: a live head looks after the run, and would stop all of it.
+            LedgerError, SlurmError: as `everything`.
+        """
+        head = self._head()
+        if head is not None:
+            return self._tasks_beside(ledger, keys, head)
+        with self._claimed():
+            found = self._found(time.time())
+            gone = with_dependants(found.left, keys)
+            jobs = _jobs(found, gone)
+            for one in found.ledgers:  # first: what wakes up now must not take this for a failure that stops the run
+                Ledger(one.folder).cancelled(jobs & {entry.job_id for entry in one.entries}, by_user=True)
+            cancel_and_wait(jobs, self._slurm)
+        return (
+            f"Cancelled {len(gone)} tasks, {len(jobs)} Slurm jobs." if jobs else "None of these tasks is in the queue."
+        )
+
+    # --- beside a head ------------------------------------------------------------------------------------------
+
+    def _head(self) -> Owner | None:
+        """The live head that looks after the folder.
+
+        Raises:
+            FolderInUse: it is another user's.
+        """
+        owner = this_head(uuid.uuid4().hex[:8])
+        holder = Claim(self._runs, owner, self._slurm.runs, SystemClock()).holder()
+        if holder is not None and holder.is_of_another_user:
+            raise FolderInUse(str(holder))
+        return holder if holder is not None and holder.is_head else None
+
+    def _beside(self, ledger: LedgerRecord, head: Owner) -> str:
+        """Cancel the jobs under a living head, which then ends its run by itself, as after `scancel`."""
+        number, deadline = 0, time.monotonic() + _NOTICE
+        while True:
+            with suppress(LedgerError):
+                ledger = read_ledger(ledger.folder)  # it may submit more
+            left = entries_in_queue(ledger, self._slurm)
+            # Those that look after the run first: they must not act on the end of the others.
+            ours = [entry.job_id for entry in left if entry.kind != Kind.TASK.value]
+            if ours:
+                self._slurm.cancel(ours)
+            if left:
+                number += len(left)
+                cancel_and_wait([entry.job_id for entry in left], self._slurm)
+            elif self._head() is None or time.monotonic() > deadline:
+                break
+            time.sleep(self._pause)
+        said = f"Cancelled the {number} Slurm jobs of run {ledger.run}."
+        if self._head() is None:
+            return said
+        return f"{said}\n{head} has not taken notice yet; it ends when it does. If it submits more, give this command again."
+
+    def _tasks_beside(self, ledger: LedgerRecord, keys: Collection[str], head: Owner) -> str:
+        if not ledger.header.get("keep_going"):
+            raise KempnerError(
+                f"{head} watches this run without --keep-going: it would stop the whole run when a task is cancelled. To cancel "
+                f"all of it: kempner cancel {ledger.run}"
+            )
+        entries = entries_in_queue(ledger, self._slurm)
+        edges = {entry.task: entry.edges for entry in ledger.of_kind(Kind.TASK)}
+        gone = set(keys)
+        for task, before in edges.items():
+            if any(edge.on in gone and edge.type is DependencyType.AFTEROK for edge in before):
+                gone.add(task)
+        jobs = [entry.job_id for entry in entries if entry.task in gone]
+        if jobs:
+            cancel_and_wait(jobs, self._slurm)
+        return f"Cancelled {len(jobs)} Slurm jobs. {head} goes on with the others."
+
+    # --- with the claim -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
+        claim = claim_folder(self._runs, this_head(uuid.uuid4().hex[:8]), self._slurm.runs, self._say)
+        if hasattr(self._slurm, "before_acting"):
+            self._slurm.before_acting = claim.check
+        try:
+            yield
+        finally:
+            claim.release()
+
+    def _all(self, since: float) -> str:
+        found = self._found(since)
+        return cancel_found(found, self._slurm, self._unexplained(found))
+
+    def _found(self, since: float) -> EarlierRuns:
+        """What is left of the runs; if a ledger is missing or damaged, its jobs are looked for by their names."""
+        found = EarlierRuns(ledgers=(), left=())
+        try:
+            found = look_back(self._runs, self._workdir, self._slurm, since, self._warn)
+        except LedgerError as error:
+            self._warn(f"{error}. Its jobs are looked for by their names.")
+        for ledger in found.ledgers:
+            if ledger.unread:
+                self._warn(f"{ledger.unread} lines of {ledger.folder / LEDGER} cannot be read and are passed over.")
+        return found
+
+    def _unexplained(self, found: EarlierRuns) -> dict[str, str]:
+        return unexplained(self._runs, self._workdir, self._slurm, found.ledgers)
+
+
+def with_dependants(left: Iterable[QueuedTask], keys: Collection[str]) -> set[str]:
+    """Tasks with those that need them, directly or not; what is declared to follow their failure is none of them."""
+    gone = set(keys)
+    for task in left:  # in the order of submission: each after what it waits for
+        if any(edge.on in gone and edge.type is DependencyType.AFTEROK for edge in task.edges):
+            gone.add(task.task)
+    return gone
+
+
+def _jobs(found: EarlierRuns, gone: Collection[str]) -> set[str]:
+    """What tasks have in the queue, with the gates that stand for them."""
+    return {job_id for job_id, entry in found.jobs.items() if entry.task in gone}

@@ -1,0 +1,175 @@
+"""Reads what there is about a run: ledgers, records of jobs, the queue, and accounting for jobs that have vanished."""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import SlurmError
+from ..layout import ENDED
+from ..plan.model import Kind
+from ..run.claim import watcher
+from ..run.ledger import Entry, LedgerRecord, taken_over
+from ..run.records import StepRecord, step_record
+from ..run.stopping import stopped_jobs
+from ..slurm.listing import Listed
+from ..slurm.parse import Record, record_of
+from ..slurm.states import JobState, job_state
+
+
+class Asks(Protocol):
+    """What is asked of Slurm."""
+
+    def listing(self) -> tuple[Listed, ...]: ...
+
+    def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """All that is known about a run."""
+
+    ledger: LedgerRecord
+    earlier: tuple[LedgerRecord, ...] = ()
+    """Of the runs that it has taken over, oldest first."""
+    listed: Mapping[str, Listed] = field(default_factory=dict)
+    """Jobs of the run in Slurm's list, by id."""
+    written: Mapping[str, StepRecord] = field(default_factory=dict)
+    """What jobs have recorded themselves, by id."""
+    accounted: Mapping[str, Record] = field(default_factory=dict)
+    """What accounting says of jobs whose end is nowhere else."""
+    stopped: frozenset[str] = frozenset()
+    """Jobs that were cancelled because the run stopped."""
+    watched_by: str = ""
+    unanswered: str = ""
+    """Why Slurm could not be asked."""
+
+    @property
+    def ledgers(self) -> tuple[LedgerRecord, ...]:
+        return (*self.earlier, self.ledger)
+
+    @property
+    def names(self) -> dict[str, tuple[str, str]]:
+        """Name and comment of each job in the list."""
+        return {job_id: (job.name, job.comment) for job_id, job in self.listed.items()}
+
+    def end(self, entry: Entry) -> Record | None:
+        """What is known of a job: Slurm's word, the ledger's, its own, accounting's; None if nothing is."""
+        if (listed := self.listed.get(entry.job_id)) is not None and entry.job_name in (listed.name, listed.comment):
+            return listed.record
+        written = self.written.get(entry.job_id)
+        noted = next((end for ledger in self.ledgers if (end := _noted(ledger, entry.job_id)) is not None), None)
+        own = written.as_record() if written else None
+        return noted or own or self.accounted.get(entry.job_id)
+
+
+def read_sources(ledger: LedgerRecord, slurm: Asks) -> Sources:
+    """Read all that is known about a run; a Slurm that does not answer is noted, and no error.
+
+    Raises:
+        LedgerError: a ledger of a run that it has taken over cannot be read.
+    """
+    earlier = sorted(
+        (one for one in taken_over(ledger) if one.run != ledger.run), key=lambda one: float(one.header.get("time", 0))
+    )
+    entries = [entry for one in (*earlier, ledger) for entry in one.entries if entry.job_id]
+    listing, unanswered = _answer(slurm.listing)
+    listed = {job.job_id: job for job in listing}
+    ids = {entry.job_id for entry in entries}
+    arrays = {
+        job_id: one for job_id in ids - listed.keys() if (one := listed.get(job_id.partition("_")[0])) is not None
+    }
+    sources = Sources(
+        ledger=ledger,
+        earlier=tuple(earlier),
+        # The record with an array's own id stands for elements that have vanished.
+        listed={job_id: _of(job_id, job) for job_id, job in (listed | arrays).items()},
+        written=_written(entries),
+        stopped=frozenset().union(*(stopped_jobs(one.folder) | _withdrawn(one) for one in (*earlier, ledger))),
+        watched_by=watcher(ledger.folder.parent, lambda job_id: _runs(listed, job_id)),
+        unanswered=unanswered,
+    )
+    unsure = [entry.job_id for entry in entries if entry.kind == Kind.TASK.value and sources.end(entry) is None]
+    if not unsure or unanswered:
+        return sources
+    accounted, _ = _answer(lambda: slurm.accounting(unsure))
+    return Sources(
+        **{name: getattr(sources, name) for name in Sources.__dataclass_fields__ if name != "accounted"},
+        accounted={record.job_id: record for record in accounted},
+    )
+
+
+def _answer(ask: Callable[[], Iterable[Any]]) -> tuple[tuple[Any, ...], str]:
+    try:
+        return tuple(ask()), ""
+    except SlurmError as error:
+        return (), str(error)
+
+
+def _of(job_id: str, job: Listed) -> Listed:
+    if job.job_id == job_id:
+        return job
+    record = record_of(job_id, {job.job_id: job.record})
+    return Listed(record=record or job.record, name=job.name, comment=job.comment)
+
+
+def _runs(listed: Mapping[str, Listed], job_id: str) -> bool:
+    job = listed.get(job_id)
+    return job is not None and not job.record.state.is_final
+
+
+def _written(entries: Iterable[Entry]) -> dict[str, StepRecord]:
+    """The records of jobs; those that have not started have none, so each folder is listed once."""
+    there: dict[str, set[str]] = {}
+    found: dict[str, StepRecord] = {}
+    for entry in entries:
+        if entry.kind != Kind.TASK.value:
+            continue
+        if entry.folder not in there:
+            there[entry.folder] = _files(Path(entry.folder) / ENDED)
+        if f"{entry.job_id}.json" not in there[entry.folder]:
+            continue
+        record = step_record(Path(entry.folder), entry.job_id)
+        if record is not None:
+            found[entry.job_id] = record
+    return found
+
+
+def _files(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
+
+
+def _withdrawn(ledger: LedgerRecord) -> frozenset[str]:
+    return ledger.cancelled - ledger.cancelled_by_user
+
+
+def _noted(ledger: LedgerRecord, job_id: str) -> Record | None:
+    """The end of a job as a head has noted it."""
+    end = ledger.ends.get(job_id)
+    if end is None:
+        return None
+    word = end.get("state")
+    if not isinstance(word, str):
+        return None
+    state = job_state(word)
+    return Record(
+        job_id=job_id,
+        state=state if state.is_final else JobState.UNKNOWN,
+        word=word,
+        reason=_text(end.get("reason")),
+        exit_code=_number(end.get("exit_code")),
+        signal=_number(end.get("signal")),
+        node=_text(end.get("node")),
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
