@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "step": {"errors", "plan", "slurm", "run", "adapt", "printable"},
     "adapt": {"errors", "layout", "plan", "settings", "site"},
     "settings": set(),
-    "modes": {"settings", "cancelling", "previewing"},
+    "modes": {"settings", "cancelling", "previewing", "adapt"},
     "preview_text": {"errors", "plan", "report"},
     "previewing": {"adapt", "invocation", "planning", "preview_text", "slurm"},
     "draft_site": {"errors", "site", "slurm"},

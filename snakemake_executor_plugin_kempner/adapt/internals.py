@@ -60,6 +60,7 @@ INTERNALS = {
     "snakemake.shell:shell._process_args": "the same",
     "snakemake.utils:SequenceFormatter": "the command of a light job is formatted by Snakemake's own formatter",
     "snakemake.utils:QuotedFormatter": "the same",
+    "snakemake.rules:Rule.expand_params": "params that read files are evaluated in the job",
     "snakemake.rules:Rule.apply_input_function": "functions of resources in its command are watched",
     "snakemake.persistence.file:FilePersistence._incomplete_cache|snakemake.persistence:Persistence._incomplete_cache": (
         "it is of the head's start; jobs have set marks since"

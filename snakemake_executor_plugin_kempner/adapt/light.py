@@ -32,7 +32,7 @@ from ..plan.light import (
 )
 from .reading_environment import reads_environment
 from .resources import is_constant
-from .watching import Watch
+from .watching import Watch, reads_for_params
 
 _UNKNOWN = "<TBD>"
 """What Snakemake writes for a value that it does not know yet."""
@@ -155,12 +155,11 @@ class LightJobs:
             known["resources"] = job.resources
         return known
 
-    def _reads_for_params(self, job: Any) -> bool:
+    @staticmethod
+    def _reads_for_params(job: Any) -> bool:
         """Whether a function of the params looks at files, whose content may be another one in the job."""
-        job._params = job._non_derived_params = None  # noqa: SLF001 - evaluated once more, watched
-        with self._watch:
-            _ = job.params
-        return self._watch.noticed
+        _ = job.params  # evaluated now, if it was not before
+        return reads_for_params(job.rule)
 
     def _reads_for_resources(self, job: Any, rule: _Rule, threads: int) -> bool:
         """Whether a function of a resource in the command looks at files; its value may be another one in the job."""
@@ -173,7 +172,7 @@ class LightJobs:
                     attempt=job.attempt,
                     threads=threads,
                     rulename=job.rule.name,
-                    async_run=None,
+                    async_run=self._workflow.async_run,
                 )
             if self._watch.noticed:
                 return True

@@ -19,6 +19,7 @@ from snakemake.settings.types import (
 from snakemake_executor_plugin_kempner.adapt.dag import Reading, read_dag
 from snakemake_executor_plugin_kempner.adapt.sources import Sources
 from snakemake_executor_plugin_kempner.adapt.units import Scope
+from snakemake_executor_plugin_kempner.adapt.watching import watch_params
 from snakemake_executor_plugin_kempner.settings import common_settings
 
 Read = Callable[..., tuple[Reading, Any]]
@@ -44,6 +45,7 @@ def read(
 ) -> tuple[Reading, Any]:
     """Build the DAG of a Snakefile here, as the head does before anything is ready; returns what was read, and the DAG."""
     Path("Snakefile").write_text(snakefile)
+    watch_params()
     parsed = Resources.parse(list(defaults), allow_expressions=True, defaults="full")
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         settings = ResourceSettings(nodes=10, default_resources=parsed)

@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import snakemake.persistence as records
 from builders import POLICY, a_plan
-from reading import read
+from reading import Read
+from reading import read as read_here
 from snakemake.shell import shell
 
+from snakemake_executor_plugin_kempner.adapt.reading_environment import reads_environment
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
+from snakemake_executor_plugin_kempner.plan.light import FORMATS
 from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 from snakemake_executor_plugin_kempner.run.program import keep_program
@@ -231,7 +235,7 @@ def planned(case: Case, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Task:
         "keep_incomplete": "--keep-incomplete" in case.options,
         "keep_metadata": "--drop-metadata" not in case.options,
     }
-    reading, _ = read(case.rule, execution=execution, has_light_jobs=True, folder=str(folder))
+    reading, _ = read_here(case.rule, execution=execution, has_light_jobs=True, folder=str(folder))
     (task,) = reading.tasks
     (attempt,) = task.attempts
     (folder / "ended").mkdir()
@@ -259,3 +263,144 @@ def test_a_light_job_leaves_what_the_job_of_a_snakemake_leaves(
 def _without(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The tree, with another path of its folder."""
     return json.loads(json.dumps({name: repr(entry) for name, entry in tree.items()}).replace(str(folder), "<folder>"))
+
+
+# --- who qualifies --------------------------------------------------------------------------------------------------
+
+
+def reasons(read: Read, snakefile: str, **more: Any) -> dict[str, str]:
+    """Why each task runs Snakemake, by its name and wildcards; empty for a light job."""
+    reading, _ = read(snakefile, has_light_jobs=True, **more)
+    return {task.label: task.attempts[0].step.runs_snakemake for task in reading.tasks}
+
+
+MADE = "rule made:\n    output: 'out.txt'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("    shell: 'x {output} {wildcards} {params} {threads} {log} {rule} {input}'\n", ""),
+        ("    params: a=lambda wildcards: 'a' * 3\n    shell: 'x {params.a}'\n", ""),
+        ("    resources: a=lambda wildcards, attempt: attempt, mem_mb=5\n    shell: 'x {resources.a} {resources.mem_mb}'\n", ""),
+        ("    script: 'x.py'\n", "script:"),
+        ("    run: print(1)\n", "run:"),
+        ("    shadow: 'minimal'\n    shell: 'x'\n", "shadow:"),
+        ("    benchmark: 'b.txt'\n    shell: 'x'\n", "benchmark:"),
+        ("    conda: 'env.yaml'\n    shell: 'x'\n", "conda:"),
+        ("    container: 'docker://x'\n    shell: 'x'\n", "container:"),
+        ("    envmodules: 'gcc'\n    shell: 'x'\n", "envmodules:"),
+        ("    cache: True\n    shell: 'x'\n", "cache:"),
+        ("    group: 'g'\n    shell: 'x'\n", "its group"),
+        ("    resources: slurm_light=0\n    shell: 'x'\n", "slurm_light=0"),
+        ("    resources: tmpdir='/scratch'\n    shell: 'x'\n", "its resource tmpdir"),
+        ("    resources: shell_exec='sh'\n    shell: 'x'\n", "its resource shell_exec"),
+        ("    shell: 'x {resources.tmpdir}'\n", "its resource tmpdir"),
+        ("    shell: 'x {jobid}'\n", "its command, which names what only Snakemake has"),
+        ("    shell: 'x {os.environ}'\n", "its command, which names what only Snakemake has"),
+        ("    input: 'here'\n    shell: 'x {resources.disk_mb}'\n", "a resource in its command that is computed from files"),
+        ("    params: lambda wildcards: open('here').read()\n    shell: 'x {params[0]}'\n", "params: that read files"),
+        ("    params: lambda wildcards: os.path.exists('here')\n    shell: 'x'\n", "params: that read files"),
+        ("    params: lambda wildcards: os.listdir('.')\n    shell: 'x'\n", "params: that read files"),
+        ("    params: lambda wildcards: shell('ls', read=True)\n    shell: 'x'\n", "params: that read files"),
+        (
+            "    resources: mem_mb=5, disk_mb=5\n    params: lambda wildcards, resources: 1\n    shell: 'x'\n",
+            "params: that are computed from resources or threads",
+        ),
+        (f"    shell: '{'x' * 70_000}'\n", "its command, which is too long for an argument"),
+    ],
+)  # fmt: skip
+def test_what_is_doubtful_runs_snakemake_and_the_reason_is_known(read: Read, text: str, why: str) -> None:
+    for name in ("here", "x.py"):
+        (Path.cwd() / name).write_text("here")
+    (Path.cwd() / "env.yaml").write_text("dependencies: []\n")
+    assert set(reasons(read, "import os\n" + MADE + text).values()) == {why}
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        ("update('a')", "a flag of an output"),
+        ("ensure('a', sha256=lambda wildcards: '0')", "a function in ensure()"),
+        ("protected(directory('a'))", ""),
+        ("report('a')", ""),
+    ],
+)
+def test_flags_of_outputs_that_only_snakemake_knows_are_doubtful(read: Read, output: str, why: str) -> None:
+    assert set(reasons(read, f"rule made:\n    output: {output}\n    shell: 'x'\n").values()) == {why}
+
+
+def test_each_attempt_has_its_own_command_where_it_names_resources_or_threads(read: Read) -> None:
+    text = "    retries: 1\n    threads: lambda wildcards, attempt: attempt * 2\n"
+    text += "    resources: a=lambda wildcards, attempt: attempt * 10\n    shell: 'x {threads} {resources.a}'\n"
+    (task,) = read(MADE + text, has_light_jobs=True)[0].tasks
+    steps = [attempt.step.light for attempt in task.attempts]
+    assert [(step.command, step.threads) for step in steps if step] == [("x 2 10", 2), ("x 4 20", 4)]
+
+
+def test_a_file_that_a_function_reads_once_and_keeps_makes_the_whole_rule_doubtful(read: Read) -> None:
+    keeps = "import functools\n@functools.cache\ndef table():\n    return open('here').read()\n"
+    keeps += "rule all:\n    input: 'a.txt', 'b.txt', 'c.txt'\n"
+    keeps += "rule made:\n    output: '{x}.txt'\n    params: lambda wildcards: table()\n    shell: 'x {params[0]}'\n"
+    (Path.cwd() / "here").write_text("here")
+    assert set(reasons(read, keeps).values()) == {"params: that read files"}
+
+
+def test_a_checkpoint_and_a_rule_without_command_run_snakemake(read: Read) -> None:
+    text = "rule all:\n    input: 'a', 'b'\nrule b:\n    input: 'c'\n    output: touch('b')\n"
+    text += "rule c:\n    output: 'c'\n    shell: 'x'\ncheckpoint a:\n    output: 'a'\n    shell: 'x'\n"
+    assert reasons(read, text, detached=True) == {"a": "checkpoint", "b": "no command", "c": ""}
+
+
+@pytest.mark.parametrize(
+    ("line", "is_read"),
+    [
+        ("import os", False),
+        ("X = os.environ['HOME']", False),
+        ("X = os.environ.get('HOME', '')", False),
+        ("os.environ['A'] = 'b'", False),
+        ("from os import environ", False),
+        ("# os.environ['SLURM_JOB_ID']", False),
+        ("X = 'os.environ[name]'", False),
+        ("X = os.environ['SLURM_JOB_ID']", True),
+        ("X = os.getenv('CUDA_VISIBLE_DEVICES')", True),
+        ("X = os.environ[name]", True),
+        ("X = dict(os.environ)", True),
+        ("X = f\"{os.environ['HOME']}\"", True),
+        ("X = socket.gethostname()", True),
+        ("X = os.cpu_count()", True),
+        ("os.umask(7)", True),
+    ],
+)
+def test_a_snakefile_that_reads_what_differs_in_each_job_is_known_by_its_words(line: str, *, is_read: bool) -> None:
+    snakefile = f"{line}\nrule a:\n    output: 'a'\n    shell: 'echo $SLURM_JOB_ID $(hostname) os.environ'\n"
+    assert reads_environment(snakefile) is is_read
+
+
+def test_a_secret_of_the_workflow_stays_out_of_scripts(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "s3cr3t-token")
+    text = (
+        "import os\nenvvars: 'MY_TOKEN'\n" + MADE + "    params: os.environ['MY_TOKEN']\n    shell: 'x {params[0]}'\n"
+    )
+    assert set(reasons(read, text).values()) == {"its command, which holds the value of a variable of envvars:"}
+
+
+def test_a_record_of_an_unknown_snakemake_turns_light_jobs_off(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "RECORD_FORMAT_VERSION", 7)
+    assert "Snakemake's records" in reasons(read, MADE + "    shell: 'x'\n")["made"]
+
+
+def test_the_record_of_the_installed_snakemake_is_known() -> None:
+    if hasattr(records, "MetadataRecord"):
+        assert tuple(records.MetadataRecord().model_dump()) == FORMATS[records.RECORD_FORMAT_VERSION]
+
+
+def test_without_light_jobs_every_task_runs_snakemake(read: Read) -> None:
+    reading, _ = read(MADE + "    shell: 'x'\n")
+    assert [task.attempts[0].step.runs_snakemake for task in reading.tasks] == ["--kempner-light-jobs no"]
+
+
+def test_inputs_with_flags_that_only_snakemake_knows_are_doubtful(read: Read) -> None:
+    (Path.cwd() / "here").write_text("here")
+    text = "rule made:\n    input: workflow.source_path('here')\n    output: 'out.txt'\n    shell: 'x {input}'\n"
+    assert set(reasons(read, text).values()) == {"a flag of an input"}
