@@ -231,10 +231,11 @@ class LightJobs:
 
 def _obstacles_of(workflow: Any) -> Iterator[str]:
     """What keeps all jobs of a workflow from being light jobs."""
+    if not _records_are_known(workflow.persistence):
+        yield "records"  # and the rest of this Snakemake is not known either
+        return
     if workflow.storage_settings.shared_fs_usage != SharedFSUsage.all():
         yield "not shared"
-    if not _records_are_known(workflow.persistence):
-        yield "records"
     if shell._process_args.keys() != {"executable"} or not shell.get_executable():  # noqa: SLF001
         yield "shell"
     if sys.getfilesystemencoding() != "utf-8":

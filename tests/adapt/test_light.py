@@ -28,6 +28,9 @@ from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 from snakemake_executor_plugin_kempner.run.program import keep_program
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(records, "MetadataRecord"), reason="there are light jobs with Snakemake 9.22 and later"
+)
 TIMES = ("starttime", "endtime", "job_hash")
 """In a record of Snakemake: when, and a number that is another one in each process."""
 
@@ -391,8 +394,7 @@ def test_a_record_of_an_unknown_snakemake_turns_light_jobs_off(read: Read, monke
 
 
 def test_the_record_of_the_installed_snakemake_is_known() -> None:
-    if hasattr(records, "MetadataRecord"):
-        assert tuple(records.MetadataRecord().model_dump()) == FORMATS[records.RECORD_FORMAT_VERSION]
+    assert tuple(records.MetadataRecord().model_dump()) == FORMATS[records.RECORD_FORMAT_VERSION]
 
 
 def test_without_light_jobs_every_task_runs_snakemake(read: Read) -> None:

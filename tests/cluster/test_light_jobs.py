@@ -13,16 +13,20 @@ from typing import Any
 import pytest
 from comparison import Tree, differences, snapshot
 from head import assert_settled, cancel_all, ended, run, run_detached, written
+from snakemake import persistence
 from soak_workflows import random_workflow
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(persistence, "MetadataRecord"), reason="there are light jobs with Snakemake 9.22 and later"
+)
 TIMES = ("starttime", "endtime", "job_hash")
 FULL = ("--kempner-light-jobs", "no")
 
 FEATURES = """
 rule all:
-    input: "report.txt", "flags.done", "kept.txt", expand("sweep/{i}.txt", i=range(6)), "tried.txt"
+    input: "environment.txt", "report.txt", "flags.done", "kept.txt", expand("sweep/{i}.txt", i=range(6)), "tried.txt"
 
 rule source:
     output: temp("source.txt"), folder=directory("parts")
@@ -36,6 +40,10 @@ rule sweep:
     threads: 2
     resources: mem_mb=100
     shell: "echo {wildcards.i} {params.double} {threads} $OMP_NUM_THREADS ${{SLURM_ARRAY_TASK_ID-none}} > {output}; cat parts/{wildcards.i} >> {output}"
+
+rule environment:
+    output: "environment.txt"
+    shell: "env | cut -d= -f1 | grep -v ' ' | sort > {output}; echo $TMPDIR >> {output}"
 
 rule report:
     input: expand("sweep/{i}.txt", i=range(6))
@@ -123,7 +131,7 @@ def same(light: Path, full: Path) -> None:
 def test_features_of_shell_rules_leave_the_same(slurm: Sandbox, tmp_path: Path, *, detached: bool) -> None:
     light, full = both(slurm, tmp_path, FEATURES, detached=detached)
     same(light, full)
-    assert light_tasks(light) == {"source", "sweep", "report", "flags", "kept", "tried"}
+    assert light_tasks(light) == {"source", "environment", "sweep", "report", "flags", "kept", "tried"}
     assert light_tasks(full) == set()
     assert_settled(slurm, light)
 
