@@ -105,8 +105,7 @@ class Executor(RemoteExecutor):
         has_more = run.live.open_tasks or (self.continued and not self.continued.is_closing)
         if self._is_detached and has_more:
             if self.continued is None:
-                policy, command = run.live.policy, started()
-                self.logger.info(detached_message(run.live.overview(), policy, command.command, command.folder))
+                self.logger.info(detached_message(run.live.overview(), run.live.policy, started().folder))
             self._departure.leave()
         run.connect()
 

@@ -11,7 +11,7 @@ from ..errors import Fault, PlanError
 from ..plan.model import Policy
 from ..plan.resources import extra_options
 from ..settings import Settings, common_settings
-from ..site.checks import Checks
+from ..site.modes import Checks
 from .capacities import capacities
 from .possible import possible_tasks
 

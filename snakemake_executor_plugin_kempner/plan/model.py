@@ -7,8 +7,8 @@ from enum import Enum
 from ..layout import LOGS
 from ..notation import ranges
 from ..printable import printable
-from ..site.checks import Checks
 from ..site.model import Site
+from ..site.modes import Checks
 from .dependency import DependencyType, Expression, Ref
 from .step import StepSpec
 
