@@ -75,7 +75,9 @@ class Closing:
         """What Snakemake, in this process, is told of the run and has to leave to this class."""
         from .adapt.continuing import End  # noqa: PLC0415 - needs Snakemake
 
-        return End(failures=self._failures, run_hook=self._run_hook)
+        return End(
+            failures=self._failures, has_failed=lambda key: key in self._without_success, run_hook=self._run_hook
+        )
 
     def end(self, code: int) -> None:
         """Let nothing of the run stay in the queue, close its ledger, and say in one line how it has ended."""
@@ -132,6 +134,13 @@ class Closing:
         policy = Policy(run=self._folder.name, folder=str(self._folder), workdir="", python="")
         live, events = go_on_with_run(policy, self._slurm, logging.getLogger(__name__))
         return live, [event for event in events if isinstance(event, TaskEnded)]
+
+    @cached_property
+    def _without_success(self) -> frozenset[str]:
+        """Keys of the tasks that have ended without success, and of the members of groups among them."""
+        ended = {end.task for end in self._ends[1] if end.outcome.is_failure}
+        entries = read_ledger(self._folder).of_kind(Kind.TASK)
+        return frozenset(ended).union(*(entry.members for entry in entries if entry.task in ended))
 
     def _failures(self) -> list[str]:
         """What has failed: causes, each with what fell with it, or what has not succeeded without any."""

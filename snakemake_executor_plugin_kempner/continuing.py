@@ -7,7 +7,7 @@ not be planned before. The closing job comes when everything has ended, see `clo
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from .closing import Closing, patiently, resubmit
@@ -122,6 +122,7 @@ class _Job:
         goes_on(
             ledger.folder,
             ledger.left_out,
+            unwritten={file for file in ledger.left_out if _is_unwritten(file, ledger)},
             tasks={entry.task for entry in ledger.of_kind(Kind.TASK)},
             is_settled=done.__contains__,
             succeeded=done.succeeded.__contains__,
@@ -134,6 +135,13 @@ class _Job:
         except SystemExit as leave:
             return (leave.code if isinstance(leave.code, int) else int(bool(leave.code))), False
         return 0, False
+
+
+def _is_unwritten(file: str, ledger: LedgerRecord) -> bool:
+    """Whether a file is as old as when the run began. Snakemake sees for itself that one is missing."""
+    with suppress(OSError):
+        return os.lstat(os.path.join(ledger.header["workdir"], file)).st_mtime < float(ledger.header["time"])
+    return False
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ class End:
 
     failures: Callable[[], Sequence[str]]
     """What has failed, a message for each task."""
+    has_failed: Callable[[str], bool]
+    """Whether the task of a key, or one that it is a member of, has ended without success."""
     run_hook: Callable[[str, Callable[[], None]], None]
     """Gets the name of a hook of the workflow and what runs it."""
 
@@ -30,6 +32,7 @@ def goes_on(
     folder: Path,
     left_out: Collection[str],
     *,
+    unwritten: Collection[str],
     tasks: Collection[str],
     is_settled: Callable[[str], bool],
     succeeded: Callable[[str], bool],
@@ -39,20 +42,23 @@ def goes_on(
 
     Args:
         folder: of the run.
-        left_out: outputs of tasks that were not in the queue yet.
+        left_out: outputs of tasks that were not in the queue yet, as far as files do not show that they have to run.
+        unwritten: those of them that nothing has written since the run began.
         tasks: keys of all that the run has submitted or taken over.
         is_settled: whether the job of a key is done by the record of the run.
         succeeded: whether it has succeeded in this run.
         end: None for a process that does not report the end of the run.
     """
-    _mend_arguments(folder / SOURCES, left_out)
+    _mend_arguments(folder / SOURCES, left_out, unwritten)
     keep_settled(is_settled)
     _mend_leaving(frozenset(tasks), succeeded)
     _mend_hooks(succeeded, end)
 
 
-def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
+def _mend_arguments(sources: Path, left_out: Collection[str], unwritten: Collection[str]) -> None:
     """What was forced when the run began is done or in the queue, but for what was left out; forced again, it would run twice.
+
+    What was not forced and left out although its outputs exist has to run unless something has written them since.
 
     The workflow is that of the beginning, as for all jobs of the run, whatever was edited since.
     """
@@ -64,7 +70,7 @@ def _mend_arguments(sources: Path, left_out: Collection[str]) -> None:
         parser, arguments = parse(argv)
         was_forced = arguments.forceall or arguments.force or arguments.forcerun
         arguments.forceall = arguments.force = False
-        arguments.forcerun = set(left_out) if was_forced else set()
+        arguments.forcerun = set(left_out if was_forced else unwritten)
         arguments.rerun_incomplete = True  # what runs now is adopted
         arguments.quiet = None  # what it says stands in a log, for whoever looks there
         arguments.nolock = True  # the claim is held; a lock would outlive a job that is killed
@@ -93,14 +99,22 @@ def _mend_leaving(tasks: frozenset[str], succeeded: Callable[[str], bool]) -> No
             execute(self, *args, **kwargs)
         except SystemExit:
             if all(map(succeeded, tasks - task_keys(self.dag))):
-                _remove_temporary(self, succeeded, is_over=False)
+                _remove_temporary(self, succeeded)
             raise
 
     Workflow.execute = execute_and_tidy
 
 
-def _remove_temporary(workflow: Any, succeeded: Callable[[str], bool], *, is_over: bool) -> None:
-    workflow.async_run(remove_unneeded(workflow.dag, lambda job: succeeded(task_key(job)), is_over=is_over))
+def _remove_temporary(workflow: Any, succeeded: Callable[[str], bool], end: End | None = None) -> None:
+    """Remove temporary files while the run goes on, or at its end."""
+    workflow.async_run(
+        remove_unneeded(
+            workflow.dag,
+            lambda job: succeeded(task_key(job)),
+            is_over=end is not None,
+            has_failed=lambda job: end is not None and end.has_failed(task_key(job)),
+        )
+    )
 
 
 def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:
@@ -128,7 +142,7 @@ def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:
                 logger.error(failure)
             failed = failed or WorkflowError("At least one job did not complete successfully.")
         if has_dag:
-            _remove_temporary(self, succeeded, is_over=True)
+            _remove_temporary(self, succeeded, end)
             self.dag.cleanup_workdir()  # folders that are empty now
         if not self.execution_settings.no_hooks:
             name = "onerror" if failed is not None else "onsuccess"

@@ -1,5 +1,6 @@
 """Snakemake's DAG → tasks, and for each job that cannot be planned yet, what it waits for."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -84,9 +85,16 @@ class _Reader:
         return Reading(tasks=tuple(tasks), deferred=tuple(shown), left_out=tuple(self._left_out()))
 
     def _left_out(self) -> Iterator[str]:
+        """Outputs of what is not submitted yet and does not look as if it had to run: it is forced, or some of them exist.
+
+        So do outputs with `update()`, and those whose inputs are `ancient()`.
+        """
         settings = self._workflow.dag_settings
-        if settings.forceall or settings.forcerun or settings.forcetargets:
-            yield from (str(file) for job in self._deferred for member in members_of(job) for file in member.output)
+        forced = settings.forceall or settings.forcerun or settings.forcetargets
+        for member in (member for job in self._deferred for member in members_of(job)):
+            files = list(map(str, member.output))
+            if forced or any(map(os.path.lexists, files)):
+                yield from files
 
     def _with_what_is_known(self, job: Any, deferred: Deferred) -> Deferred:
         """With the unit's own resources, if it will be a Slurm job, so that they can be checked now."""

@@ -97,7 +97,9 @@ def keep_for_others(dag: Any, in_flight: Callable[[], Collection[str]]) -> None:
         dag.is_needed_tempfile = is_needed_by_anybody
 
 
-async def remove_unneeded(dag: Any, succeeded: Callable[[Any], bool], *, is_over: bool) -> None:
+async def remove_unneeded(
+    dag: Any, succeeded: Callable[[Any], bool], *, is_over: bool, has_failed: Callable[[Any], bool] = lambda _job: False
+) -> None:
     """Remove temporary files that the jobs of a run could not remove because other readers were possible.
 
     Args:
@@ -106,6 +108,8 @@ async def remove_unneeded(dag: Any, succeeded: Callable[[Any], bool], *, is_over
         is_over: no job of the run is in the queue any more. Until then, a file is removed only if all its readers are
             known to have succeeded, since a job that looks finished may be queued to run again. Outputs of checkpoints
             are kept until then, since every process that builds the DAG needs them.
+        has_failed: whether a job has ended in this run without success. It needs its input once more, even if outputs
+            that it has left make it look finished.
     """
     if dag.workflow.storage_settings.notemp or dag.checkpoint_jobs:
         return
@@ -117,6 +121,8 @@ async def remove_unneeded(dag: Any, succeeded: Callable[[Any], bool], *, is_over
             if dag.is_needed_tempfile(job, file) or not await file.exists():
                 continue
             readers = list(readers_of(dag, job, file))
+            if any(map(has_failed, readers)):
+                continue
             is_certain = is_over or (all(map(succeeded, readers)) and not job.is_checkpoint)
             is_left = any(map(succeeded, readers)) or (succeeded(job) and goes_unread(dag, job, file))
             if is_certain and is_left:

@@ -144,14 +144,28 @@ def test_outputs_of_a_rule_that_is_asked_for_by_its_name_stay(read: Read) -> Non
 def left(read: Read) -> Callable[..., set[str]]:
     """Temporary files that are there after `remove_unneeded`, of a workflow whose files all exist."""
 
-    def left(snakefile: str, succeeded: Collection[str], *, is_over: bool, missing: Collection[str] = ()) -> set[str]:
+    def left(
+        snakefile: str,
+        succeeded: Collection[str],
+        *,
+        is_over: bool,
+        missing: Collection[str] = (),
+        failed: Collection[str] = (),
+    ) -> set[str]:
         temporary = ("made.tmp", "unread.tmp")
         for age, name in enumerate(("two.txt", "one.txt", *temporary, "decided.txt")):
             if name not in missing:
                 Path(name).touch()
                 os.utime(name, times=(1000 - age, 1000 - age))
         _, dag = read(snakefile)
-        asyncio.run(remove_unneeded(dag, lambda job: job.rule.name in succeeded, is_over=is_over))
+        asyncio.run(
+            remove_unneeded(
+                dag,
+                lambda job: job.rule.name in succeeded,
+                is_over=is_over,
+                has_failed=lambda job: job.rule.name in failed,
+            )
+        )
         return {name for name in temporary if Path(name).exists()}
 
     return left
@@ -167,6 +181,11 @@ def test_what_all_have_read_goes(left: Callable[..., set[str]], *, is_over: bool
 
 def test_what_a_task_still_has_to_read_stays(left: Callable[..., set[str]]) -> None:
     assert left(PLAIN, ("make", "one"), is_over=True, missing=["two.txt"]) == {"made.tmp"}
+
+
+def test_what_a_failed_task_has_read_stays_though_its_outputs_are_there(left: Callable[..., set[str]]) -> None:
+    """As with --keep-incomplete: Snakemake finds nothing to be done."""
+    assert left(PLAIN, ("make", "one"), is_over=True, failed=["two"]) == {"made.tmp"}
 
 
 def test_before_the_end_a_file_stays_whose_reader_is_not_known_to_have_succeeded(left: Callable[..., set[str]]) -> None:

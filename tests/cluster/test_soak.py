@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from comparison import Entry
-from head import UNTIL_GO, Head, ended, go, run, written
+from comparison import Entry, Outcome
+from head import UNTIL_GO, Head, closed, ended, go, run, run_detached, written
 from soak import End, compare, try_seed
 from soak_workflows import Kind, Trouble, Workflow, random_workflow
 
@@ -108,3 +108,60 @@ def test_a_local_rule_that_is_in_flight_as_a_job_is_not_run_by_the_next_head(slu
     assert left.exit_code == 0
     assert (folder / "runs").read_text() == "b\n"
     assert (folder / "hooks").read_text() == "onsuccess\n"
+
+
+def test_a_temporary_file_stays_for_a_reader_that_has_failed_and_kept_its_output(
+    slurm: Sandbox, tmp_path: Path
+) -> None:
+    """Found by seed 30009, detached: the kept output made the reader look finished to the closing job's Snakemake."""
+    folder = written(
+        tmp_path / "run",
+        """
+        rule all:
+            input: "good.txt", "bad.txt"
+        rule make:
+            output: temp("made.txt")
+            shell: "touch {output}"
+        rule good:
+            input: "made.txt"
+            output: "good.txt"
+            shell: "touch {output}"
+        rule bad:
+            input: "made.txt"
+            output: "bad.txt"
+            shell: "touch {output}; false"
+        """,
+    )
+    outcome = run_detached(slurm, folder, "--keep-going", "--keep-incomplete")
+    assert outcome.exit_code == 1
+    assert (folder / "bad.txt").exists()
+    assert (folder / "made.txt").exists()
+
+
+def test_a_rule_that_does_not_look_as_if_it_had_to_run_runs_though_the_head_has_died(
+    slurm: Sandbox, tmp_path: Path
+) -> None:
+    """Found by seed 30010: its output exists and is newer than its input, but it was to be updated by what runs before."""
+    folder = written(
+        tmp_path / "run",
+        f"""
+        rule all:
+            input: "updated.txt", "made.txt"
+        rule make:
+            output: "made.txt"
+            shell: "{UNTIL_GO}; touch {{output}}"
+        rule bring_up_to_date:
+            localrule: True
+            input: ancient("made.txt")
+            output: update("updated.txt")
+            shell: "echo new >>{{output}}"
+        """,
+    )
+    (folder / "updated.txt").write_text("old\n")
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        head.kill()
+        go(folder)
+        (ledger,) = folder.glob(".snakemake/kempner/*/ledger.jsonl")
+        closed(slurm, folder, Outcome(exit_code=0, output=f"Run {ledger.parent.name} is in Slurm's hands"))
+    assert (folder / "updated.txt").read_text() == "old\nnew\n"
