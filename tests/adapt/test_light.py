@@ -6,6 +6,7 @@ Without Slurm: the spec is read from a real DAG, and its job is started as a job
 import base64
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -266,6 +267,54 @@ def test_a_light_job_leaves_what_the_job_of_a_snakemake_leaves(
 def _without(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The tree, with another path of its folder."""
     return json.loads(json.dumps({name: repr(entry) for name, entry in tree.items()}).replace(str(folder), "<folder>"))
+
+
+# --- rules drawn by chance ------------------------------------------------------------------------------------------
+
+
+def random_case(seed: int) -> Case:
+    """A rule with outputs of any kind, of which the command makes some as declared, and which fails or not."""
+    chance = random.Random(seed)
+    flags = ("{}", "{}", "touch({})", "protected({})", "temp({})", "ensure({}, non_empty=True)", "directory({})")
+    outputs, commands, before = [], [], ["true"]
+    for number in range(chance.randint(1, 4)):
+        path, flag = f"{chance.choice(('', 'deep/', 'very/deep/'))}o{number}", chance.choice(flags)
+        if flag == "directory({})" and chance.random() < 0.4:
+            flag = chance.choice(("protected(directory({}))", "temp(directory({}))", "touch(directory({}))"))
+        outputs.append(flag.format(repr(path)))
+        makes = f"mkdir -p {path}; echo {number} > {path}/f" if "directory" in flag else f"echo {number} > {path}"
+        others = (f"mkdir -p {path}/x", f"rm -rf {path}; touch {path}", f"rm -rf {path}; ln -s . {path}", "true")
+        commands.append(chance.choices((makes, *others), (20, 1, 1, 1, 1))[0])
+        if chance.random() < 0.2:
+            commands.append(f"touch -h -d 2001-01-01 {path}")
+        if number and chance.random() < 0.3:
+            before.append(
+                f"mkdir -p {chance.choice((f'{path}/left', os.path.dirname(path) or '.'))}; touch {path} || true"
+            )
+    commands += chance.choices(((), ("exit 4",), ("kill -9 $$",), ("false", "touch never")), (10, 3, 1, 1))[0]
+    chance.shuffle(before)
+    log = f"    log: '{chance.choice(('', 'logs/'))}l'\n" if chance.random() < 0.5 else ""
+    if log and chance.random() < 0.5:
+        commands.insert(0, "echo said > {log}")
+    options = tuple(one for one in ("--keep-incomplete", "--drop-metadata") if chance.random() < 0.2)
+    more = f"{log}    input: {chance.choice(('[]', repr('in.txt')))}\n    threads: {chance.randint(1, 3)}\n"
+    text = rule("; ".join(commands), ", ".join(outputs), more)
+    return Case(name=f"seed {seed}", rule=text, before="; ".join(before), options=options)
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(8, 100))]
+)
+def test_a_rule_drawn_by_chance_leaves_the_same(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = random_case(seed)
+    folders = tmp_path / "light" / "run", tmp_path / "full" / "run"
+    tasks = [planned(case, monkeypatch, folder) for folder in folders]
+    assert step_of(tasks[0]).light is not None, step_of(tasks[0]).runs_snakemake
+    light, full = run_light(folders[0], tasks[0]), run_full(folders[1], tasks[1], case.options)
+    said = f"{case}\nlight:\n{light.said}\nfull:\n{full.said}"
+    assert bool(full.code) == bool(light.code), said
+    assert _without(light.tree, tmp_path / "light") == _without(full.tree, tmp_path / "full"), said
+    assert light.records == full.records, said
 
 
 # --- who qualifies --------------------------------------------------------------------------------------------------
