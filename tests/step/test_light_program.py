@@ -136,7 +136,7 @@ def test_the_element_of_an_array_reads_its_own_command_and_does_not_see_the_arra
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGUSR2])
 def test_a_signal_reaches_the_command_and_what_it_leaves_is_removed(tmp_path: Path, number: signal.Signals) -> None:
     name = number.name.removeprefix("SIG")
-    command = f"trap 'echo heard > heard; exit 5' {name}; touch a started; sleep 60 & wait"
+    command = f"trap 'echo heard > heard; exit 5' {name}; touch a started; sleep 60 > {os.devnull} 2>&1 & wait"
     process = start(
         script(a_light_step(tmp_path, command, "a", checkpoints=str(tmp_path / "kept")), tmp_path), tmp_path
     )
