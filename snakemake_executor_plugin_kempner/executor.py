@@ -118,7 +118,7 @@ class Executor(RemoteExecutor):
             self._plan_or_refuse(live)
         if self._detached and (live.open_tasks or (self.continued and not self.continued.is_closing)):
             if self.continued is None:
-                self.logger.info(detached_message(live.overview(), live.policy, started().command, started().folder))
+                self.logger.info(detached_message(live.overview(), live.policy, started().folder))
             self._leaving = 0
             raise _LeaveError
         self._handover.connect_planned()

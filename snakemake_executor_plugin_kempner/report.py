@@ -83,14 +83,13 @@ def unplanned_message(run: str, command: Sequence[str]) -> str:
     )
 
 
-def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence[str], seen_from: str) -> str:
+def detached_message(rows: Sequence[RuleJobs], policy: Policy, seen_from: str) -> str:
     """The last message of a detached head: a table of the queued jobs, and where the end of the run is reported.
 
     Args:
         rows: of the table.
         policy: of the run.
-        command: that began the run.
-        seen_from: the folder in which that command was given.
+        seen_from: the folder in which the command was given.
     """
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here
     from rich.console import Console  # noqa: PLC0415
@@ -106,14 +105,15 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, command: Sequence
     with console.capture() as capture:
         console.print(table)
     lines = [line.rstrip() for line in capture.get().splitlines()]
-    again = command_line(command)
     folder = printable(os.path.relpath(policy.folder, seen_from))
+    place = os.path.relpath(policy.workdir, seen_from)
+    look = "kempner" if place == "." else f"kempner -C {quoted(place)}"
     return "\n".join([
         *lines, "",
         f"Run {policy.run} is in Slurm's hands; nothing of it needs this terminal or this machine.",
         f"  its end:  {folder}/{CLOSING_LOG}",
-        "  watch:    squeue --me",
-        f"  cancel:   {again} --kempner-cancel",
+        f"  watch:    {look}",
+        f"  cancel:   {look} cancel {policy.run}",
     ])  # fmt: skip
 
 

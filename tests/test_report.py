@@ -15,6 +15,7 @@ from snakemake_executor_plugin_kempner.report import (
     command_line,
     count_of,
     deferred_summary,
+    detached_message,
     failure_message,
     failures_summary,
     plan_summary,
@@ -109,6 +110,18 @@ def test_reasons_to_queue_later_are_counted() -> None:
         "  2 tasks will be queued later: checkpoint a decides",
         "  1 task will be queued later: local rule b runs first",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seen_from", "place", "end"),
+    [
+        ("/flow", "", ".snakemake/kempner/run1/closing.log"),
+        ("/", " -C flow", "flow/.snakemake/kempner/run1/closing.log"),
+    ],
+)
+def test_a_head_that_leaves_says_how_to_look_and_how_to_cancel(seen_from: str, place: str, end: str) -> None:
+    said = detached_message((), POLICY, seen_from)
+    assert said.endswith(f"  its end:  {end}\n  watch:    kempner{place}\n  cancel:   kempner{place} cancel run1")
 
 
 # --- failures -------------------------------------------------------------------------------------------------------

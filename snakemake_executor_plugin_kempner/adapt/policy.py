@@ -10,7 +10,7 @@ from ..errors import Fault, PlanError
 from ..plan.model import Policy
 from ..plan.resources import extra_options
 from ..settings import Settings, common_settings
-from ..site.checks import Checks
+from ..site.modes import Checks
 from .limits import capacities
 from .possible import possible_tasks
 

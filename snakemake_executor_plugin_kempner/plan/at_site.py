@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import Fault, merged
-from ..site.checks import Checks, Finding, Severity, findings, placed
+from ..site.checks import Finding, Severity, findings, placed
 from ..site.choices import choose
 from ..site.model import Site
+from ..site.modes import Checks
 from ..site.request import request_of
 from ..site.whole import AlikeTasks, Work, of_plan
 from .limits import JOBS

@@ -6,8 +6,8 @@ from enum import Enum
 
 from ..layout import LOGS
 from ..printable import printable
-from ..site.checks import Checks
 from ..site.model import Site
+from ..site.modes import Checks
 from .dependency import DependencyType, Expression, Ref
 from .step import StepSpec
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from enum import Enum, StrEnum
+from enum import Enum
 
 from .choices import default_partition, model_of, possible_accounts
 from .model import NodeShape, Partition, Site, in_words, span
@@ -20,17 +20,6 @@ class Severity(Enum):
 
     ERROR = "error"
     WARNING = "warning"
-
-
-class Checks(StrEnum):
-    """What to do about findings."""
-
-    ERROR = "error"
-    """Errors stop the submission; warnings are shown."""
-    WARN = "warn"
-    """All findings are shown as warnings, and the jobs are submitted."""
-    OFF = "off"
-    """No checks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
