@@ -10,7 +10,7 @@ from ..report import count_of
 from ..run.cancelling import Canceller
 from ..state.model import RunState, TaskState
 from .output import print_json
-from .places import Place, chosen
+from .places import Place, chosen, is_meant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,9 +26,10 @@ class Cancelled:
 
 def cancel(place: Place, run: str, words: tuple[str, ...], *, yes: bool, as_json: bool) -> None:
     """Cancel a run, or tasks of it."""
-    if len(words) == 1 and not run and place.is_run(words[0]):
-        run, words = words[0], ()
     state = place.state(run)
+    is_task = any(is_meant(task, word) for word in words for task in state.tasks)
+    if len(words) == 1 and not run and not is_task and place.is_run(words[0]):
+        state, words = place.state(words[0]), ()
     tasks = _open(chosen(state, words) if words else state.tasks)
     needing = tuple(task for task in state.needing(*tasks) if task.state.is_open) if words else ()
     if not tasks and (words or state.closed):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from ..printable import without_colours
@@ -16,6 +17,8 @@ _LINES = 60
 _MOST = 5
 """Tasks whose logs are shown at once."""
 _PAUSE = 1.0
+_ASKS = 15
+"""After so many looks at a log, Slurm is asked whether its task still runs."""
 
 
 def logs(place: Place, run: str, words: tuple[str, ...], *, follow: bool, paths: bool, as_json: bool) -> None:
@@ -75,7 +78,7 @@ def _follow(place: Place, run: str, tasks: tuple[TaskState, ...]) -> None:
     (task,) = tasks
     with suppress(KeyboardInterrupt):
         place_in: dict[Path, int] = {}
-        while True:
+        for number in count(1):
             path = next(all_logs(task), None)
             if path is not None:
                 with path.open("rb") as file:
@@ -86,5 +89,5 @@ def _follow(place: Place, run: str, tasks: tuple[TaskState, ...]) -> None:
             if not task.state.is_open:
                 return
             time.sleep(_PAUSE)
-            if int(time.monotonic()) % 15 == 0:  # Slurm is asked now and then
+            if number % _ASKS == 0:
                 task = next((one for one in place.state(run).tasks if one.key == task.key), task)

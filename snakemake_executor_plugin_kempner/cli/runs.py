@@ -47,7 +47,9 @@ def runs(place: Place, *, as_json: bool) -> None:
     now = time.time()
     for line in lines:
         done, failed = f"{line.done} of {line.tasks}", str(line.failed or "·")
-        table.add_row(line.run, moment(line.since, now), text(line.state), done, failed, text(line.command, "faint"))
+        table.add_row(
+            text(line.run), moment(line.since, now), text(line.state), done, failed, text(line.command, "faint")
+        )
     console().print(table)
 
 

@@ -326,3 +326,11 @@ def test_the_logs_of_a_rule_are_read_back_and_a_ledger_without_them_is_read_too(
     assert (first.logs, second.logs) == ((), ("logs/plot.log",))
     ledger.adopted(second)
     assert read_ledger(tmp_path).entries[-1].logs == ("logs/plot.log",)
+
+
+def test_a_line_whose_logs_are_no_names_is_passed_over(tmp_path: Path) -> None:
+    with filled(tmp_path).path.open("a") as file:
+        file.write(json.dumps({"intent": "plot.run1.2", **WHAT, "logs": [1]}) + "\n")
+    record = read_ledger(tmp_path)
+    assert [entry.job_name for entry in record.entries] == ["align.run1.1"]
+    assert record.unread == 1
