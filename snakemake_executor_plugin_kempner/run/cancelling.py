@@ -157,7 +157,7 @@ class Canceller:
     @contextmanager
     def _claimed(self) -> Iterator[None]:
         claim = claim_folder(self._runs, this_head(uuid.uuid4().hex[:8]), self._slurm.runs, self._say)
-        if hasattr(self._slurm, "before_acting"):
+        if hasattr(self._slurm, "before_acting"):  # Slurm's commands ask whether the claim still holds
             self._slurm.before_acting = claim.check
         try:
             yield
