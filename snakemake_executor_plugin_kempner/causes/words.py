@@ -10,6 +10,8 @@ from .patterns import AFTERWARDS, AT_LAST, EXCEPTION, LIKELY, NOISE, RANK, SURE,
 
 _READ = 500
 """Lines that are looked at, from the end."""
+_LINE = 2000
+"""Characters of a line that are looked at."""
 _SHOWN = 15
 _OF_RANK = frozenset("[0123456789")
 """Characters with which the prefix of a process begins."""
@@ -53,7 +55,7 @@ NOTHING = Words()
 
 def words_of(text: str) -> Words:
     """What the end of a log says, whoever has written it."""
-    lines = [_shown(line) for line in text.split("\n")[-_READ:]]
+    lines = [_shown(line)[:_LINE] for line in text.split("\n")[-_READ:]]
     said, after = _parts(lines)
     exit_code, signal = _end_of_command(after)
     at, certainty = _cause(said)

@@ -1,12 +1,16 @@
 """`kempner logs TASK`: the log that says why, or all of them by path; `-f` follows a running task."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from ..printable import without_colours
+import click
+
+from ..printable import printable, without_colours
 from ..report import short_path
 from ..state.explanation import explanation
 from ..state.model import State, TaskState
@@ -30,7 +34,7 @@ def logs(place: Place, run: str, words: tuple[str, ...], *, follow: bool, paths:
     elif paths:
         for task in tasks:
             for path in all_logs(task):
-                print(path)
+                click.echo(printable(str(path)) if sys.stdout.isatty() else os.fsencode(path))
     elif follow:
         _follow(place, run, tasks)
     else:

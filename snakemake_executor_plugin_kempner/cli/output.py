@@ -59,12 +59,8 @@ def text(words: str, style: str = "") -> "Text":
 
 
 def print_json(value: Any) -> None:
-    """A value as JSON, with the names of its fields."""
-    print(json.dumps(as_json(value), indent=2, ensure_ascii=not _takes_all()))
-
-
-def _takes_all() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    """A value as JSON, with the names of its fields; in ASCII, so that no name can harm a terminal."""
+    print(json.dumps(as_json(value), indent=2))
 
 
 def as_json(value: Any) -> Any:
