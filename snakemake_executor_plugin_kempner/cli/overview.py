@@ -157,8 +157,9 @@ def _waits(state: RunState, now: float) -> Iterator[str]:
             continue
         why = reason(state, task)
         found.setdefault(why, []).append(task)
-        if task.pending and task.pending.expected:
-            expected[why] = min(task.pending.expected, expected.get(why, task.pending.expected))
+        pending = task.pending
+        if pending and pending.expected:
+            expected[why] = min(pending.expected, expected.get(why, pending.expected))
     for why, tasks in found.items():
         when = f"; the first is expected to start {moment(expected[why], now)}" if why in expected else ""
         yield f"{names(task.label for task in tasks)}: {why}{when}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from .ids import expand
 from .parse import Record, parse_squeue
@@ -58,6 +59,7 @@ def _listed(text: str) -> Iterator[Listed]:
             )
 
 
+@cache
 def _moment(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text).timestamp()  # squeue writes local time
@@ -65,6 +67,7 @@ def _moment(text: str) -> float | None:
         return None
 
 
+@cache
 def _seconds(text: str) -> int | None:
     """`D-HH:MM:SS` as squeue writes it, from the right; None for no limit, or an unknown one."""
     days, _, rest = text.strip().rpartition("-")

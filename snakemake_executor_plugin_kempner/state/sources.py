@@ -13,7 +13,7 @@ from ..run.adopt import carried_out
 from ..run.claim import watcher
 from ..run.ledger import Entry, taken_over
 from ..run.ledger import Record as Ledger
-from ..run.records import StepRecord, step_record
+from ..run.records import StepRecord, read_record
 from ..run.stopping import stopped_jobs
 from ..slurm.ids import array_id
 from ..slurm.listing import Listed
@@ -131,16 +131,17 @@ def _runs(listing: Iterable[Listed], job_id: str) -> bool:
 
 def _written(entries: Iterable[Entry]) -> dict[str, StepRecord]:
     """The records of jobs; those that have not started have none, so each folder is listed once."""
-    there: dict[str, set[str]] = {}
+    there: dict[str, tuple[Path, set[str]]] = {}
     found: dict[str, StepRecord] = {}
     for entry in entries:
         if entry.kind != Kind.TASK.value:
             continue
         if entry.folder not in there:
-            there[entry.folder] = _files(Path(entry.folder) / ENDED)
-        if f"{entry.job_id}.json" not in there[entry.folder]:
-            continue
-        record = step_record(Path(entry.folder), entry.job_id)
+            folder = Path(entry.folder) / ENDED
+            there[entry.folder] = folder, _files(folder)
+        folder, files = there[entry.folder]
+        name = f"{entry.job_id}.json"
+        record = read_record(folder / name, entry.job_id) if name in files else None
         if record is not None:
             found[entry.job_id] = record
     return found
