@@ -10,7 +10,7 @@ from ..site.request import Request, request_of
 from ..slurm.parse import Record
 
 _NEAR = 0.85
-"""Share of the requested memory from which on a kill is taken for one that memory has caused."""
+"""Share of the requested memory from which on a kill counts as caused by memory."""
 _MORE = 1.5
 """How much more memory is advised."""
 

@@ -44,7 +44,7 @@ LIKELY = _any(
     r"(?:Error|ERROR|Failed|FAILED|Fatal|Aborting|Cannot|Could not)\b.*",
     r".*\b[Oo]ut of memory\b.*",
 )
-"""Lines that report an error, which may be a consequence of an earlier one. Of several near the end, the first counts."""
+"""Lines that report an error, which may be a consequence of an earlier error. Of several near the end, the first counts."""
 
 RANK = re.compile(r"^(?:\[(?:rank|default)?\d+\]: ?|\d+: )")
 """What torchrun, srun --label and the like write before each line of a process."""

@@ -77,7 +77,7 @@ def _follow(place: Place, run: str, tasks: tuple[TaskState, ...]) -> None:
     """Print what a task's log gets, until the task has ended or Ctrl-C."""
     out = console()
     if len(tasks) != 1:
-        out.print(text(f"-f follows one task, and {len(tasks)} are named: be more precise.", "warning"))
+        out.print(text(f"-f follows a single task, and {len(tasks)} are named: be more precise.", "warning"))
         return
     (task,) = tasks
     with suppress(KeyboardInterrupt):
@@ -94,4 +94,4 @@ def _follow(place: Place, run: str, tasks: tuple[TaskState, ...]) -> None:
                 return
             time.sleep(_PAUSE)
             if number % _ASKS == 0:
-                task = next((one for one in place.state(run).tasks if one.key == task.key), task)
+                task = next((known for known in place.state(run).tasks if known.key == task.key), task)

@@ -73,11 +73,11 @@ def as_json(value: Any) -> Any:
         case Path():
             found = str(value)
         case Mapping():
-            found = {str(as_json(key)): as_json(one) for key, one in value.items()}
+            found = {str(as_json(key)): as_json(item) for key, item in value.items()}
         case _ if is_dataclass(value):
-            found = {one.name: as_json(getattr(value, one.name)) for one in fields(value)}
+            found = {item.name: as_json(getattr(value, item.name)) for item in fields(value)}
         case Iterable():
-            found = [as_json(one) for one in value]
+            found = [as_json(item) for item in value]
         case _:
             found = value
     return found

@@ -74,25 +74,26 @@ def read_sources(ledger: Ledger, slurm: Asks) -> Sources:
         LedgerError: a ledger of a run that it has taken over cannot be read.
     """
     earlier = sorted(
-        (one for one in taken_over(ledger) if one.run != ledger.run), key=lambda one: float(one.header.get("time", 0))
+        (known for known in taken_over(ledger) if known.run != ledger.run),
+        key=lambda known: float(known.header.get("time", 0)),
     )
     chain = (*earlier, ledger)
     listing, unanswered = _answer(slurm.listing)
-    listed = _of_run(listing, {entry.job_name for one in chain for entry in one.entries})
+    listed = _of_run(listing, {entry.job_name for known in chain for entry in known.entries})
     names = {job_id: (job.name, job.comment) for job_id, job in listed.items()}
-    entries = [entry for one in chain for entry in carried_out(one.entries, names)]
+    entries = [entry for known in chain for entry in carried_out(known.entries, names)]
     # The record with an array's own id stands for elements that have vanished.
     arrays = {
-        entry.job_id: one
+        entry.job_id: array
         for entry in entries
-        if entry.job_id not in listed and (one := listed.get(array_id(entry.job_id))) is not None
+        if entry.job_id not in listed and (array := listed.get(array_id(entry.job_id))) is not None
     }
     sources = Sources(
         ledger=ledger,
         earlier=tuple(earlier),
         listed={job_id: _of(job_id, job) for job_id, job in (listed | arrays).items()},
         written=_written(entries),
-        stopped=frozenset().union(*(stopped_jobs(one.folder) | _withdrawn(one) for one in chain)),
+        stopped=frozenset().union(*(stopped_jobs(known.folder) | _withdrawn(known) for known in chain)),
         watched_by=watcher(ledger.folder.parent, lambda job_id: _runs(listing, job_id)),
         unanswered=unanswered,
     )

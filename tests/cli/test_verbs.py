@@ -257,7 +257,7 @@ def test_following_a_task_that_has_ended_shows_its_log_and_ends(begin: Begin, ty
     play.run_headless()
     log_of(play, "fetch", "no such host\n")
     assert type_("logs", "-f", "fetch").output == "no such host\n"
-    assert "-f follows one task, and 2 are named" in type_("logs", "-f", "fetch", "plot").output
+    assert "-f follows a single task, and 2 are named" in type_("logs", "-f", "fetch", "plot").output
 
 
 # --- cancel ---------------------------------------------------------------------------------------------------------
