@@ -55,7 +55,7 @@ TITLES = {name: one.title for name, one in CONTESTANTS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class Workload:
     """A workflow that exists as a Snakefile and as a script with the same meaning, and its parameters."""
 
     name: str
@@ -66,7 +66,7 @@ class Work:
     """More of Snakemake's, for everybody who uses Snakemake."""
 
 
-def command(name: str, work: Work, folder: Path, sandbox: Sandbox) -> Command:
+def command(name: str, work: Workload, folder: Path, sandbox: Sandbox) -> Command:
     """Return what runs the work in a new folder on this Slurm, all with the same account, partition, memory and time."""
     contestant = CONTESTANTS[name]
     account = SandboxOptions().accounts[0]

@@ -12,7 +12,7 @@ from statistics import median
 
 import results
 import showing
-from contestants import TITLES, Work, command, in_turn, private_slurm
+from contestants import TITLES, Workload, command, in_turn, private_slurm
 from measuring import measure
 from results import Results, by_contestant, groups
 
@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
             private_slurm(arguments.only, SandboxOptions(nodes=(node,)), figures.machine) as sandbox,
         ):
             for tasks in arguments.sizes:
-                work = Work(name="nothing", parameters={"tasks": tasks}, tasks=tasks)
+                work = Workload(name="nothing", parameters={"tasks": tasks}, tasks=tasks)
                 outputs = [f"nothing{i}.txt" for i in range(1, tasks + 1)]
                 for repeat, name in in_turn(arguments.only, arguments.repeats):
                     place = folder / f"{tasks}-{name}-{repeat}"

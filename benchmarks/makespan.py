@@ -11,7 +11,7 @@ from statistics import median
 
 import results
 import showing
-from contestants import TITLES, Work, command, in_turn, private_slurm
+from contestants import TITLES, Workload, command, in_turn, private_slurm
 from head import BenchmarkError
 from measuring import measure
 from results import Results, Run, by_contestant, groups
@@ -29,7 +29,7 @@ class Shape:
     """A work and what waits for what in it."""
 
     title: str
-    work: Work
+    work: Workload
     depth: int
     """How many tasks stand behind one another."""
     inputs: Mapping[str, Sequence[str]]
@@ -40,7 +40,7 @@ def chains(lanes: int, steps: int) -> Shape:
     """Return independent lanes, in each a row of steps."""
     return Shape(
         title=f"{lanes} chains of {steps} tasks" if lanes > 1 else f"a chain of {steps} tasks",
-        work=Work(name="chain", parameters={"lanes": lanes, "steps": steps, "sleep": 0}, tasks=lanes * steps),
+        work=Workload(name="chain", parameters={"lanes": lanes, "steps": steps, "sleep": 0}, tasks=lanes * steps),
         depth=steps,
         inputs={
             f"lane{lane}/step{step}.txt": [f"lane{lane}/step{step - 1}.txt"] if step > 1 else []
@@ -55,7 +55,7 @@ def diamond(width: int) -> Shape:
     middle = {f"middle{i}.txt": ["first.txt"] for i in range(1, width + 1)}
     return Shape(
         title=f"a diamond of 1 + {width} + 1 tasks",
-        work=Work(name="diamond", parameters={"width": width}, tasks=width + 2),
+        work=Workload(name="diamond", parameters={"width": width}, tasks=width + 2),
         depth=3,
         inputs={"first.txt": [], **middle, "last.txt": list(middle)},
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from head import BenchmarkError, Command, Head
 
+from snakemake_executor_plugin_kempner.notation import seconds
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 LOOK_EVERY = 0.02
@@ -95,22 +96,13 @@ def _job_cpu(sandbox: Sandbox, folder: Path) -> float:
     _until(all_are_recorded, "sacct does not know how all jobs ended")
     lines = _accounted(sandbox)
     jobs = {line[0] for line in lines if line[1] == str(folder)}
-    return sum(_seconds(line[3]) for line in lines if "." in line[0] and line[0].partition(".")[0] in jobs)
+    return sum(seconds(line[3]) for line in lines if "." in line[0] and line[0].partition(".")[0] in jobs)
 
 
 def _accounted(sandbox: Sandbox) -> list[list[str]]:
     """Jobs and, with a dot in their id, their steps; only jobs have a working directory."""
     words = ["sacct", "--noheader", "--parsable2", "--starttime=now-1days", "--format=JobID,WorkDir,State,TotalCPU"]
     return [line.split("|") for line in sandbox.run(*words).splitlines()]
-
-
-def _seconds(text: str) -> float:
-    """Slurm's `[[DD-]HH:]MM:SS.mmm` in seconds."""
-    days, _, clock = text.rpartition("-")
-    seconds = 0.0
-    for part in clock.split(":"):
-        seconds = 60 * seconds + float(part)
-    return 86400 * int(days or 0) + seconds
 
 
 def _until(is_so: Callable[[], bool], complaint: str) -> None:

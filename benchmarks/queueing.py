@@ -13,7 +13,7 @@ from pathlib import Path
 
 import results
 import showing
-from contestants import PARTITION, TITLES, Work, command, in_turn, private_slurm
+from contestants import PARTITION, TITLES, Workload, command, in_turn, private_slurm
 from head import BenchmarkError, Head
 from results import Results, Run, by_contestant, groups
 
@@ -62,7 +62,7 @@ def _measure(name: str, tasks: int, folder: Path, patience: float, sandbox: Sand
     load = os.getloadavg()[0]
     pairs = tasks // 2
     wanted = pairs if name.startswith("slurm") else tasks
-    work = Work(name="pairs", parameters={"pairs": pairs}, tasks=tasks, flags=GREEDY)
+    work = Workload(name="pairs", parameters={"pairs": pairs}, tasks=tasks, flags=GREEDY)
     sandbox.run("scontrol", "update", f"PartitionName={PARTITION}", "State=DOWN")
     with Head(command(name, work, folder, sandbox)) as head:
         try:

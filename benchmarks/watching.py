@@ -14,7 +14,7 @@ from statistics import median
 
 import results
 import showing
-from contestants import TITLES, Work, command, in_turn, private_slurm
+from contestants import TITLES, Workload, command, in_turn, private_slurm
 from head import Head
 from results import Results, Run, by_contestant, groups
 
@@ -60,7 +60,7 @@ def _measure(name: str, seconds: float, every: int, folder: Path, sandbox: Sandb
     """Watch the command watching; it is killed in the end, and its jobs with it."""
     load = os.getloadavg()[0]
     steps = int(seconds // every) + 1 if every else 1
-    work = Work(name="chain", parameters={"lanes": 1, "steps": steps, "sleep": every or seconds + 60}, tasks=steps)
+    work = Workload(name="chain", parameters={"lanes": 1, "steps": steps, "sleep": every or seconds + 60}, tasks=steps)
     queries: list[float] = []
     seen = 0
     with Head(command(name, work, folder, sandbox)) as head:

@@ -4,7 +4,7 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexpl
 from .run.clock import SystemClock
 from .run.ledger import Ledger, open_ledgers
 from .run.live import LiveRun
-from .run.opening import Found, cancel_tasks, changes, close_earlier, go_on, keep, look_back
+from .run.opening import EarlierRuns, changes, close_earlier, go_on, keep, look_back
 from .run.outcome import TaskEvent
 from .run.pruning import prune
 from .site.file import applies, packaged, read_site
@@ -25,7 +25,7 @@ from .site.live import Tell, live_site, together
 from .site.model import Site
 from .slurm.client import Slurm
 from .slurm.environment import chosen_options, notices
-from .slurm.limits import SiteLimits, user_name
+from .slurm.submit_limits import SiteLimits, user_name
 
 
 def check_that_it_can_leave() -> None:
@@ -63,14 +63,14 @@ def _site(file: Path | None, copy: Path, tell: Tell) -> Site | None:
 
 
 def settle_changes(
-    found: Found,
+    found: EarlierRuns,
     tasks: Sequence[Task],
     outdated: Mapping[str, tuple[str, str]],
-    slurm: Slurm | None,
+    take_out: Callable[[EarlierRuns, Collection[str]], EarlierRuns] | None,
     warn: Callable[[str], None],
     *,
     site: Site | None = None,
-) -> Found:
+) -> EarlierRuns:
     """Report or cancel queued tasks that have changed in the workflow; returns the tasks to take over.
 
     Args:
@@ -78,7 +78,7 @@ def settle_changes(
         tasks: the queued tasks that are still wanted, as the workflow describes them now.
         outdated: succeeded tasks that would run again although a queued task reads their outputs: by key, their label
             and the key of the reader.
-        slurm: cancels changed tasks and their dependants; None keeps them in the queue.
+        take_out: takes changed tasks and their dependants out of the queue; None keeps them there.
         warn: gets a message for each changed task.
         site: where they are to run.
 
@@ -89,27 +89,22 @@ def settle_changes(
     changed = {task.key: words for task in tasks if (words := changes(task, left[task.key], site))}
     for label, reader in outdated.values():
         if reader not in changed:
-            warn(kept_message(label, left[reader], is_replaced=slurm is not None))
+            warn(kept_message(label, left[reader], is_replaced=take_out is not None))
     for key, words in changed.items():
-        warn(changed_message(left[key], words, is_replaced=slurm is not None))
-    if slurm is None:
+        warn(changed_message(left[key], words, is_replaced=take_out is not None))
+    if take_out is None:
         return keep(found, outdated)
     gone = {*changed, *(reader for _, reader in outdated.values())}
-    return cancel_tasks(found, gone, slurm) if gone else found
+    return take_out(found, gone) if gone else found
 
 
-def take_over(found: Found, run: str, slurm: Slurm, logger: logging.Logger, to_submit: int) -> None:
-    """Let the run with that name look after the jobs that are left, and report what earlier runs had yet to submit.
-
-    Raises:
-        SlurmError: closing jobs of earlier runs could not be cancelled.
-    """
+def tell_what_is_left(found: EarlierRuns, logger: logging.Logger, to_submit: int) -> None:
+    """Report what a run goes on with, and what earlier runs had yet to submit."""
     if found.left:
         logger.info(found.line(to_submit))
     for ledger in found.unplanned:
         if _targets(command := ledger.header.get("command", ())) != _targets(started().command):
             logger.warning(unplanned_message(ledger.run, command))
-    close_earlier(found, run, slurm)
 
 
 def _targets(command: Sequence[str]) -> set[str]:
@@ -117,7 +112,7 @@ def _targets(command: Sequence[str]) -> set[str]:
     return {word for word in command[1:] if not word.startswith(("--kempner-", "--rerun-incomplete"))}
 
 
-def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after: float | None) -> Found:
+def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after: float | None) -> EarlierRuns:
     """What is left of earlier runs below the folder; ended runs that are older than `delete_after` days are deleted.
 
     Raises:
@@ -158,7 +153,7 @@ def close_what_is_over(runs: Path, slurm: Slurm, logger: logging.Logger) -> None
 
 
 def begin_run(
-    policy: Policy, found: Found, slurm: Slurm, logger: logging.Logger, limits: SiteLimits | None = None
+    policy: Policy, found: EarlierRuns, slurm: Slurm, logger: logging.Logger, limits: SiteLimits | None = None
 ) -> LiveRun:
     """Begin a new run, whose ledger also holds the tasks that it takes over.
 

@@ -21,15 +21,15 @@ from .plan.jobscript import continuation_script
 from .plan.model import Kind, Policy
 from .report import cause_of, end_of_run, failure_message, unexplained_message
 from .run.latest import latest_run
-from .run.ledger import Entry, Ledger, Record, read_ledger
+from .run.ledger import Entry, Ledger, LedgerRecord, read_ledger
 from .run.live import LiveRun
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
 from .run.records import usage_of
 from .run.settled import counted
 from .slurm.client import Slurm
-from .slurm.limits import lacks_room
 from .slurm.parse import Usage
+from .slurm.submit_limits import lacks_room
 
 if TYPE_CHECKING:
     from .adapt.continuing import End
@@ -54,7 +54,7 @@ class Closing:
         self._folder, self._slurm, self._job_id, self._check = folder, slurm, job_id, check
         self._failed_hook = ""
 
-    def begin(self) -> Record | None:
+    def begin(self) -> LedgerRecord | None:
         """The run that is to be ended; None: others have to end it, or another closing job waits for what is in the queue."""
         own = read_ledger(self._folder).of_kind(Kind.CLOSING)
         ledger = patiently(lambda: latest_run(self._folder, self._slurm, self._job_id, print))
@@ -71,15 +71,11 @@ class Closing:
             return None
         return ledger
 
-    def for_snakemake(self, ledger: Record) -> "End":
+    def for_snakemake(self) -> "End":
         """What Snakemake, in this process, is told of the run and has to leave to this class."""
         from .adapt.continuing import End  # noqa: PLC0415 - needs Snakemake
 
-        return End(
-            failures=self._failures,
-            run_hook=self._run_hook,
-            locked_until=ledger.header.get("time", 0.0) if ledger.header.get("locks") else 0.0,
-        )
+        return End(failures=self._failures, run_hook=self._run_hook)
 
     def end(self, code: int) -> None:
         """Let nothing of the run stay in the queue, close its ledger, and say in one line how it has ended."""
@@ -87,6 +83,8 @@ class Closing:
         if left := [entry.job_id for entry in self._others(ledger)]:
             self._slurm.cancel(left)
         self._check()
+        if ledger.header.get("locks"):
+            _remove_locks(self._folder.parents[1] / "locks", ledger.header.get("time", 0.0))
         Ledger(self._folder).close()
         succeeded, tasks = counted(ledger)
         ends = patiently(lambda: self._ends[1])
@@ -98,12 +96,12 @@ class Closing:
         if ledger.header.get("efficiency_report"):
             report_at_end(self._folder, self._slurm, print, print)
 
-    def _others(self, ledger: Record) -> list[Entry]:
+    def _others(self, ledger: LedgerRecord) -> list[Entry]:
         """What the run has in the queue besides this job."""
         entries = patiently(lambda: entries_in_queue(ledger, self._slurm))
         return [entry for entry in entries if entry.job_id != self._job_id]
 
-    def _come_again(self, ledger: Record, own: Entry, tasks: Sequence[Entry]) -> None:
+    def _come_again(self, ledger: LedgerRecord, own: Entry, tasks: Sequence[Entry]) -> None:
         """Jobs are in the queue that this one was not made to wait for: let another closing job do so."""
         ids = ":".join(dict.fromkeys(array_of(entry.job_id) for entry in tasks))
         number = ledger.last_number + 1
@@ -153,6 +151,13 @@ class Closing:
         usage = usage_of(first.job, self._slurm) if first.job else Usage()
         fallen = dict.fromkeys(label for end in ends for label in live.fallen(end.task))
         return failure_message(first, usage, tuple(fallen), [end.label for end in others])
+
+
+def _remove_locks(folder: Path, until: float) -> None:
+    """Remove Snakemake's locks that the run's head has left, which has died; younger ones are those of another process."""
+    for lock in folder.glob("*.lock"):
+        if lock.stat().st_mtime <= until:
+            lock.unlink(missing_ok=True)
 
 
 def resubmit(own: Entry, folder: Path, kind: Kind, slurm: Slurm, new: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from .plan.model import Kind
 from .run.claim import Claim, Owner, this_process
 from .run.clock import SystemClock
 from .run.latest import is_latest
-from .run.ledger import Ledger, Record, read_ledger
+from .run.ledger import Ledger, LedgerRecord, read_ledger
 from .run.settled import settled
 from .slurm.client import SlurmCommands
 
@@ -98,7 +98,7 @@ class _Job:
             closing.end(code)
         return code
 
-    def _snakemake(self, ledger: Record, closing: Closing | None = None) -> tuple[int, bool]:
+    def _snakemake(self, ledger: LedgerRecord, closing: Closing | None = None) -> tuple[int, bool]:
         """Exit code, and whether there is more to come."""
         os.chdir(ledger.header["started_in"])
         command = tuple(ledger.header["command"])
@@ -125,7 +125,7 @@ class _Job:
             tasks={entry.task for entry in ledger.of_kind(Kind.TASK)},
             is_settled=done.__contains__,
             succeeded=done.succeeded.__contains__,
-            end=closing.for_snakemake(ledger) if closing else None,
+            end=closing.for_snakemake() if closing else None,
         )
         try:
             cli.main(list(command[1:]))

@@ -18,3 +18,7 @@ class ExecutorSettings(Settings):
             from .cancelling import cancel_instead_of_running  # noqa: PLC0415
 
             cancel_instead_of_running()
+        if self.light_jobs == "yes" and not self.cancel:
+            from .adapt.watching import watch_params  # noqa: PLC0415
+
+            watch_params()

@@ -10,13 +10,13 @@ from .causes.alike import alike, names
 from .causes.explained import Explanation, explained
 from .causes.meaning import request_in, requested_memory
 from .layout import CLOSING_LOG
-from .plan import model
 from .plan.model import Kind, Plan, Policy
 from .plan.resources import SET_BY_PLANNER
 from .printable import printable, quoted
 from .run.adopt import QueuedTask
 from .run.outcome import AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from .run.records import step_record
+from .slurm.ids import for_people
 from .slurm.parse import Record, Usage
 from .slurm.states import JobState
 
@@ -83,6 +83,15 @@ def unplanned_message(run: str, command: Sequence[str]) -> str:
     )
 
 
+def needs_head_message() -> str:
+    """A watched run has no closing job, because only the head process can record what has made the outputs."""
+    return (
+        "This run needs this process until its end, because --shared-fs-usage is without persistence, so no closing job is "
+        "queued. If the process dies, the jobs in the queue finish, but what has made their outputs is not recorded and "
+        "their temporary files stay; hooks and what is below checkpoints wait until you give the same command again."
+    )
+
+
 def detached_message(rows: Sequence[RuleJobs], policy: Policy, seen_from: str) -> str:
     """The last message of a detached head: a table of the queued jobs, and where the end of the run is reported.
 
@@ -100,7 +109,7 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, seen_from: str) -
     for row in rows:
         own = {Kind.CLOSING.value: "the end of everything", Kind.CONTINUATION.value: "what decides over the rest"}
         waits = ", ".join(row.waits_for) or own.get(row.rule, "")
-        table.add_row(printable(row.rule), str(row.tasks) if row.tasks else "", ranges(row.job_ids), waits)
+        table.add_row(printable(row.rule), str(row.tasks) if row.tasks else "", for_people(row.job_ids), waits)
     console = Console(width=100, no_color=True, highlight=False, force_terminal=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
@@ -146,20 +155,6 @@ def short_path(path: Path) -> str:
         return printable(str(path.relative_to(Path.cwd())))
     except ValueError:
         return printable(str(path))
-
-
-def ranges(job_ids: Iterable[str]) -> str:
-    """`101-108, 110, 111_[0-99]`."""
-    alone: list[int] = []
-    arrays: dict[int, list[int]] = {}
-    for job_id in job_ids:
-        base, _, index = job_id.partition("_")
-        if index:
-            arrays.setdefault(int(base), []).append(int(index))
-        elif base.isdigit():
-            alone.append(int(base))
-    jobs = model.ranges(sorted(alone)).split(",") if alone else []
-    return ", ".join([*jobs, *(f"{base}_[{model.ranges(sorted(of))}]" for base, of in sorted(arrays.items()))])
 
 
 def count_of(number: int, noun: str) -> str:

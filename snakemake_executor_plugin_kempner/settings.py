@@ -66,6 +66,15 @@ class Settings(ExecutorSettingsBase):
             "type": int,
         },
     )
+    light_jobs: str = field(
+        default="yes",
+        metadata={
+            "help": "'yes': a task whose command is known when it is queued runs without a Snakemake of its own in the "
+            "job, with the same result; --kempner-preview shows which, and why others do not. 'no': every job runs "
+            "Snakemake. A rule's resource slurm_light=0 says 'no' for that rule.",
+            "type": str,
+        },
+    )
     max_queued: int | None = field(
         default=None,
         metadata={

@@ -1,9 +1,10 @@
 """A small Kempner: what its private Slurm is made of, and the site that comes of it together with the packaged file."""
 
+from snakemake_executor_plugin_kempner.notation import minutes
 from snakemake_executor_plugin_kempner.sandbox.config import Node, kempner_partitions
 from snakemake_executor_plugin_kempner.site.file import packaged
 from snakemake_executor_plugin_kempner.site.live import together
-from snakemake_executor_plugin_kempner.site.model import NodeShape, Partition, Site, minutes
+from snakemake_executor_plugin_kempner.site.model import NodeShape, Partition, Site
 
 NODES = (
     Node(name="n1", cpus=64, memory_mb=1_000_000, gpu="a100", gpus=4),

@@ -17,14 +17,14 @@ from fakes import Change, End, Ends, FakeClock, FakeJob, FakeSlurm, by_rule
 
 from snakemake_executor_plugin_kempner import beginning
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.manifest import read_line
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run import latest, ledger, opening
 from snakemake_executor_plugin_kempner.run.guard import guard
 from snakemake_executor_plugin_kempner.run.ledger import make_folders
-from snakemake_executor_plugin_kempner.run.opening import Found, close_earlier, look_back
+from snakemake_executor_plugin_kempner.run.opening import EarlierRuns, close_earlier, look_back
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded, TaskEvent
 from snakemake_executor_plugin_kempner.slurm.parse import Record
+from snakemake_executor_plugin_kempner.step.light.around import read_line
 
 LOGGER = logging.getLogger("playing")
 
@@ -109,9 +109,9 @@ class Play:
             POLICY, folder=str(folder), kill_on_invalid_dep=kill, keep_going=keep_going, detached=detached
         )
         self._guarded: set[str] = set()
-        self._begin(Found(ledgers=(), left=()))
+        self._begin(EarlierRuns(ledgers=(), left=()))
 
-    def _begin(self, found: Found) -> None:
+    def _begin(self, found: EarlierRuns) -> None:
         self.folder, self._found = Path(self.policy.folder), found
         make_folders(self.folder, ())
         with told_by(self.clock):
@@ -136,7 +136,7 @@ class Play:
         with told_by(self.clock):
             self.live.submit(tasks, deferred)
             close_earlier(self._found, self.policy.run, self.slurm)
-        self._found = Found(ledgers=(), left=())
+        self._found = EarlierRuns(ledgers=(), left=())
 
     # --- with a head ------------------------------------------------------------------------------------------------
 

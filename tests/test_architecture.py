@@ -20,35 +20,38 @@ MAY_IMPORT = {
     "printable": set(),
     "errors": {"printable"},
     "layout": set(),
-    "site": {"errors"},
-    "plan": {"errors", "layout", "site", "printable"},
-    "slurm": {"errors"},
-    "run": {"errors", "layout", "plan", "slurm", "site"},
-    "causes": {"plan", "printable", "site", "slurm"},
+    "notation": set(),
+    "site": {"errors", "notation"},
+    "plan": {"errors", "layout", "notation", "site", "printable"},
+    "slurm": {"errors", "notation"},
+    "run": {"errors", "layout", "notation", "plan", "slurm", "site"},
+    "report": {"errors", "layout", "plan", "slurm", "run", "printable", "causes"},
+    "causes": {"notation", "plan", "printable", "site", "slurm"},
     "state": {"causes", "errors", "layout", "plan", "run", "slurm"},
     "cli": {"causes", "draft_site", "efficiency", "errors", "layout", "plan", "printable", "report", "run", "sandbox", "site", "slurm", "state"},
     "__main__": {"cli"},
-    "report": {"errors", "layout", "plan", "slurm", "run", "printable", "causes"},
     "step": {"errors", "plan", "slurm", "run", "adapt", "printable"},
     "adapt": {"errors", "layout", "plan", "settings", "site"},
     "settings": set(),
-    "modes": {"settings", "cancelling", "previewing"},
-    "preview": {"errors", "plan", "report"},
-    "previewing": {"adapt", "beginning", "invocation", "preview", "report", "slurm"},
+    "modes": {"settings", "cancelling", "previewing", "adapt"},
+    "preview_text": {"errors", "plan", "report"},
+    "previewing": {"adapt", "invocation", "planning", "preview_text", "slurm"},
     "draft_site": {"errors", "site", "slurm"},
-    "efficiency": {"errors", "layout", "plan", "site", "slurm", "run", "report"},
+    "efficiency": {"errors", "layout", "notation", "plan", "site", "slurm", "run", "report"},
     "cancelling": {"slurm", "run", "adapt", "invocation"},
     "handover": {"errors", "slurm", "run", "report", "adapt"},
-    "planning": {"plan", "slurm", "run", "report", "adapt", "beginning"},
+    "planning": {"plan", "slurm", "run", "report", "adapt", "beginning", "settings", "invocation"},
+    "departure": set(),
+    "coordinator": {"errors", "slurm", "run", "report", "adapt", "invocation", "handover", "planning"},
     "executor": {
-        "errors", "plan", "slurm", "run", "report", "efficiency", "adapt", "settings", "invocation", "beginning",
-        "handover", "planning",
+        "errors", "slurm", "run", "report", "efficiency", "adapt", "invocation", "beginning", "coordinator", "departure",
+        "planning",
     },
     "beginning": {"errors", "plan", "site", "slurm", "run", "report", "invocation"},
     "closing": {"errors", "plan", "slurm", "run", "report", "causes", "efficiency", "adapt", "beginning"},
     "continuing": {"errors", "plan", "slurm", "run", "adapt", "executor", "invocation", "closing"},
     "invocation": set(),
-    "sandbox": {"errors"},
+    "sandbox": {"errors", "notation"},
     "__init__": {"executor", "modes", "settings"},
 }  # fmt: skip
 """Parts of the package, and which others each of them may import."""
@@ -118,6 +121,11 @@ def test_nothing_but_the_command_line_imports_the_sandbox() -> None:
 def test_processes_are_started_in_one_place() -> None:
     inside = {module for module in MODULES if "subprocess" in imported(module)}
     assert {module for module in inside if part(module) != "sandbox"} == {"slurm.client"}
+
+
+def test_the_processes_of_the_machine_are_looked_at_in_one_place() -> None:
+    """A package that only the sandbox needs: nothing else waits for its import."""
+    assert {module for module in MODULES if "psutil" in imported(module)} == {"sandbox.processes"}
 
 
 def test_few_modules_know_snakemake() -> None:

@@ -24,8 +24,6 @@ class End:
     """What has failed, a message for each task."""
     run_hook: Callable[[str, Callable[[], None]], None]
     """Gets the name of a hook of the workflow and what runs it."""
-    locked_until: float
-    """Snakemake's locks that are not younger are those of the run's head, which has died; in seconds since 1970."""
 
 
 def goes_on(
@@ -116,20 +114,22 @@ def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:
         failed: Exception | None = None
         try:
             execute(self, *args, **kwargs)
-        except WorkflowError as error:  # not what leaves: that is no exception
+        except Exception as error:  # noqa: BLE001 - raised again at the end; what leaves is no Exception
             failed = error
         if end is None:
             if failed is not None:
                 raise failed
             return
-        if failed is None and (failures := end.failures()):
+        # Without the DAG, as when an input has vanished, the hooks are all that can be done; locally they run then, too.
+        has_dag = self.scheduler is not None
+        if (failed is None or not has_dag) and (failures := end.failures()):
             # Snakemake finds nothing to be done where a failed task has left or kept its outputs.
             for failure in failures:
                 logger.error(failure)
-            failed = WorkflowError("At least one job did not complete successfully.")
-        _remove_temporary(self, succeeded, is_over=True)
-        _remove_locks(Path(self.persistence.path, "locks"), end.locked_until)
-        self.dag.cleanup_workdir()  # folders that are empty now
+            failed = failed or WorkflowError("At least one job did not complete successfully.")
+        if has_dag:
+            _remove_temporary(self, succeeded, is_over=True)
+            self.dag.cleanup_workdir()  # folders that are empty now
         if not self.execution_settings.no_hooks:
             name = "onerror" if failed is not None else "onsuccess"
             end.run_hook(name, partial(hooks[name], self.logger_manager.get_logfile()))
@@ -137,12 +137,6 @@ def _mend_hooks(succeeded: Callable[[str], bool], end: End | None) -> None:
             raise failed
 
     Workflow.execute = execute_once_more
-
-
-def _remove_locks(folder: Path, until: float) -> None:
-    for lock in folder.glob("*.lock"):
-        if lock.stat().st_mtime <= until:
-            lock.unlink(missing_ok=True)
 
 
 def _nothing(_log: Any) -> None: ...

@@ -51,6 +51,17 @@ INTERNALS = {
     ),
     "snakemake.persistence:PersistenceBase._params|snakemake.persistence:Persistence._params": "the same",
     "snakemake.persistence:PersistenceBase._input|snakemake.persistence:Persistence._input": "the same",
+    "snakemake.persistence:PersistenceBase._software_stack_hash|snakemake.persistence:Persistence._software_stack_hash": (
+        "a light job records what Snakemake would"
+    ),
+    "snakemake.persistence:RECORD_FORMAT_VERSION": "there are light jobs only where Snakemake's record is known",
+    "snakemake.shell:shell._get_process_prefix": "a light job runs its command as Snakemake would",
+    "snakemake.shell:shell._process_suffix": "the same",
+    "snakemake.shell:shell._process_args": "the same",
+    "snakemake.utils:SequenceFormatter": "the command of a light job is formatted by Snakemake's own formatter",
+    "snakemake.utils:QuotedFormatter": "the same",
+    "snakemake.rules:Rule.expand_params": "params that read files are evaluated in the job",
+    "snakemake.rules:Rule.apply_input_function": "functions of resources in its command are watched",
     "snakemake.persistence.file:FilePersistence._incomplete_cache|snakemake.persistence:Persistence._incomplete_cache": (
         "it is of the head's start; jobs have set marks since"
     ),

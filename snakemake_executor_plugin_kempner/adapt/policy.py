@@ -1,6 +1,7 @@
 """Snakemake's settings and ours → the policy of a run."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..plan.model import Policy
 from ..plan.resources import extra_options
 from ..settings import Settings, common_settings
 from ..site.modes import Checks
-from .limits import capacities
+from .capacities import capacities
 from .possible import possible_tasks
 
 _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
@@ -19,7 +20,14 @@ _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
 
 
 def policy_of(
-    workflow: Any, settings: Settings, folder: Path, python: str, *, detached: bool, may_go_on: bool
+    workflow: Any,
+    settings: Settings,
+    folder: Path,
+    python: str,
+    *,
+    detached: bool,
+    may_go_on: bool,
+    keep_program: Callable[[Path], str],
 ) -> Policy:
     """The policy of the run in the folder.
 
@@ -30,15 +38,19 @@ def policy_of(
         python: interpreter of the jobs.
         detached: the run has no head process.
         may_go_on: a job of the run can give the same command again.
+        keep_program: copies the program of light jobs into the folder.
 
     Raises:
-        PlanError: `--kempner-closing-options`, `--kempner-checks` or `--kempner-jobname-prefix` cannot be read, or a
+        PlanError: `--kempner-closing-options`, `--kempner-checks`, `--kempner-light-jobs` or `--kempner-jobname-prefix` cannot be read, or a
             detached run would lose its provenance.
     """
     faults = []
     if settings.checks not in tuple(Checks):
         what = f"--kempner-checks {settings.checks!r} is not known"
         faults.append(Fault(where="command line", what=what, remedy=f"take {', '.join(Checks)}"))
+    if settings.light_jobs not in ("yes", "no"):
+        what = f"--kempner-light-jobs {settings.light_jobs!r} is not known"
+        faults.append(Fault(where="command line", what=what, remedy="take yes or no"))
     if not re.fullmatch(r"[\w.=+-]{0,40}", settings.jobname_prefix, re.ASCII):
         what = f"--kempner-jobname-prefix {settings.jobname_prefix!r} takes up to 40 letters, digits and any of _-.+="
         faults.append(Fault(where="command line", what=what))
@@ -61,6 +73,7 @@ def policy_of(
         python=python,
         kill_on_invalid_dep=not settings.no_kill_on_invalid_dep,
         keep_going=workflow.execution_settings.keep_going,
+        light_program=keep_program(folder) if settings.light_jobs == "yes" else "",
         precommand=workflow.spawned_job_args_factory.precommand(common_settings),
         detached=detached,
         locks=workflow.execution_settings.lock,

@@ -1,4 +1,27 @@
-"""Evaluates the resources of jobs, including resources that depend on inputs that do not exist yet."""
+"""Evaluates the resources of jobs, including resources that depend on inputs that do not exist yet.
+
+Purpose: sbatch needs memory, time and cores of a task when the task is queued, and then most of its inputs are still to
+be made. Snakemake itself evaluates resources when a job is ready, and gives a placeholder (`TBDString`) for a resource
+that reads an input before it exists.
+
+Idea: only the value that sbatch gets has to be right, and most values do not read the input. There are three cases:
+
+1. The value is known: a constant, or a function of wildcards, threads or attempt. The task is planned.
+2. Snakemake's own default for memory has an upper bound: it is evaluated for an input larger than any, so the task is
+   planned with that bound.
+3. Anything else that reads the input is unknown (`NotYetError`): a bound would not do for a resource that is limited
+   (`--resources`). The task is planned when the task that makes its input has succeeded.
+
+Example: `clean` makes `clean.txt`, from which `sort` makes `sorted.txt`.
+
+    resources of sort                                           when clean.txt is missing
+    runtime=30                                                  case 1: 30
+    mem_mb=lambda wildcards, attempt: 1000 * attempt            case 1: 1000, for the second attempt 2000
+    no mem_mb: min(max(2*input.size_mb, 1000), 8000)            case 2: 8000
+    mem_mb=lambda wildcards, input: 3 * input.size_mb           case 3: sort is planned when clean has succeeded
+
+Evaluating takes Snakemake as long as creating the job, so a rule whose resources are all constants is evaluated once.
+"""
 
 import ast
 import builtins
@@ -120,7 +143,7 @@ class Evaluator:
 
     def _is_same(self, resource: Any) -> bool:
         """Whether it is a constant, or a default that sbatch never sees (`disk_mb`; a rule's own function may fail)."""
-        if not resource.is_evaluable() or _is_constant(resource.raw):
+        if not resource.is_evaluable() or is_constant(resource.raw):
             return True
         return resource.name not in self._wanted and self._is_default(resource)
 
@@ -136,7 +159,7 @@ def _constant(resource: Any) -> Any:
     return type(resource)(resource.name, value).value  # reads sizes and times
 
 
-def _is_constant(expression: Any) -> bool:
+def is_constant(expression: Any) -> bool:
     """Whether a default given as text (`slurm_partition=shared`) is the same for all jobs."""
     if not isinstance(expression, str):
         return False

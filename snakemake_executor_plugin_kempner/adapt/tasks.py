@@ -1,7 +1,7 @@
 """A unit of Snakemake's DAG (job or group job) → a task for the planner."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..plan.model import Attempt, Edge, Task, label
 from ..plan.step import NOTHING, StepSpec
 from .command import JobCommand
 from .content import Contents
+from .light import LightJobs
 from .resources import BadResourcesError, Evaluated, Evaluator, NotYetError
 from .temporary import TemporaryFiles
 from .units import Scope, Units, is_plain, job_label, members_of, name_of, task_key, texts, wildcards_of
@@ -42,6 +43,7 @@ class TaskReader:
         defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
         self._evaluator = Evaluator(defaults, scope.limited)
         self._contents = Contents(workflow.persistence, command.sources)
+        self._light = LightJobs(workflow, is_on=scope.has_light_jobs)
         self._evaluated: set[Any] = set()
         self._edges: dict[Any, Edge] = {}
         self._temporary = TemporaryFiles(workflow, units, self._mark)
@@ -125,8 +127,23 @@ class TaskReader:
                 threads=values.threads,
                 resources=values.resources,
                 units=values.units,
-                step=step(attempt=number, arguments=self._command.arguments(job, values.threads, number, unneeded)),
+                step=step(attempt=number, **self._runs(job, wildcards, number, values, unneeded)),
             )
+
+    def _runs(
+        self, job: Any, wildcards: dict[str, str], number: int, values: Evaluated, unneeded: Sequence[str]
+    ) -> dict[str, Any]:
+        """What the job of an attempt runs: a command alone, or a Snakemake."""
+        light = self._light.of(job, threads=values.threads, resources=values.resources)
+        if not isinstance(light, str):
+            of_rule, of_task = light
+            return {"light_rule": of_rule, "light": of_task, "targets": (), "arguments": ()}
+        return {
+            "targets": _targets(job) if job.is_group() else ((job.rule.name, wildcards),),
+            "arguments": self._command.arguments(job, values.threads, number, unneeded),
+            "config": self._command.config,
+            "runs_snakemake": light,
+        }
 
     def _evaluated_attempts(self, job: Any) -> Iterator[tuple[int, Evaluated]]:
         """The number and resources of each attempt."""
@@ -146,8 +163,6 @@ class TaskReader:
             task=label(name_of(job), wildcards),
             folder=self._workdir,
             records=self._records,
-            targets=_targets(job) if job.is_group() else ((job.rule.name, wildcards),),
-            config=self._command.config,
             wait_for=tuple(self._wait_for(job)) if self._shared_files else (),
             outputs=tuple(self._outputs_to_verify(job, passing)),
             checkpoints=f"{self._checkpoint_folders}/{self._units.key(job)}",

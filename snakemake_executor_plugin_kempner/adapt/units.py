@@ -26,6 +26,8 @@ class Scope:
     """Resources with a limit for all tasks together."""
     detached: bool = False
     """The run has no head: local rules become tasks."""
+    has_light_jobs: bool = False
+    """Tasks whose command is known run it without Snakemake."""
     ends_itself: bool = False
     """The run can end without a head: its jobs leave marks, and remove temporary files themselves."""
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 
-from ..plan.model import ranges
+from ..notation import ranges
 
 _DIFFERS = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?|(?<=[\s\"'(])/[^\s\"':]+")
 """What differs between equal failures: numbers, addresses, paths."""

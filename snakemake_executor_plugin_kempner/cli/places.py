@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import KempnerError
 from ..layout import LEDGER
 from ..printable import printable
-from ..run.ledger import Record, read_ledger
+from ..run.ledger import LedgerRecord, read_ledger
 from ..slurm.client import SlurmCommands
 from ..slurm.ids import array_id
 from ..state.judged import run_state
@@ -69,7 +69,7 @@ class Place:
             raise NotFoundError(f"No run is recorded in {self.runs}.")
         return sorted(began, key=lambda name: began[name], reverse=True)
 
-    def ledger(self, name: str = "") -> Record:
+    def ledger(self, name: str = "") -> LedgerRecord:
         """The ledger of a run: by name, a unique part of it, or the latest.
 
         Raises:

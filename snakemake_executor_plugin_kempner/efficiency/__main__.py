@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import KempnerError, LedgerError
 from ..layout import LEDGER
-from ..run.ledger import Record, read_ledger
+from ..run.ledger import LedgerRecord, read_ledger
 from ..slurm.client import SlurmCommands
 from .jobs import run_use
 from .report import WIDTH, as_csv, use_message
@@ -42,7 +42,7 @@ def _warn(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def _ledger(runs: Path, name: str) -> Record:
+def _ledger(runs: Path, name: str) -> LedgerRecord:
     """The ledger of the run of that name; without a name, of the run that began last.
 
     Raises:

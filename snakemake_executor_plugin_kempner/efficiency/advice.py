@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from .groups import Group, duration, memory
+from ..notation import memory, memory_for_people, time_for_people
+from .groups import Group
 from .jobs import JobUse
 
 WASTED_MEMORY = 0.5
@@ -41,14 +42,14 @@ def _memory_met(group: Group) -> Iterator[str]:
     met = [job for job in group.jobs if job.state == "OUT_OF_MEMORY"]
     if met:
         asked = max((job.memory_mb or 0 for job in met), default=0)
-        yield f"{group.name} needed more memory than {_had(asked, memory)} ({_jobs(met)} OUT_OF_MEMORY): raise mem_mb."
+        yield f"{group.name} needed more memory than {_had(asked, memory_for_people)} ({_jobs(met)} OUT_OF_MEMORY): raise mem_mb."
 
 
 def _time_met(group: Group) -> Iterator[str]:
     met = [job for job in group.jobs if job.state == "TIMEOUT"]
     if met:
         asked = max((job.limit_s or 0 for job in met), default=0)
-        yield f"{group.name} needed more time than {_had(asked, duration)} ({_jobs(met)} TIMEOUT): raise runtime."
+        yield f"{group.name} needed more time than {_had(asked, time_for_people)} ({_jobs(met)} TIMEOUT): raise runtime."
 
 
 def _had(asked: int, written: Callable[[float], str]) -> str:
@@ -72,13 +73,13 @@ def _memory(group: Group) -> Iterator[str]:
     peak, asked = max(peak for peak, _ in peaks), max(asked for _, asked in peaks)
     enough = _rounded_up(peak * MEMORY_HEADROOM)
     if all(peak < WASTED_MEMORY * asked for peak, asked in peaks) and asked - enough >= LEAST_MEMORY_MB:
-        yield f"{group.name} asks for {memory(asked)} and used {memory(peak)} at most: {_remedy(jobs, enough)} would do."
+        yield f"{group.name} asks for {memory_for_people(asked)} and used {memory_for_people(peak)} at most: {_remedy(jobs, enough)} would do."
 
 
-def _remedy(jobs: Sequence[JobUse], megabytes: int) -> str:
+def _remedy(jobs: Sequence[JobUse], size_mb: int) -> str:
     option = next((resource for resource in _MEMORY_RESOURCES if all(resource in job.given for job in jobs)), "")
     cores = min(job.asked_cores for job in jobs) if option == "mem-per-cpu" else 1
-    return f"{_MEMORY_RESOURCES[option]}={math.ceil(megabytes / cores)}" if option else memory(megabytes)
+    return f"{_MEMORY_RESOURCES[option]}={math.ceil(size_mb / cores)}" if option else memory(size_mb)
 
 
 def _rounded_up(megabytes: float) -> int:
@@ -96,7 +97,7 @@ def _time(group: Group) -> Iterator[str]:
     enough = max(10, 10 * math.ceil(longest * TIME_HEADROOM / 600))
     if longest < SHORT_RUN * min(limits) and min(limits) >= LEAST_LIMIT_S:
         whose = "asked for" if all("time" in job.given for job in jobs) else "that it may take"
-        yield f"{group.name} ran {duration(longest)} at most of {duration(limit)} {whose}: runtime={enough} would do, and may start sooner."
+        yield f"{group.name} ran {time_for_people(longest)} at most of {time_for_people(limit)} {whose}: runtime={enough} would do, and may start sooner."
 
 
 def _cores(group: Group) -> Iterator[str]:

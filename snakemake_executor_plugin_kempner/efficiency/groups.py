@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 
+from ..notation import memory_for_people, time_for_people
 from .jobs import JobUse
 
 
@@ -35,8 +35,8 @@ class Group:
     def time(self) -> str:
         """`20 min of 2 d`."""
         times = [job.elapsed_s for job in self.jobs if job.elapsed_s is not None]
-        limits = span_of([job.limit_s for job in self.jobs], duration)
-        return of(duration(median(times)) if times else "", limits)
+        limits = span_of([job.limit_s for job in self.jobs], time_for_people)
+        return of(time_for_people(median(times)) if times else "", limits)
 
     @property
     def cpu(self) -> str:
@@ -51,7 +51,10 @@ class Group:
     def memory(self) -> str:
         """`3.1 GB of 64 GB`."""
         peaks = [job.peak_memory_mb for job in self.jobs if job.peak_memory_mb is not None]
-        return of(memory(max(peaks)) if peaks else "", span_of([job.memory_mb for job in self.jobs], memory))
+        return of(
+            memory_for_people(max(peaks)) if peaks else "",
+            span_of([job.memory_mb for job in self.jobs], memory_for_people),
+        )
 
     @property
     def gpu(self) -> str:
@@ -82,24 +85,6 @@ def span_of(values: Iterable[int | None], written: Callable[[float], str]) -> st
     """The range of values: `64 GB`, `4 GB to 64 GB`; empty if all are unknown."""
     known = [value for value in values if value is not None]
     return " to ".join(dict.fromkeys((written(min(known)), written(max(known))))) if known else ""
-
-
-_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `1 min 30 s`, `20 min`, `2 d`; with a second unit if the first number is below 10."""
-    left = round(seconds)
-    for (unit, size), (smaller, its_size) in pairwise(_UNITS):
-        if left >= size:
-            number, rest = left // size, left % size // its_size
-            return f"{number} {unit} {rest} {smaller}" if rest and number < 10 else f"{number} {unit}"
-    return f"{left} s"
-
-
-def memory(megabytes: float) -> str:
-    """`850 MB`, `3.1 GB`, in Snakemake's units, in which `mem="64 GB"` is mem_mb=64000."""
-    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{f'{megabytes / 1000:.1f}'.removesuffix('.0')} GB"
 
 
 def count(number: float) -> str:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..errors import SlurmError
 from ..plan.model import Kind
-from ..run.ledger import Entry, Record
+from ..run.ledger import Entry, LedgerRecord
 from ..run.records import StepRecord, step_record
 from ..site.request import Request, request_of
 from ..slurm.client import Slurm
@@ -80,7 +80,7 @@ class RunUse:
     """Number of jobs that have started and whose end is unknown."""
 
 
-def run_use(ledger: Record, slurm: Slurm, warn: Callable[[str], None]) -> RunUse:
+def run_use(ledger: LedgerRecord, slurm: Slurm, warn: Callable[[str], None]) -> RunUse:
     """Combine accounting with the jobs' own records; the queue is read for jobs whose end is in neither.
 
     Args:

@@ -18,7 +18,7 @@ _COMPRESSED = frozenset({DependencyType.AFTEROK, DependencyType.AFTERANY})
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Element:
     """Which element of which array a submission is."""
 
     array: int
@@ -83,6 +83,7 @@ def _likeness(submission: Submission) -> object:
         submission.attempts,
         submission.spared,
         submission.array_from,
+        submission.step is not None and submission.step.light is not None,
         *sorted(submission.units.items()),
     )
 
@@ -91,7 +92,7 @@ def _likeness(submission: Submission) -> object:
 class _Calls:
     largest: int
     made: list[Call] = field(default_factory=list)
-    places: dict[Ref, _Place] = field(default_factory=dict)
+    places: dict[Ref, _Element] = field(default_factory=dict)
 
     def add(self, alike: Sequence[Submission]) -> None:
         """Add submissions of one level with equal options: as arrays where they wait for the same, else each alone."""
@@ -159,7 +160,7 @@ class _Calls:
                     own.add(place.array)
         return {array for array, of in times.items() if array not in twice and max(of.values()) < len(of)}
 
-    def _place(self, term: Term) -> _Place | None:
+    def _place(self, term: Term) -> _Element | None:
         return self.places.get(term.on) if term.type is DependencyType.AFTEROK and term.on else None
 
     def _alone(self, submissions: Iterable[Submission]) -> None:
@@ -170,7 +171,7 @@ class _Calls:
     def _array(self, elements: Mapping[int, Submission], needs: _Needs) -> None:
         number = len(self.made)
         for index, submission in elements.items():
-            self.places[submission.ref] = _Place(number, index, len(elements))
+            self.places[submission.ref] = _Element(number, index, len(elements))
         corresponding = (
             Term(type=DependencyType.AFTERCORR, on=self.made[array].first.ref, whole=True) for array in needs.arrays
         )

@@ -10,8 +10,8 @@ from ..site.choices import choose
 from ..site.model import Site
 from ..site.modes import Checks
 from ..site.request import request_of
-from ..site.whole import AlikeTasks, Work, of_plan
-from .limits import JOBS
+from ..site.whole import AlikeTasks, WholeRun, of_plan
+from .concurrency import JOBS
 from .model import Policy, Task
 from .resources import GPU_NAMES, Options, sbatch_options
 
@@ -67,8 +67,8 @@ def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], p
     numbers = Counter(task.name for task in tasks)
     gpus = min((policy.limits[name] for name in GPU_NAMES if name in policy.limits), default=None)
     jobs = policy.limits.get(JOBS)
-    work = Work(folder=policy.workdir, environments=policy.environments, jobs=jobs, gpus=gpus)
-    found += ((_rule(rule, numbers[rule]), finding, ()) for rule, finding in of_plan(many, work, site))
+    run = WholeRun(folder=policy.workdir, environments=policy.environments, jobs=jobs, gpus=gpus)
+    found += ((_rule(rule, numbers[rule]), finding, ()) for rule, finding in of_plan(many, run, site))
     is_fault = {Severity.ERROR: checks is Checks.ERROR, Severity.WARNING: False}
     faults = [_fault(where, finding, of) for where, finding, of in found if is_fault[finding.severity]]
     said = [_fault(where, finding, of) for where, finding, of in found if not is_fault[finding.severity]]

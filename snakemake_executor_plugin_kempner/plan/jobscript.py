@@ -12,6 +12,8 @@ from .model import Call, Policy, Submission
 from .step import StepSpec
 
 _END = "END-OF-STEP"
+_LIGHT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from kempner_light.work import main; sys.exit(main())"
+"""Starts the copy of `step/light` in the folder that is the first argument."""
 
 
 def _one_line(text: str) -> str:
@@ -32,10 +34,11 @@ def call_script(call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> tup
     whose = f"{len(specs)} tasks of {call.first.rule}" if call.is_array else call.first.label
     what, beside = f"{whose} · attempt {call.first.ref.attempt}", manifest_path(call, policy)
     common, own = split(specs) if call.is_array else (specs[0], [{}])
-    script = _task_script(what, policy, common, *([beside] if call.is_array else []))
+    is_light = call.first.step.light is not None
+    script = _task_script(what, policy, common, *([beside] if call.is_array else []), is_light=is_light)
     if len(script) > policy.largest_script:
         common, own = {}, specs
-        script = _task_script(what, policy, common, beside)
+        script = _task_script(what, policy, common, beside, is_light=is_light)
     if own == [{}]:
         return script, None
     return script, manifest(dict(zip(call.indices or (0,), own, strict=True)))
@@ -57,8 +60,8 @@ def _spec(submission: Submission, call: Call, policy: Policy, job_id: Callable[[
     )
 
 
-def _task_script(what: str, policy: Policy, spec: Mapping[str, Any], *arguments: str) -> str:
-    """The script of an attempt: the step reads what to do from its standard input, as JSON.
+def _task_script(what: str, policy: Policy, spec: Mapping[str, Any], *arguments: str, is_light: bool) -> str:
+    """The script of an attempt: the step, or the program of light jobs, reads what to do from its standard input, as JSON.
 
     JSON keeps every newline and quote of a wildcard inside one line of text, so no value can end the
     here-document, and a long list of files does not meet the kernel's limit for arguments.
@@ -66,7 +69,10 @@ def _task_script(what: str, policy: Policy, spec: Mapping[str, Any], *arguments:
     lines = ["#!/bin/bash", f"# {_one_line(what)}"]
     if policy.precommand:
         lines.append(f"{policy.precommand} || exit $?")
-    command = shlex.join([policy.python, "-m", "snakemake_executor_plugin_kempner.step", *arguments])
+    program = ["-m", "snakemake_executor_plugin_kempner.step"]
+    if is_light:
+        program = ["-I", "-S", "-X", "utf8", "-c", _LIGHT, policy.light_program]
+    command = shlex.join([policy.python, *program, *arguments])
     lines += [f"exec {command} <<'{_END}'", json.dumps(spec, indent=1), _END, ""]
     return "\n".join(lines)
 

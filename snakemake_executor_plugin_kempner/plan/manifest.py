@@ -1,13 +1,13 @@
 """The manifest of an array: a file from which each element reads its own task.
 
 The job script has what all elements have in common; the manifest has the rest, a line of JSON per index. A table of the
-lines' positions comes first, so that each of ten thousand elements reads two short pieces of the file, not all of it.
-Imported inside every job: keep it light.
+lines' positions comes first, so that each of ten thousand elements reads two short pieces of the file, not all of it
+(`step/light/around.py`).
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 _WIDTH = 16
 """Bytes of an entry in the table: a number and the end of its line."""
@@ -36,18 +36,3 @@ def manifest(lines: Mapping[int, Mapping[str, Any]]) -> bytes:
         parts.append(part)
     table = (f"{at:0{_WIDTH - 1}}\n".encode() for at in places.values())
     return b"".join([*table, *parts])
-
-
-def read_line(file: BinaryIO, index: int) -> dict[str, Any]:
-    """The manifest's line for an element.
-
-    Raises:
-        ValueError: the manifest has no line for this index.
-    """
-    file.seek(index * _WIDTH)
-    place = int(file.read(_WIDTH))
-    if place == _NONE:
-        raise ValueError(f"the manifest knows no element {index}")
-    file.seek(place)
-    line: dict[str, Any] = json.loads(file.readline())
-    return line

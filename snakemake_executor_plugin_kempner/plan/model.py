@@ -1,10 +1,11 @@
 """The values of planning: task, attempt, submission, plan, policy."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from ..layout import LOGS
+from ..notation import ranges
 from ..printable import printable
 from ..site.model import Site
 from ..site.modes import Checks
@@ -205,8 +206,7 @@ class Call:
             output = f"{folder}/{literal}".replace("\\", "\\\\")
         else:  # Slurm reads % as the start of a replacement; %% is the character itself
             output = f"{folder.replace('%', '%%')}/{name}"
-        throttle = f"%{self.throttle}" if self.throttle else ""
-        array = (f"--array={ranges(self.indices)}{throttle}",) if self.is_array else ()
+        array = (f"--array={ranges(self.indices, at_once=self.throttle)}",) if self.is_array else ()
         return (f"--output={output}", *array, *self.first.options)
 
     def job_ids(self, answer: str) -> tuple[str, ...]:
@@ -218,17 +218,6 @@ def log_path(pattern: str, job_id: str) -> str:
     """Path of the log of a job."""
     folder, slash, name = pattern.rpartition("/")
     return folder + slash + name.replace("%A_%a", job_id).replace("%j", job_id)
-
-
-def ranges(numbers: Iterable[int]) -> str:
-    """Ascending numbers as Slurm writes them: `0-5,9`."""
-    groups: list[list[int]] = []
-    for number in numbers:
-        if groups and number == groups[-1][-1] + 1:
-            groups[-1][1:] = [number]
-        else:
-            groups.append([number])
-    return ",".join("-".join(map(str, group)) for group in groups)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -277,6 +266,8 @@ class Policy:
     """Folder of the jobs' logs; empty for a folder below the run's."""
     prefix: str = ""
     """Text before the name of each job."""
+    light_program: str = ""
+    """Folder with the program of light jobs; without it every job runs Snakemake."""
     precommand: str = ""
     """Shell command that each job runs first (Snakemake's --precommand)."""
     first_number: int = 1

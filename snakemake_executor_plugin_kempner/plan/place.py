@@ -24,7 +24,7 @@ _OF_GPUS = ("--gres", "--constraint")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class HelperPlacement:
     """Options of sbatch that say where a job runs."""
 
     arguments: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Place:
     """Message for the user about the choice; empty for none."""
 
 
-def place_of_helpers(options: Iterable[Options], site: Site | None) -> Place:
+def place_of_helpers(options: Iterable[Options], site: Site | None) -> HelperPlacement:
     """The placement of the first task without GPUs; if all tasks request GPUs, a partition that takes helper jobs.
 
     Args:
@@ -43,16 +43,16 @@ def place_of_helpers(options: Iterable[Options], site: Site | None) -> Place:
     chosen = site.chosen if site else {}
     without = next((asked_for for asked_for in distinct if not request_of(asked_for, chosen).gpus), None)
     if without is not None:
-        return Place(arguments=_placement(without))
+        return HelperPlacement(arguments=_placement(without))
     if not distinct:
-        return Place()
+        return HelperPlacement()
     of_task = _placement(distinct[0], leave_out=_OF_GPUS)
     if site is None or not site.partitions:
-        return Place(arguments=of_task)
+        return HelperPlacement(arguments=of_task)
     arguments = next((candidate for candidate in _candidates(of_task, site) if _may_run(candidate, site)), ())
     default = default_partition(site)
     partition = request_of(arguments, site.chosen).partition or (default.name if default else "Slurm's choice")
-    return Place(
+    return HelperPlacement(
         arguments=arguments, notice=f"Jobs that look after the run ask for no GPU; their partition is {partition}."
     )
 

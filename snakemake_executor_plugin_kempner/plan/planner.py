@@ -11,10 +11,10 @@ from ..errors import Fault, PlanError
 from .arrays import in_calls
 from .asking import handlers_of_handlers, may_not_be_needed, notices_of, of_possible, options_of
 from .at_site import choices, verdict
+from .concurrency import turns, within_limits
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from .jobscript import continuation_script, gate_script, guard_script
 from .lengths import in_pieces
-from .limits import turns, within_limits
 from .misspelt import misspelt
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .order import in_order

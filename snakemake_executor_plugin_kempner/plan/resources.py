@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..errors import Fault, PlanError
+from ..notation import if_readable, memory, minutes
 from ..site.request import Request
 from .sbatch import UnreadableError, read
 
@@ -72,9 +73,15 @@ def _number(value: Value) -> str:
     return str(value)
 
 
+def _switch(value: Value) -> str:
+    if isinstance(value, bool) or str(value) not in ("0", "1"):
+        raise BadValueError("takes 0 or 1")
+    return str(value)
+
+
 def _minutes(value: Value) -> str:
     # Snakemake turns `runtime="2h"` into minutes; a text in Slurm's own format (D-HH:MM:SS) passes as it is.
-    if isinstance(value, str) and re.fullmatch(r"(\d+-)?\d+(:\d+){1,2}|\d+-\d+", value.strip()):
+    if isinstance(value, str) and not value.strip().isdecimal() and if_readable(minutes, value) is not None:
         return value.strip()
     try:
         return _positive(value)
@@ -110,9 +117,12 @@ PLACEMENT = ("--partition", "--account", "--clusters", "--qos", "--constraint", 
 ARRAY = "slurm_array"
 """Smallest number of a rule's tasks that becomes a job array; 0 for never."""
 
+LIGHT = "slurm_light"
+"""0: the rule's jobs run Snakemake, though they could be light jobs."""
+
 RELEVANT = frozenset({
     *(name for row in ROWS for name in row.names), *GPU_NAMES, *GRES_NAMES, *MODEL_NAMES, *PER_CPU_NAMES,
-    "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue", ARRAY,
+    "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue", ARRAY, LIGHT,
 })  # fmt: skip
 """Resources that become sbatch options. Others are the workflow's own (`load`, `io`, a licence) and are ignored."""
 
@@ -173,12 +183,14 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
     cpu_text = take(cpus[0], _positive, cpus[1])
     if cpu_text and not any(argument.startswith("--cpus-per-gpu") for argument in arguments):
         arguments.append(f"--cpus-per-task={cpu_text}")
-    memory, raised = _memory(resources, int(cpu_text or 1), take)
-    arguments += memory
+    of_memory, raised = _memory(resources, int(cpu_text or 1), take)
+    arguments += of_memory
     if resources.get("requeue"):
         arguments.append("--requeue")
     extra = _extra(resources.get("slurm_extra"), where, faults)
     arguments += extra
+    if LIGHT in resources:
+        take(LIGHT, _switch, resources[LIGHT])
     array = take(ARRAY, _number, resources[ARRAY]) if ARRAY in resources else None
     return Options(
         arguments=tuple(arguments),
@@ -236,13 +248,13 @@ def _memory(resources: Resources, cpus: int, take: Take) -> tuple[list[str], int
             return [], None
         asked = int(text) * cpus
         needed = -(-STEP_MEMORY_MB // cpus)
-        return [f"--mem-per-cpu={max(int(text), needed)}M"], asked if asked < STEP_MEMORY_MB else None
+        return [f"--mem-per-cpu={memory(max(int(text), needed))}"], asked if asked < STEP_MEMORY_MB else None
     if total and total[1] != 0:
         text = take(total[0], _megabytes, total[1])
         if not text:
             return [], None
         asked = int(text)
-        return [f"--mem={max(asked, STEP_MEMORY_MB)}M"], asked if asked < STEP_MEMORY_MB else None
+        return [f"--mem={memory(max(asked, STEP_MEMORY_MB))}"], asked if asked < STEP_MEMORY_MB else None
     return ["--mem=0"] if total else [], None
 
 

@@ -1,9 +1,25 @@
 """Limits on what runs at the same time (`--jobs`, `--resources`) → dependencies and throttles that Slurm enforces.
 
-The units of a limit pass from job to job. A job that takes over units waits for the end of all jobs that held them
-before, except those that have certainly ended when it starts. So no unit is ever held by two running jobs, however long
-they run and however they end. A job that is cancelled before it starts ends while the jobs it waited for still run;
-therefore a job waits for all earlier holders, not only for the last.
+Purpose: Snakemake's scheduler starts a job when enough units of each limit are free. A queued run has no scheduler of
+its own, so the order in which jobs use the units is decided here, before the first job is submitted.
+
+Idea: jobs pass the units of a limit on. A job takes over units from earlier jobs and waits with `afterany` for all jobs
+that have held them, except those that have certainly ended when it starts. So two running jobs never hold the same
+unit, however long jobs run and however they end. Example: `--jobs 2`, and C reads what A makes.
+
+    job   its unit           waits for       because
+    A     1, free            -
+    B     2, free            -
+    C     1, held by A       afterok:A       its input; A has ended then, so the limit adds nothing
+    D     2, held by B       afterany:B      B has to end first
+    E     1, held by A, C    afterany:A:C    C may be cancelled before it starts: it has ended then, and A still runs
+
+A job prefers units whose holders have ended when it starts, then free units, then those that are expected to be free
+first. That expectation takes all jobs to be equally long: it decides how fast a run is, never whether it keeps a limit.
+
+An array takes the units of the elements that may run at once, and that number becomes its throttle (`%N`). With
+`aftercorr`, each element takes over the units of its partner. Units with the same holders are kept together
+(`_Piece`), and a gate stands for jobs that are too many to name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +29,7 @@ from heapq import heappop, heappush
 from operator import and_, or_
 
 STANDING = -1
-"""In place of a request's number: all jobs of earlier plans together."""
+"""In place of a job's number: all jobs of earlier plans together."""
 
 _FEW = 100
 """A job that would have to wait for more jobs than this waits for a gate instead."""
@@ -22,7 +38,7 @@ _MOST = 3000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class LimitedJob:
     """A submission that runs something, as the limits see it."""
 
     width: int = 1
@@ -30,54 +46,54 @@ class Request:
     needs: Mapping[str, int] = field(default_factory=dict)
     """Units that each element takes while it runs, by the name of the limit."""
     after: tuple[int, ...] = ()
-    """Requests that have completely ended, or will never start, when it starts (`STANDING`: those of earlier plans)."""
+    """Jobs that have completely ended, or will never start, when it starts (`STANDING`: those of earlier plans)."""
     succeeded: tuple[tuple[int, ...], ...] = ()
-    """When it starts, a request of each set has succeeded with all its elements. All are also in `after`."""
+    """When it starts, a job of each set has succeeded with all its elements. All are also in `after`."""
     each: int | None = None
     """An array of the same width that it follows with `aftercorr`: element i waits for that array's element i."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """What keeps a request within the limits."""
+    """What keeps a job within the limits."""
 
     waits_for: tuple[int, ...] = ()
-    """What has to end first (`afterany`): numbers of requests, of gates, or `STANDING`."""
+    """What has to end first (`afterany`): numbers of jobs, of gates, or `STANDING`."""
     throttle: int = 0
     """Most elements that run at the same time; 0 for no limit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slots:
-    """How requests keep within the limits."""
+    """How jobs keep within the limits."""
 
     placements: tuple[Placement, ...] = ()
-    """One for each request."""
+    """One for each job."""
     gates: tuple[tuple[int, ...], ...] = ()
-    """What each gate waits for, with `afterany`. Gate k has the number (requests + k), comes before the first request
+    """What each gate waits for, with `afterany`. Gate k has the number (jobs + k), comes before the first job
     that names it, and must not be cancelled before what it waits for."""
     faults: tuple[tuple[int, str], ...] = ()
-    """Requests that need more than a limit allows, with the limit's name. If there are any, nothing is placed."""
+    """Jobs that need more than a limit allows, with the limit's name. If there are any, nothing is placed."""
 
 
 def place(
-    requests: Sequence[Request], capacities: Mapping[str, int], standing: Sequence[Mapping[str, int]] = ()
+    jobs: Sequence[LimitedJob], capacities: Mapping[str, int], standing: Sequence[Mapping[str, int]] = ()
 ) -> Slots:
     """Additional dependencies and throttles with which no limit is ever exceeded.
 
     Args:
-        requests: in the order of submission; they refer to earlier ones only.
+        jobs: in the order of submission; they refer to earlier ones only.
         capacities: units of each limit; resources without an entry are not limited.
-        standing: units of each unfinished job of earlier plans. What those jobs wait for is unknown, so a request that
+        standing: units of each unfinished job of earlier plans. What those jobs wait for is unknown, so a job that
             does not fit beside all of them waits for all of them.
     """
     faults = tuple(
         (number, name)
-        for number, request in enumerate(requests)
-        for name, units in request.needs.items()
+        for number, job in enumerate(jobs)
+        for name, units in job.needs.items()
         if units > capacities.get(name, units)
     )
-    return Slots(faults=faults) if faults else _Placer(requests, capacities, standing).place()
+    return Slots(faults=faults) if faults else _Placer(jobs, capacities, standing).place()
 
 
 def _bit(number: int) -> int:
@@ -105,7 +121,7 @@ class _Piece:
     units: int
     """0 when others have taken them."""
     holders: int
-    """Set of all requests that may still hold them."""
+    """Set of all jobs that may still hold them."""
     until: int
     """When the last holder is expected to end."""
 
@@ -141,7 +157,7 @@ class _Pool:
         heappush(self._queue, (piece.until, self._added, piece))
 
     def released(self, ended: int) -> list[_Piece]:
-        """Pieces that are free when all these requests have ended; the most recently used first."""
+        """Pieces that are free when all these jobs have ended; the most recently used first."""
         found = []
         for last in reversed(_members(ended & self._lasts)):
             pieces = [piece for piece in self._by_last[last] if piece.units]
@@ -154,7 +170,7 @@ class _Pool:
         return found
 
     def take(self, units: int, released: Iterable[_Piece]) -> list[_Piece]:
-        """Take units in this order: released ones (few other requests could use them at once), free ones, held ones."""
+        """Take units in this order: released ones (few other jobs could use them at once), free ones, held ones."""
         taken: list[_Piece] = []
         for piece in released:
             units -= self._cut(piece, units, taken)
@@ -180,7 +196,7 @@ class _Pool:
     def take_lanes(self, number: int, units: int) -> list[_Piece]:
         """Units that array elements take over from the elements with the same index of array `number`.
 
-        Empty when other requests have taken too many of them.
+        Empty when other jobs have taken too many of them.
         """
         lanes = self.lanes.get(number)
         if lanes is None or sum(piece.units for piece in lanes.pieces) < units:
@@ -191,7 +207,7 @@ class _Pool:
         return taken
 
     def give(self, number: int, pieces: Iterable[_Piece], until: int) -> list[_Piece]:
-        """Record that this request holds these units from now on."""
+        """Record that this job holds these units from now on."""
         merged: dict[int, _Piece] = {}
         for piece in pieces:
             holders = piece.holders | _bit(number)
@@ -204,39 +220,39 @@ class _Pool:
 
 class _Placer:
     def __init__(
-        self, requests: Sequence[Request], capacities: Mapping[str, int], standing: Sequence[Mapping[str, int]]
+        self, jobs: Sequence[LimitedJob], capacities: Mapping[str, int], standing: Sequence[Mapping[str, int]]
     ) -> None:
-        self._requests = requests
+        self._jobs = jobs
         self._pools: dict[str, _Pool] = {}
         for name, capacity in capacities.items():
             held = sum(job.get(name, 0) for job in standing)
-            if held + sum(request.width * request.needs.get(name, 0) for request in requests) > capacity:
+            if held + sum(job.width * job.needs.get(name, 0) for job in jobs) > capacity:
                 self._pools[name] = _Pool(capacity, held)
         self._ended: list[int] = []
-        """For each request, the set of requests that have ended when it starts."""
+        """For each job, the set of jobs that have ended when it starts."""
         self._starts: list[int] = []
         self._ends: list[int] = []
-        """When each request is expected to start and end if all elements take equally long; used only for ordering."""
+        """When each job is expected to start and end if all elements take equally long; used only for ordering."""
         self._gates: list[tuple[int, ...]] = []
 
     def place(self) -> Slots:
         if not self._pools:
-            return Slots(placements=(Placement(),) * len(self._requests))
-        placements = tuple(self._place(number, request) for number, request in enumerate(self._requests))
+            return Slots(placements=(Placement(),) * len(self._jobs))
+        placements = tuple(self._place(number, job) for number, job in enumerate(self._jobs))
         return Slots(placements=placements, gates=tuple(self._gates))
 
-    def _place(self, number: int, request: Request) -> Placement:
-        ended = self._ended_before(request)
-        needs = {pool: units for name, pool in self._pools.items() if (units := request.needs.get(name, 0)) > 0}
+    def _place(self, number: int, job: LimitedJob) -> Placement:
+        ended = self._ended_before(job)
+        needs = {pool: units for name, pool in self._pools.items() if (units := job.needs.get(name, 0)) > 0}
         held: dict[_Pool, list[_Piece]] = {}
         users: dict[_Pool, int] = {}
-        if request.each is not None:
+        if job.each is not None:
             for pool, units in needs.items():
-                if pieces := pool.take_lanes(request.each, units * request.width):
-                    held[pool], users[pool] = pieces, pool.lanes[request.each].users
+                if pieces := pool.take_lanes(job.each, units * job.width):
+                    held[pool], users[pool] = pieces, pool.lanes[job.each].users
         others = {pool: units for pool, units in needs.items() if pool not in held}
         released = {pool: pool.released(ended) for pool in others}
-        at_once = _at_once(request, others, released)
+        at_once = _at_once(job, others, released)
         for pool, units in others.items():
             held[pool] = pool.take(units * at_once, released[pool])
         missing = {pool: [piece.holders & ~(ended | users.get(pool, 0)) for piece in held[pool]] for pool in held}
@@ -244,24 +260,24 @@ class _Placer:
         waits_for = self._terms(wanted, held.values())
         ended |= wanted | _set_of(waits_for)
         starts = [piece.until for pool in held for piece, late in zip(held[pool], missing[pool], strict=True) if late]
-        self._expect(request, at_once, starts)
+        self._expect(job, at_once, starts)
         self._ended.append(ended)
         for pool, pieces in held.items():
             mine = pool.give(number, pieces, self._ends[number])
-            if request.width > 1 and sum(piece.units for piece in mine) == request.width * needs[pool]:
+            if job.width > 1 and sum(piece.units for piece in mine) == job.width * needs[pool]:
                 pool.lanes[number] = _Lanes(mine, users.get(pool, 0) | _bit(number))
-        return Placement(waits_for=waits_for, throttle=at_once if at_once < request.width else 0)
+        return Placement(waits_for=waits_for, throttle=at_once if at_once < job.width else 0)
 
-    def _ended_before(self, request: Request) -> int:
-        """The requests that have certainly ended when this request starts, given its own dependencies.
+    def _ended_before(self, job: LimitedJob) -> int:
+        """The jobs that have certainly ended when this job starts, given its own dependencies.
 
-        A request that has succeeded has started, so everything it waited for had ended. A request that has merely ended
+        A job that has succeeded has started, so everything it waited for had ended. A job that has merely ended
         may never have started, so nothing follows for what it waited for.
         """
-        ended = _set_of(request.after)
-        for some in request.succeeded:
+        ended = _set_of(job.after)
+        for some in job.succeeded:
             ended |= reduce(and_, (self._ended[number] for number in some))
-        return ended if request.each is None else ended | self._ended[request.each]
+        return ended if job.each is None else ended | self._ended[job.each]
 
     def _terms(self, wanted: int, held: Iterable[list[_Piece]]) -> tuple[int, ...]:
         """Numbers to wait for instead of `wanted`: the same, or those of gates if there are too many."""
@@ -269,30 +285,30 @@ class _Placer:
         pieces = [piece for each in held for piece in each]
         if len(numbers) <= min(max(_FEW, len(pieces)), _MOST):
             return tuple(numbers)
-        first = len(self._requests) + len(self._gates)
+        first = len(self._jobs) + len(self._gates)
         self._gates += (tuple(numbers[start : start + _MOST]) for start in range(0, len(numbers), _MOST))
-        gates = tuple(range(first, len(self._requests) + len(self._gates)))
+        gates = tuple(range(first, len(self._jobs) + len(self._gates)))
         for piece in pieces:
             if piece.holders & wanted:
                 piece.holders = piece.holders & ~wanted | _set_of(gates)
         return gates
 
-    def _expect(self, request: Request, at_once: int, starts: Iterable[int]) -> None:
-        ends = [self._ends[number] for number in request.after if number != STANDING]
-        before = [] if request.each is None else [self._starts[request.each] + 1]
+    def _expect(self, job: LimitedJob, at_once: int, starts: Iterable[int]) -> None:
+        ends = [self._ends[number] for number in job.after if number != STANDING]
+        before = [] if job.each is None else [self._starts[job.each] + 1]
         start = max([0, *starts, *ends, *before])
         self._starts.append(start)
-        self._ends.append(start + -(-request.width // at_once))
+        self._ends.append(start + -(-job.width // at_once))
 
 
-def _at_once(request: Request, needs: Mapping[_Pool, int], released: Mapping[_Pool, Sequence[_Piece]]) -> int:
+def _at_once(job: LimitedJob, needs: Mapping[_Pool, int], released: Mapping[_Pool, Sequence[_Piece]]) -> int:
     """How many elements may run at the same time.
 
     Normally as many as the limits allow, so arrays run one after the other: side by side, the longer array would be
     held to its narrow throttle after the other has ended. But an array that can have at least half of that without
     waiting takes what is available and starts. Both choices take at most twice the best possible time.
     """
-    most = min([request.width, *(pool.capacity // units for pool, units in needs.items())])
+    most = min([job.width, *(pool.capacity // units for pool, units in needs.items())])
     now = [(pool.free + sum(piece.units for piece in released[pool])) // units for pool, units in needs.items()]
     at_hand = min([most, *now])
     return at_hand if 2 * at_hand >= most else most

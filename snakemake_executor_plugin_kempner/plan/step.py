@@ -1,10 +1,12 @@
 """The task of the step inside a Slurm job, as a value with a JSON form. Imported inside every job: keep it light."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-VERSION = 1
+from .light import LightRule, LightTask
+
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,22 +49,41 @@ class StepSpec:
     """Log that the job opens itself because Slurm cannot name it; `%j` or `%A_%a` stands for the job id."""
     latency_wait: int = 5
     """Seconds to wait for a file that another node has written."""
+    light: LightTask | None = None
+    """The command of a light job, which runs no Snakemake; then `targets`, `arguments` and `config` are empty."""
+    light_rule: LightRule | None = None
+    """Of a light job: what all tasks of its rule have in common."""
+    runs_snakemake: str = ""
+    """Why the job is not a light job, for people."""
     version: int = field(default=VERSION)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """For JSON; what it holds is shared, not copied."""
+        known = {name: getattr(self, name) for name in _FIELDS}
+        known["light"] = _by_name(self.light) if self.light else None
+        known["light_rule"] = _by_name(self.light_rule) if self.light_rule else None
+        return known
 
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> "StepSpec":
-        """Raises ValueError for a version that this package does not know."""
+        """Raises ValueError for a version that this package does not know, and for a light job."""
         data = dict(known)
         if data.get("version") != VERSION:
             raise ValueError(f"step version {data.get('version')!r} is not {VERSION}: job and plugin do not match")
+        if data["light"] is not None:
+            raise ValueError("a light job has a program of its own (step/light)")
         data["targets"] = tuple((rule, dict(wildcards)) for rule, wildcards in data["targets"])
         data["temp_inputs"] = tuple((path, tuple(marks)) for path, marks in data["temp_inputs"])
         for name in ("arguments", "wait_for", "outputs", "earlier_attempts", "temp_outputs"):
             data[name] = tuple(data[name])
         return cls(**data)
+
+
+_FIELDS = tuple(each.name for each in fields(StepSpec))
+
+
+def _by_name(value: LightTask | LightRule) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 NOTHING = StepSpec(task="", attempt=1, folder="", records="", targets=(), arguments=())

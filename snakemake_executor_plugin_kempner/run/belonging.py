@@ -21,7 +21,7 @@ from ..layout import LEDGER
 from ..plan.model import Kind
 from ..slurm.client import Slurm
 from ..slurm.ids import array_id, in_order
-from .ledger import Record, is_closed, read_ledger
+from .ledger import LedgerRecord, is_closed, read_ledger
 
 _OURS = re.compile(r".+\.([0-9a-f]{8})\.[0-9]+", re.DOTALL)
 """Name of a job of this plugin, with the run's name in it."""
@@ -45,7 +45,7 @@ def user_name(uid: int) -> str:
 # --- folders --------------------------------------------------------------------------------------------------------
 
 
-def is_here(ledger: Record, workdir: str) -> bool:
+def is_here(ledger: LedgerRecord, workdir: str) -> bool:
     """Whether the run belongs to this folder, under this path or another; False for a ledger in a copied folder."""
     place = ledger.header.get("workdir")
     if place is None:
@@ -63,7 +63,7 @@ def _numbers(workdir: str, run: str) -> tuple[int, ...]:
     return tuple(os.stat(path).st_ino for path in (workdir, os.path.join(workdir, ".snakemake", "kempner", run)))
 
 
-def other_path(ledger: Record, workdir: str) -> str:
+def other_path(ledger: LedgerRecord, workdir: str) -> str:
     """A message about a run that was started under another path to this folder; empty for this path."""
     place = ledger.header.get("workdir")
     if place == workdir:
@@ -137,7 +137,7 @@ def _uid_of_my_files(folder: Path) -> int:
 # --- jobs -----------------------------------------------------------------------------------------------------------
 
 
-def unexplained(runs: Path, workdir: str, slurm: Slurm, ledgers: Iterable[Record]) -> dict[str, str]:
+def unexplained(runs: Path, workdir: str, slurm: Slurm, ledgers: Iterable[LedgerRecord]) -> dict[str, str]:
     """Names of jobs in the queue, by id, that belong to runs of this folder but are in none of these ledgers.
 
     Args:
@@ -167,7 +167,7 @@ def unexplained(runs: Path, workdir: str, slurm: Slurm, ledgers: Iterable[Record
     }
 
 
-def _closed_here(folder: Path, workdir: str) -> Record | bool | None:
+def _closed_here(folder: Path, workdir: str) -> LedgerRecord | bool | None:
     """The ledger of a run of this folder; False for a run of another folder; None if it cannot be read."""
     try:
         ledger = read_ledger(folder)
@@ -178,8 +178,8 @@ def _closed_here(folder: Path, workdir: str) -> Record | bool | None:
     return ledger if is_here(ledger, workdir) else False
 
 
-def _belongs(name: str, folder: Path, ledger: Record | bool | None, place: str, workdir: str) -> bool:
-    if isinstance(ledger, Record):
+def _belongs(name: str, folder: Path, ledger: LedgerRecord | bool | None, place: str, workdir: str) -> bool:
+    if isinstance(ledger, LedgerRecord):
         helpers = {entry.job_name for entry in ledger.entries if entry.kind != Kind.TASK.value}
         return not (ledger.closed and name in helpers)  # helpers of an ended run leave the queue by themselves
     if ledger is False:

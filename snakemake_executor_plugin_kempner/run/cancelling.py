@@ -16,8 +16,8 @@ from .adopt import QueuedTask
 from .belonging import unexplained
 from .claim import Claim, Owner, claim_folder, this_head
 from .clock import SystemClock
-from .ledger import Ledger, Record, read_ledger
-from .opening import Found, cancel_and_wait, cancel_found, entries_in_queue, look_back
+from .ledger import Ledger, LedgerRecord, read_ledger
+from .opening import EarlierRuns, cancel_and_wait, cancel_found, entries_in_queue, look_back
 
 Say = Callable[[str], None]
 
@@ -58,7 +58,7 @@ class Canceller:
         with self._claimed():
             return self._all(since)
 
-    def run(self, ledger: Record) -> str:
+    def run(self, ledger: LedgerRecord) -> str:
         """Cancel all jobs of a run, also while its head lives; returns a message.
 
         Raises:
@@ -78,7 +78,7 @@ class Canceller:
             said = cancel_found(replace(found, ledgers=ours, jobs=jobs), self._slurm, lost)
         return f"{beside}\n{said}" if beside and jobs else beside or said
 
-    def tasks(self, ledger: Record, keys: Collection[str]) -> str:
+    def tasks(self, ledger: LedgerRecord, keys: Collection[str]) -> str:
         """Cancel tasks of a run and those that need them; the others go on. Returns a message.
 
         Raises:
@@ -113,7 +113,7 @@ class Canceller:
             raise FolderInUse(str(holder))
         return holder if holder is not None and holder.is_head else None
 
-    def _beside(self, ledger: Record, head: Owner) -> str:
+    def _beside(self, ledger: LedgerRecord, head: Owner) -> str:
         """Cancel the jobs under a living head, which then ends its run by itself, as after `scancel`."""
         number, deadline = 0, time.monotonic() + _NOTICE
         while True:
@@ -135,7 +135,7 @@ class Canceller:
             return said
         return f"{said}\n{head} has not taken notice yet; it ends when it does. If it submits more, give this command again."
 
-    def _tasks_beside(self, ledger: Record, keys: Collection[str], head: Owner) -> str:
+    def _tasks_beside(self, ledger: LedgerRecord, keys: Collection[str], head: Owner) -> str:
         if not ledger.header.get("keep_going"):
             raise KempnerError(
                 f"{head} watches this run without --keep-going: it would stop the whole run when a task is cancelled. To cancel "
@@ -168,9 +168,9 @@ class Canceller:
         found = self._found(since)
         return cancel_found(found, self._slurm, self._unexplained(found))
 
-    def _found(self, since: float) -> Found:
+    def _found(self, since: float) -> EarlierRuns:
         """What is left of the runs; if a ledger is missing or damaged, its jobs are looked for by their names."""
-        found = Found(ledgers=(), left=())
+        found = EarlierRuns(ledgers=(), left=())
         try:
             found = look_back(self._runs, self._workdir, self._slurm, since, self._warn)
         except LedgerError as error:
@@ -180,7 +180,7 @@ class Canceller:
                 self._warn(f"{ledger.unread} lines of {ledger.folder / LEDGER} cannot be read and are passed over.")
         return found
 
-    def _unexplained(self, found: Found) -> dict[str, str]:
+    def _unexplained(self, found: EarlierRuns) -> dict[str, str]:
         return unexplained(self._runs, self._workdir, self._slurm, found.ledgers)
 
 
@@ -193,6 +193,6 @@ def with_dependants(left: Iterable[QueuedTask], keys: Collection[str]) -> set[st
     return gone
 
 
-def _jobs(found: Found, gone: Collection[str]) -> set[str]:
+def _jobs(found: EarlierRuns, gone: Collection[str]) -> set[str]:
     """What tasks have in the queue, with the gates that stand for them."""
     return {job_id for job_id, entry in found.jobs.items() if entry.task in gone}

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from ..plan.dependency import Ref
 from ..slurm.parse import Record
 from ..slurm.states import JobState
-from .outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStarted, TaskStuck
+from .outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .tasks import Tasks, TaskState
-from .watch import Ended, Event, Followed, Requeued, Started, Stuck
+from .watch import Change, Followed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """The state of the queue while events are judged."""
+    """The state of the queue while changes are judged."""
 
     followed: Mapping[str, Followed]
     """Jobs that have not ended."""
@@ -25,7 +25,7 @@ class View:
 
 @dataclass(kw_only=True)
 class Judge:
-    """Turns ends of jobs into ends of tasks.
+    """Turns changes of jobs into events of tasks.
 
     A task whose job Slurm has removed from the queue usually fell with another task. If the end of that task is not
     known yet, the judgement waits for it; if no task before it has failed, the message says so.
@@ -37,35 +37,32 @@ class Judge:
     cancel: Callable[[Collection[str]], object]
     gates: dict[str, str] = field(default_factory=dict)
     """Labels of gates that a user has cancelled, by job id."""
-    _held: list[Ended] = field(default_factory=list)
+    _held: list[Change] = field(default_factory=list)
 
-    def judge(self, events: Sequence[Event], view: View) -> tuple[TaskEvent, ...]:
-        """The meaning of the events, and of earlier events that could not be explained until now."""
+    def judge(self, changes: Sequence[Change], view: View) -> tuple[TaskEvent, ...]:
+        """The meaning of the changes, and of earlier ends that could not be explained until now."""
         held, self._held = self._held, []
-        return tuple(meaning for event in (*events, *held) for meaning in self._meaning(event, view))
+        return tuple(event for change in (*changes, *held) for event in self._events(change, view))
 
     def job_of(self, ref: Ref) -> Job | None:
         """The job of a task's attempt; None for a gate, or for a task that is submitted again."""
         state = self.tasks.get(ref.task)
         return state.jobs.get(ref.attempt) if state else None
 
-    def _meaning(self, event: Event, view: View) -> Iterator[TaskEvent]:
-        job = self.job_of(event.ref)
+    def _events(self, change: Change, view: View) -> Iterator[TaskEvent]:
+        ref, record = change.job.ref, change.record
+        job = self.job_of(ref)
         if job is None:
             return
-        state = self.tasks[event.ref.task]
-        match event:
-            case Started():
-                yield TaskStarted(task=event.ref.task, job=job, node=event.node)
-            case Requeued():
-                yield TaskRequeued(task=event.ref.task, job=job)
-            case Stuck():
-                yield TaskStuck(task=event.ref.task, job=job, reason=event.reason, is_held=event.is_held)
-            case Ended() if not state.ended:
-                yield from self._ended(state, event, view)
+        if change.was_requeued:
+            yield TaskRequeued(task=ref.task, job=job)
+        if change.is_stuck:
+            yield TaskStuck(task=ref.task, job=job, reason=record.stuck, is_held=record.is_held)
+        if change.has_ended and not self.tasks[ref.task].ended:
+            yield from self._ended(self.tasks[ref.task], change, view)
 
-    def _ended(self, state: TaskState, event: Ended, view: View) -> Iterator[TaskEvent]:
-        attempt, record = event.ref.attempt, event.record
+    def _ended(self, state: TaskState, change: Change, view: View) -> Iterator[TaskEvent]:
+        attempt, record = change.job.ref.attempt, change.record
         job = state.jobs[attempt]
         stopped = record.state is JobState.CANCELLED and not record.node and self.was_stopped(job.job_id)
         outcome = self.tasks.outcome(state.task, record, never=job.job_id in view.doomed, stopped=stopped)
@@ -80,7 +77,7 @@ class Judge:
         if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
             return  # reported with the attempt that has succeeded
         if outcome is Outcome.CUT_OFF and self._may_be_explained(state, view):
-            self._held.append(event)
+            self._held.append(change)
             return
         if outcome in (Outcome.CANCELLED, Outcome.LOST):
             # A cancelled task is not retried; nor is a lost task, since it may still run.

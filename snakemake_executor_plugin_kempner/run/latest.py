@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ..plan.model import LOOK_AFTER, Kind
 from ..slurm.client import Slurm
-from .ledger import Ledger, Record, open_ledgers, read_ledger
+from .ledger import Ledger, LedgerRecord, open_ledgers, read_ledger
 from .opening import look_back
 
 
-def latest_run(folder: Path, slurm: Slurm, own_job_id: str, warn: Callable[[str], None]) -> Record:
+def latest_run(folder: Path, slurm: Slurm, own_job_id: str, warn: Callable[[str], None]) -> LedgerRecord:
     """The ledger of the latest open run, with all that is in the queue of the others; those are closed by its name.
 
     Args:

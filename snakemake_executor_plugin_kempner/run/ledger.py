@@ -189,7 +189,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class LedgerRecord:
     """The contents of a ledger."""
 
     header: dict[str, Any]
@@ -241,7 +241,7 @@ class Record:
         return tuple(entry for entry in self.entries if entry.kind == kind.value)
 
 
-def read_ledger(folder: Path) -> Record:
+def read_ledger(folder: Path) -> LedgerRecord:
     """Read the ledger of a run. An incomplete last line, of a head that was killed while writing, is skipped.
 
     Raises:
@@ -258,7 +258,7 @@ def read_ledger(folder: Path) -> Record:
     ids = {entry["submitted"]: entry["job_id"] for entry in others if "submitted" in entry}
     entries = tuple(_entry(line, ids, folder) for line in lines.submissions)
     told = {(entry.job_name, job_id) for entry in entries for job_id in (entry.job_id, array_id(entry.job_id))}
-    return Record(
+    return LedgerRecord(
         header=lines.header,
         entries=entries,
         closed=any("closed" in entry for entry in others),
@@ -307,7 +307,7 @@ def _element_id(array: str, index: int | None) -> str:
     return array if index is None or not array else f"{array}_{index}"
 
 
-def latest_ledger(folder: Path) -> Record:
+def latest_ledger(folder: Path) -> LedgerRecord:
     """The ledger of the run in the folder, or of the run that has taken it over.
 
     Raises:
@@ -321,7 +321,7 @@ def latest_ledger(folder: Path) -> Record:
     return record
 
 
-def all_ledgers(folder: Path, which: Callable[[bytes], Any] = bool) -> Iterator[Record]:
+def all_ledgers(folder: Path, which: Callable[[bytes], Any] = bool) -> Iterator[LedgerRecord]:
     """Every ledger below the folder, or those with a content that `which` is true of.
 
     A ledger without a readable line is skipped: its head was killed before it submitted anything, or it is damaged, and
@@ -344,7 +344,7 @@ def is_closed(folder: Path) -> bool:
     return (folder / CLOSED).exists()
 
 
-def taken_over(record: Record) -> tuple[Record, ...]:
+def taken_over(record: LedgerRecord) -> tuple[LedgerRecord, ...]:
     """The ledger of a run and those of runs that it has taken over, directly or indirectly.
 
     Raises:
@@ -360,7 +360,7 @@ def taken_over(record: Record) -> tuple[Record, ...]:
     return tuple(found.values())
 
 
-def open_ledgers(folder: Path) -> tuple[Record, ...]:
+def open_ledgers(folder: Path) -> tuple[LedgerRecord, ...]:
     """The ledgers below the folder that are not closed, oldest first.
 
     Raises:

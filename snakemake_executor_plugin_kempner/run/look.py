@@ -19,7 +19,7 @@ FolderOf = Callable[[Ref], Path]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class Observation:
     """The result of a query."""
 
     seen: Mapping[str, Record]
@@ -30,7 +30,7 @@ class Seen:
     """A source did not answer. Jobs whose end is in no other source keep their state."""
 
 
-def look(slurm: Slurm, followed: Mapping[str, Followed], folder_of: FolderOf) -> Seen:
+def look(slurm: Slurm, followed: Mapping[str, Followed], folder_of: FolderOf) -> Observation:
     """A single query for all jobs, and further queries for jobs that have vanished from slurmctld's list.
 
     Raises:
@@ -58,7 +58,7 @@ def look(slurm: Slurm, followed: Mapping[str, Followed], folder_of: FolderOf) ->
     if failure is not None:
         left = [followed[job_id] for job_id in unknown - seen.keys()]
         seen |= {job.job_id: Record(job_id=job.job_id, state=job.state, word=job.state.value) for job in left}
-    return Seen(seen=seen, never=never, failure=failure)
+    return Observation(seen=seen, never=never, failure=failure)
 
 
 def _own_records(job_ids: Collection[str], followed: Mapping[str, Followed], folder_of: FolderOf) -> Iterator[Record]:

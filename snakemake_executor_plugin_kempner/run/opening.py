@@ -20,8 +20,7 @@ from ..slurm.states import JobState
 from .adopt import Names, QueuedTask, all_of_run, carried_out, in_queue, left_in_queue
 from .belonging import is_here, other_path, other_user
 from .clock import Clock
-from .ledger import Entry, Ledger, open_ledgers, read_ledger
-from .ledger import Record as LedgerRecord
+from .ledger import Entry, Ledger, LedgerRecord, open_ledgers, read_ledger
 from .live import LiveRun
 from .outcome import TaskEvent
 from .records import StepRecord, step_record
@@ -41,7 +40,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class EarlierRuns:
     """What earlier runs have left."""
 
     ledgers: tuple[LedgerRecord, ...]
@@ -73,7 +72,7 @@ class Found:
         return f"Goes on with run {self.runs}: {self.finished} finished meanwhile, {numbers}."
 
 
-def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callable[[str], None]) -> Found:
+def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callable[[str], None]) -> EarlierRuns:
     """Find what is left of the runs of this user below a folder.
 
     Args:
@@ -99,7 +98,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
     for told in filter(None, (other_path(ledger, workdir) for ledger in ledgers)):
         warn(told)
     if not ledgers:
-        return Found(ledgers=(), left=())
+        return EarlierRuns(ledgers=(), left=())
 
     def ask() -> tuple[dict[str, Record], Names]:
         _wait_for_unanswered(ledgers, slurm, warn)
@@ -113,7 +112,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         written = step_record(Path(entry.folder), entry.job_id)
         return written.as_record() if written and written.end is not None and written.end >= since else None
 
-    return Found(
+    return EarlierRuns(
         ledgers=ledgers,
         left=left_in_queue(ledgers, queue, names, ended),
         finished=len(
@@ -231,7 +230,7 @@ def entries_in_queue(ledger: LedgerRecord, slurm: Slurm) -> tuple[Entry, ...]:
     return tuple(in_queue([ledger], *_seen([ledger], slurm)))
 
 
-def close_earlier(found: Found, run: str, slurm: Slurm) -> None:
+def close_earlier(found: EarlierRuns, run: str, slurm: Slurm) -> None:
     """Close earlier runs: from now on, the run with that name looks after what is left.
 
     Raises:
@@ -262,7 +261,7 @@ def changes(task: Task, left: QueuedTask, site: Site | None = None) -> tuple[str
     return tuple(changed)
 
 
-def keep(found: Found, tasks: Collection[str]) -> Found:
+def keep(found: EarlierRuns, tasks: Collection[str]) -> EarlierRuns:
     """Keep these tasks as succeeded, as their jobs' own records say."""
     kept: dict[str, QueuedTask] = {}
     for ledger in found.ledgers:
@@ -274,24 +273,31 @@ def keep(found: Found, tasks: Collection[str]) -> Found:
     return replace(found, left=(*kept.values(), *(task for task in found.left if task.task not in kept)))
 
 
-def cancel_tasks(found: Found, tasks: Iterable[str], slurm: Slurm) -> Found:
+def without_tasks(found: EarlierRuns, tasks: Collection[str]) -> EarlierRuns:
+    """What is left without tasks and their direct and indirect dependants."""
+    gone = set(tasks)
+    for task in found.left:  # in the order of submission: each after what it waits for
+        if any(edge.on in gone for edge in task.edges):
+            gone.add(task.task)
+    return replace(found, left=tuple(task for task in found.left if task.task not in gone))
+
+
+def cancel_tasks(found: EarlierRuns, tasks: Collection[str], slurm: Slurm) -> EarlierRuns:
     """Cancel tasks and their direct and indirect dependants; returns what is left.
 
     Raises:
         SlurmError: the jobs do not leave the queue.
     """
-    gone = set(tasks)
-    for task in found.left:  # in the order of submission: each after what it waits for
-        if any(edge.on in gone for edge in task.edges):
-            gone.add(task.task)
-    jobs = {job.job_id for task in found.left if task.task in gone for job in task.jobs.values()}
+    left = without_tasks(found, tasks)
+    kept = {task.task for task in left.left}
+    jobs = {job.job_id for task in found.left if task.task not in kept for job in task.jobs.values()}
     for ledger in found.ledgers:  # first: the guards wake up, and must not take this for a failure
         Ledger(ledger.folder).cancelled(jobs & {entry.job_id for entry in ledger.entries})
     cancel_and_wait(jobs, slurm)
-    return replace(found, left=tuple(task for task in found.left if task.task not in gone))
+    return left
 
 
-def cancel_found(found: Found, slurm: Slurm, unexplained: Mapping[str, str] = MappingProxyType({})) -> str:
+def cancel_found(found: EarlierRuns, slurm: Slurm, unexplained: Mapping[str, str] = MappingProxyType({})) -> str:
     """Cancel all jobs of earlier runs, including closing jobs, and close their ledgers; returns a message.
 
     Args:

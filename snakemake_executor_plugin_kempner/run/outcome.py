@@ -69,14 +69,9 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskStarted:
-    task: str
-    job: Job
-    node: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRequeued:
+    """Its job was running and waits again."""
+
     task: str
     job: Job
 
@@ -128,7 +123,8 @@ class TaskEnded:
         return self.record.exit_code is not None and self.record.exit_code <= _SIGNALS and not self.record.signal
 
 
-TaskEvent = TaskStarted | TaskRequeued | TaskStuck | AttemptFailed | TaskEnded
+TaskEvent = TaskRequeued | TaskStuck | AttemptFailed | TaskEnded
+"""What a run tells of its tasks: made by `Judge`, passed on to Snakemake and the user by `Handover.tell`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..layout import LEDGER
-from .ledger import Record, all_ledgers
+from .ledger import LedgerRecord, all_ledgers
 
 DAY = 86_400.0
 
@@ -34,7 +34,7 @@ def prune(runs: Path, days: float, now: float) -> Iterator[str]:
             yield folder.name
 
 
-def _logs(record: Record) -> set[Path]:
+def _logs(record: LedgerRecord) -> set[Path]:
     """Folders of the run's logs: `<logdir>/<run>`, where a log is `<logdir>/<run>/<rule>/<file>`."""
     folders = {Path(entry.log).parent.parent for entry in record.entries}
     return {folder for folder in folders if folder.name == record.folder.name}

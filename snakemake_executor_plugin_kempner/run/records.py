@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from ..layout import ENDED
+from ..notation import clock
 from ..slurm.client import Slurm
 from ..slurm.parse import Record, Usage
 from ..slurm.states import JobState
@@ -52,7 +52,7 @@ def usage_of(job: Job, slurm: Slurm) -> Usage:
     written = step_record(Path(job.folder), job.job_id)
     if written is None:
         return usage
-    elapsed = str(timedelta(seconds=round(written.end - written.start))) if written.end else ""
+    elapsed = clock(round(max(0.0, written.end - written.start))) if written.end else ""
     return Usage(
         elapsed=usage.elapsed or elapsed, peak_memory_mb=usage.peak_memory_mb or written.peak_memory_mb or None
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import LedgerError
 from ..layout import UP_TO_DATE
 from ..plan.model import Kind
-from .ledger import Entry, Record, taken_over
+from .ledger import Entry, LedgerRecord, taken_over
 from .records import step_record
 
 
@@ -37,7 +37,7 @@ class Settled:
         return key in self.succeeded or key in self.up_to_date
 
 
-def settled(record: Record) -> Settled:
+def settled(record: LedgerRecord) -> Settled:
     """What is done by the record of a run; where its head died before it had a plan, those that it has taken over tell."""
     has_plan = (record.folder / UP_TO_DATE).exists()
     own = {entry.task for entry in record.of_kind(Kind.TASK)}
@@ -52,7 +52,7 @@ def settled(record: Record) -> Settled:
     return Settled(succeeded=frozenset(done), up_to_date=frozenset().union(*up_to_date))
 
 
-def counted(record: Record) -> tuple[int, int]:
+def counted(record: LedgerRecord) -> tuple[int, int]:
     """How many tasks have succeeded, and how many there are, of a run and of those that it has taken over.
 
     Raises:

@@ -27,6 +27,29 @@ def is_stopped(folder: Path) -> bool:
     return (folder / "stopped").exists()
 
 
+class StoppedJobs:
+    """The jobs of a run that were cancelled because it stops, as far as they are recorded.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.withdrawn: frozenset[str] = frozenset()
+        """Jobs that an earlier process of the run has cancelled."""
+        self._known: frozenset[str] | None = None
+
+    def read_again(self) -> None:
+        """Read the records when they are asked for next."""
+        self._known = None
+
+    def __contains__(self, job_id: str) -> bool:
+        if self._known is None:
+            self._known = self.withdrawn | stopped_jobs(self._folder)
+        return job_id in self._known
+
+
 def stopped_jobs(folder: Path) -> frozenset[str]:
     """Ids of the jobs that were cancelled because the run stops."""
     found: set[str] = set()

@@ -13,7 +13,7 @@ from ..plan.dependency import Expression, Ref, render
 from ..plan.jobscript import call_script, manifest_path
 from ..plan.model import Call, Kind, Plan, Policy
 from ..slurm.client import Slurm
-from ..slurm.limits import lacks_room
+from ..slurm.submit_limits import lacks_room
 from .clock import Clock
 from .interrupt import undisturbed
 from .ledger import Ledger, write_manifest

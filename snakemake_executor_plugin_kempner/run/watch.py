@@ -1,11 +1,11 @@
 """What a query of the queue means for the jobs of a run. Pure: the run queries Slurm, `step` decides."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..plan.dependency import Ref
 from ..slurm.parse import Record
-from ..slurm.states import JobState, is_held
+from ..slurm.states import JobState
 
 GRACE = 60.0
 """Seconds after which a job that no source knows counts as lost."""
@@ -30,44 +30,31 @@ class Followed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Started:
-    ref: Ref
-    job_id: str
-    node: str
+class Change:
+    """What a query has shown of a job that was not known before."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Requeued:
-    ref: Ref
-    job_id: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
-    """A submission has ended. The state UNKNOWN means a lost job, never a success."""
-
-    ref: Ref
-    job_id: str
+    job: Followed
+    """The job as it was known."""
     record: Record
+    """Of the job now. The state UNKNOWN means a lost job, never a success."""
 
+    @property
+    def has_ended(self) -> bool:
+        return self.record.state.is_final or self.record.state is JobState.UNKNOWN
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stuck:
-    """A submission is pending and will not start as it is."""
+    @property
+    def was_requeued(self) -> bool:
+        return self.job.state is JobState.RUNNING and self.record.state is JobState.WAITING
 
-    ref: Ref
-    job_id: str
-    reason: str
-    is_held: bool = False
-    """It is held until a user releases it."""
-
-
-Event = Started | Requeued | Stuck | Ended
+    @property
+    def is_stuck(self) -> bool:
+        """It will not start as it is, for a reason that has not been reported."""
+        return self.record.stuck not in ("", self.job.stuck)
 
 
 def step(
     followed: Mapping[str, Followed], seen: Mapping[str, Record], now: float
-) -> tuple[dict[str, Followed], tuple[Event, ...]]:
+) -> tuple[dict[str, Followed], tuple[Change, ...]]:
     """The changes between the known state and Slurm's records.
 
     Args:
@@ -76,34 +63,24 @@ def step(
         now: seconds on any steady clock.
 
     Returns:
-        The submissions to follow further, and the events.
+        The submissions to follow further, and the changes.
     """
     left: dict[str, Followed] = {}
-    events: list[Event] = []
+    changes: list[Change] = []
     for job_id, job in followed.items():
         record = seen.get(job_id)
-        if record is not None and record.state.is_final:
-            events.append(Ended(ref=job.ref, job_id=job_id, record=record))
-        elif record is not None and record.state is not JobState.UNKNOWN:
-            events += _moved(job, record)
-            left[job_id] = replace(job, state=record.state, missing_since=None, stuck=record.stuck)
-        else:
+        if record is None or record.state is JobState.UNKNOWN:
             since = now if job.missing_since is None else job.missing_since
             if now - since <= GRACE:
                 left[job_id] = replace(job, missing_since=since)
-            else:
-                lost = Record(job_id=job_id, state=JobState.UNKNOWN, word=record.word if record else "unknown to Slurm")
-                events.append(Ended(ref=job.ref, job_id=job_id, record=lost))
-    return left, tuple(events)
-
-
-def _moved(job: Followed, record: Record) -> Iterable[Event]:
-    if job.state is not JobState.RUNNING and record.state is JobState.RUNNING:
-        yield Started(ref=job.ref, job_id=job.job_id, node=record.node)
-    elif job.state is JobState.RUNNING and record.state is JobState.WAITING:
-        yield Requeued(ref=job.ref, job_id=job.job_id)
-    if record.stuck and record.stuck != job.stuck:
-        yield Stuck(ref=job.ref, job_id=job.job_id, reason=record.stuck, is_held=is_held(record.word, record.reason))
+                continue
+            record = Record(job_id=job_id, state=JobState.UNKNOWN, word=record.word if record else "unknown to Slurm")
+        change = Change(job=job, record=record)
+        if not change.has_ended:
+            left[job_id] = replace(job, state=record.state, missing_since=None, stuck=record.stuck)
+        if record.state is not job.state or change.is_stuck:
+            changes.append(change)
+    return left, tuple(changes)
 
 
 def pause(quiet: float, longest: float, *, age: float, took: float) -> float:

@@ -12,7 +12,7 @@ from ..errors import Fault, PlanError, SlurmError
 from ..plan.model import Deferred, Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
 from ..slurm.client import Slurm
-from ..slurm.limits import Place, SiteLimits
+from ..slurm.submit_limits import LimitScope, SiteLimits
 from .clock import Clock
 from .submit import PATIENCE
 
@@ -69,7 +69,7 @@ def wave(
     return Wave(plan=plan, later=tuple(tasks[count:]), has_room=has_room)
 
 
-class Room:
+class QueueRoom:
     """The room for more jobs of the user in the queue.
 
     Args:
@@ -95,8 +95,8 @@ class Room:
             SlurmError: Slurm did not answer.
         """
         bounds: list[tuple[int, int, str]] = []
-        if self._limits is not None and (bound := self._limits.limits().tightest(map(Place.of, options))):
-            bounds.append((bound.limit - bound.used, bound.limit, str(bound)))
+        if self._limits is not None and (bound := self._limits.limits().tightest(map(LimitScope.of, options))):
+            bounds.append((bound.left, bound.limit, str(bound)))
         if self._learned is not None and self._clock.now() - self._learned_at >= _TRUST:
             self._learned = None
         own = [limit for limit in (policy.largest_queue, self._learned) if limit is not None]

@@ -1,6 +1,6 @@
 """A real Slurm on this machine, for tests, demonstrations and a first try before the cluster. Import is free of effects."""
 
-from .config import DEFAULT_NODES, Node, Partition, SandboxOptions, kempner_partitions
+from .config import DEFAULT_NODES, Node, SandboxOptions, SandboxPartition, kempner_partitions
 from .errors import AlreadyRunning, MissingPrograms, NotReady, NotRunning, SandboxError
 from .sandbox import Sandbox
 
@@ -11,9 +11,9 @@ __all__ = [
     "Node",
     "NotReady",
     "NotRunning",
-    "Partition",
     "Sandbox",
     "SandboxError",
     "SandboxOptions",
+    "SandboxPartition",
     "kempner_partitions",
 ]

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from ..notation import ranges
+
 FAST_SCHEDULING = "batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1"
 """Starts a dependent job 0.3 s after its parent's end instead of 3 s (measured, 22.05)."""
 
@@ -36,7 +38,7 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Partition:
+class SandboxPartition:
     """A partition with some of the nodes."""
 
     name: str
@@ -63,7 +65,7 @@ class SandboxOptions:
     """Everything that can differ between two sandboxes, except folder and accounting."""
 
     nodes: tuple[Node, ...] = DEFAULT_NODES
-    partitions: tuple[Partition, ...] = ()
+    partitions: tuple[SandboxPartition, ...] = ()
     """Empty: Kempner's partitions over these nodes, see `kempner_partitions`."""
     cluster: str = "sandbox"
     fast_scheduling: bool = True
@@ -118,7 +120,7 @@ class Ports:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class SandboxPlace:
     """Where a sandbox lives: everything its configuration must know about this machine."""
 
     root: PurePosixPath
@@ -150,28 +152,30 @@ class Place:
         return self.root / "log" / f"{daemon}.log"
 
 
-def kempner_partitions(nodes: Sequence[Node]) -> tuple[Partition, ...]:
+def kempner_partitions(nodes: Sequence[Node]) -> tuple[SandboxPartition, ...]:
     """Lay Kempner's partitions over these nodes; `shared` is the default.
 
     GPU nodes of the same type form the partition of that type, and all of them together `kempner_requeue`, whose
     jobs give way. Nodes without GPUs (all nodes, should there be none) form `shared` and `test`.
     """
     partitions = [
-        Partition(name=name, nodes=members, max_time="2-00:00:00")
+        SandboxPartition(name=name, nodes=members, max_time="2-00:00:00")
         for gpu, name in PARTITION_OF_GPU.items()
         if (members := _names(node for node in nodes if node.gpus and node.gpu == gpu))
     ]
     if with_gpus := _names(node for node in nodes if node.gpus):
         partitions.append(
-            Partition(name="kempner_requeue", nodes=with_gpus, max_time="7-00:00:00", priority_tier=1, preemptible=True)
+            SandboxPartition(
+                name="kempner_requeue", nodes=with_gpus, max_time="7-00:00:00", priority_tier=1, preemptible=True
+            )
         )
     plain = _names(node for node in nodes if not node.gpus) or _names(nodes)
-    partitions.append(Partition(name="shared", nodes=plain, max_time="3-00:00:00", default=True))
-    partitions.append(Partition(name="test", nodes=plain, max_time="12:00:00"))
+    partitions.append(SandboxPartition(name="shared", nodes=plain, max_time="3-00:00:00", default=True))
+    partitions.append(SandboxPartition(name="test", nodes=plain, max_time="12:00:00"))
     return tuple(partitions)
 
 
-def files(options: SandboxOptions, place: Place) -> dict[str, str]:
+def files(options: SandboxOptions, place: SandboxPlace) -> dict[str, str]:
     """Return name → text of every file this sandbox needs before its daemons start."""
     texts = {"slurm.conf": slurm_conf(options, place), "gres.conf": gres_conf(options, place)}
     if place.slurm_version >= CGROUP_CAN_BE_DISABLED:
@@ -182,7 +186,7 @@ def files(options: SandboxOptions, place: Place) -> dict[str, str]:
     return texts
 
 
-def slurm_conf(options: SandboxOptions, place: Place) -> str:
+def slurm_conf(options: SandboxOptions, place: SandboxPlace) -> str:
     """Return the text of slurm.conf."""
     partitions = options.partitions or kempner_partitions(options.nodes)
     return _text(
@@ -198,18 +202,17 @@ def slurm_conf(options: SandboxOptions, place: Place) -> str:
     )
 
 
-def gres_conf(options: SandboxOptions, place: Place) -> str:
+def gres_conf(options: SandboxOptions, place: SandboxPlace) -> str:
     """Return the text of gres.conf, which names a device file for every fake GPU."""
     lines = ["AutoDetect=off"]
     for node in options.nodes:
         if node.gpus:
-            span = "0" if node.gpus == 1 else f"[0-{node.gpus - 1}]"
             kind = f" Type={node.gpu}" if node.gpu else ""
-            lines.append(f"NodeName={node.name} Name=gpu{kind} File={place.devices}/gpu{span}")
+            lines.append(f"NodeName={node.name} Name=gpu{kind} File={place.devices}/gpu[{ranges(range(node.gpus))}]")
     return _text(lines)
 
 
-def slurmdbd_conf(place: Place) -> str:
+def slurmdbd_conf(place: SandboxPlace) -> str:
     """Return the text of slurmdbd.conf; it holds a password, so the file must be private."""
     return _text(
         [
@@ -231,7 +234,7 @@ def slurmdbd_conf(place: Place) -> str:
     )
 
 
-def accounts_sql(place: Place) -> str:
+def accounts_sql(place: SandboxPlace) -> str:
     """Return the SQL that creates the database and the user of slurmdbd."""
     return _text(
         [
@@ -253,7 +256,7 @@ def sacctmgr_commands(options: SandboxOptions, user: str) -> tuple[str, ...]:
     )
 
 
-def _identity(options: SandboxOptions, place: Place) -> list[str]:
+def _identity(options: SandboxOptions, place: SandboxPlace) -> list[str]:
     return [
         f"ClusterName={options.cluster}",
         f"SlurmctldHost={place.host}(127.0.0.1)",
@@ -266,7 +269,7 @@ def _identity(options: SandboxOptions, place: Place) -> list[str]:
     ]
 
 
-def _places(place: Place) -> list[str]:
+def _places(place: SandboxPlace) -> list[str]:
     return [
         f"StateSaveLocation={place.root}/state",
         f"SlurmdSpoolDir={place.root}/spool/%n",
@@ -307,7 +310,7 @@ def _behaviour(options: SandboxOptions) -> list[str]:
     ]
 
 
-def _records(options: SandboxOptions, place: Place) -> list[str]:
+def _records(options: SandboxOptions, place: SandboxPlace) -> list[str]:
     lines = []
     if options.enforce_memory:
         lines += ["JobAcctGatherType=jobacct_gather/linux", "JobAcctGatherFrequency=task=1"]
@@ -341,7 +344,7 @@ def _node(node: Node, port: int) -> str:
     return " ".join(words)
 
 
-def _partition(partition: Partition) -> str:
+def _partition(partition: SandboxPartition) -> str:
     words = [
         f"PartitionName={partition.name} Nodes={','.join(partition.nodes)} State=UP",
         f"MaxTime={partition.max_time} DefaultTime=00:10:00 PriorityTier={partition.priority_tier}",

@@ -152,7 +152,8 @@ class Launcher:
         """Start the process that takes the sandbox down when its last owner is gone."""
         package = Path(__file__).parents[2]
         argv = [sys.executable, "-m", __package__ or "", "keep", str(self.folder.path)]
-        return self._start("keeper", argv, {"PYTHONPATH": str(package)})
+        # It finds the packages that this process finds, however that was told of them.
+        return self._start("keeper", argv, {"PYTHONPATH": os.pathsep.join([str(package), *filter(None, sys.path)])})
 
     def wait(self, name: str, process: ProcessId, is_ready: Callable[[], bool], *, timeout: float = 30) -> None:
         """Return when the daemon is ready; say why not if it ends or takes too long."""

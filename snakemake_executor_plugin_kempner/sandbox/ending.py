@@ -6,9 +6,11 @@ from pathlib import Path
 
 from . import daemons, processes
 from .errors import AlreadyRunning, SandboxError
-from .folder import Folder, Record
+from .folder import Folder, SandboxRecord
 from .processes import ProcessId
 
+KEEPER = "keeper"
+"""Its name in the record."""
 LOOKS_BEFORE_THE_END = 2
 """How often in a row, once a second, a keeper must find no owner."""
 
@@ -29,14 +31,26 @@ def take_down(home: Folder, *, spare_folder: bool = False) -> None:
         raise SandboxError(msg)
     end_processes(home, record)
     home.clear(replace(record, temporary=record.temporary and not spare_folder))
+    end_keeper(record)
 
 
-def end_processes(home: Folder, record: Record) -> None:
-    """Kill the daemons first, so that they start nothing more, and then what their jobs left running."""
-    others = [process for process in record.living.values() if process != ProcessId.this()]
-    processes.kill(others)
+def end_processes(home: Folder, record: SandboxRecord) -> None:
+    """Kill the daemons first, so that they start nothing more, and then what their jobs left running.
+
+    The keeper stays: if this process is killed here, the keeper does the rest.
+    """
+    ours = [process for name, process in record.living.items() if name != KEEPER]
+    processes.kill(ours)
     processes.kill_jobs(home.jobs(record))
-    daemons.reap(record.processes.values())
+    daemons.reap(process for name, process in record.processes.items() if name != KEEPER)
+
+
+def end_keeper(record: SandboxRecord) -> None:
+    """Kill the keeper, unless this process is the keeper."""
+    keeper = record.living.get(KEEPER)
+    if keeper is not None and keeper != ProcessId.this():
+        processes.kill([keeper])
+        daemons.reap([keeper])
 
 
 def make_way(home: Folder) -> None:
@@ -51,14 +65,14 @@ def make_way(home: Folder) -> None:
 def keep_watch(folder: Path) -> None:
     """Be the keeper: return when the sandbox is gone, or was taken down because its last owner is."""
     home = Folder(folder)
-    last: Record | None = None
+    last: SandboxRecord | None = None
     looks = 0
     while True:
         time.sleep(1)
         record = home.read()
         if record is None:
             break
-        if record.processes.get("keeper", ProcessId.this()) != ProcessId.this():
+        if record.processes.get(KEEPER, ProcessId.this()) != ProcessId.this():
             return  # another sandbox lives here now
         last = record
         looks = 0 if home.owners() else looks + 1

@@ -38,7 +38,7 @@ def _boot() -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class SandboxRecord:
     """The state of a sandbox, as another process can take it over."""
 
     root: Path
@@ -88,7 +88,7 @@ class Folder:
         return self.path / "log"
 
     @property
-    def record(self) -> Record:
+    def record(self) -> SandboxRecord:
         """The record of the sandbox that was started here."""
         record = self.read()
         if record is None:
@@ -96,7 +96,7 @@ class Folder:
             raise NotRunning(msg)
         return record
 
-    def read(self) -> Record | None:
+    def read(self) -> SandboxRecord | None:
         """Return the record, None if no sandbox was started here (or it was taken down)."""
         try:
             text = (self.path / "sandbox.json").read_text()
@@ -108,7 +108,7 @@ class Folder:
             msg = f"{self.path}/sandbox.json is not the record of a sandbox that this version knows: {error!r}"
             raise SandboxError(msg) from error
 
-    def write(self, record: Record) -> None:
+    def write(self, record: SandboxRecord) -> None:
         """Replace the record, whole or not at all."""
         data = {"version": RECORD_VERSION, **asdict(record), "root": str(record.root)}
         new = self.path / "sandbox.json.new"
@@ -123,7 +123,7 @@ class Folder:
         self.path.chmod(0o700)
         return self._harmless()
 
-    def clear(self, record: Record | None) -> None:
+    def clear(self, record: SandboxRecord | None) -> None:
         """Remove everything but logs and lock, last of all the record; a temporary folder goes whole."""
         if record is not None:
             self.unlink(record)
@@ -134,7 +134,7 @@ class Folder:
         if record is not None and record.temporary:
             _remove(self.path)
 
-    def unlink(self, record: Record) -> None:
+    def unlink(self, record: SandboxRecord) -> None:
         """Remove the link through which Slurm reached a folder with an offending name, if any."""
         if record.root != self.path:
             with contextlib.suppress(FileNotFoundError):
@@ -170,7 +170,7 @@ class Folder:
         found = (ProcessId(*map(int, name.split("-"))) for name in names)
         return [process for process in found if process.is_alive]
 
-    def jobs(self, record: Record) -> Jobs:
+    def jobs(self, record: SandboxRecord) -> Jobs:
         """Return what the processes of all its jobs have in common."""
         return Jobs(conf=record.conf, log=self.log, nodes=frozenset(record.nodes))
 
@@ -198,12 +198,12 @@ def temporary_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="kempner-sandbox-", dir=parent))
 
 
-def _record(data: dict[str, Any]) -> Record:
+def _record(data: dict[str, Any]) -> SandboxRecord:
     if data.pop("version") != RECORD_VERSION:
         msg = "another version wrote it"
         raise ValueError(msg)
     ports = data["ports"]
-    return Record(
+    return SandboxRecord(
         root=Path(data["root"]),
         nodes=tuple(data["nodes"]),
         accounting=data["accounting"],

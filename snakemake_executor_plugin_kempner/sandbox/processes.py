@@ -8,13 +8,16 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from .errors import SandboxError
 
 STEP_DAEMON = "slurmstepd"
+_OVER = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +26,18 @@ class ProcessId:
 
     pid: int
     started: int
-    """Clock ticks between boot and its start: field 22 of /proc/PID/stat, see proc(5)."""
+    """Hundredths of a second between boot and its start."""
 
     @classmethod
     def of(cls, pid: int) -> "ProcessId | None":
         """Return the identity of the process that has this id now, None if there is no live process."""
-        fields = _stat(pid)
-        return None if fields is None else cls(pid, int(fields[19]))
+        # Since boot, not since 1970: setting the machine's clock changes the latter.
+        boot = psutil.boot_time()
+        try:
+            process = psutil.Process(pid)
+            return None if process.status() in _OVER else cls(pid, round(100 * (process.create_time() - boot)))
+        except psutil.NoSuchProcess:
+            return None
 
     @classmethod
     def this(cls) -> "ProcessId":
@@ -69,7 +77,7 @@ class Jobs:
     """How the processes of a sandbox's jobs are recognised."""
 
     conf: Path
-    """Their SLURM_CONF."""
+    """Their SLURM_CONF; the sockets of their step daemons are in the same folder."""
     log: Path
     """The folder of the daemons' logs."""
     nodes: frozenset[str]
@@ -78,94 +86,58 @@ class Jobs:
 def kill_jobs(jobs: Jobs) -> None:
     """Kill what these jobs left running: Slurm's step daemons and all below them."""
     for _ in range(100):
-        found = _processes_of(jobs)
-        if not found:
+        step_daemons, others = _processes_of(jobs)
+        if not step_daemons | others:
             return
         # First the daemons: a daemon that outlives its job would report a failure to slurmctld.
-        step_daemons = {process for process in found if _is_step_daemon(process.pid)}
         kill(step_daemons)
-        kill(found - step_daemons)
+        kill(others)
     msg = f"the jobs of the sandbox {jobs.conf} start processes faster than they can be killed"
     raise SandboxError(msg)
 
 
-def _processes_of(jobs: Jobs) -> set[ProcessId]:
-    """Find the step daemons, the processes whose environment tells where they belong, and the descendants of both."""
-    logs = {str(jobs.log.resolve() / f"{node}.log") for node in jobs.nodes}
-    parents: dict[int, int] = {}
-    roots: set[int] = set()
-    for pid in _pids():
-        fields = _stat(pid)
-        if fields is None:
-            continue
-        parents[pid] = int(fields[1])
-        if _is_of_job(pid, jobs) or (_is_step_daemon(pid) and not logs.isdisjoint(_open_files(pid))):
-            roots.add(pid)
-    family = {pid for pid in parents if not roots.isdisjoint(_line(pid, parents))} - {os.getpid()}
-    return {found for pid in family if (found := ProcessId.of(pid)) is not None}
+def _processes_of(jobs: Jobs) -> tuple[set[ProcessId], set[ProcessId]]:
+    """Find the step daemons, and the other processes: their descendants, and what has the environment of a job."""
+    found: set[psutil.Process] = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process not in found and (_is_of_job(process, jobs) or _is_step_daemon_of(process, jobs)):
+                found |= {process, *process.children(recursive=True)}
+    found.discard(psutil.Process())
+    step_daemons = {process for process in found if _is_step_daemon(process)}
+    return _identities(step_daemons), _identities(found - step_daemons)
 
 
-def _is_of_job(pid: int, jobs: Jobs) -> bool:
+def _identities(processes: Iterable[psutil.Process]) -> set[ProcessId]:
+    return {identity for process in processes if (identity := ProcessId.of(process.pid)) is not None}
+
+
+def _is_of_job(process: psutil.Process, jobs: Jobs) -> bool:
     """Whether a process has the environment of any of the jobs.
 
     A shell in which the user exported SLURM_CONF lacks SLURMD_NODENAME or, inside a job of a real cluster, has
     another node's.
     """
-    environment = _environment(pid)
+    environment = process.environ()
     return environment.get("SLURM_CONF") == str(jobs.conf) and environment.get("SLURMD_NODENAME") in jobs.nodes
 
 
-def _is_step_daemon(pid: int) -> bool:
-    try:
-        return Path(os.readlink(f"/proc/{pid}/exe")).name.startswith(STEP_DAEMON)
-    except OSError:
+def _is_step_daemon(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return Path(process.exe()).name.startswith(STEP_DAEMON)
+    return False
+
+
+def _is_step_daemon_of(process: psutil.Process, jobs: Jobs) -> bool:
+    """Whether a process is a step daemon on any of the nodes.
+
+    It is known by its log, which it opens first, and by its socket, which also tells when the folder has been removed.
+    Its environment does not tell: a step daemon overwrites it with its title (Slurm 24.11).
+    """
+    if not _is_step_daemon(process):
         return False
-
-
-def _open_files(pid: int) -> set[str]:
-    """Return the files a process has open.
-
-    A step daemon is known by its log: it overwrites its environment with its title (Slurm 24.11).
-    """
-    folder = f"/proc/{pid}/fd"
-    found = set()
-    with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            with contextlib.suppress(OSError):
-                found.add(os.readlink(f"{folder}/{name}").removesuffix(" (deleted)"))
-    return found
-
-
-def _line(pid: int, parents: dict[int, int]) -> Iterator[int]:
-    """Yield a process, its parent, and so on."""
-    seen: set[int] = set()
-    while pid in parents and pid not in seen:
-        seen.add(pid)
-        yield pid
-        pid = parents[pid]
-
-
-def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Return /proc/PID/stat of a living process from the third field (the state) on.
-
-    The second field is a name that may hold spaces and brackets. A process that ended and was not yet waited for
-    (state Z) counts as gone.
-    """
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields
-
-
-def _environment(pid: int) -> dict[str, str]:
-    try:
-        text = Path(f"/proc/{pid}/environ").read_text(errors="replace")
-    except OSError:
-        return {}
-    return dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry)
+    logs = {str(jobs.log.resolve() / f"{node}.log") for node in jobs.nodes}
+    spools = tuple(f"{jobs.conf.parent}/spool/{node}/" for node in jobs.nodes)
+    return any(file.path in logs for file in process.open_files()) or any(
+        str(connection.laddr).startswith(spools) for connection in process.net_connections("unix")
+    )

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from . import config, daemons
 from .client import Client, until
-from .config import Place, SandboxOptions
-from .ending import take_down
+from .config import SandboxOptions, SandboxPlace
+from .ending import KEEPER, take_down
 from .errors import NotReady
-from .folder import Folder, Record
+from .folder import Folder, SandboxRecord
 from .processes import ProcessId
 
 PORT_TAKEN = re.compile(r"already in use", re.IGNORECASE)
@@ -31,7 +31,7 @@ class Wish:
     """The sandbox outlives this process; else this process is its owner."""
 
 
-def bring_up(wish: Wish, programs: daemons.Programs) -> Record:
+def bring_up(wish: Wish, programs: daemons.Programs) -> SandboxRecord:
     """Return the record of a sandbox that has run a first job; the caller holds the lock. On failure nothing runs on."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -46,8 +46,8 @@ def bring_up(wish: Wish, programs: daemons.Programs) -> Record:
     raise AssertionError
 
 
-def _blank_record(wish: Wish) -> Record:
-    return Record(
+def _blank_record(wish: Wish) -> SandboxRecord:
+    return SandboxRecord(
         root=wish.home.prepare(),
         nodes=tuple(node.name for node in wish.options.nodes),
         accounting=wish.accounting,
@@ -62,16 +62,16 @@ class _Start:
 
     wish: Wish
     programs: daemons.Programs
-    record: Record
+    record: SandboxRecord
 
-    def run(self) -> Record:
+    def run(self) -> SandboxRecord:
         home = self.wish.home
         launcher = daemons.Launcher(home, self.record.root, self.programs)
         client = Client(self.record.conf, self.programs)
         home.write(self.record)
         if not self.wish.keep:
             home.own(ProcessId.this())
-            self._note("keeper", launcher.keeper())
+            self._note(KEEPER, launcher.keeper())
         self._write_files()
         self._note("munged", launcher.munged())
         if self.record.accounting:
@@ -82,8 +82,8 @@ class _Start:
         launcher.wait("slurmctld", self.record.processes["slurmctld"], client.controller_answers)
         wait_for_nodes(self.record.nodes, self.record, launcher, client)
         client.run_first_job()
-        if not self.wish.keep and not self.record.processes["keeper"].is_alive:
-            raise launcher.not_ready("keeper", "ended at once")
+        if not self.wish.keep and not self.record.processes[KEEPER].is_alive:
+            raise launcher.not_ready(KEEPER, "ended at once")
         return self.record
 
     def _note(self, name: str, process: ProcessId) -> None:
@@ -99,7 +99,7 @@ class _Start:
 
     def _write_files(self) -> None:
         root = self.record.root
-        place = Place(
+        place = SandboxPlace(
             root=PurePosixPath(root),
             host=self.record.host,
             user=daemons.user_name(),
@@ -116,7 +116,7 @@ class _Start:
             (root / "devices" / f"gpu{number}").symlink_to("/dev/null")
 
 
-def wait_for_nodes(names: tuple[str, ...], record: Record, launcher: daemons.Launcher, client: Client) -> None:
+def wait_for_nodes(names: tuple[str, ...], record: SandboxRecord, launcher: daemons.Launcher, client: Client) -> None:
     """Return when the controller can use these nodes."""
 
     def all_usable() -> bool:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 
+from ..notation import memory_for_people, time_for_people
 from .choices import default_partition, model_of, possible_accounts
-from .model import NodeShape, Partition, Site, in_words, span
+from .model import NodeShape, Partition, Site
 from .request import Request
 
 
@@ -231,8 +232,8 @@ def _too_long(job: PlacedRequest) -> Iterator[Remark]:
         ]
         elsewhere = f", or set slurm_partition={others[0]}" if others else ""
         what = (
-            f"runtime={job.request.minutes} ({span(job.request.minutes)}) is above the limit of {job.where}, "
-            f"{longest} ({span(longest)}) [{job.source}]"
+            f"runtime={job.request.minutes} ({time_for_people(60 * job.request.minutes)}) is above the limit of {job.where}, "
+            f"{longest} ({time_for_people(60 * longest)}) [{job.source}]"
         )
         yield what, f"request {longest} or less and resume from a checkpoint{elsewhere}"
 
@@ -264,8 +265,8 @@ def _too_much_memory(job: PlacedRequest) -> Iterator[Remark]:
     most = max((shape.memory_mb or 0 for shape in job.shapes), default=0)
     if most and job.request.memory_of_node and job.request.memory_of_node > most:
         what = (
-            f"{in_words(job.request.memory_of_node)} of memory of one node, and a node of {job.where} has "
-            f"{in_words(most)} [{job.source}]"
+            f"{memory_for_people(job.request.memory_of_node)} of memory of one node, and a node of {job.where} has "
+            f"{memory_for_people(most)} [{job.source}]"
         )
         yield what, f"request mem_mb={most} or less"
 
@@ -290,11 +291,11 @@ def _above_share(job: PlacedRequest) -> Iterator[Remark]:
     if share.cores and request.cores_of_node > share.cores * number:
         over.append(f"{request.cores_of_node} cores (the share is {share.cores * number})")
     if share.memory_mb and request.memory_of_node and request.memory_of_node > share.memory_mb * number:
-        memory = in_words(share.memory_mb * number)
-        over.append(f"{in_words(request.memory_of_node)} of memory (the share is {memory})")
+        memory = memory_for_people(share.memory_mb * number)
+        over.append(f"{memory_for_people(request.memory_of_node)} of memory (the share is {memory})")
     if over:
         what = f"{' and '.join(over)} for {_gpus(number, share.name)}: other GPUs of the node cannot be used [{job.site.name}]"
-        yield what, f"request at most {share.cores} cores and {in_words(share.memory_mb or 0)} for each GPU"
+        yield what, f"request at most {share.cores} cores and {memory_for_people(share.memory_mb or 0)} for each GPU"
 
 
 def _no_runtime(job: PlacedRequest) -> Iterator[Remark]:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .model import Partition, Site, in_words
+from ..notation import memory, memory_for_people
+from .model import Partition, Site
 from .request import Request, request_of
 
 _WARNED = 10
@@ -145,8 +146,8 @@ def _share(request: Request, site: Site, *, default_cores: bool) -> Iterator[Add
     if default_cores and gpu.cores and single:
         yield f"--cpus-per-task={_at_most(gpu.cores * number, [shape.cores for shape in shapes])}", many
     if gpu.memory_mb and not request.given & {"mem", "mem-per-cpu", "mem-per-gpu"}:
-        memory = _at_most(gpu.memory_mb * number, [shape.memory_mb for shape in shapes])
-        yield f"--mem={memory}M", f"{many}, {in_words(gpu.memory_mb)} each"
+        size_mb = _at_most(gpu.memory_mb * number, [shape.memory_mb for shape in shapes])
+        yield f"--mem={memory(size_mb)}", f"{many}, {memory_for_people(gpu.memory_mb)} each"
 
 
 def _at_most(number: int, of_nodes: Sequence[int | None]) -> int:

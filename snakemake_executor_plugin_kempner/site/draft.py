@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from .model import NodeShape, Partition, Site, in_slurm_format
+from ..notation import clock, memory
+from .model import NodeShape, Partition, Site
 
 _HEAD = """\
 # Drafted from Slurm by 'python -m snakemake_executor_plugin_kempner.draft_site'. Slurm's own values take precedence over this file, so
@@ -40,7 +41,7 @@ def _shares(site: Site) -> dict[str, dict[str, Any]]:
     for partition in site.partitions.values():
         for shape in partition.nodes:
             if shape.gpus and shape.gpu and shape.cores and shape.memory_mb:
-                share = {"cores": shape.cores // shape.gpus, "memory": f"{shape.memory_mb // shape.gpus}M"}
+                share = {"cores": shape.cores // shape.gpus, "memory": memory(shape.memory_mb // shape.gpus)}
                 shares.setdefault(shape.gpu, share)
     return shares
 
@@ -48,7 +49,7 @@ def _shares(site: Site) -> dict[str, dict[str, Any]]:
 def _partition(partition: Partition) -> dict[str, Any]:
     content = {
         "nodes": [_nodes(shape) for shape in partition.nodes],
-        "runtime": in_slurm_format(partition.minutes) if partition.minutes else None,
+        "runtime": clock(60 * partition.minutes) if partition.minutes else None,
         "requeues": partition.requeues or None,
         "accounts": list(partition.accounts),
         "denied": list(partition.denied),
@@ -61,7 +62,7 @@ def _nodes(shape: NodeShape) -> dict[str, Any]:
         "gpu": shape.gpu,
         "gpus": shape.gpus,
         "cores": shape.cores,
-        "memory": f"{shape.memory_mb}M" if shape.memory_mb else None,
+        "memory": memory(shape.memory_mb) if shape.memory_mb else None,
         "features": sorted(shape.features - {shape.gpu}),
     }
     return {key: value for key, value in content.items() if value}

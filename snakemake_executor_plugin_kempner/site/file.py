@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Fault, PlanError
-from .model import Cap, Gpu, NodeShape, Partition, Site, megabytes, minutes
+from ..notation import megabytes, minutes
+from .model import Cap, Gpu, NodeShape, Partition, Site
 
 Convert = Callable[[Any], Any]
 Fields = Mapping[str, tuple[str, Convert]]
@@ -51,8 +52,8 @@ _FLAGS = {"true": True, "false": False}
 
 def _memory(value: Any) -> int:
     try:
-        return megabytes(value)
-    except (ValueError, OverflowError):
+        return round(megabytes(str(value)))
+    except ValueError:
         raise ValueError('takes MB, or a text like "240G"') from None
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import SlurmError
-from .model import NodeShape, Partition, Site, minutes
+from ..notation import minutes
+from .model import NodeShape, Partition, Site
 
 Tell = Callable[[str, Sequence[str]], str]
 """A program's answers to several queries, in a single text; `SlurmCommands.tell`."""

@@ -1,10 +1,10 @@
 """What a job requests, as a value read from its sbatch options, whether resources or `slurm_extra` have set them."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .model import megabytes, minutes
+from ..notation import if_readable, megabytes, minutes
 
 _READ = frozenset({
     "account", "clusters", "constraint", "cpus-per-gpu", "cpus-per-task", "gpus", "gpus-per-node", "gpus-per-task", "gres",
@@ -69,7 +69,7 @@ def request_of(arguments: Sequence[str], chosen: Mapping[str, str]) -> Request:
         clusters=both.get("clusters", ""),
         partition=both.get("partition", ""),
         account=both.get("account", ""),
-        minutes=_or_none(minutes, both.get("time", "")),
+        minutes=if_readable(minutes, both.get("time", "")),
         constraint=both.get("constraint", ""),
         nodes=nodes,
         cores_of_node=cores,
@@ -94,13 +94,6 @@ def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() and int(text) else 1
-
-
-def _or_none(read: Callable[[str], int | None], text: str) -> int | None:
-    try:
-        return read(text)
-    except ValueError:
-        return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,5 +139,5 @@ def _devices(text: str, name: str = "") -> tuple[str, int]:
 def _memory(options: Mapping[str, str], cores: int, gpus: int) -> int | None:
     for name, times in (("mem", 1), ("mem-per-cpu", cores), ("mem-per-gpu", gpus)):
         if name in options:
-            return (_or_none(megabytes, options[name]) or 0) * times or None
+            return round(if_readable(megabytes, options[name]) or 0) * times or None
     return None

@@ -26,7 +26,7 @@ class AlikeTasks:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
+class WholeRun:
     """The run as a whole."""
 
     folder: str = ""
@@ -39,24 +39,24 @@ class Work:
     """GPUs that they may hold together (--resources gpu=N); None for no limit."""
 
 
-def of_plan(many: Sequence[AlikeTasks], work: Work, site: Site) -> Iterator[tuple[str, Finding]]:
+def of_plan(many: Sequence[AlikeTasks], run: WholeRun, site: Site) -> Iterator[tuple[str, Finding]]:
     """Findings about rules or the whole workflow, each with whom it is about."""
     yield from _short_by_the_thousand(many)
-    yield from _wider_than_cap(many, work, site)
-    for what, remedy in (*_place(work, site), *_environments(work, site)):
+    yield from _wider_than_cap(many, run, site)
+    for what, remedy in (*_place(run, site), *_environments(run, site)):
         yield "workflow", Finding(severity=Severity.WARNING, what=what, remedy=remedy)
 
 
-def _place(work: Work, site: Site) -> Iterator[tuple[str, str]]:
+def _place(run: WholeRun, site: Site) -> Iterator[tuple[str, str]]:
     for folder, why in site.folders.items():
         path = folder.replace("~", site.home, 1) if site.home else folder
-        if f"{work.folder}/".startswith(f"{path}/"):
-            yield f"{work.folder} lies below {folder}, which {why} [{site.name}]", "work on the shared file system"
+        if f"{run.folder}/".startswith(f"{path}/"):
+            yield f"{run.folder} lies below {folder}, which {why} [{site.name}]", "work on the shared file system"
 
 
-def _environments(work: Work, site: Site) -> Iterator[tuple[str, str]]:
-    if work.environments and site.is_login_node:
-        with_what = " and ".join(work.environments)
+def _environments(run: WholeRun, site: Site) -> Iterator[tuple[str, str]]:
+    if run.environments and site.is_login_node:
+        with_what = " and ".join(run.environments)
         what = f"environments ({with_what}) are built here, on a login node, which may kill long or heavy processes"
         yield what, "build them once in a job: srun snakemake --conda-create-envs-only …, or salloc"
 
@@ -74,14 +74,14 @@ def _short_by_the_thousand(many: Sequence[AlikeTasks]) -> Iterator[tuple[str, Fi
             yield rule, Finding(severity=Severity.WARNING, what=what, remedy=remedy)
 
 
-def _wider_than_cap(many: Sequence[AlikeTasks], work: Work, site: Site) -> Iterator[tuple[str, Finding]]:
+def _wider_than_cap(many: Sequence[AlikeTasks], run: WholeRun, site: Site) -> Iterator[tuple[str, Finding]]:
     capped: dict[Cap, dict[int, list[AlikeTasks]]] = {}
     for tasks in many:
         if cap := cap_of(tasks.request, site):
             capped.setdefault(cap, {}).setdefault(tasks.level, []).append(tasks)
     for cap, levels in capped.items():
         gpus, widest = max(
-            ((_gpus_at_once(of_level, work), of_level) for of_level in levels.values()), key=itemgetter(0)
+            ((_gpus_at_once(of_level, run), of_level) for of_level in levels.values()), key=itemgetter(0)
         )
         if gpus > cap.gpus:
             what = f"{gpus} GPUs are requested at once, but one {cap.whose} may use {cap.gpus} at a time [{cap.source}]"
@@ -93,14 +93,14 @@ def _wider_than_cap(many: Sequence[AlikeTasks], work: Work, site: Site) -> Itera
             yield ", ".join(rules), Finding(severity=Severity.WARNING, what=what, remedy=remedy)
 
 
-def _gpus_at_once(many: Iterable[AlikeTasks], work: Work) -> int:
+def _gpus_at_once(many: Iterable[AlikeTasks], run: WholeRun) -> int:
     """The most GPUs that these tasks can hold at the same time, given --jobs and --resources gpu=N."""
-    total, left = 0, work.jobs
+    total, left = 0, run.jobs
     for tasks in sorted(many, key=lambda tasks: tasks.request.gpus, reverse=True):
         number = tasks.number if left is None else min(tasks.number, left)
         left = None if left is None else left - number
         total += number * tasks.request.gpus
-    return total if work.gpus is None else min(total, work.gpus)
+    return total if run.gpus is None else min(total, run.gpus)
 
 
 def _is_capped(partition: str, site: Site) -> bool:

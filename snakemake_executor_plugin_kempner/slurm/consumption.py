@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from ..notation import if_readable, megabytes, seconds
 from .ids import expand
 from .states import JobState, job_state
 
@@ -18,7 +19,6 @@ CONSUMPTION_FORMAT = (
 _FIELDS = tuple(CONSUMPTION_FORMAT.split(","))
 _LASTING_STEPS = frozenset({"batch", "extern", "interactive"})
 """Steps that last as long as the job; all others are calls of srun."""
-_MEGA = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +75,7 @@ def _consumptions(jobs: Iterable[list[Mapping[str, str]]]) -> Iterator[Consumpti
     for job, *steps in jobs:
         has_started = not job["NodeList"].startswith("None") and job["NodeList"] != ""
         allocated = _tres(job["AllocTRES"])
-        allocated_mb = megabytes(allocated.get("mem", "")) or 0.0
+        allocated_mb = _size(allocated.get("mem", ""))
         cores, nodes = number(job["AllocCPUS"]), number(job["NNodes"]) or 1
         minutes = number(job["TimelimitRaw"])
         for job_id in expand(job["JobID"]):
@@ -108,15 +108,15 @@ def _cpu(job: Mapping[str, str], steps: Iterable[Mapping[str, str]]) -> float | 
     killed processes), and TRESUsageInTot, sampled from all processes. Both may be too low and neither is too high, so
     the larger is better.
     """
-    seen = [seconds(_tres(step["TRESUsageInTot"]).get("cpu", "")) or 0.0 for step in steps]
-    return max(seconds(job["TotalCPU"]) or 0.0, sum(seen)) or None
+    seen = [_time(_tres(step["TRESUsageInTot"]).get("cpu", "")) for step in steps]
+    return max(_time(job["TotalCPU"]), sum(seen)) or None
 
 
 def _peak(steps: Iterable[Mapping[str, str]]) -> int | None:
     """MaxRSS is that of the largest task; TRESUsageInTot sums all tasks of a step."""
     lasting, beside = 0.0, 0.0
     for step in steps:
-        peak = max(megabytes(step["MaxRSS"]) or 0.0, megabytes(_tres(step["TRESUsageInTot"]).get("mem", "")) or 0.0)
+        peak = max(_size(step["MaxRSS"]), _size(_tres(step["TRESUsageInTot"]).get("mem", "")))
         if _step(step) in _LASTING_STEPS:
             lasting += peak
         else:
@@ -127,7 +127,7 @@ def _peak(steps: Iterable[Mapping[str, str]]) -> int | None:
 def _gpu(step: Mapping[str, str]) -> float | None:
     """Slurm also prints 0 if nothing was measured; a 0 counts only if GPU memory was measured for the same step."""
     found = _tres(step["TRESUsageInAve"])
-    percent, memory = found.get("gres/gpuutil", ""), megabytes(found.get("gres/gpumem", ""))
+    percent, memory = found.get("gres/gpuutil", ""), _size(found.get("gres/gpumem", ""))
     value = float(percent) if re.fullmatch(r"\d+(\.\d+)?", percent) else None
     return value if value or memory else None
 
@@ -142,23 +142,17 @@ def number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]+", text) else None
 
 
-def seconds(text: str) -> float | None:
-    """A time as sacct writes it: `[D-]HH:MM:SS`, `MM:SS.mmm`."""
-    match = re.fullmatch(r"(?:(?:([0-9]+)-)?([0-9]+):)?([0-9]+):([0-9]+(?:\.[0-9]+)?)", text)
-    if match is None:
-        return None
-    days, hours, minutes = (int(part or 0) for part in match.groups()[:3])
-    return 86_400 * days + 3_600 * hours + 60 * minutes + float(match[4])
-
-
-def megabytes(text: str) -> float | None:
-    """A number with K, M, G, T or P; without a letter, bytes."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([KMGTP]?)", text)
-    return float(match[1]) * _MEGA.get(match[2], 1 / 1024**2) if match else None
-
-
 def requested_memory(text: str, cores: int, nodes: int) -> int | None:
     """ReqMem in MB on all nodes: `4000M`; before Slurm 21.08 `4000Mn` for each node, `4Gc` for each core."""
     each = {"n": nodes, "c": cores}.get(text[-1:], 1)
-    found = megabytes(text.rstrip("nc"))
-    return round(found * each) if found else None
+    return round(_size(text.rstrip("nc")) * each) or None
+
+
+def _size(text: str) -> float:
+    """MB; 0 if accounting has none."""
+    return if_readable(lambda size: megabytes(size, unit=""), text) or 0.0
+
+
+def _time(text: str) -> float:
+    """Seconds; 0 if accounting has none."""
+    return if_readable(seconds, text) or 0.0

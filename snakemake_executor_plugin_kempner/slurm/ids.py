@@ -1,12 +1,12 @@
 """Job ids as Slurm writes them: `123`, an array element `123_4`, several elements `123_[0-3,7,10-20:5%2]`. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from ..errors import SlurmError
+from ..notation import if_readable, numbers, ranges
 
 _SEVERAL = re.compile(r"(\d+)_\[([^\]%]*)(?:%\d+)?\]?")
-_RANGE = re.compile(r"(\d+)(?:-(\d+)(?::([1-9]\d*))?)?")
 
 
 def element_id(array_id: str, index: int) -> str:
@@ -37,19 +37,15 @@ def expand(text: str) -> tuple[str, ...]:
     if "_[" not in text:
         return (text,)
     match = _SEVERAL.fullmatch(text)
-    ranges = [_RANGE.fullmatch(text_of_range) for text_of_range in match[2].split(",")] if match else [None]
-    ids: list[str] = []
-    for part in ranges:
-        if match is None or part is None:
-            raise SlurmError(f"Slurm wrote {text!r} where a list of the elements of an array was expected")
-        first, last = int(part[1]), int(part[2] or part[1])
-        ids += (element_id(match[1], index) for index in range(first, last + 1, int(part[3] or 1)))
-    return tuple(ids)
+    indices = if_readable(numbers, match[2]) if match else None
+    if match is None or indices is None:
+        raise SlurmError(f"Slurm wrote {text!r} where a list of the elements of an array was expected")
+    return tuple(element_id(match[1], index) for index in indices)
 
 
 def in_order(job_ids: Iterable[str]) -> list[str]:
-    """The distinct ids, sorted; elements of an array by their index."""
-    return sorted(set(job_ids), key=lambda job_id: (array_id(job_id), len(job_id), job_id))
+    """The distinct ids, by number; elements of an array by their index."""
+    return sorted(set(job_ids), key=lambda job_id: (len(array_id(job_id)), array_id(job_id), len(job_id), job_id))
 
 
 def abridge(job_ids: Iterable[str]) -> list[str]:
@@ -62,12 +58,11 @@ def abridge(job_ids: Iterable[str]) -> list[str]:
             several.setdefault(array, []).append(int(index))
         else:
             texts.append(job_id)
-    return texts + [f"{array}_[{','.join(_ranges(indices))}]" for array, indices in several.items()]
+    return texts + [f"{array}_[{ranges(indices)}]" for array, indices in several.items()]
 
 
-def _ranges(indices: list[int]) -> Iterator[str]:
-    first = indices[0]
-    for last, following in zip(indices, [*indices[1:], None], strict=True):
-        if following != last + 1:
-            yield str(first) if first == last else f"{first}-{last}"
-            first = following if following is not None else first
+def for_people(job_ids: Iterable[str]) -> str:
+    """`101-108, 110, 111_[0-99]`."""
+    texts = abridge(job_ids)
+    alone = ranges(int(text) for text in texts if text.isdecimal())
+    return ", ".join([*filter(None, alone.split(",")), *(text for text in texts if "_" in text)])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import SlurmError
+from ..notation import if_readable, megabytes
 from .ids import array_id, expand
 from .states import NEVER_REASONS, STUCK_REASONS, JobState, is_held, job_state
 
@@ -30,10 +31,13 @@ class Record:
     @property
     def stuck(self) -> str:
         """Slurm's reason why the job will not start as it is; empty if it may still start."""
-        if self.state is not JobState.WAITING:
-            return ""
-        is_stuck = self.reason in STUCK_REASONS or is_held(self.word, self.reason)
-        return (self.reason or self.word) if is_stuck else ""
+        is_stuck = self.state is JobState.WAITING and self.reason in STUCK_REASONS
+        return (self.reason or self.word) if is_stuck or self.is_held else ""
+
+    @property
+    def is_held(self) -> bool:
+        """It waits until a user releases it."""
+        return self.state is JobState.WAITING and is_held(self.word, self.reason)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,17 +63,11 @@ SQUEUE_FORMAT = "JobArrayID:0|,State:0|,Reason:0|,exit_code:0|,NodeList:0"
 SACCT_FORMAT = "JobID,State,Reason,ExitCode,NodeList"
 
 
-_KILO = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
-
-
 def parse_usage(text: str) -> Usage:
     """Usage from `sacct --noheader --parsable2 --format=Elapsed,MaxRSS`: the job's line, then a line per step."""
     rows = [line.split("|") for line in text.splitlines() if "|" in line]
-    peaks = [
-        float(match[1]) * _KILO.get(match[2], 1 / 1024**2)
-        for row in rows
-        if (match := re.fullmatch(r"([\d.]+)([KMGT]?)", row[1]))
-    ]
+    sizes = (if_readable(lambda text: megabytes(text, unit=""), row[1]) for row in rows)
+    peaks = [size for size in sizes if size is not None]
     return Usage(elapsed=rows[0][0] if rows else "", peak_memory_mb=round(max(peaks)) if peaks else None)
 
 

@@ -11,7 +11,7 @@ from ..run.judge import Judge, View
 from ..run.ledger import Entry
 from ..run.outcome import Outcome
 from ..run.tasks import Tasks
-from ..run.watch import Ended, Followed
+from ..run.watch import Change, Followed
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .model import Attempt, Helper, RunState, State, TaskState
@@ -74,7 +74,7 @@ def _node(sources: Sources, entry: Entry) -> str:
 
 def _judged(queued: tuple[QueuedTask, ...], records: Mapping[str, Record | None], sources: Sources) -> Tasks:
     tasks = Tasks({task.task: judging.TaskState.of(task) for task in queued})
-    events: list[Ended] = []
+    events: list[Change] = []
     followed: dict[str, Followed] = {}
     for task in queued:
         for entry in task.entries:
@@ -84,7 +84,7 @@ def _judged(queued: tuple[QueuedTask, ...], records: Mapping[str, Record | None]
                 followed[entry.job_id] = Followed(ref=ref, job_id=entry.job_id, state=state)
             else:
                 tasks[task.task].records[entry.attempt] = record
-                events.append(Ended(ref=ref, job_id=entry.job_id, record=record))
+                events.append(Change(job=Followed(ref=ref, job_id=entry.job_id), record=record))
     judge = Judge(tasks=tasks, was_stopped=sources.stopped.__contains__, cancel=lambda _ids: None)
     judge.judge(events, View(followed=followed, was_answered=not sources.unanswered))
     judge.judge((), View(followed=followed, was_answered=not sources.unanswered))

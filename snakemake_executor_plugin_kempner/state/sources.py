@@ -11,8 +11,7 @@ from ..layout import ENDED
 from ..plan.model import Kind
 from ..run.adopt import carried_out
 from ..run.claim import watcher
-from ..run.ledger import Entry, taken_over
-from ..run.ledger import Record as Ledger
+from ..run.ledger import Entry, LedgerRecord, taken_over
 from ..run.records import StepRecord, read_record
 from ..run.stopping import stopped_jobs
 from ..slurm.ids import array_id
@@ -33,8 +32,8 @@ class Asks(Protocol):
 class Sources:
     """All that is known about a run."""
 
-    ledger: Ledger
-    earlier: tuple[Ledger, ...] = ()
+    ledger: LedgerRecord
+    earlier: tuple[LedgerRecord, ...] = ()
     """Of the runs that it has taken over, oldest first."""
     listed: Mapping[str, Listed] = field(default_factory=dict)
     """Jobs of the run in Slurm's list, by id."""
@@ -49,7 +48,7 @@ class Sources:
     """Why Slurm could not be asked."""
 
     @property
-    def ledgers(self) -> tuple[Ledger, ...]:
+    def ledgers(self) -> tuple[LedgerRecord, ...]:
         return (*self.earlier, self.ledger)
 
     @property
@@ -67,7 +66,7 @@ class Sources:
         return noted or own or self.accounted.get(entry.job_id)
 
 
-def read_sources(ledger: Ledger, slurm: Asks) -> Sources:
+def read_sources(ledger: LedgerRecord, slurm: Asks) -> Sources:
     """Read all that is known about a run; a Slurm that does not answer is noted, and no error.
 
     Raises:
@@ -155,11 +154,11 @@ def _files(folder: Path) -> set[str]:
         return set()
 
 
-def _withdrawn(ledger: Ledger) -> frozenset[str]:
+def _withdrawn(ledger: LedgerRecord) -> frozenset[str]:
     return ledger.cancelled - ledger.cancelled_by_user
 
 
-def _noted(ledger: Ledger, job_id: str) -> Record | None:
+def _noted(ledger: LedgerRecord, job_id: str) -> Record | None:
     """The end of a job as a head has noted it."""
     end = ledger.ends.get(job_id)
     if end is None:

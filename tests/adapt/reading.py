@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from snakemake.api import SnakemakeApi
@@ -19,6 +19,7 @@ from snakemake.settings.types import (
 from snakemake_executor_plugin_kempner.adapt.dag import Reading, read_dag
 from snakemake_executor_plugin_kempner.adapt.sources import Sources
 from snakemake_executor_plugin_kempner.adapt.units import Scope
+from snakemake_executor_plugin_kempner.adapt.watching import watch_params
 from snakemake_executor_plugin_kempner.settings import common_settings
 
 Read = Callable[..., tuple[Reading, Any]]
@@ -36,10 +37,15 @@ class Command:
 
 
 def read(
-    snakefile: str, defaults: tuple[str, ...] = (), targets: Iterable[str] = (), **scope: Any
+    snakefile: str,
+    defaults: tuple[str, ...] = (),
+    targets: Iterable[str] = (),
+    execution: Mapping[str, Any] = MappingProxyType({}),
+    **scope: Any,
 ) -> tuple[Reading, Any]:
     """Build the DAG of a Snakefile here, as the head does before anything is ready; returns what was read, and the DAG."""
     Path("Snakefile").write_text(snakefile)
+    watch_params()
     parsed = Resources.parse(list(defaults), allow_expressions=True, defaults="full")
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         settings = ResourceSettings(nodes=10, default_resources=parsed)
@@ -47,7 +53,7 @@ def read(
             DAGSettings(targets=set(targets))
         )
         workflow = dag.workflow_api._workflow
-        workflow.execution_settings = ExecutionSettings()
+        workflow.execution_settings = ExecutionSettings(**execution)
         workflow.remote_execution_settings = RemoteExecutionSettings()
         workflow._executor_plugin = SimpleNamespace(common_settings=common_settings)
         workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)

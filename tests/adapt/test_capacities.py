@@ -12,7 +12,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ExecutionSettings, OutputSettings, Quietness, ResourceSettings
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
-from snakemake_executor_plugin_kempner.adapt.limits import capacities
+from snakemake_executor_plugin_kempner.adapt.capacities import capacities
 from snakemake_executor_plugin_kempner.adapt.resources import NotYetError, units
 
 SNAKEFILE = """

@@ -86,6 +86,23 @@ def test_each_attempt_has_its_own_resources(read: Read) -> None:
         assert [attempt.resources["mem_mb"] for attempt in task.attempts] == [1000, 2000, 3000]
 
 
+@pytest.mark.parametrize(
+    ("text", "memory"),
+    [
+        ("mem_mb=lambda wildcards, attempt: 1000 * attempt", [1000, 2000]),
+        ("runtime=30", [8000, 8000]),
+        ("mem_mb=lambda wildcards, input: 3 * input.size_mb", []),
+    ],
+)
+def test_the_example_that_explains_how_resources_are_read_is_true(read: Read, text: str, memory: list[int]) -> None:
+    rule = WIDE.replace("RESOURCES", f"retries: 1\n    resources: {text}")
+    reading, _ = read(rule, ("mem_mb=min(max(2*input.size_mb, 1000), 8000)",))
+    for task in of_rule(reading, "b"):
+        assert [attempt.resources["mem_mb"] for attempt in task.attempts] == memory
+    assert len(of_rule(reading, "b")) == (3 if memory else 0)
+    assert len(reading.deferred) == (0 if memory else 3)
+
+
 def test_reading_leaves_jobs_as_they_were(read: Read) -> None:
     text = "retries: 2\n    params: lambda w: w.x\n    resources: mem_mb=lambda wildcards, attempt: 1000 * attempt"
     _, dag = read(WIDE.replace("RESOURCES", text))

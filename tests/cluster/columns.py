@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from comparison import SNAKEMAKE, Outcome, run_forked, run_snakemake
-from head import PATIENCE, PAUSE, closed
+from comparison import SECONDS_PER_RUN, SNAKEMAKE, Outcome, run_forked, run_snakemake
+from head import OVER, PATIENCE, PAUSE, closed, queued
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -43,8 +43,11 @@ def killed(slurm: Sandbox) -> Call:
     return call
 
 
-def given_again(_slurm: Sandbox) -> Call:
-    """The head is killed when it has queued something, and the command is given once more."""
+def given_again(slurm: Sandbox) -> Call:
+    """The head is killed when it has queued something, and the command is given once more.
+
+    If nothing is left for that command, the closing job of the first ends the run.
+    """
 
     def call(folder: Path, arguments: Iterable[str], environment: Mapping[str, str]) -> Outcome:
         arguments = tuple(arguments)
@@ -53,6 +56,8 @@ def given_again(_slurm: Sandbox) -> Call:
             return first
         run_forked(folder, (*arguments, "--unlock"), environment)
         second = run_snakemake(folder, (*arguments, "--rerun-incomplete"), environment)
+        if "Nothing to be done" in second.output:
+            _until_empty(slurm, folder)
         return Outcome(exit_code=second.exit_code, output=first.output + second.output)
 
     return call
@@ -64,6 +69,13 @@ COLUMNS: Mapping[str, Callable[[Sandbox], Call]] = {
     "head killed": killed,
     "head killed, command given again": given_again,
 }
+
+
+def _until_empty(slurm: Sandbox, folder: Path) -> None:
+    deadline = time.monotonic() + SECONDS_PER_RUN
+    while left := [job for job in queued(slurm, folder, helpers=True) if job.state not in OVER]:
+        assert time.monotonic() < deadline, f"still in the queue: {left}"
+        time.sleep(PAUSE)
 
 
 def _kill_head(folder: Path, arguments: Iterable[str], environment: Mapping[str, str]) -> Outcome:

@@ -1269,6 +1269,13 @@ def test_what_has_changed_since_it_was_queued_is_shown_and_replaced_on_demand(sl
     assert "--kempner-replace-changed submits it anew" in shown.output
     assert {one.rule: one.job_id for one in queued(slurm, folder)} == before
 
+    records = {path: path.read_bytes() for path in (folder / ".snakemake/kempner").rglob("*.jsonl")}
+    preview = run(slurm, folder, "--rerun-incomplete", "--kempner-preview", "--kempner-replace-changed")
+    assert preview.output.count("it is cancelled and submitted anew") == 2
+    assert "Would queue 3 tasks" in preview.output, preview.output
+    assert {one.rule: one.job_id for one in queued(slurm, folder)} == before
+    assert {path: path.read_bytes() for path in (folder / ".snakemake/kempner").rglob("*.jsonl")} == records
+
     left = left_behind(slurm, folder, "--rerun-incomplete", "--kempner-replace-changed")
     assert left.output.count("it is cancelled and submitted anew") == 2
     now = {one.rule: one for one in queued(slurm, folder)}

@@ -212,6 +212,15 @@ def test_without_a_closing_job_nothing_is_queued_behind_the_tasks(slurm: Sandbox
     assert "nobody would end the run" in outcome.output
 
 
+def test_a_run_that_only_its_head_can_record_says_so_at_the_start(slurm: Sandbox, folder: Path) -> None:
+    with_behaviour(folder, "rule one:\n    output: 'one.txt'\n    shell: './behave one && touch {output}'\n")
+    shared = "input-output software-deployment sources source-cache storage-local-copies"
+    outcome = run(slurm, folder, "--shared-fs-usage", *shared.split())
+    assert outcome.exit_code == 0, outcome.output
+    assert "This run needs this process until its end" in outcome.output
+    assert outcome.output.index("This run needs") < outcome.output.index("Queued")
+
+
 def test_a_failed_run_whose_head_was_killed_ends_as_failed(slurm: Sandbox, folder: Path) -> None:
     with_behaviour(folder, EVERYTHING.replace("./behave split", "./behave split fails"))
     with Head(slurm, folder) as head:
@@ -223,6 +232,66 @@ def test_a_failed_run_whose_head_was_killed_ends_as_failed(slurm: Sandbox, folde
     assert {"onstart", "prepare", "split", "onerror"} <= ran(folder)
     assert "gather" not in ran(folder)
     assert re.search(r"has failed: .*\d of \d tasks", closing_log(folder)), closing_log(folder)
+
+
+EATEN = """
+onsuccess:
+    shell("./behave onsuccess")
+onerror:
+    shell("./behave onerror")
+
+rule read:
+    input:
+        "source.txt",
+        "eaten.txt",
+    output:
+        "read.txt",
+    shell:
+        "./behave read && cat {input} > {output}"
+
+rule eat:
+    output:
+        "eaten.txt",
+    shell:
+        "./behave eat waits:go && rm source.txt && touch {output}"
+"""
+
+
+def test_a_run_whose_workflow_can_no_longer_be_read_as_a_whole_runs_its_hook_and_leaves_no_lock(
+    slurm: Sandbox, folder: Path
+) -> None:
+    """An input has vanished, so that the closing job's Snakemake has no DAG; a local run ends with `onerror` then."""
+    with_behaviour(folder, EATEN)
+    (folder / "source.txt").touch()
+    with Head(slurm, folder, "--latency-wait", "1") as head:
+        head.until_queued()
+        head.kill()
+        (folder / "go").touch()
+        until(lambda: is_closed(folder), within=3 * PATIENCE, shown=lambda: closing_log(folder))
+        assert_nothing_is_left(slurm, folder)
+    assert ran(folder) == {"eat", "onerror"}
+    assert "has failed: read failed. 1 of 2 tasks succeeded" in closing_log(folder)
+    assert "source.txt" in closing_log(folder)
+    assert not [*folder.glob(".snakemake/locks/*")]
+
+
+def test_a_run_whose_command_can_no_longer_be_read_ends_as_failed_and_leaves_no_lock(
+    slurm: Sandbox, folder: Path
+) -> None:
+    with_behaviour(folder, "rule one:\n    output: 'one.txt'\n    shell: './behave one waits:go && touch {output}'\n")
+    profile = folder / "profile"
+    profile.mkdir()
+    (profile / "config.yaml").write_text("keep-going: true\n")
+    with Head(slurm, folder, "--profile", "profile") as head:
+        head.until_queued()
+        head.kill()
+        shutil.rmtree(profile)
+        (folder / "go").touch()
+        until(lambda: is_closed(folder), within=3 * PATIENCE, shown=lambda: closing_log(folder))
+        assert_nothing_is_left(slurm, folder)
+    assert "has failed" in closing_log(folder), closing_log(folder)
+    assert (folder / "one.txt").exists()
+    assert not [*folder.glob(".snakemake/locks/*")]
 
 
 LOCAL_LAST = """

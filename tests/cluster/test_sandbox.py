@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from snakemake_executor_plugin_kempner.sandbox import (
@@ -341,6 +342,23 @@ class TestItEnds:
         owner.wait()
         wait_until(lambda: not processes_of(slurm))
 
+    @pytest.mark.parametrize("moment", ["kill_jobs", "kill"])
+    def test_the_keeper_ends_what_a_process_that_was_killed_had_begun_to_end(self, tmp_path, moment):
+        slurm, owner = self._sandbox_of_another_process(
+            tmp_path,
+            then="from snakemake_executor_plugin_kempner.sandbox import processes; "
+            f"exec('while not os.path.exists(\"{tmp_path}/end\"): time.sleep(0.1)'); "
+            f"do = processes.{moment}; processes.{moment} = lambda *a: (do(*a), os.kill(os.getpid(), 9)); "
+            "sandbox.stop()",
+        )
+        jobs = [sbatch(slurm, "sleep 1000") for _ in range(4)]
+        for job in jobs:
+            wait_for_state(slurm, job, "RUNNING")
+        (tmp_path / "end").touch()
+        assert owner.wait() == -signal.SIGKILL
+        wait_until(lambda: not processes_of(slurm))
+        wait_until(lambda: not slurm.folder.joinpath("sandbox.json").exists())
+
     def test_an_owner_that_is_left_keeps_it_alive(self, tmp_path):
         slurm, owner = self._sandbox_of_another_process(tmp_path)
         shared = Sandbox.share(slurm.folder)
@@ -385,11 +403,13 @@ class TestItEnds:
             record.write_text(kept)
 
     @staticmethod
-    def _sandbox_of_another_process(folder: Path) -> tuple[Sandbox, subprocess.Popen[str]]:
+    def _sandbox_of_another_process(
+        folder: Path, then: str = "time.sleep(1000)"
+    ) -> tuple[Sandbox, subprocess.Popen[str]]:
         program = (
-            "import sys, time; from snakemake_executor_plugin_kempner.sandbox import *; "
-            "Sandbox.share(sys.argv[1], options=SandboxOptions(nodes=(Node(name='n1', cpus=4, memory_mb=8000),))); "
-            "print('up', flush=True); time.sleep(1000)"
+            "import os, sys, time; from snakemake_executor_plugin_kempner.sandbox import *; "
+            "options = SandboxOptions(nodes=(Node(name='n1', cpus=4, memory_mb=8000),)); "
+            f"sandbox = Sandbox.share(sys.argv[1], options=options); print('up', flush=True); {then}"
         )
         owner = subprocess.Popen(
             [sys.executable, "-c", program, str(folder / "sandbox")],
@@ -502,6 +522,7 @@ class TestCommandLine:
         program = (
             "import runpy, sys, types; name = 'snakemake_executor_plugin_kempner'; package = types.ModuleType(name); "
             f"package.__path__ = [{str(REPOSITORY)!r} + '/' + name]; sys.modules[name] = package; "
+            f"sys.path.append({str(Path(psutil.__file__).parents[1])!r}); "
             "runpy.run_module(name + '.sandbox', run_name='__main__', alter_sys=True)"
         )
         script = "id -un; srun -Q -p kempner --gres=gpu:2 printenv CUDA_VISIBLE_DEVICES"

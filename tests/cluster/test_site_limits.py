@@ -6,10 +6,16 @@ from conftest import StartSlurm
 from snakemake_executor_plugin_kempner.errors import SlurmRefused
 from snakemake_executor_plugin_kempner.sandbox import Node
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
-from snakemake_executor_plugin_kempner.slurm.limits import Place, SiteLimits, lacks_room
+from snakemake_executor_plugin_kempner.slurm.submit_limits import Bound, LimitScope, SiteLimits, lacks_room
 
 HELD = ("--hold", "--output=/dev/null")
 SCRIPT = "#!/bin/sh\ntrue\n"
+
+
+def _tightest(site: SiteLimits) -> Bound:
+    bound = site.limits().tightest([LimitScope()])
+    assert bound
+    return bound
 
 
 def test_what_is_said_to_fit_is_what_sbatch_takes(private_slurm: StartSlurm) -> None:
@@ -24,17 +30,17 @@ def test_what_is_said_to_fit_is_what_sbatch_takes(private_slurm: StartSlurm) -> 
     client = SlurmCommands(slurm.environment)
     site = SiteLimits(client.tell)
     assert site.limits().array_size == 77
-    assert str(site.limits().tightest([Place()])) == "6 jobs in the queue (MaxSubmitJobsPerAccount of QOS normal)"
+    assert str(site.limits().tightest([LimitScope()])) == "6 jobs in the queue (MaxSubmitJobsPerAccount of QOS normal)"
     in_front = client.submit([*HELD, "--array=0-5"], SCRIPT)  # more than the association allows: the QOS goes before it
-    assert site.limits().fit([(Place(), 1)])[0] == 0
+    assert _tightest(site).left == 0
     slurm.run("scancel", in_front)
     slurm.run("sacctmgr", "-i", "modify", "qos", "normal", "set", "maxsubmitjobsperaccount=-1")
     client.submit([*HELD, "--array=0-1"], SCRIPT)
     client.submit([*HELD, "--account=other_lab"], SCRIPT)
-    fitting, bound = site.limits().fit([(Place(), 1)] * 10)
-    assert fitting == 2
+    bound = _tightest(site)
+    assert bound.left == 2
     assert str(bound) == "4 jobs in the queue (MaxSubmitJobs of your association with account lab)"
-    for _ in range(fitting):
+    for _ in range(bound.left):
         client.submit(HELD, SCRIPT)
     with pytest.raises(SlurmRefused) as refused:
         client.submit(HELD, SCRIPT)

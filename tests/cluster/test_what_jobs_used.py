@@ -70,7 +70,7 @@ def test_a_watched_run_says_at_its_end_what_its_jobs_used(slurm_with_accounting:
     assert 20 < int(doze["peak_memory_mb"]) < 2000
 
     said = command(slurm_with_accounting, folder, left.parent.name)
-    assert "doze asks for 8 GB and used" in said
+    assert "doze asks for 7.8 GB and used" in said
     assert "doze ran" in said
     assert "burn asks" not in said
 

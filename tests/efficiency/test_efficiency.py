@@ -12,7 +12,7 @@ import pytest
 
 from snakemake_executor_plugin_kempner.efficiency.__main__ import main
 from snakemake_executor_plugin_kempner.efficiency.advice import advice
-from snakemake_executor_plugin_kempner.efficiency.groups import duration, grouped, memory
+from snakemake_executor_plugin_kempner.efficiency.groups import grouped
 from snakemake_executor_plugin_kempner.efficiency.jobs import JobUse, RunUse
 from snakemake_executor_plugin_kempner.efficiency.report import as_csv, use_message
 from snakemake_executor_plugin_kempner.run.ledger import Ledger
@@ -38,24 +38,24 @@ IDLE = replace(FITS, gpus=1, gpu_utilisation=3.0)
 
 ADVICE = {
     "what fits is not spoken of": ([FITS], []),
-    "too much memory": ([LARGE], ["train asks for 64 GB and used 3.1 GB at most: mem_mb=4000 would do."]),
+    "too much memory": ([LARGE], ["train asks for 62.5 GB and used 3 GB at most: mem_mb=4000 would do."]),
     "the largest job decides": (
         [LARGE, replace(LARGE, peak_memory_mb=20_000)],
-        ["train asks for 64 GB and used 20 GB at most: mem_mb=25000 would do."],
+        ["train asks for 62.5 GB and used 19.5 GB at most: mem_mb=25000 would do."],
     ),
     "one job needs its memory": ([LARGE, replace(LARGE, peak_memory_mb=40_000)], []),
     "for each core": (
         [replace(LARGE, given=frozenset({"mem-per-cpu", "time"}))],
-        ["train asks for 64 GB and used 3.1 GB at most: mem_mb_per_cpu=1000 would do."],
+        ["train asks for 62.5 GB and used 3 GB at most: mem_mb_per_cpu=1000 would do."],
     ),
     "by an option that no resource stands for": (
         [replace(LARGE, given=frozenset({"mem-per-gpu", "time"}))],
-        ["train asks for 64 GB and used 3.1 GB at most: 4 GB would do."],
+        ["train asks for 62.5 GB and used 3 GB at most: 4000M would do."],
     ),
     "little to save": ([replace(FITS, peak_memory_mb=300, memory_mb=2000)], []),
     "never less than the plugin asks for": (
         [replace(FITS, peak_memory_mb=80)],
-        ["train asks for 4 GB and used 80 MB at most: mem_mb=500 would do."],
+        ["train asks for 3.9 GB and used 80 MB at most: mem_mb=500 would do."],
     ),
     "a peak of which Slurm has not seen all": ([replace(LARGE, is_peak_whole=False)], []),
     "a peak that nobody knows of one": ([LARGE, replace(LARGE, peak_memory_mb=None, is_peak_whole=False)], []),
@@ -63,7 +63,7 @@ ADVICE = {
     "what has failed early says nothing": ([replace(LARGE, state="FAILED")], []),
     "one had too little memory": (
         [LARGE, replace(LARGE, state="OUT_OF_MEMORY", memory_mb=4000)],
-        ["train needed more memory than the 4 GB it had (1 job OUT_OF_MEMORY): raise mem_mb."],
+        ["train needed more memory than the 3.9 GB it had (1 job OUT_OF_MEMORY): raise mem_mb."],
     ),
     "too much time": (
         [LONG],
@@ -91,7 +91,7 @@ ADVICE = {
     "a GPU of which nothing is known": ([IDLE, replace(IDLE, gpu_utilisation=None)], []),
     "attempts are told apart": (
         [replace(LARGE, state="FAILED"), replace(LARGE, attempt=2)],
-        ["train (attempt 2) asks for 64 GB and used 3.1 GB at most: mem_mb=4000 would do."],
+        ["train (attempt 2) asks for 62.5 GB and used 3 GB at most: mem_mb=4000 would do."],
     ),
 }
 
@@ -118,8 +118,8 @@ def test_a_table_by_rule_and_attempt() -> None:
     lines = use_message(RunUse(run="run1", jobs=jobs, open=1, lost=2)).splitlines()
     assert lines[0] == "What the jobs of run run1 used:"
     assert [" ".join(line.split()) for line in lines[3:6]] == [
-        "train 1 2 1 COMPLETED, 1 TIMEOUT 58 min of 2 h 71% of 4 3.5 GB of 4 GB",
-        "train 2 1 COMPLETED 1 min 30 s of 4 h <1% of 4 3.1 GB of 8 GB 84% on 2",
+        "train 1 2 1 COMPLETED, 1 TIMEOUT 58 min of 2 h 71% of 4 3.4 GB of 3.9 GB",
+        "train 2 1 COMPLETED 1 min 30 s of 4 h <1% of 4 3 GB of 7.8 GB 84% on 2",
         "fetch 1 FAILED ? ? ?",
     ]
     assert lines[6:8] == [
@@ -147,22 +147,6 @@ def test_what_nobody_keeps_account_of_is_said() -> None:
     text = use_message(RunUse(run="run1", jobs=(replace(FITS, is_peak_whole=False, gpus=1),)))
     assert "Peak memory is that of each job's largest process" in text
     assert "Slurm has no account of how much the GPUs were used." in text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (42.4, "42 s"), (90, "1 min 30 s"), (1200, "20 min"), (3601, "1 h"), (8000, "2 h 13 min"),
-     (172_800, "2 d"), (90_000, "1 d 1 h"), (46_000, "12 h"), (86_459, "1 d")],
-)  # fmt: skip
-def test_durations_have_a_second_unit_where_there_are_few_of_the_first(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("amount", "text"), [(850, "850 MB"), (64_000, "64 GB"), (3174, "3.2 GB"), (1_032_000, "1032 GB")]
-)
-def test_memory_is_written_in_the_units_of_snakemake(amount: float, text: str) -> None:
-    assert memory(amount) == text
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from strategies import layers
 
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType, Expression, Ref, Term, for_element
-from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Plan, Policy, Task, ranges
+from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Plan, Policy, Task
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 
 EAGER = replace(POLICY, array_from=2, keep_going=True)
@@ -211,11 +211,6 @@ def _fields(policy: Policy) -> dict[str, object]:
 
 
 # --- texts ----------------------------------------------------------------------------------------------------------
-
-
-def test_numbers_are_written_as_ranges() -> None:
-    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
-    assert ranges([]) == ""
 
 
 def test_what_corresponds_is_named_for_one_element() -> None:

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
-from snakemake_executor_plugin_kempner.plan.manifest import manifest, read_line, split
+from snakemake_executor_plugin_kempner.plan.manifest import manifest, split
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
+from snakemake_executor_plugin_kempner.step.light.around import read_line
 
 values = st.none() | st.integers() | st.text() | st.lists(st.text(), max_size=3)
 

@@ -13,23 +13,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_kempner.plan.slots import STANDING, Placement, Request, Slots, place
+from snakemake_executor_plugin_kempner.plan.slots import STANDING, LimitedJob, Placement, Slots, place
 
 JOB = {"jobs": 1}
 NOTHING = Placement()
 law = settings(max_examples=int(os.environ.get("KEMPNER_EXAMPLES", "40")), deadline=None)
 
 
-def single(*succeeded: int, needs: Mapping[str, int] = JOB) -> Request:
+def single(*succeeded: int, needs: Mapping[str, int] = JOB) -> LimitedJob:
     """A job that starts when these have succeeded."""
-    return Request(needs=needs, after=succeeded, succeeded=tuple((one,) for one in succeeded))
+    return LimitedJob(needs=needs, after=succeeded, succeeded=tuple((one,) for one in succeeded))
 
 
-def array(width: int, *succeeded: int, each: int | None = None, needs: Mapping[str, int] = JOB) -> Request:
+def array(width: int, *succeeded: int, each: int | None = None, needs: Mapping[str, int] = JOB) -> LimitedJob:
     return replace(single(*succeeded, needs=needs), width=width, each=each)
 
 
-def chains(count: int, length: int, first: int = 0) -> list[Request]:
+def chains(count: int, length: int, first: int = 0) -> list[LimitedJob]:
     """Level after level, as plans are."""
     return [
         single(*([number - count] if number >= first + count else []))
@@ -41,7 +41,7 @@ def chains(count: int, length: int, first: int = 0) -> list[Request]:
 class World:
     """What Slurm does with requests that are placed so: `None` is an element that waits, then its state."""
 
-    requests: Sequence[Request]
+    requests: Sequence[LimitedJob]
     slots: Slots
     standing: Sequence[Mapping[str, int]] = ()
     capacities: Mapping[str, int] = field(default_factory=dict)
@@ -150,18 +150,18 @@ def makespan(world: World, seconds: Callable[[int], int] = lambda _: 1) -> int:
     return max(now, *ends, 0)
 
 
-def world_of(requests: Sequence[Request], **capacities: int) -> World:
+def world_of(requests: Sequence[LimitedJob], **capacities: int) -> World:
     return World(requests, place(requests, capacities), capacities=capacities)
 
 
-def placed(requests: Sequence[Request], **capacities: int) -> list[Placement]:
+def placed(requests: Sequence[LimitedJob], **capacities: int) -> list[Placement]:
     """Placements, after a look whether they keep the limits; the law itself is checked at random below."""
     for seed in range(6):
         play(world_of(requests, **capacities), random.Random(seed), trouble=0.1 * (seed % 3))
     return list(place(requests, capacities).placements)
 
 
-def waits(requests: Sequence[Request], **capacities: int) -> list[tuple[int, ...]]:
+def waits(requests: Sequence[LimitedJob], **capacities: int) -> list[tuple[int, ...]]:
     return [one.waits_for for one in placed(requests, **capacities)]
 
 
@@ -179,6 +179,11 @@ def test_where_everything_fits_nothing_is_added() -> None:
 
 def test_one_slot_is_handed_from_job_to_job() -> None:
     assert waits([single(), single(), single()], jobs=1) == [(), (0,), (0, 1)]
+
+
+def test_the_example_that_explains_the_module_is_true() -> None:
+    a, b, c, d, e = single(), single(), single(0), single(), single()
+    assert waits([a, b, c, d, e], jobs=2) == [(), (), (), (1,), (0, 2)]
 
 
 def test_all_earlier_holders_of_a_slot_are_waited_for_because_one_that_is_cancelled_says_nothing_of_those_before() -> (
@@ -209,10 +214,10 @@ def test_chains_that_are_more_than_the_jobs_wait_for_as_many_as_it_takes() -> No
 
 
 def test_retries_take_over_the_slot_of_the_attempt_before() -> None:
-    def attempts(first: int, *before: tuple[int, ...]) -> list[Request]:
+    def attempts(first: int, *before: tuple[int, ...]) -> list[LimitedJob]:
         start = tuple(one for some in before for one in some)
         return [
-            Request(needs=JOB, after=(*start, *range(first, number)), succeeded=before)
+            LimitedJob(needs=JOB, after=(*start, *range(first, number)), succeeded=before)
             for number in range(first, first + 3)
         ]
 
@@ -222,12 +227,12 @@ def test_retries_take_over_the_slot_of_the_attempt_before() -> None:
 
 
 def test_what_may_follow_a_job_that_never_started_waits_for_what_that_one_would_have_waited_for() -> None:
-    handler = Request(needs=JOB, after=(1,))
+    handler = LimitedJob(needs=JOB, after=(1,))
     assert waits([single(), single(), handler], jobs=1) == [(), (0,), (0,)]
 
 
 def test_where_one_of_two_has_succeeded_only_what_both_waited_for_has_ended_for_certain() -> None:
-    one_of_two = Request(needs=JOB, after=(2, 3), succeeded=((2, 3),))
+    one_of_two = LimitedJob(needs=JOB, after=(2, 3), succeeded=((2, 3),))
     assert waits([single(), single(), single(0), single(1), one_of_two], jobs=2)[4] == (0,)
     assert (
         waits([single(), single(0), single(0), replace(one_of_two, after=(1, 2), succeeded=((1, 2),))], jobs=1)[3] == ()
@@ -324,7 +329,7 @@ def test_jobs_of_an_earlier_plan_keep_what_they_hold_until_all_of_them_have_ende
     assert [one.waits_for for one in place(three, {"jobs": 4}, [JOB, JOB]).placements] == [(), (), (STANDING,)]
     assert [one.waits_for for one in place(three, {"jobs": 4}, [JOB] * 9).placements] == [(STANDING,)] * 3
     assert [one.waits_for for one in place(three, {"jobs": 5}, [JOB, JOB]).placements] == [()] * 3
-    follows = Request(needs=JOB, after=(STANDING,))
+    follows = LimitedJob(needs=JOB, after=(STANDING,))
     assert place([follows, follows], {"jobs": 2}, [JOB] * 9).placements == (NOTHING, NOTHING)
 
 
@@ -353,8 +358,8 @@ def test_what_has_ended_for_a_job_may_run_on_for_the_one_that_takes_over_when_it
 
 
 @st.composite
-def requests_of(draw: st.DrawFn) -> list[Request]:
-    found: list[Request] = []
+def requests_of(draw: st.DrawFn) -> list[LimitedJob]:
+    found: list[LimitedJob] = []
     for number in range(draw(st.integers(1, 9))):
         earlier = st.integers(0, number - 1)
         after = draw(st.lists(earlier, max_size=3, unique=True)) if number else []
@@ -364,7 +369,7 @@ def requests_of(draw: st.DrawFn) -> list[Request]:
         needs = {"jobs": 1, "licence": draw(st.sampled_from([0, 0, 1, 2]))}
         more = [STANDING] if draw(st.sampled_from([False] * 4 + [True])) else []
         found.append(
-            Request(width=width, needs=needs, after=(*more, *after), succeeded=tuple(map(tuple, sets)), each=each)
+            LimitedJob(width=width, needs=needs, after=(*more, *after), succeeded=tuple(map(tuple, sets)), each=each)
         )
     return found
 
@@ -376,7 +381,7 @@ STANDING_ONES = st.lists(st.fixed_dictionaries({"jobs": st.just(1), "licence": s
 @law
 @given(requests_of(), CAPACITIES, STANDING_ONES, st.integers(0, 10**6), st.sampled_from([0.0, 0.05, 0.3]))
 def test_no_limit_is_exceeded_and_nothing_waits_for_ever(
-    requests: list[Request],
+    requests: list[LimitedJob],
     capacities: dict[str, int],
     standing: list[dict[str, int]],
     seed: int,
@@ -390,7 +395,7 @@ def test_no_limit_is_exceeded_and_nothing_waits_for_ever(
 @law
 @given(requests_of(), CAPACITIES, st.integers(0, 10**6), st.sampled_from([0.0, 0.2]))
 def test_the_law_holds_through_gates(
-    requests: list[Request], capacities: dict[str, int], seed: int, trouble: float
+    requests: list[LimitedJob], capacities: dict[str, int], seed: int, trouble: float
 ) -> None:
     module = "snakemake_executor_plugin_kempner.plan.slots"
     with pytest.MonkeyPatch.context() as patch:
@@ -403,7 +408,7 @@ def test_the_law_holds_through_gates(
 
 @law
 @given(requests_of(), STANDING_ONES)
-def test_nothing_is_added_when_everything_fits(requests: list[Request], standing: list[dict[str, int]]) -> None:
+def test_nothing_is_added_when_everything_fits(requests: list[LimitedJob], standing: list[dict[str, int]]) -> None:
     total = Counter[str]()
     for one in [*standing, *(request.needs for request in requests for _ in range(request.width))]:
         total.update(one)
@@ -412,7 +417,7 @@ def test_nothing_is_added_when_everything_fits(requests: list[Request], standing
 
 @law
 @given(requests_of(), CAPACITIES)
-def test_a_job_waits_only_for_what_comes_before_it(requests: list[Request], capacities: dict[str, int]) -> None:
+def test_a_job_waits_only_for_what_comes_before_it(requests: list[LimitedJob], capacities: dict[str, int]) -> None:
     slots = place(requests, capacities)
     for number, placement in enumerate(slots.placements):
         assert all(one < number for one in placement.waits_for)
@@ -440,7 +445,7 @@ def test_chains_run_as_if_alone_when_there_is_a_slot_for_each(count: int, length
 
 LARGE = 12_000
 """Jobs, so many that each waits for as many others as there are slots, and gates are made."""
-SHAPES: dict[str, Callable[[], list[Request]]] = {
+SHAPES: dict[str, Callable[[], list[LimitedJob]]] = {
     "independent jobs": lambda: [single() for _ in range(LARGE)],
     "chains": lambda: chains(LARGE // 20, 20),
     "jobs that follow one at random": lambda: [

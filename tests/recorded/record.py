@@ -13,11 +13,11 @@ from getpass import getuser
 from pathlib import Path
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOptions
-from snakemake_executor_plugin_kempner.sandbox.config import Partition
+from snakemake_executor_plugin_kempner.sandbox.config import SandboxPartition
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 from snakemake_executor_plugin_kempner.slurm.consumption import CONSUMPTION_FORMAT
-from snakemake_executor_plugin_kempner.slurm.limits import SiteLimits
 from snakemake_executor_plugin_kempner.slurm.parse import SACCT_FORMAT, SQUEUE_FORMAT
+from snakemake_executor_plugin_kempner.slurm.submit_limits import SiteLimits
 
 SQUEUE = ("squeue", "--me", "--noheader", "--states=all", f"--Format={SQUEUE_FORMAT}")
 SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={SACCT_FORMAT}")
@@ -31,7 +31,7 @@ OPTIONS = SandboxOptions(
 )
 GREEDY = "python3 -c 'import time; x = bytearray(300 * 2**20); time.sleep(60)'"
 BURNS = "python3 -c 'x = bytearray(80 * 2**20)\nwhile True: pass'"
-MAIN = Partition(name="main", nodes=("n1", "n2"), default=True)
+MAIN = SandboxPartition(name="main", nodes=("n1", "n2"), default=True)
 REFUSED = {
     "partition": ("--partition=no-such-partition",),
     "dependency": ("--dependency=afterok:align",),
@@ -43,8 +43,8 @@ REFUSED = {
 WITH_LIMITS = SandboxOptions(
     nodes=OPTIONS.nodes[:3],
     partitions=(
-        Partition(name="main", nodes=("n1", "n2"), default=True),
-        Partition(name="small", nodes=("n3",), extra="QOS=few"),
+        SandboxPartition(name="main", nodes=("n1", "n2"), default=True),
+        SandboxPartition(name="small", nodes=("n3",), extra="QOS=few"),
     ),
     max_array_size=501,
     max_job_count=60,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from playing import Play, task_of
 from strategies import layers
 
+from snakemake_executor_plugin_kempner.plan.concurrency import JOBS
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.limits import JOBS
 from snakemake_executor_plugin_kempner.plan.model import Task
 
 Fates = Mapping[str, tuple[bool, ...]]

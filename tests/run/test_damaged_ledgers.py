@@ -16,7 +16,7 @@ from test_ledger import WHAT
 from snakemake_executor_plugin_kempner.errors import LedgerError
 from snakemake_executor_plugin_kempner.run.ledger import (
     Ledger,
-    Record,
+    LedgerRecord,
     all_ledgers,
     latest_ledger,
     make_folders,
@@ -94,7 +94,7 @@ def ids_in(line: bytes) -> set[str]:
     return {entry["job_id"]} if entry.get("job_id") else set()
 
 
-def ids_of(record: Record) -> set[str]:
+def ids_of(record: LedgerRecord) -> set[str]:
     of_entries = {array_id(entry.job_id) for entry in record.entries if entry.job_id}
     return of_entries | {job_id for _, job_id in record.unexplained}
 

@@ -15,7 +15,7 @@ from snakemake_executor_plugin_kempner.errors import SlurmError
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Task
 from snakemake_executor_plugin_kempner.run.belonging import marks
 from snakemake_executor_plugin_kempner.run.latest import is_latest, latest_run
-from snakemake_executor_plugin_kempner.run.ledger import Entry, Ledger, Record, open_ledgers, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import Entry, Ledger, LedgerRecord, open_ledgers, read_ledger
 
 CHECKPOINT = Deferred("a checkpoint", frozenset({"plot"}))
 
@@ -41,17 +41,17 @@ def closing_job(play: Play) -> str:
     return play.slurm.named("closing")[0].job_id
 
 
-def latest(play: Play, folder: Path, own_job_id: str = "") -> Record:
+def latest(play: Play, folder: Path, own_job_id: str = "") -> LedgerRecord:
     """As the closing job of the run in the folder finds it."""
     with told_by(play.clock):
         return latest_run(folder, play.slurm, own_job_id or closing_job(play), LOGGER.warning)
 
 
-def tasks(record: Record) -> list[str]:
+def tasks(record: LedgerRecord) -> list[str]:
     return [entry.task for entry in record.of_kind(Kind.TASK)]
 
 
-def is_once(record: Record) -> bool:
+def is_once(record: LedgerRecord) -> bool:
     return set(Counter((entry.job_name, entry.index) for entry in record.entries).values()) == {1}
 
 

@@ -15,7 +15,6 @@ from snakemake_executor_plugin_kempner.run.outcome import (
     Outcome,
     TaskEnded,
     TaskRequeued,
-    TaskStarted,
 )
 from snakemake_executor_plugin_kempner.run.watch import GRACE
 
@@ -74,7 +73,7 @@ def test_a_requeued_job_is_said_to_be_requeued_and_ends_once(tmp_path: Path) -> 
     play = Play(tmp_path, {"train": [REQUEUED, OK]})
     play.submit(a_task("train"))
     play.watch()
-    assert [type(event) for event in play.events] == [TaskStarted, TaskRequeued, TaskStarted, TaskEnded]
+    assert [type(event) for event in play.events] == [TaskRequeued, TaskEnded]
 
 
 def test_a_job_that_somebody_cancels_is_cancelled_and_not_tried_again(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,14 @@ from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, latest_ledger, open_ledgers, read_ledger
 from snakemake_executor_plugin_kempner.run.live import LiveRun
 from snakemake_executor_plugin_kempner.run.opening import (
-    Found,
+    EarlierRuns,
     cancel_found,
     cancel_tasks,
     changes,
     entries_in_queue,
     go_on,
     look_back,
+    without_tasks,
 )
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded
 
@@ -43,7 +45,7 @@ def clock(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def look(play: Play, *, since: float = 0.0, workdir: str = "", said: list[str] | None = None) -> Found:
+def look(play: Play, *, since: float = 0.0, workdir: str = "", said: list[str] | None = None) -> EarlierRuns:
     warn = LOGGER.warning if said is None else said.append
     return look_back(play.folder.parent, workdir or os.getcwd(), play.slurm, since, warn)
 
@@ -147,7 +149,7 @@ def test_a_controller_that_never_answers_is_given_up(play: Play) -> None:
 
 def test_nothing_was_left_where_nothing_was_run(tmp_path: Path) -> None:
     slurm = FakeSlurm()
-    assert look_back(tmp_path, os.getcwd(), slurm, 0, print) == Found(ledgers=(), left=())
+    assert look_back(tmp_path, os.getcwd(), slurm, 0, print) == EarlierRuns(ledgers=(), left=())
     assert slurm.calls == []
 
 
@@ -258,7 +260,7 @@ def content(task: Task, **digests: str) -> Task:
     return replace(task, content={"code": "c1", "params": "p1", "input": "i1", **digests})
 
 
-def left_of(play: Play, *, start: bool) -> Found:
+def left_of(play: Play, *, start: bool) -> EarlierRuns:
     play.submit(content(a_task("fetch", resources={"mem_mb": 1000})), content(a_task("align", "fetch")))
     if start:
         play.slurm.advance(10)
@@ -301,7 +303,9 @@ def test_a_change_is_said_and_the_task_goes_on_unless_it_is_to_be_replaced(play:
     assert settle_changes(found, [changed], {}, None, said.append) == found
     assert len(said) == 1
     assert "code" in said[0]
-    assert settle_changes(found, [changed], {}, play.slurm, said.append).left == ()
+    assert settle_changes(found, [changed], {}, without_tasks, said.append).left == ()
+    assert "CANCELLED" not in words(play).values()
+    assert settle_changes(found, [changed], {}, partial(cancel_tasks, slurm=play.slurm), said.append).left == ()
     assert words(play)["fetch"] == words(play)["align"] == "CANCELLED"
 
 

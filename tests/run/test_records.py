@@ -10,7 +10,7 @@ from builders import a_step
 from snakemake_executor_plugin_kempner.run.ledger import make_folders
 from snakemake_executor_plugin_kempner.run.records import StepRecord, step_record
 from snakemake_executor_plugin_kempner.slurm.states import JobState
-from snakemake_executor_plugin_kempner.step.__main__ import _Record
+from snakemake_executor_plugin_kempner.step.light.around import Record
 
 WHOLE = {"start": 10.0, "end": 12.5, "exit_code": 3, "node": "n1", "peak_memory_mb": 700, "cpu_seconds": 1.5}
 
@@ -32,7 +32,7 @@ def test_what_the_step_writes_is_read_at_its_start_and_at_its_end(
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("SLURMD_NODENAME", "n1")
     before = time.time()
-    record = _Record(a_step(records=str(tmp_path / "ended")))
+    record = Record(a_step(records=str(tmp_path / "ended")))
     record.write()
     started = step_record(tmp_path, "7")
     assert started is not None

@@ -3,7 +3,6 @@
 import pytest
 
 from snakemake_executor_plugin_kempner.plan.sbatch import read
-from snakemake_executor_plugin_kempner.site.model import in_slurm_format, in_words, megabytes, minutes, span
 from snakemake_executor_plugin_kempner.site.request import Request, request_of
 
 TABLE: dict[str, dict[str, object]] = {
@@ -58,34 +57,3 @@ def test_the_environment_counts_where_a_job_says_nothing() -> None:
     chosen = {"partition": "shared", "account": "lab"}
     assert request_of(["--partition=gpu"], chosen).partition == "gpu"
     assert request_of([], chosen).account == "lab"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("240G", 245760), ("1T", 1048576), ("500", 500), ("2048K", 2), ("8GB", 8192)]
-)
-def test_memory(text: str, expected: int) -> None:
-    assert megabytes(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("90", 90),
-        ("1:30", 2),
-        ("1:00:00", 60),
-        ("1-0", 1440),
-        ("1-02:03", 1563),
-        ("2-00:00:30", 2881),
-        ("UNLIMITED", None),
-        ("0", None),
-    ],
-)
-def test_time(text: str, expected: int | None) -> None:
-    """Source: sbatch(1), --time: `1:30` is a minute and a half."""
-    assert minutes(text) == expected
-
-
-def test_words_of_people() -> None:
-    assert [span(0), span(90), span(2880), span(None)] == ["0 min", "1 h 30 min", "2 d", "no limit"]
-    assert [in_words(500), in_words(245760)] == ["500 MB", "240 GB"]
-    assert minutes(in_slurm_format(3001)) == 3001

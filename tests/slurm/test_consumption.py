@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from snakemake_executor_plugin_kempner.errors import SlurmError
 from snakemake_executor_plugin_kempner.slurm.consumption import (
     Consumption,
-    megabytes,
     parse_consumption,
     requested_memory,
-    seconds,
 )
 from snakemake_executor_plugin_kempner.slurm.states import JobState
 
@@ -140,33 +138,6 @@ def test_where_no_amount_was_asked_for_what_was_allocated_counts(memory: str) ->
 def test_no_time_limit_is_none(limit: str) -> None:
     (job,) = parse_consumption(JOB.format(memory="1M").replace("|60|", f"|{limit}|"))
     assert job.limit_s is None
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("00:00.004", 0.004),
-        ("01:30.500", 90.5),
-        ("00:00:00", 0.0),
-        ("02:03:04", 7384.0),
-        ("1-00:00:01", 86_401.0),
-        ("12-01:02:03", 1_040_523.0),
-        ("", None),
-        ("INVALID", None),
-        ("17", None),
-    ],
-)
-def test_times_as_sacct_writes_them(text: str, value: float | None) -> None:
-    assert seconds(text) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("818K", 818 / 1024), ("93.20M", 93.2), ("1.5G", 1536), ("2T", 2 * 1024**2), ("1048576", 1.0), ("0", 0.0),
-     ("", None), ("16?", None)],
-)  # fmt: skip
-def test_amounts_as_sacct_writes_them(text: str, value: float | None) -> None:
-    assert megabytes(text) == value
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.errors import SlurmError
-from snakemake_executor_plugin_kempner.slurm.ids import abridge, array_id, expand, in_order, is_element, own_job_id
+from snakemake_executor_plugin_kempner.slurm.ids import (
+    abridge,
+    array_id,
+    expand,
+    for_people,
+    in_order,
+    is_element,
+    own_job_id,
+)
 
 IDS = st.integers(1, 3).flatmap(lambda array: st.just(str(array)) | st.integers(0, 40).map(lambda i: f"{array}_{i}"))
 
@@ -38,7 +46,7 @@ def test_a_list_that_was_abridged_or_cannot_be_read_is_an_error(text: str) -> No
     ("ids", "texts"),
     [
         ([], []),
-        (["7", "12"], ["12", "7"]),
+        (["12", "7"], ["7", "12"]),
         (["7_2", "7_0", "7_1"], ["7_[0-2]"]),
         (["7_10", "7_9", "7_2", "7", "8_1"], ["7", "7_[2,9-10]", "8_[1]"]),
     ],
@@ -52,6 +60,18 @@ def test_nothing_is_lost_when_ids_are_abridged(ids: list[str]) -> None:
     written = [one for text in abridge(ids) for one in expand(text)]
     assert sorted(written) == sorted(set(ids))
     assert sorted(in_order(ids)) == sorted(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [
+        ([], ""),
+        (["9", "10", "12"], "9-10, 12"),
+        (["101", "102", "103", "110", "111_1", "111_0", "112_7"], "101-103, 110, 111_[0-1], 112_[7]"),
+    ],
+)
+def test_people_read_the_ids_of_many_jobs_in_a_line(ids: list[str], text: str) -> None:
+    assert for_people(ids) == text
 
 
 def test_an_element_belongs_to_its_array_and_another_job_to_itself() -> None:

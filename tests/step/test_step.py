@@ -22,8 +22,11 @@ from snakemake_executor_plugin_kempner.plan.manifest import manifest, split
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
-from snakemake_executor_plugin_kempner.step.__main__ import _leave_mark, _remove_temporary, _wait_for
+from snakemake_executor_plugin_kempner.step.asked import Direct
 from snakemake_executor_plugin_kempner.step.earlier import decided_before
+from snakemake_executor_plugin_kempner.step.light import around
+from snakemake_executor_plugin_kempner.step.light.around import leave_mark, wait_for
+from snakemake_executor_plugin_kempner.step.light.work import Asked
 
 SNAKEFILE = """
 rule good:
@@ -86,6 +89,10 @@ class Started:
     def record(self) -> dict[str, Any]:
         (path,) = (self.folder / "records").iterdir()
         return json.loads(path.read_text())
+
+
+def remove_temporary(spec: StepSpec) -> None:
+    around.remove_temporary(spec, Direct().may_have_more_readers)
 
 
 def start(folder: Path, rule: str, wildcards: dict[str, str] | None = None, **fields: Any) -> Started:
@@ -442,8 +449,8 @@ def test_a_temporary_file_goes_with_its_last_reader_and_not_before(tmp_path: Pat
     for _, names in spec.temp_inputs:
         for mark in names:
             assert (tmp_path / "a.txt").exists()
-            _leave_mark(mark)
-            _remove_temporary(spec)
+            leave_mark(mark)
+            remove_temporary(spec)
     assert not (tmp_path / "a.txt").exists()
 
 
@@ -451,8 +458,8 @@ def test_each_temporary_input_waits_for_its_own_readers(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).touch()
     mark, other = (str(of_a_run(tmp_path) / f"marks/{name}") for name in ("mine", "other"))
-    _leave_mark(mark)
-    _remove_temporary(replace(spec_in(tmp_path), mark=mark, temp_inputs=(("a", (mark,)), ("b", (mark, other)))))
+    leave_mark(mark)
+    remove_temporary(replace(spec_in(tmp_path), mark=mark, temp_inputs=(("a", (mark,)), ("b", (mark, other)))))
     assert [name for name in "ab" if (tmp_path / name).exists()] == ["b"]
 
 
@@ -460,8 +467,8 @@ def test_a_temporary_folder_goes_with_all_it_contains(tmp_path: Path) -> None:
     (tmp_path / "parts/deep").mkdir(parents=True)
     (tmp_path / "parts/deep/file").touch()
     spec = with_temporary(tmp_path, "parts", marks=1)
-    _leave_mark(spec.mark)
-    _remove_temporary(spec)
+    leave_mark(spec.mark)
+    remove_temporary(spec)
     assert not (tmp_path / "parts").exists()
 
 
@@ -470,8 +477,8 @@ def test_of_a_link_to_a_folder_the_link_alone_goes(tmp_path: Path) -> None:
     (tmp_path / "data/kept").touch()
     (tmp_path / "link").symlink_to("data")
     spec = with_temporary(tmp_path, "link", marks=1)
-    _leave_mark(spec.mark)
-    _remove_temporary(spec)
+    leave_mark(spec.mark)
+    remove_temporary(spec)
     assert not (tmp_path / "link").is_symlink()
     assert (tmp_path / "data/kept").exists()
 
@@ -479,8 +486,8 @@ def test_of_a_link_to_a_folder_the_link_alone_goes(tmp_path: Path) -> None:
 def test_a_temporary_file_that_is_gone_already_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "b").touch()
     spec = with_temporary(tmp_path, "a", "b", marks=1)
-    _leave_mark(spec.mark)
-    _remove_temporary(spec)
+    leave_mark(spec.mark)
+    remove_temporary(spec)
     assert not (tmp_path / "b").exists()
     assert "cannot be removed" not in capsys.readouterr().err
 
@@ -491,8 +498,8 @@ def test_a_temporary_folder_that_another_reader_is_removing_is_no_error(
     (tmp_path / "a").mkdir()
     monkeypatch.setattr(shutil, "rmtree", _gone)
     spec = with_temporary(tmp_path, "a", marks=1)
-    _leave_mark(spec.mark)
-    _remove_temporary(spec)
+    leave_mark(spec.mark)
+    remove_temporary(spec)
     assert capsys.readouterr().err == ""
 
 
@@ -506,8 +513,8 @@ def test_a_mark_that_cannot_be_left_is_said_and_the_temporary_file_stays(
     (tmp_path / "a").touch()
     spec = with_temporary(tmp_path, "a")
     (tmp_path / "run1/marks").write_text("a file where a folder should be")
-    _leave_mark(spec.mark)
-    _remove_temporary(spec)
+    leave_mark(spec.mark)
+    remove_temporary(spec)
     assert "success cannot be marked in" in capsys.readouterr().err
     assert (tmp_path / "a").exists()
 
@@ -520,22 +527,22 @@ def test_a_temporary_file_that_cannot_be_removed_is_said(
 
     (tmp_path / "a").touch()
     spec = with_temporary(tmp_path, "a", marks=1)
-    _leave_mark(spec.mark)
+    leave_mark(spec.mark)
     monkeypatch.setattr(os, "remove", refuse)
-    _remove_temporary(spec)
+    remove_temporary(spec)
     assert "temporary a cannot be removed: Operation not permitted" in capsys.readouterr().err
 
 
 def test_files_that_exist_are_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "here").touch()
     (tmp_path / "dangling").symlink_to("nowhere")
-    assert _wait_for(spec_in(tmp_path), ["here", "dangling", str(tmp_path / "here")], 30) == []
+    assert wait_for(spec_in(tmp_path), ["here", "dangling", str(tmp_path / "here")], 30) == []
 
 
 def test_files_that_do_not_come_are_all_named_after_the_wait(tmp_path: Path) -> None:
     (tmp_path / "here").touch()
     began = time.monotonic()
-    assert _wait_for(spec_in(tmp_path), ["b", "here", "a"], 0.3) == ["b", "a"]
+    assert wait_for(spec_in(tmp_path), ["b", "here", "a"], 0.3) == ["b", "a"]
     assert 0.3 <= time.monotonic() - began < 5
 
 
@@ -543,11 +550,12 @@ def spec_in(folder: Path) -> StepSpec:
     return StepSpec(task="t", attempt=1, folder=str(folder), records=str(folder), targets=(), arguments=())
 
 
+@pytest.mark.parametrize("answers", [Direct(), Asked()], ids=["full", "light"])
 @pytest.mark.parametrize(
     ("claim", "heir", "goes"), [("", "", True), ("run1", "", True), ("run2", "", False), ("", "run2", False)]
 )
 def test_a_temporary_file_goes_unless_another_command_may_have_more_readers(
-    tmp_path: Path, claim: str, heir: str, *, goes: bool
+    tmp_path: Path, claim: str, heir: str, answers: Direct | Asked, *, goes: bool
 ) -> None:
     run, made = tmp_path / "runs/run1", tmp_path / "made.tmp"
     make_folders(run, ())
@@ -560,11 +568,12 @@ def test_a_temporary_file_goes_unless_another_command_may_have_more_readers(
     mark = str(run / "succeeded/k1")
     Path(mark).parent.mkdir()
     Path(mark).touch()
-    _remove_temporary(
+    around.remove_temporary(
         StepSpec(
             task="read", attempt=1, folder=str(tmp_path), records=str(run / "ended"), targets=(), arguments=(),
             mark=mark, temp_inputs=(("made.tmp", (mark,)),),
-        )
+        ),
+        answers.may_have_more_readers,
     )  # fmt: skip
     assert made.exists() is not goes
 
@@ -590,8 +599,8 @@ def test_the_log_of_an_element_has_a_second_name_by_its_wildcards(
         monkeypatch.setenv(name, value)
     (tmp_path / "array-1.97_2.log").touch()
     spec = replace(spec_in(tmp_path), log_name=str(tmp_path / "i=2.%j.log"))
-    program = "import sys; from snakemake_executor_plugin_kempner.step.__main__ import _name_log, StepSpec;"
-    program += "import json; _name_log(StepSpec.from_dict(json.load(sys.stdin)))"
+    program = "import sys; from snakemake_executor_plugin_kempner.step.light.around import Spec, open_log;"
+    program += "import json; open_log(Spec(json.load(sys.stdin)))"
     for _ in range(2):  # also when Slurm starts it again
         with (tmp_path / "array-1.97_2.log").open("a") as log:
             text = json.dumps(spec.to_dict())

@@ -1,5 +1,6 @@
 """Shows a plan before it is submitted: the sbatch options of each rule, and what waits for what."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -23,8 +24,11 @@ class _Alike:
     arrays: int = 0
     alone: int = 0
     throttles: set[int] = field(default_factory=set)
+    runs: Counter[str] = field(default_factory=Counter)
+    """How many tasks run what in their jobs."""
 
     def add(self, call: Call) -> None:
+        self.runs.update(_runs(submission) for submission in call.submissions)
         self.tasks += len(call.submissions)
         self.arrays += call.is_array
         self.alone += not call.is_array
@@ -55,12 +59,29 @@ def preview(plan: Plan, later: Iterable[str]) -> str:
     lines += deferred_summary(later)
     for (name, waits_for, options), jobs in alike.items():
         lines += ["", f"{name}: {_number(jobs, name)}{jobs}", f"  waits for  {waits_for}", f"  sbatch     {options}"]
+        lines += [f"  runs       {text}" for text in _said(jobs.runs)]
     lines += ["", *plan.notices] if plan.notices else []
     return "\n".join([*lines, "", "This was a preview (--kempner-preview): nothing was submitted."])
 
 
 def _number(jobs: _Alike, name: str) -> str:
     return "" if name in _OURS.values() or not jobs.arrays else f"{count_of(jobs.tasks, 'task')} as "
+
+
+def _runs(submission: Submission) -> str:
+    """What runs in the job of a task, if it says so."""
+    if submission.step is None:
+        return ""
+    if submission.step.light is not None:
+        return "its command alone, as a light job"
+    why = submission.step.runs_snakemake
+    return f"Snakemake in the job, because of {why}" if why else ""
+
+
+def _said(runs: Mapping[str, int]) -> Iterator[str]:
+    known = {text: number for text, number in runs.items() if text}
+    for text, number in known.items():
+        yield text if len(known) == 1 else f"{count_of(number, 'task')}: {text}"
 
 
 def _name(submission: Submission, of_task: Mapping[str, str]) -> str:

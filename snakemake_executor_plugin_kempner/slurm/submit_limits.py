@@ -10,7 +10,6 @@ import math
 import os
 import pwd
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -34,7 +33,7 @@ class Whose(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class LimitScope:
     """The options that decide which limits apply to a job; empty for the site's default."""
 
     account: str = ""
@@ -43,7 +42,7 @@ class Place:
     qos: str = ""
 
     @classmethod
-    def of(cls, options: Iterable[str], environment: Mapping[str, str] = os.environ) -> "Place":
+    def of(cls, options: Iterable[str], environment: Mapping[str, str] = os.environ) -> "LimitScope":
         """From options of sbatch (`--account=lab`), or from the SBATCH_ variables that sbatch reads instead."""
         given = dict(option[2:].split("=", 1) for option in options if option.startswith("--") and "=" in option)
         names = ("account", "partition", "qos")
@@ -58,6 +57,11 @@ class Bound:
     used: int
     source: str
     """Slurm's name of the limit and where it is set: `MaxSubmitJobs of your association with account lab`."""
+
+    @property
+    def left(self) -> int:
+        """How many further jobs it lets in."""
+        return self.limit - self.used
 
     def __str__(self) -> str:
         return f"{self.limit} jobs in the queue ({self.source})"
@@ -126,36 +130,16 @@ class Limits:
         age = self.min_job_age
         return age - _SLOW if age > 2 * _SLOW else age / 2
 
-    def tightest(self, places: Iterable[Place]) -> Bound | None:
-        """The limit that leaves the least room, of all that apply to jobs at these places; None if none is known."""
-        bounds = [bound for place in set(places) for bound in self._holding(place)]
-        return min(bounds, key=lambda bound: bound.limit - bound.used, default=None)
+    def tightest(self, scopes: Iterable[LimitScope]) -> Bound | None:
+        """The limit that leaves the least room, of all that apply to jobs at these scopes; None if none is known."""
+        bounds = [bound for scope in set(scopes) for bound in self._holding(scope)]
+        return min(bounds, key=lambda bound: bound.left, default=None)
 
-    def fit(self, jobs: Iterable[tuple[Place, int]]) -> tuple[int, Bound | None]:
-        """How many of these calls of sbatch fit, in this order, and the limit that the next call would exceed.
-
-        Args:
-            jobs: for each call, its place and how many jobs it counts as: 1, or the number of an array's elements.
-        """
-        taken: Counter[Bound] = Counter()
-        known: dict[Place, tuple[list[Bound], list[Bound]]] = {}
-        number = 0
-        for place, size in jobs:
-            if place not in known:
-                known[place] = list(self._holding(place)), list(dict.fromkeys(self._counting(place)))
-            holding, counting = known[place]
-            for bound in holding:
-                if bound.used + taken[bound] + size > bound.limit:
-                    return number, bound
-            taken.update(dict.fromkeys(counting, size))
-            number += 1
-        return number, None
-
-    def _holding(self, place: Place) -> Iterator[Bound]:
+    def _holding(self, scope: LimitScope) -> Iterator[Bound]:
         """The limits that Slurm enforces for a job."""
-        groups, most = self._of_association(place)
-        for qos in self._qos_by_partition(place):
-            found = {whose: next(_bounds(qos, whose, self._account(place)), None) for whose in Whose}
+        groups, most = self._of_association(scope)
+        for qos in self._qos_by_partition(scope):
+            found = {whose: next(_bounds(qos, whose, self._account(scope)), None) for whose in Whose}
             yield from (bound for bound in found.values() if bound)
             if not found[Whose.GROUP]:
                 yield from groups
@@ -163,21 +147,12 @@ class Limits:
                 yield from most
         yield from [self.jobs] if self.jobs else []
 
-    def _counting(self, place: Place) -> Iterator[Bound]:
-        """The limits that a job counts towards, whether or not Slurm enforces them for this job."""
-        groups, most = self._of_association(place)
-        yield from (*groups, *most)
-        for qos in self._qos_by_partition(place):
-            for whose in Whose:
-                yield from _bounds(qos, whose, self._account(place))
-        yield from [self.jobs] if self.jobs else []
-
-    def _account(self, place: Place) -> str:
+    def _account(self, scope: LimitScope) -> str:
         defaults = (association.account for association in self.associations if association.is_default)
-        return place.account or next(defaults, "")
+        return scope.account or next(defaults, "")
 
-    def _of_association(self, place: Place) -> tuple[list[Bound], list[Bound]]:
-        account, partitions = self._account(place), place.partition.split(",")
+    def _of_association(self, scope: LimitScope) -> tuple[list[Bound], list[Bound]]:
+        account, partitions = self._account(scope), scope.partition.split(",")
         accounts = {association.account: association for association in self.associations if not association.user}
         own = [association for association in self.associations if association.user and association.account == account]
         of_partition = [
@@ -192,11 +167,11 @@ class Limits:
                 above = accounts.get(above.parent)
         return groups, [association.most for association in chain if association.most]
 
-    def _qos_by_partition(self, place: Place) -> Iterator[list[Qos]]:
+    def _qos_by_partition(self, scope: LimitScope) -> Iterator[list[Qos]]:
         """For each partition of a job, its QOS in order of precedence."""
         known = self.qos or {}
-        own = known.get(place.qos or (self.default_qos or {}).get(self._account(place), "") or "normal")
-        for partition in place.partition.split(","):
+        own = known.get(scope.qos or (self.default_qos or {}).get(self._account(scope), "") or "normal")
+        for partition in scope.partition.split(","):
             of_partition = known.get((self.partition_qos or {}).get(partition, ""))
             both = [qos for qos in (of_partition, own) if qos is not None]
             yield both[::-1] if own is not None and own.goes_first else both

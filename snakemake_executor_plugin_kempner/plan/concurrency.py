@@ -6,7 +6,7 @@ from dataclasses import replace
 from ..errors import Fault, PlanError
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term
 from .model import Call, Kind, Policy, Submission
-from .slots import STANDING, Placement, Request, Slots, place
+from .slots import STANDING, LimitedJob, Placement, Slots, place
 
 JOBS = "_nodes"
 """Snakemake's resource name for the number of jobs; each task takes 1."""
@@ -36,8 +36,8 @@ def within_limits(
     """
     if not policy.limits:
         return tuple(calls)
-    requests = tuple(_requests(calls))
-    slots = place(requests, policy.limits, policy.standing_units)
+    jobs = tuple(_jobs(calls))
+    slots = place(jobs, policy.limits, policy.standing_units)
     if slots.faults:
         raise PlanError([_fault(calls[number].first, limit, policy.limits) for number, limit in slots.faults])
     return tuple(_Limited(calls, slots, policy, gate).calls())
@@ -61,7 +61,7 @@ def _fault(submission: Submission, limit: str, limits: Mapping[str, int]) -> Fau
     return Fault(where=submission.label, what=what, remedy=f"raise {option(limit)}", tasks=of)
 
 
-def _requests(calls: Sequence[Call]) -> Iterator[Request]:
+def _jobs(calls: Sequence[Call]) -> Iterator[LimitedJob]:
     numbers = {submission.ref: number for number, call in enumerate(calls) for submission in call.submissions}
 
     def ended(terms: Sequence[Term]) -> Iterator[int]:
@@ -79,7 +79,7 @@ def _requests(calls: Sequence[Call]) -> Iterator[Request]:
             # An attempt of the task has succeeded: attempts before it have failed, attempts after it never start.
             alternatives = tuple(ended(terms))
             is_one_task = len({term.on.task for term in terms if term.on}) == 1 and len(alternatives) == len(terms)
-            yield Request(
+            yield LimitedJob(
                 width=width,
                 needs=needs,
                 after=alternatives if is_one_task else (),
@@ -90,7 +90,7 @@ def _requests(calls: Sequence[Call]) -> Iterator[Request]:
             (number,) for number in ended([term for term in terms if term.type is DependencyType.AFTEROK])
         )
         after = tuple(ended(terms))
-        yield Request(width=width, needs=needs, after=after, succeeded=succeeded, each=each[0] if each else None)
+        yield LimitedJob(width=width, needs=needs, after=after, succeeded=succeeded, each=each[0] if each else None)
 
 
 class _Limited:

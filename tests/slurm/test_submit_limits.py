@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmMissing, SlurmUnreachable
-from snakemake_executor_plugin_kempner.slurm.limits import Limits, Place, SiteLimits, lacks_room, parse_limits
+from snakemake_executor_plugin_kempner.slurm.submit_limits import (
+    Limits,
+    LimitScope,
+    SiteLimits,
+    lacks_room,
+    parse_limits,
+)
 
 RECORDED = sorted(path.parent for path in (Path(__file__).parents[1] / "recorded").glob("*/limits_user.txt"))
 CONFIG = "MaxArraySize            = 1001\nMaxJobCount             = 10000\nAccountingStorageEnforce = {}\n"
-LAB, OTHER_LAB, SMALL = Place(account="lab"), Place(account="other_lab"), Place(partition="small")
+LAB, OTHER_LAB, SMALL = LimitScope(account="lab"), LimitScope(account="other_lab"), LimitScope(partition="small")
 
 
 @pytest.fixture(params=RECORDED, ids=lambda folder: folder.name)
@@ -26,8 +32,14 @@ def read(folder: Path) -> Limits:
     )
 
 
-def say(limits: Limits, *places: Place) -> str:
+def say(limits: Limits, *places: LimitScope) -> str:
     return str(limits.tightest(places))
+
+
+def room(limits: Limits, place: LimitScope) -> int:
+    bound = limits.tightest([place])
+    assert bound
+    return bound.left
 
 
 # --- what was recorded ----------------------------------------------------------------------------------------------
@@ -41,7 +53,7 @@ def test_sizes_are_those_of_the_configuration(recorded: Path) -> None:
 
 
 def test_the_association_of_the_default_account_holds_with_what_is_in_use(recorded: Path) -> None:
-    bound = read(recorded).tightest([Place()])
+    bound = read(recorded).tightest([LimitScope()])
     assert bound
     assert (bound.limit, bound.used) == (5, 3)  # an array of two, and the one in the other partition
     assert str(bound) == "5 jobs in the queue (MaxSubmitJobs of your association with account lab)"
@@ -50,28 +62,14 @@ def test_the_association_of_the_default_account_holds_with_what_is_in_use(record
 def test_the_default_qos_of_an_account_is_known(recorded: Path) -> None:
     limits = read(recorded)
     assert say(limits, OTHER_LAB) == "3 jobs in the queue (MaxSubmitJobsPerAccount of QOS long)"
-    assert limits.fit([(OTHER_LAB, 1)] * 5)[0] == 2  # one is there
+    assert room(limits, OTHER_LAB) == 2  # one is there
 
 
 def test_the_qos_of_a_partition_goes_before_the_association(recorded: Path) -> None:
     limits = read(recorded)
     assert say(limits, SMALL) == "2 jobs in the queue (MaxSubmitJobsPerUser of QOS few)"
-    assert limits.fit([(SMALL, 1)] * 5)[0] == 1
-    assert limits.fit([(Place(partition="main,small"), 1)] * 5)[0] == 1
-
-
-def test_each_element_of_an_array_counts(recorded: Path) -> None:
-    fitting, bound = read(recorded).fit([(LAB, 2), (LAB, 1)])
-    assert fitting == 1
-    assert bound
-    assert bound.limit == 5
-
-
-def test_what_goes_elsewhere_fits_but_counts_where_it_belongs(recorded: Path) -> None:
-    limits = read(recorded)
-    assert limits.fit([(LAB, 1), (OTHER_LAB, 1), (LAB, 1), (OTHER_LAB, 1), (LAB, 1)])[0] == 4
-    # The account's own limit goes behind the partition's, but what is in the partition counts for it.
-    assert limits.fit([(SMALL, 1), (LAB, 1), (LAB, 1)])[0] == 2
+    assert room(limits, SMALL) == 1
+    assert room(limits, LimitScope(partition="main,small")) == 1
 
 
 def test_of_several_places_the_tightest_counts(recorded: Path) -> None:
@@ -124,20 +122,19 @@ ASSOCIATION = "ClusterName=c Account=lab UserName=me(7) Partition={} ParentAccou
 def test_without_enforcement_nothing_limits_and_the_database_is_not_asked() -> None:
     told = Told(CONFIG.format("associations") + ASSOCIATION.format("", "1(1)"))
     limits = SiteLimits(told, "me").limits()
-    assert limits.tightest([Place()]) == limits.jobs
+    assert limits.tightest([LimitScope()]) == limits.jobs
     assert told.asked == ["scontrol"]
 
 
 def test_without_any_answer_slurms_own_defaults_hold() -> None:
     assert SiteLimits(Told(SlurmMissing("gone")), "me").limits() == Limits()
-    assert Limits().fit([(Place(), 1000)] * 1000) == (1000, None)
-    assert Limits().tightest([Place()]) is None
+    assert Limits().tightest([LimitScope()]) is None
 
 
 def test_without_a_database_the_controller_alone_is_believed() -> None:
     told = Told(CONFIG.format("associations,limits") + ASSOCIATION.format("", "3(1)"), SlurmUnreachable("slow"))
     site = SiteLimits(told, "me")
-    assert site.limits().fit([(Place(), 1)] * 9)[0] == 2
+    assert room(site.limits(), LimitScope()) == 2
     site.limits()
     assert told.asked == ["scontrol", "sacctmgr", "scontrol"]
 
@@ -146,15 +143,15 @@ def test_a_limit_of_a_qos_that_the_user_has_never_used_comes_from_the_database()
     unused = "QOS=normal(1) GrpSubmitJobs=N(0) Account Limits=No Accounts User Limits=No Users\n"
     others = "QOS=normal(1) GrpSubmitJobs=N(9) Account Limits= x={MaxSubmitJobsPA=N(9)} User Limits= 8={MaxSubmitJobsPU=4(9)}\n"
     config = CONFIG.format("limits") + ASSOCIATION.format("", "")
-    assert parse_limits(config + unused, "normal||4||\n", "me").fit([(LAB, 1)] * 9)[0] == 4
-    assert parse_limits(config + others, "", "me").fit([(LAB, 1)] * 9)[0] == 4
+    assert room(parse_limits(config + unused, "normal||4||\n", "me"), LAB) == 4
+    assert room(parse_limits(config + others, "", "me"), LAB) == 4
 
 
 def test_an_association_for_one_partition_holds_there_only() -> None:
     both = ASSOCIATION.format("", "8(1)") + ASSOCIATION.format("small", "2(1)")
     limits = parse_limits(CONFIG.format("limits") + both, "", "me")
-    assert limits.fit([(SMALL, 1)] * 9)[0] == 1
-    assert limits.fit([(Place(partition="main"), 1)] * 9)[0] == 7
+    assert room(limits, SMALL) == 1
+    assert room(limits, LimitScope(partition="main")) == 7
 
 
 def test_an_account_shares_the_room_of_those_above_it() -> None:
@@ -163,16 +160,16 @@ def test_an_account_shares_the_room_of_those_above_it() -> None:
         "ClusterName=c Account=lab UserName= ParentAccount=root(1) GrpSubmitJobs=9(1) MaxSubmitJobs=\n"
     )
     limits = parse_limits(CONFIG.format("limits") + accounts + ASSOCIATION.format("", ""), "", "me")
-    assert limits.fit([(Place(), 1)] * 9)[0] == 1
-    assert say(limits, Place()) == "6 jobs in the queue (GrpSubmitJobs of account root)"
+    assert room(limits, LimitScope()) == 1
+    assert say(limits, LimitScope()) == "6 jobs in the queue (GrpSubmitJobs of account root)"
 
 
 def test_a_qos_goes_before_that_of_the_partition_when_it_says_so() -> None:
     config = CONFIG.format("limits") + ASSOCIATION.format("", "") + "PartitionName=small Default=NO QoS=few\n"
-    place = Place(partition="small", qos="long")
+    place = LimitScope(partition="small", qos="long")
     rows = "few||2||\nlong||5||{}\n"
-    assert parse_limits(config, rows.format(""), "me").fit([(place, 1)] * 9)[0] == 2
-    assert parse_limits(config, rows.format("DenyOnLimit,OverPartQOS"), "me").fit([(place, 1)] * 9)[0] == 5
+    assert room(parse_limits(config, rows.format(""), "me"), place) == 2
+    assert room(parse_limits(config, rows.format("DenyOnLimit,OverPartQOS"), "me"), place) == 5
 
 
 def test_the_size_of_scripts_is_among_the_schedulers_parameters() -> None:
@@ -183,7 +180,7 @@ def test_the_size_of_scripts_is_among_the_schedulers_parameters() -> None:
 def test_a_place_comes_from_options_or_from_what_sbatch_takes_from_its_environment() -> None:
     options = ("--mem=5M", "--requeue", "--partition=a,b", "--account=lab")
     environment = {"SBATCH_PARTITION": "c", "SBATCH_QOS": "long"}
-    assert Place.of(options, environment) == Place(account="lab", partition="a,b", qos="long")
+    assert LimitScope.of(options, environment) == LimitScope(account="lab", partition="a,b", qos="long")
 
 
 @pytest.mark.parametrize(

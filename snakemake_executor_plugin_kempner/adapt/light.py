@@ -1,0 +1,355 @@
+"""Which jobs of Snakemake's DAG can be light jobs, and what those carry.
+
+The command is formatted, and the record of its outputs prepared, by Snakemake's own code where it can be called without
+the files. `tests/adapt/test_light.py` compares the record with what Snakemake records.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any
+
+import snakemake.persistence as records
+from snakemake.io import get_flag_value, is_callable
+from snakemake.settings.types import DAGSettings
+from snakemake.shell import shell
+from snakemake.utils import QuotedFormatter, SequenceFormatter
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
+
+from ..plan.light import (
+    FORMATS,
+    INPUT_FLAGS,
+    JOB_FLAGS,
+    LONGEST_COMMAND,
+    NAMES,
+    OUTPUT_FLAGS,
+    LightRule,
+    LightTask,
+    reason,
+)
+from .reading_environment import reads_environment
+from .resources import is_constant
+from .watching import Watch, reads_for_params
+
+_UNKNOWN = "<TBD>"
+"""What Snakemake writes for a value that it does not know yet."""
+_PLAIN = (str, int, float, bool, dict, list, tuple)
+"""Types of globals that a command may name."""
+_SHORT = 6
+"""Characters of a value that can stand in a command by chance."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rule:
+    """What the jobs of a rule have in common."""
+
+    obstacles: frozenset[str]
+    light: LightRule | None = None
+    flags: tuple[tuple[str, ...], ...] = ()
+    """Of each output, as far as they matter in a job."""
+    ensured: tuple[Mapping[str, Any] | None, ...] = ()
+    names: frozenset[str] = frozenset()
+    """Names in the command, beside globals."""
+    globals: Mapping[str, Any] | None = None
+    """Those that the command names."""
+    computed: tuple[Any, ...] = ()
+    """Resources in the command that are functions."""
+    computes_params: bool = False
+
+
+class LightJobs:
+    """Makes light jobs; the part common to all jobs of a rule is made once.
+
+    Args:
+        workflow: Snakemake's workflow object.
+        is_on: there are light jobs in this run.
+    """
+
+    def __init__(self, workflow: Any, *, is_on: bool) -> None:
+        self._workflow = workflow
+        self._of_all = frozenset(_obstacles_of(workflow) if is_on else ("turned off",))
+        self._rules: dict[Any, _Rule] = {}
+        self._watch = Watch()
+        self._formatter = SequenceFormatter(separator=" ")
+        self._formatter.element_formatter = QuotedFormatter(None)
+        variables = (os.environ.get(name, "") for name in workflow.envvars)
+        self._secrets = tuple(value for value in variables if len(value) >= _SHORT)
+
+    def of(self, job: Any, *, threads: int, resources: Mapping[str, int | str]) -> tuple[LightRule, LightTask] | str:
+        """What an attempt of a job carries as a light job; or why it is none.
+
+        Args:
+            job: with the number of the attempt.
+            threads: of the attempt.
+            resources: of the attempt that were evaluated.
+        """
+        if self._of_all:
+            return reason(self._of_all)
+        if job.is_group():
+            return reason({"group"})
+        if job.rule not in self._rules:
+            self._rules[job.rule] = self._rule(job)
+        rule = self._rules[job.rule]
+        if str(resources.get("slurm_light", 1)) == "0":
+            return reason({"slurm_light"})
+        if rule.light is None:
+            return reason(rule.obstacles)
+        task = self._task(job, rule, threads)
+        if not isinstance(task, str):
+            return rule.light, task
+        if task in (
+            "params read",
+            "resources read",
+        ):  # what is read once may be kept by the workflow, and not be seen again
+            self._rules[job.rule] = _Rule(obstacles=frozenset({task}))
+        return reason({task})
+
+    def _task(self, job: Any, rule: _Rule, threads: int) -> LightTask | str:
+        """The light job of a job, or an obstacle."""
+        if any(flag not in INPUT_FLAGS for file in job.input if file.flags for flag in file.flags):
+            return "input flag"
+        try:
+            if rule.computes_params and self._reads_for_params(job):
+                return "params read"
+            if rule.computed and self._reads_for_resources(job, rule, threads):
+                return "resources read"
+            command = self._formatter.vformat(job.rule.shellcmd, (), self._values(job, rule, threads))
+            recorded = self._workflow.persistence._params(job) if job.rule.params else []  # noqa: SLF001
+        except Exception:  # noqa: BLE001 - functions of the workflow may raise anything
+            return "unknown"
+        return self._obstacle(command, recorded) or self._made(job, rule, threads, command, recorded)
+
+    def _obstacle(self, command: str, recorded: Iterable[Any]) -> str:
+        if _UNKNOWN in command or any(_UNKNOWN in str(value) for value in recorded):
+            return "unknown"
+        if any(secret in command for secret in self._secrets):
+            return "secret"
+        return "long" if len(command.replace("'", r"'\''")) > LONGEST_COMMAND else ""
+
+    @staticmethod
+    def _made(job: Any, rule: _Rule, threads: int, command: str, recorded: Iterable[Any]) -> LightTask:
+        outputs = tuple(map(str, job.output))
+        return LightTask(
+            command=command,
+            threads=threads,
+            outputs=dict(zip(outputs, rule.flags, strict=True)),
+            logs=tuple(map(str, job.log)) if job.rule.log else (),
+            ensured={path: what for path, what in zip(outputs, rule.ensured, strict=True) if what},
+            params=tuple(map(str, recorded)),
+            job_hash=hash(job),
+        )
+
+    @staticmethod
+    def _values(job: Any, rule: _Rule, threads: int) -> dict[str, Any]:
+        """Values of the names in the command."""
+        known = {**(rule.globals or {}), "input": job.input, "output": job.output, "wildcards": job.wildcards}
+        known |= {"threads": threads, "rule": job.rule.name}
+        if "params" in rule.names:
+            known["params"] = job.params
+        if "log" in rule.names:
+            known["log"] = job.log
+        if "resources" in rule.names:
+            known["resources"] = job.resources
+        return known
+
+    @staticmethod
+    def _reads_for_params(job: Any) -> bool:
+        """Whether a function of the params looks at files, whose content may be another one in the job."""
+        _ = job.params  # evaluated now, if it was not before
+        return reads_for_params(job.rule)
+
+    def _reads_for_resources(self, job: Any, rule: _Rule, threads: int) -> bool:
+        """Whether a function of a resource in the command looks at files; its value may be another one in the job."""
+        for resource in rule.computed:
+            with self._watch:
+                job.rule.apply_input_function(
+                    resource.evaluate,
+                    job.wildcards_dict,
+                    input=job.input,
+                    attempt=job.attempt,
+                    threads=threads,
+                    rulename=job.rule.name,
+                    async_run=self._workflow.async_run,
+                )
+            if self._watch.noticed:
+                return True
+        return False
+
+    # --- of a rule --------------------------------------------------------------------------------------------------
+
+    def _rule(self, job: Any) -> _Rule:
+        rule, workflow = job.rule, self._workflow
+        names = set(_names_in(rule.shellcmd or ""))
+        mentioned = {part for root, part in names if root == "resources"}
+        roots = {root for root, _ in names}
+        obstacles = {*_obstacles_of_rule(rule), *_obstacles_in_flags(job), *_obstacles_in_params(rule)}
+        obstacles |= set(_obstacles_in_names(rule, workflow, roots)) | set(_obstacles_in_resources(rule, mentioned))
+        if obstacles:
+            return _Rule(obstacles=frozenset(obstacles))
+        execution = workflow.execution_settings
+        made = LightRule(
+            place=f'rule {rule.name} in file "{rule.snakefile}", line {rule.lineno}',
+            shell=_shell(),
+            prefix=shell._get_process_prefix(),  # noqa: SLF001 - has no other name
+            suffix=shell._process_suffix,  # noqa: SLF001
+            tmpdir="tmpdir" in rule.resources,
+            keep_incomplete=execution.keep_incomplete,
+            notes=str(workflow.persistence.path),
+            record=self._record(job) if execution.keep_metadata else {},
+            max_checksum_size=DAGSettings().max_checksum_file_size,  # in a job: it is not told of another one
+        )
+        ensured = tuple(_ensured(file) for file in job.output)
+        computed = tuple(
+            row for name in mentioned if (row := _row(rule, name)).is_evaluable() and not is_constant(row.raw)
+        )
+        return _Rule(
+            obstacles=frozenset(),
+            light=made,
+            flags=tuple(tuple(flag for flag in JOB_FLAGS if flag in file.flags) for file in job.output),
+            ensured=ensured,
+            names=frozenset(roots),
+            globals={name: workflow.globals[name] for name in roots - NAMES},
+            computed=computed,
+            computes_params=any(map(is_callable, rule.params)),
+        )
+
+    def _record(self, job: Any) -> dict[str, Any]:
+        """The record of an output, with what all jobs of the rule have in common."""
+        persistence = self._workflow.persistence
+        record = dict.fromkeys(FORMATS[records.RECORD_FORMAT_VERSION])
+        return record | {
+            "rule": job.rule.name,
+            "code": persistence._code(job.rule),  # noqa: SLF001
+            "record_format_version": records.RECORD_FORMAT_VERSION,
+            "software_stack_hash": persistence._software_stack_hash(job),  # noqa: SLF001
+            "incomplete": False,
+        }
+
+
+def _obstacles_of(workflow: Any) -> Iterator[str]:
+    """What keeps all jobs of a workflow from being light jobs."""
+    if not _records_are_known(workflow.persistence):
+        yield "records"  # and the rest of this Snakemake is not known either
+        return
+    if workflow.storage_settings.shared_fs_usage != SharedFSUsage.all():
+        yield "not shared"
+    if shell._process_args.keys() != {"executable"} or not shell.get_executable():  # noqa: SLF001
+        yield "shell"
+    if sys.getfilesystemencoding() != "utf-8":
+        yield "encoding"
+    if workflow.execution_settings.debug:
+        yield "debug"
+    if workflow.execution_settings.edit_notebook:
+        yield "edits"
+    if any(map(reads_environment, _texts(workflow))):
+        yield "environment"
+
+
+def _records_are_known(persistence: Any) -> bool:
+    """Whether the installed Snakemake keeps records in files, with the fields that a light job writes."""
+    known = FORMATS.get(records.RECORD_FORMAT_VERSION)
+    model = getattr(records, "MetadataRecord", None)
+    fields = tuple(model().model_dump()) if model is not None else ()
+    return known is not None and fields == known and type(persistence).__name__ == "FilePersistence"
+
+
+def _texts(workflow: Any) -> Iterator[str]:
+    for source in workflow.included:
+        with workflow.sourcecache.open(source) as file:
+            yield file.read()
+
+
+def _obstacles_of_rule(rule: Any) -> Iterator[str]:
+    kinds = [name for name in ("script", "notebook", "wrapper", "cwl", "template_engine") if getattr(rule, name, None)]
+    yield from kinds
+    if rule.norun:
+        yield "norun"
+    elif not rule.shellcmd and not kinds:
+        yield "run"
+    features = {
+        "checkpoint": rule.is_checkpoint,
+        "shadow": rule.shadow_depth,
+        "benchmark": rule.benchmark,
+        "conda": rule.conda_env,
+        "container": rule.container_img or rule.is_containerized,
+        "envmodules": rule.env_modules,
+        "handover": rule.is_handover,
+        "cache": getattr(rule.cache, "flag", rule.cache),
+        "shell_exec": "shell_exec" in rule.resources,
+    }
+    yield from (name for name, value in features.items() if value)
+
+
+def _obstacles_in_flags(job: Any) -> Iterator[str]:
+    if any(flag not in OUTPUT_FLAGS for file in job.output for flag in file.flags) or any(
+        file.flags for file in job.log
+    ):
+        yield "output flag"
+    if any(is_callable(what["checksum"]) for file in job.output if (what := get_flag_value(file, "ensure"))):
+        yield "checksum function"
+
+
+def _obstacles_in_params(rule: Any) -> Iterator[str]:
+    for function in filter(is_callable, rule.params):
+        if _parameters(function) & {"resources", "threads"}:
+            yield "params resources"
+
+
+def _parameters(function: Any) -> set[str]:
+    code = getattr(getattr(function, "callable", function), "__code__", None)
+    return set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) if code else set()
+
+
+def _obstacles_in_names(rule: Any, workflow: Any, roots: set[str]) -> Iterator[str]:
+    for name in roots - NAMES:
+        is_of_run = name in rule.run_func.__code__.co_varnames or name in ("name", "rulename")
+        if not name.isidentifier() or is_of_run or not isinstance(workflow.globals.get(name), _PLAIN):
+            yield "names"
+        elif rule.module_globals is not workflow.globals:
+            yield "module"
+
+
+def _obstacles_in_resources(rule: Any, mentioned: set[str]) -> Iterator[str]:
+    tmpdir = rule.resources.get("tmpdir")
+    if "tmpdir" in mentioned or (tmpdir is not None and tmpdir.raw != "system_tmpdir"):
+        yield "tmpdir"
+    elif any(_row(rule, name) is None for name in mentioned):
+        yield "names"
+
+
+def _row(rule: Any, name: str) -> Any:
+    """The resource of a rule, which Snakemake keeps in a single unit (`mem_mb`, `mem_mib` and `mem`)."""
+    base = re.sub("_mi?b$", "", name)
+    return next((rule.resources[known] for known in (name, f"{base}_mb", base) if known in rule.resources), None)
+
+
+def _names_in(template: str) -> Iterator[tuple[str, str]]:
+    """Names in a command with the part that is taken of each: `{resources.mem_mb}` is `resources`, `mem_mb`."""
+    for _, field, spec, _ in Formatter().parse(template):
+        if field is not None:
+            found = re.match(r"([^.\[]*)(?:[.\[]([^.\]\[]*))?", field)
+            yield (found[1], found[2] or "") if found else ("", "")
+            yield from _names_in(spec or "")
+
+
+def _ensured(file: Any) -> Mapping[str, Any] | None:
+    what = get_flag_value(file, "ensure")
+    if not what:
+        return None
+    algorithm = what["checksum_algorithm"]
+    return {"non_empty": bool(what["non_empty"]), "checksum": f"{algorithm}:{what['checksum']}" if algorithm else ""}
+
+
+def _shell() -> str:
+    """The shell as a job finds it: by PATH, if that is how this process has found it."""
+    path = str(shell.get_executable())
+    name = os.path.basename(path)
+    return name if _first_in_path(name, os.get_exec_path()) == path else path
+
+
+def _first_in_path(name: str, places: Iterable[str]) -> str | None:
+    paths = (os.path.join(place, name) for place in places)
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)

@@ -1,0 +1,115 @@
+"""Plans what Snakemake hands over, follows the run, and reports its ends: between planning, Slurm and Snakemake."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .adapt.settled import wanted_again
+from .errors import KempnerError
+from .handover import Handover
+from .invocation import Continued
+from .planning import Planning
+from .report import failures_summary
+from .run.live import LiveRun
+from .run.outcome import AttemptFailed, TaskEnded, TaskEvent
+from .run.stopping import is_stopped
+from .slurm.client import Slurm
+
+
+class Coordinator:
+    """A run in this process.
+
+    Args:
+        executor: that Snakemake knows.
+        planning: makes the plans.
+        live: the run.
+        slurm: the scheduler.
+        continued: what is known of a run that another process has begun.
+    """
+
+    def __init__(
+        self, executor: Any, planning: Planning, live: LiveRun, slurm: Slurm, continued: Continued | None
+    ) -> None:
+        self.live, self._planning, self._continued, self._logger = live, planning, continued, executor.logger
+        self._handover = Handover(executor, live, slurm)
+        self._failed: Sequence[TaskEnded] = ()
+        self._is_planned = False
+
+    def go_on(self, events: Sequence[TaskEvent], dag: Any) -> None:
+        """Go on from what has happened to the tasks of the run before this process began."""
+        assert self._continued is not None
+        self._failed = [event for event in events if isinstance(event, TaskEnded) and event.outcome.is_cause]
+        if self._continued.is_closing:
+            self._handover.tell([event for event in events if isinstance(event, AttemptFailed)])
+        self._handover.stopping = is_stopped(Path(self.live.policy.folder))
+        for key in wanted_again(dag, self._continued.had_succeeded):
+            self.live.forget(key)
+
+    def take(self, jobs: list[Any]) -> None:
+        """Take jobs from Snakemake, and submit what is not in the queue yet.
+
+        Raises:
+            KempnerError: nothing can be submitted.
+        """
+        has_new = self._handover.take(jobs)
+        if not self._handover.stopping and (has_new or not self._is_planned):
+            self._plan_or_refuse()
+        self._is_planned = True
+
+    def connect(self) -> None:
+        """Connect what Snakemake has handed over with what is in the queue."""
+        self._handover.connect_planned()
+
+    def tick(self) -> None:
+        """Ask Slurm what has changed, report it, and submit what can be submitted now."""
+        self._handover.tell(self.live.observe())
+        if not self._handover.stopping:
+            self._plan_what_waits()
+
+    def tell_the_end(self) -> None:
+        """Say what still runs, and what has failed."""
+        if self._handover.stopping and self.live.running:
+            self._logger.info(f"{self.live.running} Slurm jobs of this run are still running and will finish.")
+        for event in self._failed:  # what Snakemake had no reason to hand over
+            self._handover.tell_failure(event)
+        if self._handover.failures:
+            self._logger.error(failures_summary(self._handover.failures, sys.argv))
+
+    def _plan_or_refuse(self) -> None:
+        """The first plan fails as a whole; when a later one fails, what is in the queue goes on without it."""
+        is_first = self._continued is None and not self.live.open_jobs and self._handover.is_empty
+        waiting = list(self._handover.waiting)
+        try:
+            (self._plan if is_first else self._plan_rest)(waiting)
+        except KempnerError as error:
+            if is_first or self._continued is not None:
+                raise
+            self._handover.refuse(waiting, str(error))
+
+    def _plan_rest(self, ready: Sequence[Any]) -> None:
+        """A later plan: a task at fault has failed, and the rest goes on without it."""
+        try:
+            self._plan(ready)
+        except KempnerError as error:
+            if not (refused := self.live.refuse(error.by_task)):
+                raise
+            self._handover.connect_planned()
+            self._handover.tell(refused)
+            if not self._handover.stopping:
+                self._plan_rest(ready)
+
+    def _plan(self, ready: Sequence[Any]) -> None:
+        if self.live.open_jobs:
+            self._handover.tell(self.live.observe())  # a job that has ended is never named as a dependency
+        self._planning.plan(self.live, ready)
+
+    def _plan_what_waits(self) -> None:
+        """There may be room in the queue now, or a local rule or a checkpoint has ended, though nothing is ready yet."""
+        try:
+            if self._planning.plan_more(self.live):
+                self._plan_rest(self._handover.ready)
+        except KempnerError as error:
+            # Tried again when there is room, or when Snakemake hands over a job.
+            self._logger.warning(str(error))
+        self._handover.connect_planned()

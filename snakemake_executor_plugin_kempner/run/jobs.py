@@ -1,0 +1,42 @@
+"""The jobs of a run that have not ended."""
+
+from ..plan.dependency import Ref
+from ..slurm.states import JobState
+from .watch import Followed
+
+_FORGOTTEN = float("-inf")
+"""Since when a job is missing that Slurm does not know at the first look: it is not waited for any more."""
+
+
+class OpenJobs(dict[str, Followed]):
+    """By job id, with what has to be known of some of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spared: set[str] = set()
+        """Ids of jobs that stay in the queue when a failure stops the run."""
+        self.gates: dict[str, str] = {}
+        """Labels of gates, by id."""
+        self.closing: Ref | None = None
+        """The closing job, while it waits."""
+
+    def follow(self, job_id: str, ref: Ref, *, spared: bool = False, may_be_forgotten: bool = False) -> None:
+        """Follow a job until it ends.
+
+        Args:
+            job_id: of the job.
+            ref: its submission.
+            spared: it stays in the queue when a failure stops the run.
+            may_be_forgotten: if Slurm does not know it, it has ended long ago.
+        """
+        self[job_id] = Followed(ref=ref, job_id=job_id, missing_since=_FORGOTTEN if may_be_forgotten else None)
+        if spared:
+            self.spared.add(job_id)
+
+    @property
+    def running(self) -> int:
+        return sum(job.state is JobState.RUNNING for job in self.values())
+
+    def stoppable(self) -> list[str]:
+        """Ids of the jobs that a failure takes out of the queue, unless they run."""
+        return [job_id for job_id in self if job_id not in self.spared]

@@ -1,0 +1,101 @@
+"""Asks Slurm what has become of a run's jobs, and says what that means for its tasks."""
+
+import logging
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from ..errors import SlurmError
+from ..plan.dependency import Ref
+from ..slurm.client import Slurm
+from ..slurm.states import JobState
+from .clock import Clock
+from .jobs import OpenJobs
+from .judge import Judge, View
+from .ledger import Ledger
+from .look import look
+from .outcome import TaskEvent
+from .pace import Pace
+from .stopping import StoppedJobs
+from .tasks import Tasks
+from .watch import Change, step
+
+
+class Observer:
+    """Follows the jobs of a run until they end, and records their ends.
+
+    Args:
+        slurm: the scheduler.
+        ledger: gets the end of each job.
+        clock: time.
+        logger: told about queries that fail and jobs that are held.
+        folder: of the run.
+        tasks: of the run; they get the ends of their attempts.
+        jobs: to follow.
+        cancel: cancels jobs.
+    """
+
+    def __init__(
+        self, *, slurm: Slurm, ledger: Ledger, clock: Clock, logger: logging.Logger, folder: Path,
+        tasks: Tasks, jobs: OpenJobs, cancel: Callable[[Collection[str]], object],
+    ) -> None:  # fmt: skip
+        self._slurm, self._ledger, self._clock, self._logger = slurm, ledger, clock, logger
+        self._folder, self._tasks, self._jobs = folder, tasks, jobs
+        self.pace = Pace(clock, logger)
+        self.stopped = StoppedJobs(folder)
+        """Jobs that were cancelled because the run stops."""
+        self._doomed: set[str] = set()
+        self._judge = Judge(tasks=tasks, was_stopped=self.stopped.__contains__, cancel=cancel)
+
+    def observe(self) -> tuple[TaskEvent, ...]:
+        """Ask Slurm once for everything and say what has changed.
+
+        A query that fails is reported and changes nothing: it is never read as the end of a task.
+        """
+        if not self._jobs:
+            return ()
+        asked = self._clock.now()
+        try:
+            found = look(self._slurm, self._jobs, self._folder_of)
+        except SlurmError as error:
+            self.pace.failed(error, is_away=True)
+            return ()
+        if found.failure is None:
+            self.pace.answered(asked)
+        else:
+            self.pace.failed(found.failure, is_away=False)
+        self._doomed |= found.never
+        left, changes = step(self._jobs, found.seen, self._clock.now())
+        for job_id in self._jobs.keys() - left.keys():
+            del self._jobs[job_id]
+        self._jobs.update(left)
+        if changes:
+            self.pace.changed()
+        for change in changes:
+            self._note(change)
+        self.stopped.read_again()
+        view = View(followed=self._jobs, doomed=self._doomed, was_answered=found.failure is None)
+        return self._judge.judge(changes, view)
+
+    def _folder_of(self, ref: Ref) -> Path:
+        job = self._judge.job_of(ref)
+        return Path(job.folder) if job else self._folder
+
+    def _note(self, change: Change) -> None:
+        """Write down an end before any is judged: attempts of a task may have ended since the last look, in any order."""
+        job_id, ref, record = change.job.job_id, change.job.ref, change.record
+        if change.is_stuck and record.is_held and self._judge.job_of(ref) is None:
+            what = f"Slurm job {job_id}, which others wait for, is held: {record.stuck}"
+            self._logger.warning(f"{what}. It starts when it is released: scontrol release {job_id}.")
+        if not change.has_ended:
+            return
+        if job_id in self._jobs.gates and record.state is JobState.CANCELLED and not record.never:
+            self._judge.gates[job_id] = self._jobs.gates[job_id]
+        self._ledger.ended(
+            job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
+            node=record.node,
+        )  # fmt: skip
+        if ref == self._jobs.closing:
+            self._jobs.closing = None
+        state = self._tasks.get(ref.task)
+        if state is not None and ref.attempt in state.jobs:
+            state.records[ref.attempt] = record

@@ -1,0 +1,71 @@
+"""What a job rarely needs to know or do, with the whole package: about earlier attempts, when it has failed, before it removes.
+
+A light job asks it in a process of its own: `python -m snakemake_executor_plugin_kempner.step.asked QUESTION JSON`.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import KempnerError, LedgerError
+from ..run.claim import claimed_by
+from ..run.guard import stop
+from ..run.ledger import read_ledger
+from ..slurm.client import SlurmCommands
+from ..slurm.ids import own_job_id
+from .earlier import decided_before, was_cancelled
+from .light.around import Spec
+from .light.work import GO_ON, NO, YES
+
+
+class Direct:
+    """Answers for a job that has the whole package at hand."""
+
+    def decided_before(self, spec: Any) -> int | None:
+        """The exit code of an attempt that must not run because of how an earlier attempt ended; None if it should run."""
+        return decided_before(spec, SlurmCommands)
+
+    def was_cancelled(self) -> bool:
+        return was_cancelled(own_job_id(os.environ))
+
+    def stop(self, spec: Any) -> None:
+        """Stop the run, of which this job is a failed task."""
+        try:
+            stop(Path(spec.stops), SlurmCommands(), own_job_id(os.environ))
+        except KempnerError as error:  # the guard does the same, a little later
+            print(f"kempner: the run could not be stopped: {error}", file=sys.stderr)
+
+    def may_have_more_readers(self, folder: str) -> bool:
+        """Whether another command has taken over the run in the folder, or is about to, and may have added tasks."""
+        if claimed_by(Path(folder).parent) not in ("", Path(folder).name):
+            return True
+        try:
+            return bool(read_ledger(Path(folder)).taken_over_by)
+        except LedgerError:
+            return True
+
+
+def _decided_before(about: Any) -> int:
+    return {None: GO_ON, 0: YES}.get(Direct().decided_before(about), NO)
+
+
+def _was_cancelled(_about: Any) -> int:
+    return YES if Direct().was_cancelled() else NO
+
+
+def _stop(about: Any) -> int:
+    Direct().stop(about)
+    return YES
+
+
+_ANSWERS: Mapping[str, Callable[[Any], int]] = {
+    "decided_before": _decided_before,
+    "was_cancelled": _was_cancelled,
+    "stop": _stop,
+}
+
+if __name__ == "__main__":
+    sys.exit(_ANSWERS[sys.argv[1]](Spec(json.loads(sys.argv[2]))))

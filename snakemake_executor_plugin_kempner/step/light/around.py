@@ -1,0 +1,264 @@
+"""What every job does around its work: its log, its record, earlier attempts, inputs, marks, signals, temporary files."""
+
+from __future__ import annotations
+
+import _signal as signal  # type: ignore[import-not-found]  # without `enum`, which `signal` imports
+import os
+import sys
+import time
+
+from .plain import dumps, loads, printable, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+_POLL = 0.2
+_WIDTH = 16
+"""Bytes of an entry in the table of a manifest (`plan/manifest.py`)."""
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+signalled: list[int] = []
+"""Signals that this job has received. Slurm may requeue it now, so its failure must not stop the run, and its
+checkpoints must be kept."""
+used: dict[str, float] = {}
+"""What the work has used, for the record."""
+
+
+def read_spec() -> dict[str, Any]:
+    """The spec from standard input; an array element reads the part of its own from the manifest."""
+    known: dict[str, Any] = loads(sys.stdin.read())
+    if len(sys.argv) > 1:
+        with open(sys.argv[1], "rb") as file:
+            known |= read_line(file, int(os.environ.get("SLURM_ARRAY_TASK_ID", "0")))
+    return known
+
+
+def read_line(file: Any, index: int) -> dict[str, Any]:
+    """The manifest's line for an element.
+
+    Raises:
+        ValueError: the manifest has no line for this index.
+    """
+    file.seek(index * _WIDTH)
+    place = int(file.read(_WIDTH))
+    if not place:
+        raise ValueError(f"the manifest knows no element {index}")
+    file.seek(place)
+    line: dict[str, Any] = loads(file.readline().decode())
+    return line
+
+
+def own_job_id() -> str:
+    """Id of this job, `123_4` inside an array; empty outside of a job."""
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array and index else os.environ.get("SLURM_JOB_ID", "")
+
+
+def log_path(pattern: str) -> str:
+    folder, slash, name = pattern.rpartition("/")
+    return folder + slash + name.replace("%A_%a", own_job_id()).replace("%j", own_job_id())
+
+
+def open_log(spec: Any) -> None:
+    """Redirect output to the log file, if Slurm could not be told its name; link to it under the name with its wildcards."""
+    if spec.log:
+        path = log_path(spec.log)
+        try:
+            log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            say(f"kempner: the log {path} cannot be opened: {error.strerror}")
+        else:
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.close(log)
+    if spec.log_name:
+        try:
+            os.symlink(os.readlink("/proc/self/fd/1"), log_path(spec.log_name))
+        except OSError:  # after a requeue it exists; otherwise the job can do without it
+            return
+
+
+class Spec:
+    """The attributes of a `StepSpec`, from its JSON form."""
+
+    def __init__(self, known: dict[str, Any]) -> None:
+        vars(self).update(known)
+
+
+class Record:
+    """The record of this job, in a file named after its id; replaced as a whole, so it is never incomplete."""
+
+    def __init__(self, spec: Any) -> None:
+        job_id = own_job_id() or str(os.getpid())
+        self._path = f"{spec.records}/{job_id}.json"
+        self._known: dict[str, Any] = {
+            "task": spec.task,
+            "attempt": spec.attempt,
+            "job_id": job_id,
+            "node": os.environ.get("SLURMD_NODENAME") or os.uname().nodename,
+            "restarts": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+            "start": time.time(),
+        }
+
+    def write(self, exit_code: int | None = None, *, cancelled: bool = False) -> None:
+        if cancelled:
+            self._known["cancelled"] = True
+        if exit_code is not None:
+            self._known |= {"end": time.time(), "exit_code": exit_code, "peak_memory_mb": 0, "cpu_seconds": 0.0} | used
+        beside = f"{self._path}.new"
+        try:
+            with open(beside, "w", encoding="utf-8") as file:
+                file.write(dumps(self._known))
+            os.replace(beside, self._path)
+        except OSError as error:
+            say(f"kempner: this job cannot be recorded in {self._path}: {error.strerror}")
+
+
+def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
+    """Run an attempt of a task and record its end; its exit code.
+
+    Args:
+        spec: a `StepSpec`.
+        rare: answers what a light job leaves to the whole package (`work.Asked`, `step.asked.Direct`).
+        work: does what the task is; returns its exit code.
+    """
+    open_log(spec)
+    record = Record(spec)
+    record.write()
+    code = attempt(spec, rare, work)
+    record.write(exit_code=code)
+    if code != 0 and signalled and rare.was_cancelled():
+        record.write(exit_code=code, cancelled=True)
+    if code != 0 and spec.stops and not signalled:
+        rare.stop(spec)
+    return code
+
+
+def attempt(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
+    """What surrounds the work of an attempt that has not ended yet; the exit code of the job."""
+    if spec.mark and read(spec.mark) == own_job_id():
+        say(f"kempner: {spec.task} had succeeded before Slurm put this job back into the queue.")
+        return 0
+    if spec.earlier_attempts and (decided := rare.decided_before(spec)) is not None:
+        return int(decided)
+    if missing := wait_for(spec, spec.wait_for, spec.latency_wait):
+        complain(spec, f"input is not visible on this node after {spec.latency_wait} s (--latency-wait)", missing)
+        return 1
+    if spec.checkpoints:
+        os.makedirs(spec.checkpoints, exist_ok=True)
+        os.environ["KEMPNER_CHECKPOINT_DIR"] = spec.checkpoints
+    code = work(spec)
+    if code == 0 and (missing := wait_for(spec, spec.outputs, 0)):
+        complain(spec, "Snakemake has ended with exit code 0, but declared output is missing", missing)
+        return 1
+    if code == 0 and spec.checkpoints and not signalled:
+        # A later run of this task must start afresh, not resume from finished work.
+        _discard(spec.checkpoints)
+    if code == 0 and spec.mark:
+        leave_mark(spec.mark)
+        remove_temporary(spec, rare.may_have_more_readers)
+    return code
+
+
+def wait_for(spec: Any, paths: Iterable[str], seconds: float) -> list[str]:
+    """The paths that still do not exist after so many seconds."""
+
+    def absent(candidates: Iterable[str]) -> list[str]:
+        return [path for path in candidates if not os.path.lexists(os.path.join(spec.folder, path))]
+
+    end = time.monotonic() + seconds
+    missing = absent(paths)
+    while missing and time.monotonic() < end:
+        time.sleep(_POLL)
+        missing = absent(missing)
+    return missing
+
+
+def complain(spec: Any, what: str, paths: list[str]) -> None:
+    shown = [f"  {printable(path)}" for path in paths[:20]]
+    if len(paths) > len(shown):
+        shown.append(f"  and {len(paths) - len(shown)} more")
+    say(f"kempner: {spec.task}: {what}:", *shown)
+
+
+def leave_mark(path: str) -> None:
+    """Mark this task as succeeded, before the marks of others are read: so the last task to end sees them all."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(own_job_id())
+    except OSError as error:  # the closing job tidies up
+        say(f"kempner: success cannot be marked in {path}: {error.strerror}")
+
+
+def remove_temporary(spec: Any, may_have_more_readers: Callable[[str], bool]) -> None:
+    """Remove temporary files that no task needs any more, unless another command may have added readers."""
+    done = [path for path, marks in spec.temp_inputs if all(map(os.path.exists, marks))]
+    paths = [*spec.temp_outputs, *done]
+    if not paths or may_have_more_readers(os.path.dirname(os.path.dirname(spec.mark))):
+        return
+    for path in paths:
+        whole = os.path.join(spec.folder, path)
+        try:
+            if os.path.isdir(whole) and not os.path.islink(whole):
+                remove_tree(whole)
+            else:
+                os.remove(whole)
+        except FileNotFoundError:  # the job's Snakemake, or another reader that ended at the same moment, was first
+            continue
+        except OSError as error:
+            say(f"kempner: temporary {printable(path)} cannot be removed: {error.strerror}")
+        else:
+            say(f"Removing temporary output {printable(path)}.")
+
+
+def read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def remove_tree(path: str) -> None:
+    """Raises OSError: it is gone, or cannot be removed."""
+    import shutil
+
+    shutil.rmtree(path)
+
+
+def _discard(path: str) -> None:
+    """Remove a folder, as far as that goes; most are empty."""
+    try:
+        os.rmdir(path)
+    except OSError:
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def give_own_group(process: int) -> None:
+    # Called by parent and child, so that the group exists before either of them goes on.
+    try:
+        os.setpgid(process, process)
+    except (PermissionError, ProcessLookupError):
+        return
+
+
+def wait(child: int) -> int:
+    """Wait for a child in a group of its own, which hears each signal that this job gets; its exit code, negative for a signal."""
+
+    def forward(number: int, _frame: object) -> None:
+        signalled.append(number)
+        try:
+            os.killpg(child, number)  # to the whole group: the rule's own process has to hear it too
+        except ProcessLookupError:  # it has ended
+            return
+
+    for number in _FORWARDED:
+        signal.signal(number, forward)
+    _, status, usage = os.wait4(child, 0)
+    used["peak_memory_mb"] = usage.ru_maxrss // 1024
+    used["cpu_seconds"] = round(usage.ru_utime + usage.ru_stime, 2)
+    return os.waitstatus_to_exitcode(status)
