@@ -90,7 +90,9 @@ class Closing:
         Ledger(self._folder).close()
         succeeded, tasks = counted(ledger)
         ends = patiently(lambda: self._ends[1])
-        numbers = succeeded, tasks, sum(end.outcome is Outcome.NOT_NEEDED for end in ends)
+        spare = sum(end.outcome is Outcome.NOT_NEEDED for end in ends)
+        never = sum(end.outcome in (Outcome.BLOCKED, Outcome.STOPPED) for end in ends)
+        numbers = succeeded, tasks, spare, never
         causes = [end for end in ends if end.outcome.is_cause]
         print(end_of_run(ledger.run, code, numbers, causes, self._failed_hook), flush=True)
         if ledger.header.get("efficiency_report"):

@@ -252,24 +252,27 @@ def unexplained_message(labels: Sequence[str]) -> str:
     )
 
 
-def end_of_run(run: str, code: int, numbers: tuple[int, int, int], causes: Sequence[TaskEnded], hook: str) -> str:
+def end_of_run(run: str, code: int, numbers: tuple[int, int, int, int], causes: Sequence[TaskEnded], hook: str) -> str:
     """The last line of a run without a head.
 
     Args:
         run: its name.
         code: exit code of its Snakemake.
-        numbers: succeeded tasks, all tasks, tasks that were not needed.
+        numbers: succeeded tasks, all tasks, tasks that were not needed, tasks that never ran because of a failure.
         causes: the root causes of a failure.
         hook: name of the hook that has failed; empty if none has.
     """
-    well, tasks, spare = numbers
+    well, tasks, spare, never = numbers
     not_needed = f", {spare} {'was' if spare == 1 else 'were'} not needed" if spare else ""
-    counted = f"{well} of {tasks} tasks succeeded{not_needed}."
+    counted = f"{well} of {tasks} tasks succeeded{not_needed}{f', {never} never ran' if never else ''}."
     if not code:
         return f"Run {run} has ended: {counted}"
-    ends = [f"{event.label} {_ENDS.get(event.outcome, 'failed') if event.job else 'never started'}" for event in causes]
-    whys = _some(ends) or (f"hook {hook} failed" if hook else "see the error above")
-    return f"Run {run} has failed: {whys}. {counted}"
+    ends: dict[str, list[str]] = {}
+    for event in causes:
+        word = _ENDS.get(event.outcome, "failed") if event.job else "never started"
+        ends.setdefault(word, []).append(event.label)
+    whys = ", ".join(f"{names(labels)} {word}" for word, labels in ends.items())
+    return f"Run {run} has failed: {whys or (f'hook {hook} failed' if hook else 'see the error above')}. {counted}"
 
 
 _ENDS = {Outcome.CANCELLED: "was cancelled", Outcome.CUT_OFF: "never started", Outcome.LOST: "is lost"}

@@ -16,6 +16,7 @@ from snakemake_executor_plugin_kempner.report import (
     count_of,
     deferred_summary,
     detached_message,
+    end_of_run,
     failure_message,
     failures_summary,
     plan_summary,
@@ -193,6 +194,7 @@ def test_a_limit_that_was_met_is_said_in_words(word: str, resources: dict[str, i
             {"peak_memory_mb": 300},
             "killed by SIGKILL (peak memory 300 MB of 4000M): most often for memory",
         ),
+        ({"exit_code": 137}, {}, "killed by SIGKILL: most often for memory"),
         ({"exit_code": 127, "node": "n7"}, {}, "exit code 127: a program is missing on n7: "),
         (
             {"exit_code": 1},
@@ -236,6 +238,18 @@ def test_the_cause_is_looked_for_in_the_rules_own_log_first(tmp_path: Path) -> N
 def test_failures_of_the_same_cause_are_told_together(log: Path) -> None:
     text = failure_message(ended(a_job(log), a_record()), NOTHING_KNOWN, (), ["train[seed=2]", "train[seed=3]"])
     assert text.endswith("  2 more tasks for the same reason: train[seed=2-3]\n")
+
+
+def test_the_last_line_of_a_run_counts_what_succeeded_and_what_never_ran(log: Path) -> None:
+    bad = [replace(ended(a_job(log), a_record()), label=f"train[lr=0.1,seed={seed}]") for seed in range(3)]
+    lost = replace(bad[0], label="plot", outcome=Outcome.LOST)
+    assert end_of_run("run1", 1, (7, 18, 1, 6), [*bad, lost], "") == (
+        "Run run1 has failed: train[lr=0.1,seed=0-2] failed, plot is lost. 7 of 18 tasks succeeded, 1 was not needed, 6 never ran."
+    )
+    assert end_of_run("run1", 0, (3, 3, 0, 0), [], "") == "Run run1 has ended: 3 of 3 tasks succeeded."
+    assert end_of_run("run1", 1, (3, 3, 0, 0), [], "onsuccess").startswith(
+        "Run run1 has failed: hook onsuccess failed."
+    )
 
 
 def test_what_fell_with_a_task_is_listed_up_to_ten() -> None:

@@ -38,7 +38,7 @@ def said_in(job: Path, of_rule: Iterable[Path] = (), since: float = 0.0) -> Said
 
 
 def tail_of(path: Path, since: float = 0.0) -> str:
-    """The end of a text file; empty without one, or if it was last written before that time."""
+    """The end of a text file; empty if there is none, or if it was last written before that time."""
     try:
         with path.open("rb") as file:
             status = path.stat()

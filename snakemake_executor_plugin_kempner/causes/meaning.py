@@ -10,7 +10,8 @@ from ..site.request import Request, request_of
 from ..slurm.parse import Record
 
 _NEAR = 0.85
-"""Share of the requested memory from which on a kill is taken for one that memory has caused."""
+"""Share of the requested memory from which on a kill counts as caused by memory."""
+_SHELL = 128
 _MORE = 1.5
 """How much more memory is advised."""
 
@@ -70,7 +71,9 @@ class End:
 
     @property
     def killed_by(self) -> int | None:
-        return self.record.signal or self.signal
+        """As a signal, or as a shell tells it, by an exit code above 128."""
+        by_code = self.code - _SHELL if self.code and _SHELL < self.code <= _SHELL + signal.SIGRTMAX else None
+        return self.record.signal or self.signal or by_code
 
 
 def meanings(end: End) -> Iterator[Meaning]:

@@ -32,7 +32,8 @@ SURE = _any(
     r"(?:.*: )?(?:line \d+: +\d+ )?(?:Killed|Segmentation fault|Bus error|Aborted|Illegal instruction)\b.*",
     r"slurmstepd: error: .*(?:oom.kill|TIME LIMIT|PREEMPTION|NODE FAIL|memory limit|CANCELLED).*",
     r".*: No space left on device.*|.*Disk quota exceeded.*",
-    r"kempner: .*(?:declared output is missing|input is not visible on this node).*",  # our own step
+    r"kempner: .*(?:declared output is missing|input is not visible on this node|input is missing).*",  # our own step
+    r"Detected unexpected empty output files:|Output files have checksums that differ .*:",
 )
 """Lines that say why a program ended. Of several, the last counts."""
 
@@ -44,7 +45,7 @@ LIKELY = _any(
     r"(?:Error|ERROR|Failed|FAILED|Fatal|Aborting|Cannot|Could not)\b.*",
     r".*\b[Oo]ut of memory\b.*",
 )
-"""Lines that report an error, which may be a consequence of an earlier one. Of several near the end, the first counts."""
+"""Lines that report an error, which may be a consequence of an earlier error. Of several near the end, the first counts."""
 
 RANK = re.compile(r"^(?:\[(?:rank|default)?\d+\]: ?|\d+: )")
 """What torchrun, srun --label and the like write before each line of a process."""
@@ -55,11 +56,11 @@ NOISE = re.compile(
     r"|Exiting because a job execution failed|Storing output in storage|Elapsed time: |Complete log(?:\(s\))?: "
     r"|At least one job did not complete|Removing output files of failed job|Waiting at most \d+ seconds"
     r"|WorkflowError:$|RuleException:$|CalledProcessError in file|Command '.*' (?:returned non-zero|died with)"
-    r"|kempner: no --keep-going: cancelling|Execution halted|srun: |Full Traceback|\[[A-Z][a-z]{2} [A-Z][a-z]{2} +\d"
+    r"|This is output of |kempner: no --keep-going: cancelling|Execution halted|srun: |Full Traceback|\[[A-Z][a-z]{2} [A-Z][a-z]{2} +\d"
 )
 """Starts of lines that Snakemake, Slurm or this package write around the words of the rule."""
 
-AFTERWARDS = re.compile(r"RuleException:|MissingOutputException in ")
+AFTERWARDS = re.compile(r"RuleException:|MissingOutputException(?: in |: Missing files)")
 """Snakemake's own account of the end of a rule begins here."""
 AT_LAST = re.compile(
     r"Shutting down, this might take|WorkflowError:|Error in (?:rule|group)|\w+(?:Error|Exception) in (?:rule|file) "

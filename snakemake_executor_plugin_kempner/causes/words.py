@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import takewhile
 
 from ..printable import without_colours
 from .patterns import AFTERWARDS, AT_LAST, EXCEPTION, LIKELY, NOISE, RANK, SURE, TRACEBACK, WRAPPERS
 
 _READ = 500
 """Lines that are looked at, from the end."""
+_LINE = 2000
+"""Characters of a line that are looked at."""
 _SHOWN = 15
 _OF_RANK = frozenset("[0123456789")
 """Characters with which the prefix of a process begins."""
@@ -53,7 +56,7 @@ NOTHING = Words()
 
 def words_of(text: str) -> Words:
     """What the end of a log says, whoever has written it."""
-    lines = [_shown(line) for line in text.split("\n")[-_READ:]]
+    lines = [_shown(line)[:_LINE] for line in text.split("\n")[-_READ:]]
     said, after = _parts(lines)
     exit_code, signal = _end_of_command(after)
     at, certainty = _cause(said)
@@ -91,7 +94,7 @@ def _last(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 _STATUS = re.compile(
-    r"returned non-zero exit status (\d+)\.$|died with (?:<Signals\.\w+: (\d+)>|unknown signal (\d+))\.$"
+    r"returned non-zero exit status (\d+)\.$|died with (?:<Signals\.\w+: (\d+)>|(?:unknown )?signal (\d+))\.$"
 )
 
 
@@ -144,7 +147,7 @@ def _whole(lines: Sequence[str], at: int) -> str:
 
 
 _BEFORE_THE_CAUSE = re.compile(
-    r"^kempner: .*?: (?=Snakemake has ended|input is not)|^(?:\S*/)?(?:ba|da|z|k)?sh: line \d+: +"
+    r"^kempner: .*?: (?=Snakemake has ended|input is )|^(?:\S*/)?(?:ba|da|z|k)?sh: line \d+: +"
 )
 """Which task the step speaks of, and the line of a command that Snakemake has given to a shell."""
 
@@ -163,7 +166,8 @@ def _of_snakemake(after: Sequence[str]) -> str:
             message = next((text for text in following if not text.startswith("File ")), "")
             return f"{match[1]}: {message}".rstrip(": ")
         if line.startswith("MissingOutputException"):
-            files = dict.fromkeys(found[1] for text in following if (found := _MISSING.match(text)))
+            listed = [found[1] for text in following if (found := _MISSING.match(text))]
+            files = dict.fromkeys(listed or takewhile(lambda text: not NOISE.match(text), following))
             return _named("declared output is missing", tuple(files))
         if line in ("WorkflowError:", "WorkflowError") and following and not NOISE.match(following[0]):
             return f"WorkflowError: {following[0]}"

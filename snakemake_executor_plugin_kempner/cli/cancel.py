@@ -42,7 +42,9 @@ def cancel(place: Place, run: str, words: tuple[str, ...], *, yes: bool, as_json
         message = canceller.tasks(ledger, {task.key for task in tasks}) if words else canceller.run(ledger)
     if as_json:
         labels = tuple(task.label for task in tasks)
-        print_json(Cancelled(run=state.run, tasks=labels, needing=tuple(one.label for one in needing), message=message))
+        print_json(
+            Cancelled(run=state.run, tasks=labels, needing=tuple(task.label for task in needing), message=message)
+        )
     else:
         click.echo(message)
 
@@ -56,7 +58,7 @@ def _what(state: RunState, tasks: tuple[TaskState, ...], needing: tuple[TaskStat
     if is_all:
         return f"Run {state.run} has {count_of(len(tasks), 'task')} left ({numbers or 'none'})."
     also = (
-        f" {count_of(len(needing), 'task')} that need them go with them: {names(one.label for one in needing)}."
+        f" {count_of(len(needing), 'task')} that need them go with them: {names(task.label for task in needing)}."
         if needing
         else ""
     )

@@ -69,25 +69,25 @@ def doctor(start: Path, *, as_json: bool) -> int:
         print_json(found)
     else:
         out = console()
-        for one in found:
-            line = text(f"{_SIGNS[one.verdict]} ", one.verdict)
-            line.append_text(text(f"{one.about}: {one.what}"))
+        for finding in found:
+            line = text(f"{_SIGNS[finding.verdict]} ", finding.verdict)
+            line.append_text(text(f"{finding.about}: {finding.what}"))
             out.print(line)
-            if one.to_type:
-                out.print(text(f"    → {one.to_type}", "strong"))
-    return int(any(one.verdict is Verdict.ERROR for one in found))
+            if finding.to_type:
+                out.print(text(f"    → {finding.to_type}", "strong"))
+    return int(any(finding.verdict is Verdict.ERROR for finding in found))
 
 
 _SIGNS = {Verdict.OK: "✓", Verdict.WARNING: "!", Verdict.ERROR: "✗"}
 
 
 def findings(start: Path) -> Iterator[Finding]:
-    """What was looked at, one after the other."""
+    """All findings, in the order of the checks."""
     slurm = SlurmCommands(timeout=20)
     yield from _versions()
     reachable = list(_slurm(slurm))
     yield from reachable
-    if not any(one.verdict is Verdict.ERROR for one in reachable):
+    if not any(finding.verdict is Verdict.ERROR for finding in reachable):
         yield from _site(slurm)
         yield from _limits(slurm)
     yield from _file_system(start.absolute())
@@ -166,11 +166,15 @@ def _site(slurm: SlurmCommands) -> Iterator[Finding]:
     yield ok("partitions", "; ".join(parts))
     if not default:
         yield warning(
-            "partitions", "none is the default, so each rule needs one", "--default-resources slurm_partition=NAME"
+            "partitions",
+            "none is the default, so each rule has to name its partition",
+            "--default-resources slurm_partition=NAME",
         )
     accounts = site.own_accounts or ()
     if site.enforces_accounts and not accounts:
-        yield error("account", "you have none, and Slurm asks for one", "sshare -U; ask your group's administrator")
+        yield error(
+            "account", "you have none, and Slurm requires an account", "sshare -U; ask your group's administrator"
+        )
     elif site.enforces_accounts and not site.default_account and len(accounts) > 1:
         yield warning(
             "account",
@@ -212,7 +216,7 @@ def file_system_of(folder: Path, mounts: str) -> str:
     rows = [line.split(" ") for line in mounts.splitlines() if line.count(" ") >= 3]
     above = [(row[1].replace("\\040", " "), row[2]) for row in rows]
     fitting = [(point, kind) for point, kind in above if folder == Path(point) or Path(point) in folder.parents]
-    return max(fitting, key=lambda one: len(one[0]))[1] if fitting else ""
+    return max(fitting, key=lambda mount: len(mount[0]))[1] if fitting else ""
 
 
 def _profile(folder: Path, named: str) -> Iterator[Finding]:
@@ -263,7 +267,7 @@ def _runs(start: Path, slurm: Slurm) -> Iterator[Finding]:
 
 def _open_runs(runs: Path, workdir: Path, slurm: Slurm) -> Iterator[Finding]:
     ledgers = open_ledgers(runs)
-    names = ", ".join(one.run for one in ledgers)
+    names = ", ".join(ledger.run for ledger in ledgers)
     yield ok("runs", f"{len(list(runs.glob('*/ledger.jsonl')))} recorded; open: {names or 'none'}")
     lost = unexplained(runs, str(workdir), slurm, ledgers)
     if lost:

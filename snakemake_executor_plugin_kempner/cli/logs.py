@@ -1,12 +1,16 @@
 """`kempner logs TASK`: the log that says why, or all of them by path; `-f` follows a running task."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from ..printable import without_colours
+import click
+
+from ..printable import printable, without_colours
 from ..report import short_path
 from ..state.explanation import explanation
 from ..state.model import State, TaskState
@@ -30,7 +34,7 @@ def logs(place: Place, run: str, words: tuple[str, ...], *, follow: bool, paths:
     elif paths:
         for task in tasks:
             for path in all_logs(task):
-                print(path)
+                click.echo(printable(str(path)) if sys.stdout.isatty() else os.fsencode(path))
     elif follow:
         _follow(place, run, tasks)
     else:
@@ -73,7 +77,7 @@ def _follow(place: Place, run: str, tasks: tuple[TaskState, ...]) -> None:
     """Print what a task's log gets, until the task has ended or Ctrl-C."""
     out = console()
     if len(tasks) != 1:
-        out.print(text(f"-f follows one task, and {len(tasks)} are named: be more precise.", "warning"))
+        out.print(text(f"-f follows a single task, and {len(tasks)} are named: be more precise.", "warning"))
         return
     (task,) = tasks
     with suppress(KeyboardInterrupt):
@@ -90,4 +94,4 @@ def _follow(place: Place, run: str, tasks: tuple[TaskState, ...]) -> None:
                 return
             time.sleep(_PAUSE)
             if number % _ASKS == 0:
-                task = next((one for one in place.state(run).tasks if one.key == task.key), task)
+                task = next((known for known in place.state(run).tasks if known.key == task.key), task)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import KempnerError
+from ..printable import printable
 
 if TYPE_CHECKING:
     from .places import Place
@@ -110,7 +111,7 @@ def status_(ctx: click.Context, run: str, *, watch: bool, as_json: bool, folder:
     place = _place(ctx)
     if run and not place.is_run(run):
         verbs = ", ".join(kempner.commands)
-        raise click.UsageError(f"{run!r} is no verb ({verbs}) and no run ({', '.join(place.names())}).")
+        raise click.UsageError(f"{run!r} is no verb ({verbs}) and no run ({printable(', '.join(place.names()))}).")
     status(place, run, watch=watch, as_json=as_json)
 
 

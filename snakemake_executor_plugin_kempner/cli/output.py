@@ -59,12 +59,8 @@ def text(words: str, style: str = "") -> "Text":
 
 
 def print_json(value: Any) -> None:
-    """A value as JSON, with the names of its fields."""
-    print(json.dumps(as_json(value), indent=2, ensure_ascii=not _takes_all()))
-
-
-def _takes_all() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    """A value as JSON, with the names of its fields; in ASCII, so that no name can harm a terminal."""
+    print(json.dumps(as_json(value), indent=2))
 
 
 def as_json(value: Any) -> Any:
@@ -77,11 +73,11 @@ def as_json(value: Any) -> Any:
         case Path():
             found = str(value)
         case Mapping():
-            found = {str(as_json(key)): as_json(one) for key, one in value.items()}
+            found = {str(as_json(key)): as_json(item) for key, item in value.items()}
         case _ if is_dataclass(value):
-            found = {one.name: as_json(getattr(value, one.name)) for one in fields(value)}
+            found = {item.name: as_json(getattr(value, item.name)) for item in fields(value)}
         case Iterable():
-            found = [as_json(one) for one in value]
+            found = [as_json(item) for item in value]
         case _:
             found = value
     return found

@@ -86,11 +86,11 @@ def overview(state: RunState, now: float) -> Overview:
 def _result(state: RunState) -> str:
     done, tasks = state.numbers.get(State.DONE, 0), len(state.tasks)
     counted = f"{done} of {count_of(tasks, 'task')} done"
-    others = [f"{state.numbers[one]} {one}" for one in COLUMNS[1:] if state.numbers.get(one)]
+    others = [f"{state.numbers[column]} {column}" for column in COLUMNS[1:] if state.numbers.get(column)]
     counted = ", ".join([counted, *others])
     if state.is_open:
         return f"under way: {counted}"
-    bad = [one for one in state.tasks if one.state not in (State.DONE, State.NOT_NEEDED)]
+    bad = [task for task in state.tasks if task.state not in (State.DONE, State.NOT_NEEDED)]
     if bad:
         return f"has failed: {counted}" if state.closed else f"stands still: {counted}"
     return f"has succeeded: {counted}" if tasks else "has no tasks"
@@ -104,7 +104,7 @@ def _whose(state: RunState) -> str:
         return f"{who} watches it" if who.startswith("the head") else f"{who} is at work"
     if state.closed:
         return "it has ended"
-    closing = next((one for one in state.helpers if one.kind == Kind.CLOSING.value), None)
+    closing = next((helper for helper in state.helpers if helper.kind == Kind.CLOSING.value), None)
     if closing is not None:
         return f"nobody watches it, and Slurm needs nobody: closing job {closing.job_id} ends it"
     return "nobody looks after it: give the same command again to go on" if state.tasks else "nobody looks after it"
@@ -112,7 +112,7 @@ def _whose(state: RunState) -> str:
 
 def _end(state: RunState) -> str:
     path = state.folder / CLOSING_LOG
-    has_closing = any(one.kind == Kind.CLOSING.value for one in state.helpers)
+    has_closing = any(helper.kind == Kind.CLOSING.value for helper in state.helpers)
     return short_path(path) if path.exists() or has_closing else ""
 
 
@@ -123,13 +123,13 @@ def _notes(state: RunState) -> Iterator[str]:
         yield f"It goes on with run {', '.join(state.earlier)}, whose tasks are counted here."
     if state.left_out:
         yield f"{count_of(state.left_out, 'output')} more will be submitted later: there was no room for them, or a result decides."
-    if any(one.kind == Kind.CONTINUATION.value for one in state.helpers):
+    if any(helper.kind == Kind.CONTINUATION.value for helper in state.helpers):
         yield "More tasks follow when a result is there that decides about them (a continuation waits)."
     if state.unread:
         yield f"{count_of(state.unread, 'line')} of its ledger cannot be read."
-    held = [one for one in state.helpers if one.record and one.record.stuck]
-    for one in held:
-        yield f"Its {one.kind} job {one.job_id} will not start as it is: {in_words(one.record.reason if one.record else '')}"
+    held = [helper for helper in state.helpers if helper.record and helper.record.stuck]
+    for helper in held:
+        yield f"Its {helper.kind} job {helper.job_id} will not start as it is: {in_words(helper.record.reason if helper.record else '')}"
 
 
 def _row(rule: str, tasks: Sequence[TaskState], now: float) -> Row:
@@ -142,7 +142,11 @@ def _row(rule: str, tasks: Sequence[TaskState], now: float) -> Row:
 
 
 def _gpu_hours(task: TaskState, now: float) -> float:
-    return sum((one.seconds(now) or 0.0) * request_in(one.options).gpus / 3600 for one in task.attempts if one.start)
+    return sum(
+        (attempt.seconds(now) or 0.0) * request_in(attempt.options).gpus / 3600
+        for attempt in task.attempts
+        if attempt.start
+    )
 
 
 # --- what it waits for ----------------------------------------------------------------------------------------------
@@ -157,8 +161,9 @@ def _waits(state: RunState, now: float) -> Iterator[str]:
             continue
         why = reason(state, task)
         found.setdefault(why, []).append(task)
-        if task.pending and task.pending.expected:
-            expected[why] = min(task.pending.expected, expected.get(why, task.pending.expected))
+        pending = task.pending
+        if pending and pending.expected:
+            expected[why] = min(pending.expected, expected.get(why, pending.expected))
     for why, tasks in found.items():
         when = f"; the first is expected to start {moment(expected[why], now)}" if why in expected else ""
         yield f"{names(task.label for task in tasks)}: {why}{when}"
@@ -172,14 +177,14 @@ def reason(state: RunState, task: TaskState) -> str:
         return in_words(word)
     before = state.waits_for(task)
     if before:
-        rules = Counter(one.rule for one in before)
+        rules = Counter(earlier.rule for earlier in before)
         which = ", ".join(rule if number == 1 else f"{number} {rule}" for rule, number in rules.items())
         return f"waiting for {which}"
     return "waiting for its turn (--jobs, --resources), or for Slurm to notice that its input is there"
 
 
 def _longest(state: RunState, now: float) -> str:
-    """Of the running tasks the one that is nearest to its time limit."""
+    """The running task that is nearest to its time limit."""
     running = [
         (attempt.seconds(now) or 0.0, attempt.limit_s, task, attempt)
         for task in state.tasks
@@ -189,7 +194,7 @@ def _longest(state: RunState, now: float) -> str:
     ]
     if not running:
         return ""
-    used, limit, task, attempt = max(running, key=lambda one: (one[0] / one[1] if one[1] else 0.0, one[0]))
+    used, limit, task, attempt = max(running, key=lambda entry: (entry[0] / entry[1] if entry[1] else 0.0, entry[0]))
     of = f" of {span(limit)} ({100 * used / limit:.0f} %)" if limit else ""
     where = f" on {attempt.record.node}" if attempt.record and attempt.record.node else ""
     return f"{task.label} has run for {span(used)}{of}{where}"
@@ -201,7 +206,7 @@ def _longest(state: RunState, now: float) -> str:
 def _failures(state: RunState) -> Iterator[Failure]:
     for same in same_causes(task for task in state.tasks if task.state.is_cause):
         first = same.tasks[0].last
-        never = [one for one in state.needing(*same.tasks) if one.state is State.NEVER]
+        never = [needing for needing in state.needing(*same.tasks) if needing.state is State.NEVER]
         yield Failure(
             cause=same.cause,
             labels=tuple(task.label for task in same.tasks),

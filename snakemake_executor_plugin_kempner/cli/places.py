@@ -142,7 +142,7 @@ def _pattern(word: str) -> re.Pattern[str]:
 
 
 def _nothing(state: RunState, word: str) -> str:
-    helper = next((one for one in state.helpers if one.job_id == word), None)
+    helper = next((helper for helper in state.helpers if helper.job_id == word), None)
     if helper is not None:
         return f"Slurm job {word} runs no task: it is the {helper.kind} job of run {state.run}."
     if _JOB_ID.fullmatch(word):

@@ -80,14 +80,17 @@ def _table(view: Overview) -> "RenderableType":
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here
     from rich.table import Table  # noqa: PLC0415
 
-    columns = [one for one in COLUMNS if one in ALWAYS or any(row.numbers.get(one) for row in view.rows)]
+    columns = [column for column in COLUMNS if column in ALWAYS or any(row.numbers.get(column) for row in view.rows)]
     with_gpus = any(row.gpu_hours for row in view.rows)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("rule", overflow="fold")
     for name in ("tasks", *columns, *(["GPU hours"] if with_gpus else [])):
         table.add_column(name, justify="right")
     for row in view.rows:
-        cells = [text(str(row.numbers[one]), one) if row.numbers.get(one) else text("·", "faint") for one in columns]
+        cells = [
+            text(str(row.numbers[column]), column) if row.numbers.get(column) else text("·", "faint")
+            for column in columns
+        ]
         table.add_row(text(row.rule), str(row.tasks), *cells, *([f"{row.gpu_hours:.1f}"] if with_gpus else []))
     return table
 

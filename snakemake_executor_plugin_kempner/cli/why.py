@@ -54,7 +54,7 @@ class Why:
     attempts: tuple[Try, ...]
     waits_for: tuple[str, ...]
     roots: tuple[str, ...]
-    """Tasks whose end explains this one's."""
+    """Tasks whose end explains the end of this task."""
     cannot_run: tuple[str, ...]
     """Tasks that need it."""
     same: tuple[str, ...]
@@ -74,12 +74,12 @@ def why(place: Place, run: str, words: tuple[str, ...], *, as_json: bool) -> Non
     out = console()
     if not found:
         out.print(text("No task of this run has failed.", "ok"))
-    for one in found[:_MOST]:
-        out.print(*_shown(one), sep="\n", end="\n\n")
-    if any(one.state in _BAD for one in found):
+    for explained in found[:_MOST]:
+        out.print(*_shown(explained), sep="\n", end="\n\n")
+    if any(explained.state in _BAD for explained in found):
         out.print(text(f"When the cause is mended: {command_line(state.command)}", "strong"))
     if len(found) > _MOST:
-        rest = names(one.task for one in found[_MOST:])
+        rest = names(explained.task for explained in found[_MOST:])
         out.print(text(f"and {len(found) - _MOST} more: {rest}", "faint"))
 
 
@@ -95,16 +95,16 @@ def explained_tasks(state: RunState, tasks: tuple[TaskState, ...], now: float, *
 
 
 def _why(state: RunState, task: TaskState, now: float, same: tuple[TaskState, ...]) -> Why:
-    roots = tuple(one for one in state.roots(task) if one.key != task.key)
+    roots = tuple(root for root in state.roots(task) if root.key != task.key)
     return Why(
         task=task.label,
         state=task.state,
         why=_in_a_line(state, task, roots, now),
         attempts=tuple(_try(task, attempt, now) for attempt in task.attempts if attempt.start or _is_alone(task)),
-        waits_for=tuple(f"{one.label} ({one.state})" for one in state.waits_for(task)),
-        roots=tuple(one.label for one in roots),
-        cannot_run=tuple(one.label for one in state.needing(task, *same) if one.state is not State.DONE),
-        same=tuple(one.label for one in same),
+        waits_for=tuple(f"{before.label} ({before.state})" for before in state.waits_for(task)),
+        roots=tuple(root.label for root in roots),
+        cannot_run=tuple(needing.label for needing in state.needing(task, *same) if needing.state is not State.DONE),
+        same=tuple(other.label for other in same),
         to_type=tuple(_to_type(state, task, roots)),
     )
 
@@ -128,7 +128,7 @@ _WORDS = {State.DONE: "it has succeeded", State.NOT_NEEDED: "nothing has failed 
 
 def _why_never(state: RunState, task: TaskState, roots: tuple[TaskState, ...]) -> str:
     if roots:
-        return f"it needs {names(one.label for one in roots)}: {cause_of(roots[0])}"
+        return f"it needs {names(root.label for root in roots)}: {cause_of(roots[0])}"
     if is_stopped(state.folder):
         return task.why or "the run was stopped after the failure of another task"
     return task.why or "it was taken out of the queue before it could start"
@@ -187,20 +187,22 @@ def _to_type(state: RunState, task: TaskState, roots: tuple[TaskState, ...]) -> 
         yield f"kempner logs {quoted(task.label)}"
 
 
-def _shown(one: Why) -> Iterator["Text"]:
-    title = text(f"{one.task} ", "strong")
-    title.append_text(text(one.state.value, one.state))
-    title.append_text(text(f": {one.why}"))
+def _shown(explained: Why) -> Iterator["Text"]:
+    title = text(f"{explained.task} ", "strong")
+    title.append_text(text(explained.state.value, explained.state))
+    title.append_text(text(f": {explained.why}"))
     yield title
-    for attempt in one.attempts:
-        yield from _shown_attempt(attempt, one.why)
-    if one.waits_for:
-        yield text(f"  waits for: {_some(one.waits_for)}")
-    if one.same:
-        yield text(f"  the same: {count_of(len(one.same), 'more task')}: {names(one.same)}")
-    if one.cannot_run:
-        yield text(f"  cannot run without it: {count_of(len(one.cannot_run), 'task')}: {names(one.cannot_run)}")
-    for line in one.to_type:
+    for attempt in explained.attempts:
+        yield from _shown_attempt(attempt, explained.why)
+    if explained.waits_for:
+        yield text(f"  waits for: {_some(explained.waits_for)}")
+    if explained.same:
+        yield text(f"  the same: {count_of(len(explained.same), 'more task')}: {names(explained.same)}")
+    if explained.cannot_run:
+        yield text(
+            f"  cannot run without it: {count_of(len(explained.cannot_run), 'task')}: {names(explained.cannot_run)}"
+        )
+    for line in explained.to_type:
         yield text(f"  → {line}", "strong")
 
 

@@ -71,10 +71,10 @@ class Canceller:
             return beside
         with self._claimed():
             found = self._found(time.time())
-            ours = tuple(one for one in found.ledgers if one.run == ledger.run)
-            names = {entry.job_name for one in ours for entry in one.entries}
+            ours = tuple(record for record in found.ledgers if record.run == ledger.run)
+            names = {entry.job_name for record in ours for entry in record.entries}
             jobs = {job_id: entry for job_id, entry in found.jobs.items() if entry.job_name in names}
-            lost = {one: name for one, name in self._unexplained(found).items() if f".{ledger.run}." in name}
+            lost = {job_id: name for job_id, name in self._unexplained(found).items() if f".{ledger.run}." in name}
             said = cancel_found(replace(found, ledgers=ours, jobs=jobs), self._slurm, lost)
         return f"{beside}\n{said}" if beside and jobs else beside or said
 
@@ -92,8 +92,8 @@ class Canceller:
             found = self._found(time.time())
             gone = with_dependants(found.left, keys)
             jobs = _jobs(found, gone)
-            for one in found.ledgers:  # first: what wakes up now must not take this for a failure that stops the run
-                Ledger(one.folder).cancelled(jobs & {entry.job_id for entry in one.entries}, by_user=True)
+            for record in found.ledgers:  # first: what wakes up now must not take this for a failure that stops the run
+                Ledger(record.folder).cancelled(jobs & {entry.job_id for entry in record.entries}, by_user=True)
             cancel_and_wait(jobs, self._slurm)
         return (
             f"Cancelled {len(gone)} tasks, {len(jobs)} Slurm jobs." if jobs else "None of these tasks is in the queue."
@@ -157,7 +157,7 @@ class Canceller:
     @contextmanager
     def _claimed(self) -> Iterator[None]:
         claim = claim_folder(self._runs, this_head(uuid.uuid4().hex[:8]), self._slurm.runs, self._say)
-        if hasattr(self._slurm, "before_acting"):
+        if hasattr(self._slurm, "before_acting"):  # Slurm's commands ask whether the claim still holds
             self._slurm.before_acting = claim.check
         try:
             yield

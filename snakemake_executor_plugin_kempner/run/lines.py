@@ -85,6 +85,7 @@ _MAY_HAVE: Form = {
     "index": _or_none(_count), "job_id": lambda value: value == "" or _job_id(value), "folder": _text, "time": _number,
     "members": _list_of(_text), "logs": _list_of(_text), "content": _mapping_to(_text), "units": _mapping_to(_number),
 }  # fmt: skip
+_FORMS = {**_SUBMISSION, **_MAY_HAVE}
 _OTHERS: tuple[Form, ...] = (
     {"submitted": _text, "job_id": _job_id},
     {"ended": _job_id},
@@ -160,10 +161,14 @@ def _has(entry: Mapping[str, Any], form: Form) -> bool:
 def _submissions(call: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The submissions of an intent; those that are not told in full are left out."""
     elements = call.get("array", [{}])
+    # What the elements of an array have in common is checked once.
+    shared = {name for name, check in _FORMS.items() if name in call and check(call[name])}
     for element in elements if _list_of(lambda value: isinstance(value, dict))(elements) else ():
         one = {**call, **element}
-        known = {name: value for name, value in one.items() if name in _MAY_HAVE}
-        if _text(one["intent"]) and _has(one, _SUBMISSION) and all(_MAY_HAVE[name](known[name]) for name in known):
+        left = [name for name in one if name in element or name not in shared]
+        needed = all(name in shared or name in element for name in _SUBMISSION)
+        right = all(_FORMS[name](one[name]) for name in left if name in _FORMS)
+        if needed and right and _text(one["intent"]) and _name(one.get("by", "")):
             yield one
 
 

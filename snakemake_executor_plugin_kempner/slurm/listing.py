@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from .ids import expand
 from .parse import Record, parse_squeue
@@ -16,7 +17,7 @@ _FIELDS_BEFORE_NAMES = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """A job in the queue, or one that has ended lately."""
+    """A job in the queue, or a job that has ended lately."""
 
     record: Record
     name: str
@@ -58,6 +59,7 @@ def _listed(text: str) -> Iterator[Listed]:
             )
 
 
+@cache
 def _moment(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text).timestamp()  # squeue writes local time
@@ -65,8 +67,9 @@ def _moment(text: str) -> float | None:
         return None
 
 
+@cache
 def _seconds(text: str) -> int | None:
-    """`D-HH:MM:SS` as squeue writes it, from the right; None for no limit, or an unknown one."""
+    """`D-HH:MM:SS` as squeue writes it, from the right; None for no limit, or an unknown limit."""
     days, _, rest = text.strip().rpartition("-")
     parts = rest.split(":")
     if not all(part.isdecimal() for part in parts) or (days and not days.isdecimal()):

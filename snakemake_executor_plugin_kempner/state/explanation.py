@@ -21,7 +21,7 @@ class SameCause:
 
 
 def explanation(task: TaskState, attempt: Attempt | None = None) -> Explanation | None:
-    """Why an attempt of a task ended as it did, by default the one that decides; None for one that has not ended.
+    """Why an attempt of a task ended as it did, by default the attempt that decides; None if it has not ended.
 
     The rule's own logs are of the attempt that has started last.
     """

@@ -35,14 +35,14 @@ def run_state(sources: Sources) -> RunState:
     queued = all_of_chain(sources.ledgers, sources.names)
     records = {entry.job_id: _record(sources, entry) for task in queued for entry in task.entries}
     tasks = _judged(queued, records, sources)
-    refused = {key: told for one in sources.ledgers for key, told in one.refused.items() if key not in tasks}
+    refused = {key: told for known in sources.ledgers for key, told in known.refused.items() if key not in tasks}
     command = ledger.header.get("command", ())
     helpers = tuple(_helpers(sources))
     return RunState(
         run=ledger.run,
         folder=ledger.folder,
         command=tuple(command),
-        since=float(next((one.header["time"] for one in sources.ledgers if "time" in one.header), 0.0)),
+        since=float(next((earlier.header["time"] for earlier in sources.ledgers if "time" in earlier.header), 0.0)),
         closed=ledger.closed,
         taken_over_by=ledger.taken_over_by,
         keep_going=bool(ledger.header.get("keep_going")),
@@ -52,10 +52,10 @@ def run_state(sources: Sources) -> RunState:
             *(TaskState(key=key, label=label, state=State.FAILED, why=why) for key, (label, why) in refused.items()),
         ),
         helpers=helpers,
-        earlier=tuple(one.run for one in sources.earlier),
+        earlier=tuple(earlier.run for earlier in sources.earlier),
         unread=ledger.unread,
         unanswered=sources.unanswered,
-        left_out=len(ledger.left_out) if any(one.kind in LOOK_AFTER for one in helpers) else 0,
+        left_out=len(ledger.left_out) if any(helper.kind in LOOK_AFTER for helper in helpers) else 0,
     )
 
 

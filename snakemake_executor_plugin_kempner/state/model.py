@@ -108,7 +108,11 @@ class TaskState:
     @property
     def pending(self) -> Attempt | None:
         """The attempt that waits in the queue; of several the next."""
-        attempts = (one for one in self.attempts if one.record and not one.record.state.is_final and one.start is None)
+        attempts = (
+            attempt
+            for attempt in self.attempts
+            if attempt.record and not attempt.record.state.is_final and attempt.start is None
+        )
         return next(attempts, None)
 
     @property
@@ -177,28 +181,30 @@ class RunState:
     def waits_for(self, task: TaskState) -> tuple[TaskState, ...]:
         """The tasks before it that have not succeeded."""
         before = (self.by_key.get(edge.on) for edge in task.edges)
-        return tuple(one for one in before if one is not None and one.state is not State.DONE)
+        return tuple(
+            task_before for task_before in before if task_before is not None and task_before.state is not State.DONE
+        )
 
     def needing(self, *tasks: TaskState) -> tuple[TaskState, ...]:
         """The tasks that cannot run without these, directly or not."""
         gone = {task.key for task in tasks}
         found = []
-        for one in self.tasks:
-            if one.key not in gone and any(_needs(edge) and edge.on in gone for edge in one.edges):
-                gone.add(one.key)
-                found.append(one)
+        for task in self.tasks:
+            if task.key not in gone and any(_needs(edge) and edge.on in gone for edge in task.edges):
+                gone.add(task.key)
+                found.append(task)
         return tuple(found)
 
     def roots(self, task: TaskState) -> tuple[TaskState, ...]:
-        """The tasks whose end explains why this one never ran; itself if it failed by itself."""
+        """The tasks whose end explains why this task never ran; the task itself if it has failed."""
         found: dict[str, TaskState] = {}
         seen, left = {task.key}, [task]
         while left:
-            one = left.pop()
-            if one.state.is_cause:
-                found[one.key] = one
+            current = left.pop()
+            if current.state.is_cause:
+                found[current.key] = current
                 continue
-            for before in self.waits_for(one):
+            for before in self.waits_for(current):
                 if before.key not in seen:
                     seen.add(before.key)
                     left.append(before)

@@ -1,7 +1,7 @@
 """Reads what there is about a run: ledgers, records of jobs, the queue, and accounting for jobs that have vanished."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,10 +9,12 @@ from typing import Any, Protocol
 from ..errors import SlurmError
 from ..layout import ENDED
 from ..plan.model import Kind
+from ..run.adopt import carried_out
 from ..run.claim import watcher
 from ..run.ledger import Entry, LedgerRecord, taken_over
-from ..run.records import StepRecord, step_record
+from ..run.records import StepRecord, read_record
 from ..run.stopping import stopped_jobs
+from ..slurm.ids import array_id
 from ..slurm.listing import Listed
 from ..slurm.parse import Record, record_of
 from ..slurm.states import JobState, job_state
@@ -71,23 +73,27 @@ def read_sources(ledger: LedgerRecord, slurm: Asks) -> Sources:
         LedgerError: a ledger of a run that it has taken over cannot be read.
     """
     earlier = sorted(
-        (one for one in taken_over(ledger) if one.run != ledger.run), key=lambda one: float(one.header.get("time", 0))
+        (known for known in taken_over(ledger) if known.run != ledger.run),
+        key=lambda known: float(known.header.get("time", 0)),
     )
-    entries = [entry for one in (*earlier, ledger) for entry in one.entries if entry.job_id]
+    chain = (*earlier, ledger)
     listing, unanswered = _answer(slurm.listing)
-    listed = {job.job_id: job for job in listing}
-    ids = {entry.job_id for entry in entries}
+    listed = _of_run(listing, {entry.job_name for known in chain for entry in known.entries})
+    names = {job_id: (job.name, job.comment) for job_id, job in listed.items()}
+    entries = [entry for known in chain for entry in carried_out(known.entries, names)]
+    # The record with an array's own id stands for elements that have vanished.
     arrays = {
-        job_id: one for job_id in ids - listed.keys() if (one := listed.get(job_id.partition("_")[0])) is not None
+        entry.job_id: array
+        for entry in entries
+        if entry.job_id not in listed and (array := listed.get(array_id(entry.job_id))) is not None
     }
     sources = Sources(
         ledger=ledger,
         earlier=tuple(earlier),
-        # The record with an array's own id stands for elements that have vanished.
         listed={job_id: _of(job_id, job) for job_id, job in (listed | arrays).items()},
         written=_written(entries),
-        stopped=frozenset().union(*(stopped_jobs(one.folder) | _withdrawn(one) for one in (*earlier, ledger))),
-        watched_by=watcher(ledger.folder.parent, lambda job_id: _runs(listed, job_id)),
+        stopped=frozenset().union(*(stopped_jobs(known.folder) | _withdrawn(known) for known in chain)),
+        watched_by=watcher(ledger.folder.parent, lambda job_id: _runs(listing, job_id)),
         unanswered=unanswered,
     )
     unsure = [entry.job_id for entry in entries if entry.kind == Kind.TASK.value and sources.end(entry) is None]
@@ -114,23 +120,28 @@ def _of(job_id: str, job: Listed) -> Listed:
     return Listed(record=record or job.record, name=job.name, comment=job.comment)
 
 
-def _runs(listed: Mapping[str, Listed], job_id: str) -> bool:
-    job = listed.get(job_id)
-    return job is not None and not job.record.state.is_final
+def _of_run(listing: Iterable[Listed], names: Container[str]) -> dict[str, Listed]:
+    """Jobs of the run, by id: an id alone proves nothing, since another cluster may use the same."""
+    return {job.job_id: job for job in listing if job.name in names or job.comment in names}
+
+
+def _runs(listing: Iterable[Listed], job_id: str) -> bool:
+    return any(job.job_id == job_id and not job.record.state.is_final for job in listing)
 
 
 def _written(entries: Iterable[Entry]) -> dict[str, StepRecord]:
     """The records of jobs; those that have not started have none, so each folder is listed once."""
-    there: dict[str, set[str]] = {}
+    there: dict[str, tuple[Path, set[str]]] = {}
     found: dict[str, StepRecord] = {}
     for entry in entries:
         if entry.kind != Kind.TASK.value:
             continue
         if entry.folder not in there:
-            there[entry.folder] = _files(Path(entry.folder) / ENDED)
-        if f"{entry.job_id}.json" not in there[entry.folder]:
-            continue
-        record = step_record(Path(entry.folder), entry.job_id)
+            folder = Path(entry.folder) / ENDED
+            there[entry.folder] = folder, _files(folder)
+        folder, files = there[entry.folder]
+        name = f"{entry.job_id}.json"
+        record = read_record(folder / name, entry.job_id) if name in files else None
         if record is not None:
             found[entry.job_id] = record
     return found

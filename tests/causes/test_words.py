@@ -175,6 +175,10 @@ a.txt (missing locally, parent dir not present)
 b.txt (missing locally)
 """
     assert words_of(BEGIN + missing + END).cause == "declared output is missing: a.txt, b.txt"
+    light = 'done\nMissingOutputException: Missing files after 5 seconds (--latency-wait):\na.txt\nThis is output of rule x in file "f", line 1.\n'
+    assert words_of(light).cause == "declared output is missing: a.txt"
+    empty = 'Detected unexpected empty output files:\na.txt\nThis is output of rule x in file "f", line 1.\n'
+    assert words_of(empty).cause == "Detected unexpected empty output files: a.txt"
     step = "kempner: x[n=1]: Snakemake has ended with exit code 0, but declared output is missing:\n  a.txt\n"
     assert words_of(step).cause == "Snakemake has ended with exit code 0, but declared output is missing: a.txt"
 
@@ -186,6 +190,7 @@ b.txt (missing locally)
         ("returned non-zero exit status 137.", 137, 9),
         ("died with <Signals.SIGKILL: 9>.", None, 9),
         ("died with unknown signal 40.", None, 40),
+        ("died with signal 9.", None, 9),
         ("ended somehow", None, None),
     ],
 )

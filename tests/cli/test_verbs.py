@@ -13,6 +13,7 @@ from playing import LOGGER, Play, told_by
 
 from snakemake_executor_plugin_kempner.cli import places
 from snakemake_executor_plugin_kempner.cli.main import kempner
+from snakemake_executor_plugin_kempner.run.claim import Claim, this_head
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
 from snakemake_executor_plugin_kempner.run.live import LiveRun
 from snakemake_executor_plugin_kempner.run.opening import go_on
@@ -256,7 +257,7 @@ def test_following_a_task_that_has_ended_shows_its_log_and_ends(begin: Begin, ty
     play.run_headless()
     log_of(play, "fetch", "no such host\n")
     assert type_("logs", "-f", "fetch").output == "no such host\n"
-    assert "-f follows one task, and 2 are named" in type_("logs", "-f", "fetch", "plot").output
+    assert "-f follows a single task, and 2 are named" in type_("logs", "-f", "fetch", "plot").output
 
 
 # --- cancel ---------------------------------------------------------------------------------------------------------
@@ -302,6 +303,60 @@ def test_the_closing_job_says_that_the_user_has_cancelled_it(begin: Begin, type_
     ends = {event.task: event.outcome for event in events if isinstance(event, TaskEnded)}
     assert ends["train[lr=2]"] is Outcome.CANCELLED
     assert ends["evaluate[lr=2]"] is ends["report"] is Outcome.BLOCKED
+
+
+@pytest.fixture
+def head(plays: list[Play], workdir: Path) -> Callable[[], Claim]:
+    """A living head of the run, which holds the claim."""
+
+    def watching() -> Claim:
+        claim = Claim(workdir / ".snakemake/kempner", this_head("run1"), plays[-1].slurm.runs, plays[-1].clock)
+        claim.take()
+        return claim
+
+    return watching
+
+
+def test_beside_a_head_that_keeps_going_a_part_is_cancelled_and_nothing_is_written(
+    begin: Begin, type_: Type, head: Callable[[], Claim]
+) -> None:
+    """The ledger has one writer, and the head sees what became of its jobs."""
+    play = begin({"fetch": takes(30)}, keep_going=True)
+    play.submit(*sweep(3))
+    head()
+    before = (play.folder / "ledger.jsonl").read_bytes()
+    said = type_("cancel", "train[lr=2]", "--yes").output
+    assert "Cancelled 3 Slurm jobs. The head of run run1 " in said
+    assert " goes on with the others." in said
+    assert (play.folder / "ledger.jsonl").read_bytes() == before
+    play.watch()
+    ends = play.ended()
+    assert ends["train[lr=2]"] is Outcome.CANCELLED
+    assert ends["evaluate[lr=1]"] is ends["evaluate[lr=3]"] is Outcome.SUCCEEDED
+
+
+def test_beside_a_head_that_would_stop_everything_a_part_is_refused(
+    begin: Begin, type_: Type, head: Callable[[], Claim]
+) -> None:
+    play = begin({"fetch": takes(30)}, keep_going=False)
+    play.submit(*sweep(3))
+    claim = head()
+    said = type_("cancel", "train[lr=2]", "--yes", code=1).output
+    assert "it would stop the whole run when a task is cancelled. To cancel all of it: kempner cancel run1" in said
+    assert not any(job.is_final for job in play.slurm.jobs.values())
+    claim.release()
+    assert "Cancelled 3 tasks" in type_("cancel", "train[lr=2]", "--yes").output
+
+
+def test_who_watches_is_said_and_looking_writes_nothing(begin: Begin, type_: Type, head: Callable[[], Claim]) -> None:
+    play = begin({"fetch": takes(30)}, keep_going=True)
+    play.submit(*sweep(3))
+    claim = head()
+    there = {path: path.stat().st_mtime_ns for path in play.folder.parent.rglob("*")}
+    assert "the head of run run1 (process " in type_().output
+    assert {path: path.stat().st_mtime_ns for path in play.folder.parent.rglob("*")} == there
+    claim.release()
+    assert "nobody looks after it: give the same command again to go on" in type_().output
 
 
 def test_a_whole_run_is_cancelled_with_its_helpers_and_closed(begin: Begin, type_: Type) -> None:

@@ -141,7 +141,7 @@ def test_a_part_is_cancelled_with_what_needs_it_and_the_rest_goes_on(slurm: Sand
             "report": {"never": 1},
         }
         said = (log / "closing.log").read_text().splitlines()[-1]
-        assert "has failed: train[lr=0.1,seed=3] was cancelled. 11 of 14 tasks succeeded." in said
+        assert "has failed: train[lr=0.1,seed=3] was cancelled. 11 of 14 tasks succeeded, 2 never ran." in said
 
 
 def test_a_run_is_cancelled_beside_its_head_and_without_a_snakefile_that_parses(slurm: Sandbox, tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_a_failure_is_told_once_at_the_end(slurm: Sandbox, folder: Path, *, keep
     assert begun["onerror"] == max(begun.values()) > moments(folder, "ended")["long"][0]
     assert begun["onstart"] == min(begun.values())
     said = closing_log(folder)
-    assert said.count("the disk is on fire") == 1, said
+    assert (said.count("  cause: "), said.count("| the disk is on fire")) == (1, 1), said
     assert "exit code" in said
     assert re.search(r"bad.*after", said, re.DOTALL)
     assert "(100%)" not in said

@@ -186,3 +186,26 @@ def test_who_looks_judges_as_the_head_does(folder: Path, name: str, keep_going: 
     assert {key for key in told if found[key] not in SAME[told[key]]} == set()
     play.clock.sleep(AGES)
     assert {task.key: task.state for task in looked_at(play).tasks} == found
+
+
+def test_a_job_of_another_cluster_with_the_same_id_is_none_of_the_run(folder: Path) -> None:
+    play = Play(folder, {"align": takes(600)})
+    play.submit(*chain())
+    play.clock.sleep(20)
+    assert states(play)["align"] == "running"
+    elsewhere = FakeSlurm(play.clock)
+    for _ in range(4):
+        elsewhere.submit(["--job-name=another", "--time=60"], "sleep 600")
+    state = looked_at_folder(folder, elsewhere)
+    assert [task.state.value for task in state.tasks] == ["done", "unknown", "never"]
+    assert state.tasks[1].attempts[0].limit_s is None
+
+
+def test_a_job_whose_answer_was_lost_is_found_by_its_name(folder: Path) -> None:
+    play = Play(folder)
+    play.submit(a_task("fetch"))
+    play.clock.sleep(10)
+    lines = (folder / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (folder / "ledger.jsonl").write_text("".join(line for line in lines if '"submitted"' not in line))
+    (task,) = looked_at(play).tasks
+    assert (task.state, task.attempts[0].job_id, task.attempts[0].start) == (State.DONE, "1", 1.0)
