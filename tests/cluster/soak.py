@@ -74,7 +74,8 @@ def _again(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
     asked(slurm, folder, "--unlock")
     if any(folder.glob(f".snakemake/kempner/*/{CLOSED}")):  # what had failed would be tried once more
         return _end_by_itself(slurm, folder, first)
-    return run(slurm, folder, "--rerun-incomplete", *_options(workflow))
+    second = run(slurm, folder, "--rerun-incomplete", *_options(workflow))
+    return _end_by_itself(slurm, folder, first) if "Nothing to be done" in second.output else second
 
 
 def _end_by_itself(slurm: Sandbox, folder: Path, first: Outcome) -> Outcome:
@@ -192,8 +193,6 @@ def try_seed(slurm: Sandbox, workflow: Workflow, modes: tuple[str, ...], place: 
         else:
             found = end_on_slurm(slurm, folder, workflow, mode)
             (place / mode / "said").write_text(found.said)
-            if mode == "again" and "Nothing to be done" in found.said:  # then Snakemake runs no hook
-                found = replace(found, hooks=local.hooks)
             if mode == "again":
                 found = _tried_once(workflow, local, found)
             if mode in ("killed", "again"):  # a local rule that dies with its head is run once more
