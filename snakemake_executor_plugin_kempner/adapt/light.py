@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from string import Formatter
 from typing import Any
 
@@ -36,7 +37,7 @@ from .watching import Watch, reads_for_params
 
 _UNKNOWN = "<TBD>"
 """What Snakemake writes for a value that it does not know yet."""
-_PLAIN = (str, int, float, bool, dict, list, tuple)
+_PLAIN = (str, int, float, bool, dict, list, tuple, PurePath)
 """Types of globals that a command may name."""
 _SHORT = 6
 """Characters of a value that can stand in a command by chance."""
@@ -100,10 +101,7 @@ class LightJobs:
         task = self._task(job, rule, threads)
         if not isinstance(task, str):
             return rule.light, task
-        if task in (
-            "params read",
-            "resources read",
-        ):  # what is read once may be kept by the workflow, and not be seen again
+        if task in ("params read", "resources read"):  # the workflow may keep it, and not be seen reading again
             self._rules[job.rule] = _Rule(obstacles=frozenset({task}))
         return reason({task})
 
@@ -244,7 +242,10 @@ def _obstacles_of(workflow: Any) -> Iterator[str]:
         yield "debug"
     if workflow.execution_settings.edit_notebook:
         yield "edits"
-    if any(map(reads_environment, _texts(workflow))):
+    try:
+        if any(map(reads_environment, _texts(workflow))):
+            yield "environment"
+    except (OSError, UnicodeError):
         yield "environment"
 
 
@@ -328,7 +329,11 @@ def _row(rule: Any, name: str) -> Any:
 
 def _names_in(template: str) -> Iterator[tuple[str, str]]:
     """Names in a command with the part that is taken of each: `{resources.mem_mb}` is `resources`, `mem_mb`."""
-    for _, field, spec, _ in Formatter().parse(template):
+    try:
+        fields = list(Formatter().parse(template))
+    except ValueError:  # a brace alone, of which Snakemake complains in the job
+        fields = [("", "", "", None)]
+    for _, field, spec, _ in fields:
         if field is not None:
             found = re.match(r"([^.\[]*)(?:[.\[]([^.\]\[]*))?", field)
             yield (found[1], found[2] or "") if found else ("", "")

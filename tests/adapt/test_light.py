@@ -349,6 +349,8 @@ MADE = "rule made:\n    output: 'out.txt'\n"
         ("    resources: shell_exec='sh'\n    shell: 'x'\n", "its resource shell_exec"),
         ("    shell: 'x {resources.tmpdir}'\n", "its resource tmpdir"),
         ("    shell: 'x {jobid}'\n", "its command, which names what only Snakemake has"),
+        ("    shell: 'x }'\n", "its command, which names what only Snakemake has"),
+        ("    shell: 'x {{}} {HERE}'\n", ""),
         ("    shell: 'x {os.environ}'\n", "its command, which names what only Snakemake has"),
         ("    input: 'here'\n    shell: 'x {resources.disk_mb}'\n", "a resource in its command that is computed from files"),
         ("    params: lambda wildcards: open('here').read()\n    shell: 'x {params[0]}'\n", "params: that read files"),
@@ -366,7 +368,7 @@ def test_what_is_doubtful_runs_snakemake_and_the_reason_is_known(read: Read, tex
     for name in ("here", "x.py"):
         (Path.cwd() / name).write_text("here")
     (Path.cwd() / "env.yaml").write_text("dependencies: []\n")
-    assert set(reasons(read, "import os\n" + MADE + text).values()) == {why}
+    assert set(reasons(read, "import os, pathlib\nHERE = pathlib.Path('here')\n" + MADE + text).values()) == {why}
 
 
 @pytest.mark.parametrize(
