@@ -66,11 +66,12 @@ class LightJobs:
 
     Args:
         workflow: Snakemake's workflow object.
+        of_head: folders that are deleted when the head ends.
         is_on: there are light jobs in this run.
     """
 
-    def __init__(self, workflow: Any, *, is_on: bool) -> None:
-        self._workflow = workflow
+    def __init__(self, workflow: Any, of_head: Iterable[str], *, is_on: bool) -> None:
+        self._workflow, self._of_head = workflow, tuple(of_head)
         self._of_all = frozenset(_obstacles_of(workflow) if is_on else ("turned off",))
         self._rules: dict[Any, _Rule] = {}
         self._watch = Watch()
@@ -125,6 +126,8 @@ class LightJobs:
             return "unknown"
         if any(secret in command for secret in self._secrets):
             return "secret"
+        if any(place in text for place in self._of_head for text in (command, *map(str, recorded))):
+            return "sources"
         return "long" if len(command.replace("'", r"'\''")) > LONGEST_COMMAND else ""
 
     @staticmethod

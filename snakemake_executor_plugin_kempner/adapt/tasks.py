@@ -43,7 +43,7 @@ class TaskReader:
         defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
         self._evaluator = Evaluator(defaults, scope.limited)
         self._contents = Contents(workflow.persistence, command.sources)
-        self._light = LightJobs(workflow, is_on=scope.has_light_jobs)
+        self._light = LightJobs(workflow, command.sources.of_head, is_on=scope.has_light_jobs)
         self._evaluated: set[Any] = set()
         self._edges: dict[Any, Edge] = {}
         self._temporary = TemporaryFiles(workflow, units, self._mark)

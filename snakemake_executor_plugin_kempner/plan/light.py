@@ -102,6 +102,7 @@ REASONS = {
     "resources read": "a resource in its command that is computed from files",
     "unknown": "its command, which is not known before its input exists",
     "secret": "its command, which holds the value of a variable of envvars:",
+    "sources": "its command, which names a copy of a source that the job keeps elsewhere",
     "long": "its command, which is too long for an argument",
 }
 """What a task runs Snakemake in its job because of, in the order in which the reasons are given."""

@@ -448,6 +448,13 @@ def test_the_record_of_the_installed_snakemake_is_known() -> None:
     assert tuple(records.MetadataRecord().model_dump()) == FORMATS[records.RECORD_FORMAT_VERSION]
 
 
+def test_a_path_of_the_head_that_no_job_can_read_is_not_in_a_command(read: Read) -> None:
+    """`str(workflow.source_path(…))` has no flag; the head deletes its copy when it ends."""
+    text = MADE + "    shell: 'cat /tmp/head/source'\n"
+    words = "its command, which names a copy of a source that the job keeps elsewhere"
+    assert set(reasons(read, text).values()) == {words}
+
+
 def test_without_light_jobs_every_task_runs_snakemake(read: Read) -> None:
     reading, _ = read(MADE + "    shell: 'x'\n")
     assert [task.attempts[0].step.runs_snakemake for task in reading.tasks] == ["--kempner-light-jobs no"]
