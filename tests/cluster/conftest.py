@@ -4,6 +4,7 @@
     slurm_with_accounting    the same with slurmdbd and MariaDB; started only if a test asks for it
     kempner                  one with nodes of every GPU model, Kempner's partitions, and accounts of two kinds
     private_slurm            a function that starts a sandbox of the test's own, for whoever breaks things
+    folder                   where a workflow lies; nothing that was queued there on `slurm` outlives the test
 
 Other workers use the shared ones at the same time: look at and cancel your own jobs only, break nothing. Job 1 of
 every sandbox is its own first trial (`sandbox-probe`).
@@ -39,7 +40,7 @@ THOROUGH = (
     "test_real_workflows.py::*[[]models, folds and seeds]",
     "test_attempts.py::*node_fails*[[]head lives]",
     "test_requeue.py::*[[]head lives]",
-    "test_detached.py::*slurm_has_forgotten*[[]accounting]",
+    "test_continuations.py::*slurm_has_forgotten*[[]accounting]",
     "test_kills.py::*runs_each_task_once[[]diamond]",
     "test_kills.py::*runs_each_task_once[[]fan-in]",
     "test_head_dies.py::*[[]SIGHUP]",
@@ -139,3 +140,13 @@ def _or_skip(start: Callable[[], Sandbox]) -> Sandbox:
         if os.environ.get("KEMPNER_REQUIRE_SLURM"):
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def folder(slurm: Sandbox, tmp_path: Path) -> Iterator[Path]:
+    """Where a workflow lies; nothing that was queued there outlives the test."""
+    from head import cancel_all
+
+    place = tmp_path / "run"
+    yield place
+    cancel_all(slurm, place)

@@ -4,37 +4,17 @@ import re
 import shutil
 import signal
 import textwrap
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from behaviour import assert_nothing_is_left, moments, ran, with_behaviour
 from comparison import Tree, differences, fresh_copy, run_forked, snapshot
-from head import PATIENCE, PAUSE, Head, assert_settled, cancel_all, of_rule, queued, run, run_detached
+from detached import closing_log, until
+from head import PATIENCE, Head, assert_settled, of_rule, queued, run, run_detached
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 VARYING = ("times", "go*", "edited*", "*.head-*")
-
-
-@pytest.fixture
-def folder(slurm: Sandbox, tmp_path: Path) -> Iterator[Path]:
-    """Where a workflow lies; nothing that was queued there outlives the test."""
-    place = tmp_path / "run"
-    yield place
-    cancel_all(slurm, place)
-
-
-def until(is_so: Callable[[], object], *, within: float = PATIENCE, shown: Callable[[], object] = str) -> None:
-    deadline = time.monotonic() + within
-    while not is_so():
-        assert time.monotonic() < deadline, f"it never came true: {shown()}"
-        time.sleep(PAUSE)
-
-
-def closing_log(folder: Path) -> str:
-    return "".join(path.read_text(errors="replace") for path in folder.glob(".snakemake/kempner/*/closing.log"))
 
 
 def is_closed(folder: Path) -> bool:

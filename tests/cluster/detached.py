@@ -1,0 +1,120 @@
+"""What tests of runs that nobody watches have in common."""
+
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from behaviour import moments, ran, with_behaviour
+from comparison import Outcome
+from head import (
+    PATIENCE,
+    PAUSE,
+    of_rule,
+    queued,
+    run,
+)
+
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
+
+DETACHED = "--kempner-detach"
+HOOKS = """
+onstart:
+    shell("./behave onstart")
+onsuccess:
+    shell("./behave onsuccess")
+onerror:
+    shell("./behave onerror")
+"""
+
+
+def with_hooks(folder: Path, snakefile: str) -> Path:
+    """A folder with this Snakefile, whose hooks are commands like those of the rules."""
+    return with_behaviour(folder, HOOKS + textwrap.dedent(snakefile))
+
+
+def until(is_so: Callable[[], object], *, within: float = PATIENCE, shown: Callable[[], object] = str) -> None:
+    deadline = time.monotonic() + within
+    while not is_so():
+        assert time.monotonic() < deadline, f"it never came true: {shown()}"
+        time.sleep(PAUSE)
+
+
+def once(folder: Path) -> dict[str, float]:
+    """When each command started, of which none has run twice; hooks count as commands."""
+    ran(folder)
+    return {name: at for name, (at,) in moments(folder, "started").items()}
+
+
+def left_behind(slurm: Sandbox, folder: Path, *more: str, **extra: str) -> Outcome:
+    """A head that has queued everything and left."""
+    outcome = run(slurm, folder, DETACHED, *more, **extra)
+    assert outcome.exit_code == 0, outcome.output
+    assert "is in Slurm's hands" in outcome.output, outcome.output
+    return outcome
+
+
+def job_of(slurm: Sandbox, folder: Path, rule: str) -> str:
+    """Job id of the last submission of a rule, or of a helper by its kind."""
+    return of_rule(queued(slurm, folder, helpers=True), rule)[-1].job_id
+
+
+def closing_log(folder: Path) -> str:
+    return "".join(path.read_text(errors="replace") for path in folder.glob(".snakemake/kempner/*/closing.log"))
+
+
+HELD = """
+rule all:
+    input:
+        "third-1.txt",
+        "third-2.txt",
+
+rule third:
+    input:
+        "second.txt",
+    output:
+        "third-{n}.txt",
+    shell:
+        "./behave third-{wildcards.n} && cp {input} {output}"
+
+rule second:
+    input:
+        "first.txt",
+    output:
+        "second.txt",
+    shell:
+        "./behave second && cp {input} {output}"
+
+rule first:
+    output:
+        "first.txt",
+    shell:
+        "touch {output} && ./behave first waits:go && echo first > {output}"
+"""
+
+ADOPTED = """
+rule all:
+    input:
+        "second.txt",
+        "done.txt",
+
+rule second:
+    input:
+        "first.txt",
+    output:
+        "second.txt",
+    shell:
+        "./behave second && cp {input} {output}"
+
+rule first:
+    output:
+        "first.txt",
+    shell:
+        "touch {output} && ./behave first waits:go && echo first > {output}"
+
+rule done:
+    output:
+        "done.txt",
+    shell:
+        "./behave done && touch {output}"
+"""
