@@ -31,8 +31,8 @@ STYLES: Mapping[str, str] = {
     "strong": "bold",
 }
 """Styles by what is told."""
-_WIDE = 200
-"""Columns where there is no terminal: nothing is cut off."""
+_WIDE = 100_000
+"""Columns where there is no terminal: nothing is cut off or wrapped."""
 
 
 def console() -> "Console":
@@ -44,7 +44,6 @@ def console() -> "Console":
         highlight=False,
         markup=False,
         emoji=False,
-        soft_wrap=not is_terminal,
         width=None if is_terminal else _WIDE,
         force_terminal=None if is_terminal else False,
         no_color=True if os.environ.get("NO_COLOR") else None,

@@ -41,9 +41,10 @@ def runs(place: Place, *, as_json: bool) -> None:
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(
-        "run", "began", "state", "done", "failed", "command", box=SIMPLE_HEAD, show_edge=False, pad_edge=False
-    )
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("run", "began", "state", "done", "failed"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("command", overflow="fold")
     now = time.time()
     for line in lines:
         done, failed = f"{line.done} of {line.tasks}", str(line.failed or "·")
