@@ -114,6 +114,13 @@ def test_imports_form_no_circle(level: Callable[[str], str]) -> None:
     assert {"executor", "errors"} <= set(order)
 
 
+def test_the_program_of_light_jobs_needs_nothing_of_the_package() -> None:
+    light = [module for module in MODULES if module.startswith("step.light")]
+    assert len(light) > 1
+    for module in light:
+        assert modules_of_package(module) <= set(light), module
+
+
 def test_nothing_but_the_command_line_imports_the_sandbox() -> None:
     assert [module for module in MODULES if "sandbox" in of_package(module)] == ["cli.others"]
 

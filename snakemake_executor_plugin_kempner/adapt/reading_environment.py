@@ -40,7 +40,8 @@ def _is_of_the_job(tokens: list[tokenize.TokenInfo], at: int) -> bool:
 def _names_a_lasting_variable(tokens: list[tokenize.TokenInfo], at: int) -> bool:
     """Whether what follows `environ` or `getenv` is the name of a variable that is the same in a job; or it is imported."""
     token = tokens[at]
-    if "import" in [earlier.string for earlier in tokens[max(0, at - 3) : at]]:
+    line = [other.string for other in tokens if other.start[0] == token.start[0]]
+    if "import" in line and "as" not in line and not {"[", "("} & set(line):
         return True
     following = next((later for later in tokens[at + 1 :] if later.string not in _BETWEEN), None)
     if following is None or following.type != tokenize.STRING or following.start[0] != token.start[0]:

@@ -419,6 +419,8 @@ def test_a_checkpoint_and_a_rule_without_command_run_snakemake(read: Read) -> No
         ("X = os.environ['SLURM_JOB_ID']", True),
         ("X = os.getenv('CUDA_VISIBLE_DEVICES')", True),
         ("X = os.environ[name]", True),
+        ("import os; X = os.environ['SLURM_JOB_ID']", True),
+        ("from os import environ as E", True),
         ("X = dict(os.environ)", True),
         ("X = f\"{os.environ['HOME']}\"", True),
         ("X = socket.gethostname()", True),
