@@ -273,6 +273,8 @@ def _obstacles_of_rule(rule: Any) -> Iterator[str]:
         yield "norun"
     elif not rule.shellcmd and not kinds:
         yield "run"
+    elif not kinds and not _is_plain_text(rule):
+        yield "computed"
     features = {
         "checkpoint": rule.is_checkpoint,
         "shadow": rule.shadow_depth,
@@ -285,6 +287,12 @@ def _obstacles_of_rule(rule: Any) -> Iterator[str]:
         "shell_exec": "shell_exec" in rule.resources,
     }
     yield from (name for name, value in features.items() if value)
+
+
+def _is_plain_text(rule: Any) -> bool:
+    """Whether the command is a text in the Snakefile, not an expression: Snakemake evaluates those again when it runs them."""
+    code = rule.run_func.__code__
+    return code.co_names == ("shell",) and rule.shellcmd in code.co_consts
 
 
 def _obstacles_in_flags(job: Any) -> Iterator[str]:

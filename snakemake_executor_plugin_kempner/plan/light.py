@@ -76,6 +76,7 @@ REASONS = {
     "template_engine": "template_engine:",
     "run": "run:",
     "norun": "no command",
+    "computed": "its command, which Python computes when it runs",
     "shadow": "shadow:",
     "benchmark": "benchmark:",
     "conda": "conda:",
