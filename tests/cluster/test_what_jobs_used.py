@@ -67,7 +67,7 @@ def test_a_watched_run_says_at_its_end_what_its_jobs_used(slurm_with_accounting:
     # How much the machine gives is its own matter; the sleeper gets next to nothing in any case.
     assert float(burn["cpu_s"]) > 1.2 * float(doze["cpu_s"])
     assert 0 < float(burn["cpu_efficiency"]) <= 1
-    assert 20 < int(doze["peak_memory_mb"]) < 2000
+    assert 0 < int(doze["peak_memory_mb"]) < 2000
 
     said = command(slurm_with_accounting, folder, left.parent.name)
     assert "doze asks for 7.8 GB and used" in said
