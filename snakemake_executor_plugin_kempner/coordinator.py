@@ -1,10 +1,12 @@
 """Plans what Snakemake hands over, follows the run, and reports its ends: between planning, Slurm and Snakemake."""
 
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .adapt.hooks import note_local_failures
 from .adapt.settled import wanted_again
 from .errors import KempnerError
 from .handover import Handover
@@ -35,6 +37,8 @@ class Coordinator:
         self._handover = Handover(executor, live, slurm)
         self._failed: Sequence[TaskEnded] = ()
         self._is_planned = False
+        self._failed_here: deque[Any] = deque()
+        note_local_failures(executor.workflow, self._failed_here.append)
 
     def go_on(self, events: Sequence[TaskEvent], dag: Any) -> None:
         """Go on from what has happened to the tasks of the run before this process began."""
@@ -63,9 +67,15 @@ class Coordinator:
 
     def tick(self) -> None:
         """Ask Slurm what has changed, report it, and submit what can be submitted now."""
+        self.settle_local_failures()
         self._handover.tell(self.live.observe())
         if not self._handover.stopping:
             self._plan_what_waits()
+
+    def settle_local_failures(self) -> None:
+        """Record local rules that have failed in this process, and stop the run as after any failure."""
+        while self._failed_here:
+            self._handover.failed_here(self._failed_here.popleft())
 
     def tell_the_end(self) -> None:
         """Say what still runs, and what has failed."""

@@ -182,6 +182,7 @@ class Executor(RemoteExecutor):
     def shutdown(self) -> None:
         super().shutdown()
         if self._run is not None:
+            self._run.settle_local_failures()
             self._tell_the_end(self._run)
         if self.workflow.execution_settings.no_hooks:
             self._end()

@@ -12,7 +12,7 @@ from .adapt.units import job_label, task_key
 from .errors import SlurmError
 from .report import attempt_message, cause_of, failure_message, short_path, stuck_message
 from .run.live import LiveRun
-from .run.outcome import AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
+from .run.outcome import IN_THE_HEAD, AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .run.records import usage_of
 from .slurm.client import Slurm
 from .slurm.parse import Usage
@@ -77,6 +77,12 @@ class Handover:
         self._logger.error(why)
         self.failures |= {job_label(job): "cannot be submitted" for job in refused}
         withdraw(self._scheduler, *refused)
+        self.stop_unless_keep_going()
+
+    def failed_here(self, job: Any) -> None:
+        """A local rule has failed in this process: no later process runs it once more."""
+        self._live.refuse({task_key(job): (job_label(job), IN_THE_HEAD)})
+        self.failures[job_label(job)] = ""
         self.stop_unless_keep_going()
 
     def _is_planned(self, job: Any) -> bool:

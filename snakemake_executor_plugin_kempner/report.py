@@ -14,7 +14,7 @@ from .plan.model import Kind, Plan, Policy
 from .plan.resources import SET_BY_PLANNER
 from .printable import printable, quoted
 from .run.adopt import QueuedTask
-from .run.outcome import AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
+from .run.outcome import IN_THE_HEAD, AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from .run.records import step_record
 from .slurm.ids import for_people
 from .slurm.parse import Record, Usage
@@ -197,6 +197,8 @@ def failure_message(event: TaskEnded, usage: Usage, fallen: Sequence[str] = (), 
         same: labels of other tasks that have failed for the same reason.
     """
     label, job, record = event.label, event.job, event.record
+    if event.why == IN_THE_HEAD:
+        return f"{label} failed: {event.why}.\n"
     if job is None or record is None:
         return f"{label} never started: {event.why or 'a task before it failed'}.\n"
     what = {
@@ -269,7 +271,7 @@ def end_of_run(run: str, code: int, numbers: tuple[int, int, int, int], causes: 
         return f"Run {run} has ended: {counted}"
     ends: dict[str, list[str]] = {}
     for event in causes:
-        word = _ENDS.get(event.outcome, "failed") if event.job else "never started"
+        word = _ENDS.get(event.outcome, "failed") if event.job or event.why == IN_THE_HEAD else "never started"
         ends.setdefault(word, []).append(event.label)
     whys = ", ".join(f"{names(labels)} {word}" for word, labels in ends.items())
     return f"Run {run} has failed: {whys or (f'hook {hook} failed' if hook else 'see the error above')}. {counted}"

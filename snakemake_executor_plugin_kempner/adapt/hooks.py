@@ -1,4 +1,4 @@
-"""Records a workflow's hooks before the head runs them, so that the closing job does not run them again."""
+"""Records what the head does itself, hooks and local rules that fail, so that the closing job does not do it again."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,3 +30,21 @@ def _noted(
             ended()
 
     return run
+
+
+def note_local_failures(workflow: Any, note: Callable[[Any], None]) -> None:
+    """Tell of each job of a local rule that has failed in this process with its last attempt.
+
+    Args:
+        workflow: Snakemake's.
+        note: gets the job, while the scheduler is locked.
+    """
+    scheduler = workflow.scheduler
+    handle_error = scheduler._handle_error  # noqa: SLF001 - has no other name
+
+    def handle(job: Any, *args: Any, **kwargs: Any) -> None:
+        handle_error(job, *args, **kwargs)
+        if job.is_local and job in scheduler.failed:
+            note(job)
+
+    scheduler._handle_error = handle  # noqa: SLF001

@@ -31,6 +31,7 @@ INTERNALS = {
     "snakemake_interface_storage_plugins.storage_object:StorageObjectRead.managed_size": "the same",
     "snakemake.scheduling.job_scheduler:JobScheduler._finish_jobs": "a head that has lost its claim touches nothing more",
     "snakemake.scheduling.job_scheduler:JobScheduler._error_jobs": "the same",
+    "snakemake.scheduling.job_scheduler:JobScheduler._handle_error": "a local rule that has failed is not run once more",
     "snakemake.sourcecache:SourceCache._runtime_cache_path": "sources are fetched into the folder of the run",
     # Used.
     "snakemake.scheduling.job_scheduler:JobScheduler._lock": "the DAG must not change while it is read",

@@ -47,6 +47,10 @@ class Outcome(Enum):
         return self not in (Outcome.SUCCEEDED, Outcome.NOT_NEEDED)
 
 
+IN_THE_HEAD = "its command has failed in the head process"
+"""Why a local rule counts as failed, of which there is no Slurm job."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """A submission of a task, with its job id."""

@@ -10,7 +10,7 @@ import pytest
 from behaviour import assert_nothing_is_left, moments, ran, with_behaviour
 from comparison import Tree, differences, fresh_copy, run_forked, snapshot
 from detached import closing_log, until
-from head import PATIENCE, Head, assert_settled, of_rule, queued, run, run_detached
+from head import PATIENCE, Head, assert_settled, of_rule, queued, run, run_detached, states
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -272,6 +272,62 @@ def test_a_run_whose_command_can_no_longer_be_read_ends_as_failed_and_leaves_no_
     assert "has failed" in closing_log(folder), closing_log(folder)
     assert (folder / "one.txt").exists()
     assert not [*folder.glob(".snakemake/locks/*")]
+
+
+FAILS_LOCALLY = """
+onerror:
+    shell("./behave onerror")
+
+localrules: check
+
+rule all:
+    input:
+        "checked.txt",
+        "late.txt",
+
+rule check:
+    output:
+        "checked.txt",
+    shell:
+        "./behave check waits:go && false"
+
+rule long:
+    output:
+        "long.txt",
+    shell:
+        "./behave long waits:go-2 && touch {output}"
+
+rule late:
+    input:
+        "long.txt",
+    output:
+        "late.txt",
+    shell:
+        "./behave late && touch {output}"
+"""
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["head lives", "head dies"])
+def test_a_local_rule_that_has_failed_stops_the_run_and_is_not_run_by_its_closing_job(
+    slurm: Sandbox, folder: Path, *, dies: bool
+) -> None:
+    with_behaviour(folder, FAILS_LOCALLY)
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        head.until(lambda: {"check", "long"} <= moments(folder, "started").keys())
+        (folder / "go").touch()
+        until(lambda: states(slurm, folder)["late"] == "CANCELLED", shown=lambda: head.said)
+        if dies:
+            head.kill()
+        (folder / "go-2").touch()
+        if not dies:
+            assert head.end() == 1, head.said
+            assert "Failed: check" in head.said
+        until(lambda: is_closed(folder), within=3 * PATIENCE, shown=lambda: closing_log(folder))
+        assert_nothing_is_left(slurm, folder)
+    assert ran(folder) == {"check", "long", "onerror"}
+    if dies:
+        assert "has failed: check failed. 1 of 3 tasks succeeded" in closing_log(folder), closing_log(folder)
 
 
 LOCAL_LAST = """
