@@ -11,7 +11,7 @@ A rule's name means the tasks of the rule whose wildcards agree with this task's
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import Fault
 from .dependency import DependencyType
@@ -129,6 +129,34 @@ class Catalogue:
     """Names of all rules of the workflow."""
     candidates: Mapping[str, Sequence[Candidate]]
     """Jobs in the DAG, by rule; a rule without a job is not part of this run."""
+    _indices: dict[tuple[str, frozenset[str]], "_Index"] = field(default_factory=dict, compare=False, repr=False)
+
+    def agreeing(self, rule: str, wildcards: Mapping[str, str]) -> tuple[str, ...]:
+        """Keys of the tasks of a rule that have yet to run and whose wildcards agree on the names that they share.
+
+        The candidates are looked through once for all tasks with the same names of wildcards.
+        """
+        names = frozenset(wildcards)
+        if (rule, names) not in self._indices:
+            self._indices[rule, names] = _index(self.candidates.get(rule, ()), names)
+        tasks: dict[str, int] = {}
+        for shared, found in self._indices[rule, names].items():
+            tasks |= found.get(tuple(wildcards[name] for name in shared), {})
+        return tuple(sorted(tasks, key=tasks.__getitem__))
+
+
+_Index = dict[tuple[str, ...], dict[tuple[str, ...], dict[str, int]]]
+"""Shared names → values of them → keys of the tasks with these values, each with its place in the order."""
+
+
+def _index(candidates: Sequence[Candidate], names: frozenset[str]) -> _Index:
+    index: _Index = {}
+    for place, candidate in enumerate(candidates):
+        if candidate.task is not None:
+            shared = tuple(sorted(names & candidate.wildcards.keys()))
+            values = tuple(candidate.wildcards[name] for name in shared)
+            index.setdefault(shared, {}).setdefault(values, {}).setdefault(candidate.task, place)
+    return index
 
 
 def resolve(text: str, *, where: str, task: str, wildcards: Mapping[str, str], catalogue: Catalogue) -> Resolution:
@@ -154,10 +182,7 @@ def resolve(text: str, *, where: str, task: str, wildcards: Mapping[str, str], c
         if term.rule not in catalogue.rules:
             faults.append(_fault(where, text, term, f"there is no rule {term.rule!r} in the workflow"))
             continue
-        found = [
-            candidate for candidate in catalogue.candidates.get(term.rule, ()) if _agree(candidate.wildcards, wildcards)
-        ]
-        open_tasks = tuple(dict.fromkeys(candidate.task for candidate in found if candidate.task is not None))
+        open_tasks = catalogue.agreeing(term.rule, wildcards)
         if task in open_tasks:
             faults.append(_fault(where, text, term, f"{term.rule} is part of the task itself"))
         elif term.type is DependencyType.AFTERNOTOK and len(open_tasks) > 1:
@@ -172,10 +197,6 @@ def resolve(text: str, *, where: str, task: str, wildcards: Mapping[str, str], c
         not_needed=not_needed,
         faults=tuple(faults),
     )
-
-
-def _agree(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
-    return all(first[name] == second[name] for name in first.keys() & second.keys())
 
 
 def _fault(where: str, text: str, term: Declared, what: str) -> Fault:

@@ -113,6 +113,24 @@ def test_a_rule_means_its_tasks_that_agree_on_shared_wildcards() -> None:
     assert edges(meaning("afterok:fetch", seed="1")) == [("afterok", "fetch")]
 
 
+WILDCARDS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("12"))
+
+
+@given(st.lists(WILDCARDS, max_size=8), st.lists(WILDCARDS, min_size=1, max_size=4))
+def test_tasks_agree_as_when_each_is_compared_with_each(
+    candidates: list[dict[str, str]], asked: list[dict[str, str]]
+) -> None:
+    known = [Candidate(wildcards=wildcards, task=f"t{number}") for number, wildcards in enumerate(candidates)]
+    catalogue = Catalogue(rules=["train"], candidates={"train": known})
+    for wildcards in asked:
+        shared = [candidate.wildcards.keys() & wildcards.keys() for candidate in known]
+        assert catalogue.agreeing("train", wildcards) == tuple(
+            candidate.task
+            for candidate, names in zip(known, shared, strict=True)
+            if all(candidate.wildcards[name] == wildcards[name] for name in names)
+        )
+
+
 def test_edges_are_marked_as_declared_and_keep_their_delay() -> None:
     (edge,) = meaning("after:fetch+7").edges
     assert (edge.type, edge.minutes, edge.declared) == (DependencyType.AFTER, 7, True)
