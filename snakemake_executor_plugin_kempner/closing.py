@@ -26,6 +26,7 @@ from .run.live import LiveRun
 from .run.opening import entries_in_queue
 from .run.outcome import Outcome, TaskEnded
 from .run.records import usage_of
+from .run.result import Result
 from .run.settled import counted
 from .slurm.client import Slurm
 from .slurm.parse import Usage
@@ -87,7 +88,7 @@ class Closing:
         self._check()
         if ledger.header.get("locks"):
             _remove_locks(self._folder.parents[1] / "locks", ledger.header.get("time", 0.0))
-        Ledger(self._folder).close()
+        Ledger(self._folder).close(result=Result.FAILED if code else Result.SUCCEEDED)
         succeeded, tasks = counted(ledger)
         ends = patiently(lambda: self._ends[1])
         spare = sum(end.outcome is Outcome.NOT_NEEDED for end in ends)

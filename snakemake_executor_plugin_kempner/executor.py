@@ -30,6 +30,7 @@ from .run.claim import Claim, claim_folder, this_head
 from .run.interrupt import hear_ctrl_c_once
 from .run.ledger import make_folders
 from .run.live import LiveRun
+from .run.result import Result
 from .slurm.client import SlurmCommands
 
 _SLICE = 0.2
@@ -45,6 +46,7 @@ class Executor(RemoteExecutor):
     continued: ClassVar[Continued | None] = None
     _run: Coordinator | None = None  # the watching thread starts before __post_init__
     _claim: Claim | None = None
+    _result = Result.UNKNOWN
     _ask: Callable[[], None] = staticmethod(lambda: None)
 
     def __post_init__(self) -> None:
@@ -165,8 +167,9 @@ class Executor(RemoteExecutor):
             super().cancel()
             return
         super().shutdown()
-        if self._departure.is_by_signal and self._live is not None:
-            self.logger.info(left_message(self._live.policy, len(self._live.open_jobs), started().command))
+        if self._departure.is_by_signal and self._run is not None:
+            self._run.settle_local_failures()
+            self.logger.info(left_message(self._run.live.policy, len(self._run.live.open_jobs), started().command))
         self._release()
         raise Leaving(code)
 
@@ -199,6 +202,7 @@ class Executor(RemoteExecutor):
     def _note_hook(self, name: str) -> None:
         if self._live is None:
             return
+        self._result = Result.SUCCEEDED if name == "onsuccess" else Result.FAILED
         try:
             self._live.hook(name)
         except KempnerError as error:
@@ -210,7 +214,7 @@ class Executor(RemoteExecutor):
         if self._live is not None and self.continued is None:
             self._ask()
             try:
-                self._live.end()
+                self._live.end(self._result)
             except KempnerError as error:
                 self.logger.warning(f"The run's helper jobs are left in the queue: {error}")
         elif self._live is None and self._claim is not None:

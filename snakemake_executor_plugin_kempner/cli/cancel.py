@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import click
 
 from ..causes.alike import names
+from ..errors import SlurmError
 from ..report import count_of
 from ..run.cancelling import Canceller
 from ..state.model import RunState, TaskState
@@ -26,10 +27,10 @@ class Cancelled:
 
 def cancel(place: Place, run: str, words: tuple[str, ...], *, yes: bool, as_json: bool) -> None:
     """Cancel a run, or tasks of it."""
-    state = place.state(run)
+    state = _answered(place.state(run))
     is_task = any(is_meant(task, word) for word in words for task in state.tasks)
     if len(words) == 1 and not run and not is_task and place.is_run(words[0]):
-        state, words = place.state(words[0]), ()
+        state, words = _answered(place.state(words[0])), ()
     tasks = _open(chosen(state, words) if words else state.tasks)
     needing = tuple(task for task in state.needing(*tasks) if task.state.is_open) if words else ()
     if not tasks and (words or state.closed):
@@ -47,6 +48,13 @@ def cancel(place: Place, run: str, words: tuple[str, ...], *, yes: bool, as_json
         )
     else:
         click.echo(message)
+
+
+def _answered(state: RunState) -> RunState:
+    """Raises SlurmError: Slurm did not answer, so nobody knows what is in the queue."""
+    if state.unanswered:
+        raise SlurmError(f"Nothing was cancelled, because Slurm could not be asked: {state.unanswered}")
+    return state
 
 
 def _open(tasks: tuple[TaskState, ...]) -> tuple[TaskState, ...]:

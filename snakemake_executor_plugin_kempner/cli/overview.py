@@ -9,6 +9,7 @@ from ..causes.meaning import request_in
 from ..layout import CLOSING_LOG
 from ..plan.model import Kind
 from ..report import command_line, count_of, short_path
+from ..run.result import Result
 from ..slurm.reasons import in_words
 from ..slurm.states import JobState
 from ..state.explanation import same_causes
@@ -90,10 +91,16 @@ def _result(state: RunState) -> str:
     counted = ", ".join([counted, *others])
     if state.is_open:
         return f"under way: {counted}"
+    if not state.closed:
+        return f"is not known to have ended: {counted}" if state.unanswered else f"stands still: {counted}"
     bad = [task for task in state.tasks if task.state not in (State.DONE, State.NOT_NEEDED)]
-    if bad:
-        return f"has failed: {counted}" if state.closed else f"stands still: {counted}"
-    return f"has succeeded: {counted}" if tasks else "has no tasks"
+    if state.result == Result.CANCELLED:
+        return f"was cancelled: {counted}"
+    if bad or state.result == Result.FAILED:
+        return f"has failed: {counted}"
+    if state.result == Result.SUCCEEDED:
+        return f"has succeeded: {counted}"
+    return f"has ended: {counted}" if tasks else "has no tasks"
 
 
 def _whose(state: RunState) -> str:

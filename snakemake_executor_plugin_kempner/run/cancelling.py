@@ -13,7 +13,7 @@ from ..plan.dependency import DependencyType
 from ..plan.model import Kind
 from ..slurm.client import Slurm
 from .adopt import QueuedTask
-from .belonging import unexplained
+from .belonging import is_here, other_user, unexplained
 from .claim import Claim, Owner, claim_folder, this_head
 from .clock import SystemClock
 from .ledger import Ledger, LedgerRecord, read_ledger
@@ -65,6 +65,7 @@ class Canceller:
             FolderInUse: a process of another user looks after it.
             LedgerError, SlurmError: as `everything`.
         """
+        self._check_that_it_is_ours(ledger)
         head = self._head()
         beside = self._beside(ledger, head) if head is not None else ""
         if beside and self._head() is not None:
@@ -85,12 +86,14 @@ class Canceller:
             KempnerError: a live head looks after the run, and would stop all of it.
             LedgerError, SlurmError: as `everything`.
         """
+        self._check_that_it_is_ours(ledger)
         head = self._head()
         if head is not None:
             return self._tasks_beside(ledger, keys, head)
         with self._claimed():
-            found = self._found(time.time())
-            gone = with_dependants(found.left, keys)
+            found = look_back(self._runs, self._workdir, self._slurm, time.time(), self._warn)
+            waiting = {entry.task for entry in found.jobs.values()}
+            gone = with_dependants(found.left, {key for key in keys if key in waiting})
             jobs = _jobs(found, gone)
             for record in found.ledgers:  # first: what wakes up now must not take this for a failure that stops the run
                 Ledger(record.folder).cancelled(jobs & {entry.job_id for entry in record.entries}, by_user=True)
@@ -98,6 +101,17 @@ class Canceller:
         return (
             f"Cancelled {len(gone)} tasks, {len(jobs)} Slurm jobs." if jobs else "None of these tasks is in the queue."
         )
+
+    def _check_that_it_is_ours(self, ledger: LedgerRecord) -> None:
+        """Raises LedgerError: the run is another user's, or its record has come here with a copy of its folder."""
+        if user := other_user(ledger.folder):
+            raise LedgerError(f"Run {ledger.run} is one of {user}: only {user} can cancel it.")
+        if not is_here(ledger, self._workdir):
+            place = ledger.header.get("workdir") or "another folder"
+            raise LedgerError(
+                f"The record of run {ledger.run} speaks of jobs started in {place}: this is a copy of that folder. Its jobs are "
+                "left alone; cancel them there."
+            )
 
     # --- beside a head ------------------------------------------------------------------------------------------
 
@@ -119,12 +133,10 @@ class Canceller:
         while True:
             with suppress(LedgerError):
                 ledger = read_ledger(ledger.folder)  # it may submit more
-            left = entries_in_queue(ledger, self._slurm)
-            # Those that look after the run first: they must not act on the end of the others.
-            ours = [entry.job_id for entry in left if entry.kind != Kind.TASK.value]
-            if ours:
-                self._slurm.cancel(ours)
+            left = list(entries_in_queue(ledger, self._slurm))
             if left:
+                # Those that look after the run first: they must not act on the end of the others.
+                left = sorted(left, key=lambda entry: entry.kind == Kind.TASK.value)
                 number += len(left)
                 cancel_and_wait([entry.job_id for entry in left], self._slurm)
             elif self._head() is None or time.monotonic() > deadline:
@@ -136,14 +148,15 @@ class Canceller:
         return f"{said}\n{head} has not taken notice yet; it ends when it does. If it submits more, give this command again."
 
     def _tasks_beside(self, ledger: LedgerRecord, keys: Collection[str], head: Owner) -> str:
-        if not ledger.header.get("keep_going"):
+        its_own = self._runs / head.run  # it may have taken over the run that was named
+        if not (read_ledger(its_own) if its_own.is_dir() else ledger).header.get("keep_going"):
             raise KempnerError(
                 f"{head} watches this run without --keep-going: it would stop the whole run when a task is cancelled. To cancel "
                 f"all of it: kempner cancel {ledger.run}"
             )
         entries = entries_in_queue(ledger, self._slurm)
         edges = {entry.task: entry.edges for entry in ledger.of_kind(Kind.TASK)}
-        gone = set(keys)
+        gone = {key for key in keys if any(entry.task == key for entry in entries)}
         for task, before in edges.items():
             if any(edge.on in gone and edge.type is DependencyType.AFTEROK for edge in before):
                 gone.add(task)
@@ -185,10 +198,13 @@ class Canceller:
 
 
 def with_dependants(left: Iterable[QueuedTask], keys: Collection[str]) -> set[str]:
-    """Tasks with those that need them, directly or not; what is declared to follow their failure is none of them."""
+    """Tasks with those that need them, directly or not; what is declared to follow their failure is none of them.
+
+    Nor is what runs: all that it needs has succeeded.
+    """
     gone = set(keys)
     for task in left:  # in the order of submission: each after what it waits for
-        if any(edge.on in gone and edge.type is DependencyType.AFTEROK for edge in task.edges):
+        if not task.is_running and any(edge.on in gone and edge.type is DependencyType.AFTEROK for edge in task.edges):
             gone.add(task.task)
     return gone
 

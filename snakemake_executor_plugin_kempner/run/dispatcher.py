@@ -45,6 +45,8 @@ class Dispatcher:
         """Job id of each submission, those of earlier processes among them."""
         self.later: dict[str, Task] = {}
         """Tasks that there was no room for."""
+        self.left_out: tuple[str, ...] = ()
+        """As the last plan of the whole DAG has left it."""
         self._count = 0
         self._helpers: dict[str, tuple[Ref, ...]] = {}
 
@@ -63,6 +65,7 @@ class Dispatcher:
         self, tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred], left_out: Iterable[str]
     ) -> Plan:
         """As `LiveRun.submit`, under that policy."""
+        self.left_out = tuple(left_out)
         fresh = self._tasks.settle(tasks)
         standing = {**self._tasks.standing(), **self._helpers}
         current = replace(
@@ -75,23 +78,25 @@ class Dispatcher:
         now = self._room.wave(fresh, current, self._tasks.decidable(deferred, {task.key for task in fresh}))
         plan = now.plan
         if policy.ends_itself:
-            self._ledger.left_out((*left_out, *(file for task in now.later for file in task.attempts[0].step.outputs)))
+            self._ledger.left_out(
+                (*self.left_out, *(file for task in now.later for file in task.attempts[0].step.outputs))
+            )
         make_folders(Path(policy.folder), {call.log for call in plan.calls})
         self._count += len(plan.submissions)
         self._ledger.numbered(self._count)
-        with self.withdrawal.submitting():
+        with self.withdrawal.submitting():  # until all of it is followed: an interrupt may come in between
             ids, refused = self._submitter.submit(plan, self.ids)
-        self.ids |= ids
-        made = self.ids.keys() | self._submitter.unneeded
-        self.later = self._tasks.submitted(fresh, made, absent={task.key for task in now.later})
-        for call in plan.calls:
-            for submission in call.submissions:
-                if submission.ref in ids:
-                    self._follow(submission, ids[submission.ref], policy.folder, call.log)
+            self.ids |= ids
+            made = self.ids.keys() | self._submitter.unneeded
+            self.later = self._tasks.submitted(fresh, made, absent={task.key for task in now.later})
+            for call in plan.calls:
+                for submission in call.submissions:
+                    if submission.ref in ids:
+                        self._follow(submission, ids[submission.ref], policy.folder, call.log)
         if refused is not None:
             self._room.learn(len(refused.submissions))
             if policy.detached:
-                return self.submit(tasks, policy, deferred, left_out)
+                return self.submit(tasks, policy, deferred, self.left_out)
         if plan.closing_waits_for and self._jobs.closing:
             self._submitter.put_off(self.ids[self._jobs.closing], plan.closing_waits_for, self.ids)
         return plan

@@ -98,9 +98,9 @@ class Ledger:
         """Record that a hook of the workflow is about to run, so that it never runs twice."""
         self._write({"hook": name})
 
-    def close(self, by: str = "") -> None:
-        """Record that nothing of the run is left, or that the run `by` looks after it."""
-        if self._note({"closed": True, "by": by}):
+    def close(self, by: str = "", result: str = "") -> None:
+        """Record that nothing of the run is left, and how it has ended (`Result`), or that the run `by` looks after it."""
+        if self._note({"closed": True, "by": by, "result": result}):
             with suppress(OSError):
                 (self.path.parent / CLOSED).touch()
 
@@ -196,6 +196,7 @@ class LedgerRecord:
     entries: tuple[Entry, ...]
     """Submissions, intended or made, in order."""
     closed: bool
+    result: str  # a `Result`, or what a later version writes
     """The run has ended with nothing left in the queue, or another run has taken it over."""
     folder: Path
     """Of the run."""
@@ -262,6 +263,7 @@ def read_ledger(folder: Path) -> LedgerRecord:
         header=lines.header,
         entries=entries,
         closed=any("closed" in entry for entry in others),
+        result=next((str(entry.get("result", "")) for entry in reversed(others) if "closed" in entry), ""),
         folder=folder,
         taken_over_by=next((entry["by"] for entry in reversed(others) if entry.get("by")), ""),
         refused={entry["refused"]: (entry["label"], entry["why"]) for entry in others if "refused" in entry},

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import LedgerError
+from ..errors import LedgerError, SlurmError
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Plan, Policy, Task
 from ..slurm.client import Slurm
@@ -18,6 +18,7 @@ from .jobs import OpenJobs
 from .ledger import Entry, Ledger
 from .observer import Observer
 from .outcome import Job, RuleJobs, TaskEnded, TaskEvent
+from .result import Result
 from .stopping import mark_stopped
 from .tasks import Tasks, TaskState
 
@@ -55,7 +56,7 @@ class LiveRun:
         )  # fmt: skip
         self._observer = Observer(
             slurm=slurm, ledger=ledger, clock=clock, logger=logger,
-            folder=folder, tasks=self._tasks, jobs=self._jobs, cancel=self.cancel,
+            folder=folder, tasks=self._tasks, jobs=self._jobs, cancel=self._cancel_if_possible,
         )  # fmt: skip
 
     # --- submitting ---------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ class LiveRun:
         """
         if not self._dispatcher.is_worth_it(self.policy):
             return None
-        return self.submit(tuple(self._dispatcher.later.values()))
+        return self.submit(tuple(self._dispatcher.later.values()), left_out=self._dispatcher.left_out)
 
     def adopt(self, left: Iterable[QueuedTask], *, own: bool = False) -> None:
         """Go on with tasks that an earlier process has submitted, as if this one had.
@@ -229,6 +230,13 @@ class LiveRun:
         """
         return self._observer.observe()
 
+    def _cancel_if_possible(self, job_ids: Collection[str]) -> None:
+        """For attempts that must not follow. One that starts all the same sees that by itself (`step/earlier.py`)."""
+        try:
+            self.cancel(job_ids)
+        except SlurmError as error:
+            self._logger.warning(str(error))
+
     # --- stopping -----------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
@@ -255,7 +263,7 @@ class LiveRun:
             closing = self._dispatcher.ids.get(self._jobs.closing) if self._jobs.closing else None
             self.cancel([closing] if closing else [])
 
-    def end(self) -> None:
+    def end(self, result: Result = Result.UNKNOWN) -> None:
         """Take what is left in the queue out of it, helpers above all, and close the ledger.
 
         While a task runs on, or may still run because another has failed, nothing is done: the closing job ends the run.
@@ -273,7 +281,7 @@ class LiveRun:
             return
         self.cancel(going)
         if left.is_nothing:
-            self._ledger.close()
+            self._ledger.close(result=result)
 
     def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> int:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.

@@ -24,6 +24,7 @@ from .ledger import Entry, Ledger, LedgerRecord, open_ledgers, read_ledger
 from .live import LiveRun
 from .outcome import TaskEvent
 from .records import StepRecord, step_record
+from .result import Result
 from .sources import controller_records
 from .submit import PATIENCE, SETTLE
 
@@ -314,7 +315,7 @@ def cancel_found(found: EarlierRuns, slurm: Slurm, unexplained: Mapping[str, str
     for ledger in found.ledgers:
         record, known = Ledger(ledger.folder), {entry.job_name for entry in ledger.entries}
         record.cancelled(job_id for job_id, entry in found.jobs.items() if entry.job_name in known)
-        record.close()
+        record.close(result=Result.CANCELLED)
     if not names:
         return "No job of an earlier run in this folder is in the queue."
     return f"Cancelled the {len(names)} Slurm jobs of run {runs}."

@@ -59,7 +59,7 @@ class Tasks(dict[str, TaskState]):
         """The unfinished attempts of each unfinished task."""
         return {
             key: tuple(Ref(key, number) for number in state.open_attempts)
-            for key, state in self.items()
+            for key, state in list(self.items())  # read by Snakemake's main thread, too
             if state.ended is None
         }
 

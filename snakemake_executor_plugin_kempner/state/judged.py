@@ -44,6 +44,7 @@ def run_state(sources: Sources) -> RunState:
         command=tuple(command),
         since=float(next((earlier.header["time"] for earlier in sources.ledgers if "time" in earlier.header), 0.0)),
         closed=ledger.closed,
+        result=ledger.result,
         taken_over_by=ledger.taken_over_by,
         keep_going=bool(ledger.header.get("keep_going")),
         watched_by=sources.watched_by,

@@ -140,6 +140,8 @@ class RunState:
     command: tuple[str, ...] = ()
     since: float = 0.0
     closed: bool = False
+    result: str = ""
+    """How it has ended, by whoever has closed it; empty if that is not known."""
     taken_over_by: str = ""
     keep_going: bool = False
     watched_by: str = ""
@@ -168,7 +170,8 @@ class RunState:
     @property
     def is_open(self) -> bool:
         """Something of it may still happen."""
-        return not self.closed and (any(task.state.is_open for task in self.tasks) or bool(self.helpers))
+        at_work = bool(self.helpers) or bool(self.watched_by)
+        return not self.closed and (at_work or any(task.state.is_open for task in self.tasks))
 
     @cached_property
     def rules(self) -> Mapping[str, Sequence[TaskState]]:

@@ -1,6 +1,8 @@
 """`kempner`, verb by verb, on the fake scheduler: what a user types and reads."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from playing import LOGGER, Play, told_by
 
 from snakemake_executor_plugin_kempner.cli import places
 from snakemake_executor_plugin_kempner.cli.main import kempner
+from snakemake_executor_plugin_kempner.run.cancelling import Canceller
 from snakemake_executor_plugin_kempner.run.claim import Claim, this_head
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
 from snakemake_executor_plugin_kempner.run.live import LiveRun
@@ -414,3 +417,69 @@ def test_a_shell_completes_rules_tasks_and_runs(begin: Begin, type_: Type, monke
     assert completed("kempner why f") == ["failed", "fetch"]
     assert completed("kempner why train[lr=2") == ["train[lr=2]"]
     assert completed("kempner status r") == ["run1"]
+
+
+# --- nothing is said or done that is not so --------------------------------------------------------------------------
+
+
+def test_in_a_copy_of_a_folder_the_jobs_of_the_original_are_left_alone(
+    begin: Begin, type_: Type, workdir: Path, monkeypatch: pytest.MonkeyPatch, head: Callable[[], Claim]
+) -> None:
+    """Also beside its living head, whose claim has been copied with the rest."""
+    play = begin({"fetch": takes(600)}, keep_going=True)
+    play.submit(*chain())
+    head()
+    copy = workdir / "copy"
+    shutil.copytree(workdir / ".snakemake", copy / ".snakemake")
+    monkeypatch.chdir(copy)
+    for words in (("cancel", "--yes"), ("cancel", "align", "--yes")):
+        assert "this is a copy of that folder" in type_(*words, code=1).output
+    assert not any(job.is_final for job in play.slurm.jobs.values())
+
+
+def test_nothing_is_cancelled_while_slurm_does_not_answer(begin: Begin, type_: Type) -> None:
+    play = begin({"fetch": takes(600)})
+    play.submit(*chain())
+    play.slurm.trouble("listing", Trouble.REFUSED)
+    assert "Nothing was cancelled, because Slurm could not be asked" in type_("cancel", "--yes", code=1).output
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        ("succeeded", "has succeeded: 3 of 3"),
+        ("failed", "has failed: 3 of 3"),
+        ("cancelled", "was cancelled: 3 of 3"),
+        ("", "has ended: 3 of 3"),
+    ],
+)
+def test_how_a_run_has_ended_is_what_its_ledger_says(begin: Begin, type_: Type, result: str, words: str) -> None:
+    """Its tasks may have succeeded, and a hook or what was to follow not."""
+    play = begin()
+    play.submit(*chain())
+    play.run_headless()
+    assert "run1 stands still: 3 of 3" in type_().output
+    Ledger(play.folder).close(result=result)
+    assert words in type_().output
+
+
+def test_while_a_process_looks_after_a_run_it_has_not_ended(
+    begin: Begin, type_: Type, head: Callable[[], Claim]
+) -> None:
+    """Local rules, or what a checkpoint decides, may be still to come."""
+    play = begin()
+    play.submit(*chain())
+    play.run_headless()
+    head()
+    assert "run1 under way: 3 of 3" in type_().output
+
+
+def test_what_runs_is_not_cancelled_with_a_task_that_has_succeeded_meanwhile(begin: Begin, type_: Type) -> None:
+    play = begin({"align": takes(600)})
+    play.submit(*chain())
+    play.clock.sleep(20)
+    canceller = Canceller(play.folder.parent, os.getcwd(), play.slurm, print, print)
+    with told_by(play.clock):
+        said = canceller.tasks(read_ledger(play.folder), {"fetch"})
+    assert said == "None of these tasks is in the queue."
+    assert not any(job.is_final for job in play.slurm.jobs.values() if job.rule == "align")
