@@ -59,6 +59,8 @@ INTERNALS = {
     "snakemake.shell:shell._get_process_prefix": "a light job runs its command as Snakemake would",
     "snakemake.shell:shell._process_suffix": "the same",
     "snakemake.shell:shell._process_args": "the same",
+    "snakemake.common:get_input_function_aux_params": "params that take resources or threads are evaluated in the job",
+    "snakemake.iocontainers:Namedlist._plainstrings|snakemake.io:Namedlist._plainstrings": "the command of a light job names files as a job does",
     "snakemake.utils:SequenceFormatter": "the command of a light job is formatted by Snakemake's own formatter",
     "snakemake.utils:QuotedFormatter": "the same",
     "snakemake.rules:Rule.expand_params": "params that read files are evaluated in the job",

@@ -6,6 +6,7 @@ the files. `tests/adapt/test_light.py` compares the record with what Snakemake r
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from string import Formatter
 from typing import Any
 
 import snakemake.persistence as records
-from snakemake.io import get_flag_value, is_callable
+from snakemake.common import get_input_function_aux_params
+from snakemake.io import AnnotatedString, get_flag_value, is_callable
 from snakemake.settings.types import DAGSettings
 from snakemake.shell import shell
 from snakemake.utils import QuotedFormatter, SequenceFormatter
@@ -37,8 +39,9 @@ from .watching import Watch, reads_for_params
 
 _UNKNOWN = "<TBD>"
 """What Snakemake writes for a value that it does not know yet."""
-_PLAIN = (str, int, float, bool, dict, list, tuple, PurePath)
-"""Types of globals that a command may name."""
+_PLAIN = (str, int, float, bool)
+"""Types of globals that a command may name, beside paths and what holds these."""
+_FILES = frozenset({"input", "output", "log"})
 _SHORT = 6
 """Characters of a value that can stand in a command by chance."""
 
@@ -78,7 +81,8 @@ class LightJobs:
         self._formatter = SequenceFormatter(separator=" ")
         self._formatter.element_formatter = QuotedFormatter(None)
         variables = (os.environ.get(name, "") for name in workflow.envvars)
-        self._secrets = tuple(value for value in variables if len(value) >= _SHORT)
+        secrets = (value for value in variables if len(value) >= _SHORT)
+        self._secrets = tuple(text for value in secrets for text in {value, shlex.quote(value), repr(value)[1:-1]})
 
     def of(self, job: Any, *, threads: int, resources: Mapping[str, int | str]) -> tuple[LightRule, LightTask] | str:
         """What an attempt of a job carries as a light job; or why it is none.
@@ -115,20 +119,25 @@ class LightJobs:
                 return "params read"
             if rule.computed and self._reads_for_resources(job, rule, threads):
                 return "resources read"
+            if job.rule.params and not all(map(_is_plain, job.params)):
+                return "params objects"
             command = self._formatter.vformat(job.rule.shellcmd, (), self._values(job, rule, threads))
             recorded = self._workflow.persistence._params(job) if job.rule.params else []  # noqa: SLF001
         except Exception:  # noqa: BLE001 - functions of the workflow may raise anything
             return "unknown"
-        return self._obstacle(command, recorded) or self._made(job, rule, threads, command, recorded)
+        around = (rule.light.prefix, rule.light.suffix) if rule.light else ()
+        return self._obstacle(command, recorded, around) or self._made(job, rule, threads, command, recorded)
 
-    def _obstacle(self, command: str, recorded: Iterable[Any]) -> str:
-        if _UNKNOWN in command or any(_UNKNOWN in str(value) for value in recorded):
+    def _obstacle(self, command: str, recorded: Iterable[Any], around: Iterable[str]) -> str:
+        """What is wrong with the texts that a job carries: the command, what stands around it, the params."""
+        whole, texts = " ".join((command, *around)), (command, *around, *map(str, recorded))
+        if any(_UNKNOWN in text for text in texts):
             return "unknown"
-        if any(secret in command for secret in self._secrets):
+        if any(secret in text for secret in self._secrets for text in texts):
             return "secret"
-        if any(place in text for place in self._of_head for text in (command, *map(str, recorded))):
+        if any(place in text for place in self._of_head for text in texts):
             return "sources"
-        return "long" if len(command.replace("'", r"'\''")) > LONGEST_COMMAND else ""
+        return "long" if len(whole.replace("'", r"'\''")) > LONGEST_COMMAND else ""
 
     @staticmethod
     def _made(job: Any, rule: _Rule, threads: int, command: str, recorded: Iterable[Any]) -> LightTask:
@@ -146,12 +155,13 @@ class LightJobs:
     @staticmethod
     def _values(job: Any, rule: _Rule, threads: int) -> dict[str, Any]:
         """Values of the names in the command."""
-        known = {**(rule.globals or {}), "input": job.input, "output": job.output, "wildcards": job.wildcards}
+        known = {**(rule.globals or {}), "wildcards": job.wildcards}
+        known |= {"input": job.input._plainstrings(), "output": job.output._plainstrings()}  # noqa: SLF001
         known |= {"threads": threads, "rule": job.rule.name}
         if "params" in rule.names:
             known["params"] = job.params
         if "log" in rule.names:
-            known["log"] = job.log
+            known["log"] = job.log._plainstrings()  # noqa: SLF001
         if "resources" in rule.names:
             known["resources"] = job.resources
         return known
@@ -188,6 +198,8 @@ class LightJobs:
         roots = {root for root, _ in names}
         obstacles = {*_obstacles_of_rule(rule), *_obstacles_in_flags(job), *_obstacles_in_params(rule)}
         obstacles |= set(_obstacles_in_names(rule, workflow, roots)) | set(_obstacles_in_resources(rule, mentioned))
+        if any(root in _FILES and _is_computed(getattr(job, root), part) for root, part in names):
+            obstacles.add("names")
         if obstacles:
             return _Rule(obstacles=frozenset(obstacles))
         execution = workflow.execution_settings
@@ -292,6 +304,8 @@ def _obstacles_of_rule(rule: Any) -> Iterator[str]:
 def _is_plain_text(rule: Any) -> bool:
     """Whether the command is a text in the Snakefile, not an expression: Snakemake evaluates those again when it runs them."""
     code = rule.run_func.__code__
+    if rule.run_func.__globals__.get("shell") is not shell:  # the Snakefile has one of its own
+        return False
     return code.co_names == ("shell",) and rule.shellcmd in code.co_consts
 
 
@@ -306,22 +320,39 @@ def _obstacles_in_flags(job: Any) -> Iterator[str]:
 
 def _obstacles_in_params(rule: Any) -> Iterator[str]:
     for function in filter(is_callable, rule.params):
-        if _parameters(function) & {"resources", "threads"}:
+        if _takes(function, "resources", "threads"):
             yield "params resources"
 
 
-def _parameters(function: Any) -> set[str]:
-    code = getattr(getattr(function, "callable", function), "__code__", None)
-    return set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) if code else set()
+def _is_computed(files: Any, name: str) -> bool:
+    """Whether it is no name of a file, but what Snakemake finds out about the files (`{input.size_mb}`)."""
+    return bool(name) and hasattr(type(files), name)
+
+
+def _takes(function: Any, *names: str) -> bool:
+    """Whether Snakemake gives a function one of these arguments; a function that cannot be looked at may take them."""
+    try:
+        return bool(get_input_function_aux_params(getattr(function, "callable", function), dict.fromkeys(names)))
+    except (TypeError, ValueError):
+        return True
 
 
 def _obstacles_in_names(rule: Any, workflow: Any, roots: set[str]) -> Iterator[str]:
     for name in roots - NAMES:
         is_of_run = name in rule.run_func.__code__.co_varnames or name in ("name", "rulename")
-        if not name.isidentifier() or is_of_run or not isinstance(workflow.globals.get(name), _PLAIN):
+        if not name.isidentifier() or is_of_run or not _is_plain(workflow.globals.get(name)):
             yield "names"
         elif rule.module_globals is not workflow.globals:
             yield "module"
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is certain to be shown the same in a job; a class of the workflow's own may do anything."""
+    if isinstance(value, dict):
+        return type(value) is dict and all(map(_is_plain, value.values()))
+    if isinstance(value, (list, tuple)):
+        return type(value) in (list, tuple) and all(map(_is_plain, value))
+    return value is None or type(value) in _PLAIN or isinstance(value, (PurePath, AnnotatedString))
 
 
 def _obstacles_in_resources(rule: Any, mentioned: set[str]) -> Iterator[str]:

@@ -7,9 +7,12 @@ from ast import literal_eval
 
 _OF_THE_JOB = frozenset({
     "environb", "gethostname", "getfqdn", "uname", "cpu_count", "process_cpu_count", "sched_getaffinity", "getpid",
-    "getppid", "gettempdir", "getloadavg", "device_count", "umask",
+    "getppid", "gettempdir", "getloadavg", "device_count", "umask", "expandvars", "mkdtemp", "mkstemp", "TemporaryDirectory",
+    "NamedTemporaryFile", "TemporaryFile", "node", "platform", "sysconf", "getnode", "virtual_memory", "disk_usage",
+    "check_output", "getoutput", "Popen", "popen", "subprocess", "makedirs", "mkdir", "setrlimit", "putenv",
+    "remote_exec", "exec_mode", "is_main_process", "local_exec", "subprocess_exec", "argv",
 })  # fmt: skip
-"""Names of functions that say something about the node or the process."""
+"""Names of what says something about the node or the process, or prepares something on the node."""
 _BY_NAME = frozenset({"environ", "getenv"})
 """What reads a variable whose name follows: most are the same in a job, which gets the environment of its head."""
 _SET_IN_JOBS = re.compile(r"SLURM|SBATCH|KEMPNER|CUDA|ROCR|HIP|ZE_|GPU|OMP_|GOMP|PMI|TMP|TEMP|HOST|PWD|JOB")

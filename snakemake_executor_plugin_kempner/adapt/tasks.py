@@ -134,6 +134,8 @@ class TaskReader:
         self, job: Any, wildcards: dict[str, str], number: int, values: Evaluated, unneeded: Sequence[str]
     ) -> dict[str, Any]:
         """What the job of an attempt runs: a command alone, or a Snakemake."""
+        if job.attempt != number:  # its command may name a resource that depends on it
+            job.attempt = number
         light = self._light.of(job, threads=values.threads, resources=values.resources)
         if not isinstance(light, str):
             of_rule, of_task = light

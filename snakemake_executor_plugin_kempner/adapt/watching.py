@@ -19,7 +19,7 @@ _HARMLESS = frozenset({
     "object.__getattr__", "object.__setattr__", "object.__delattr__", "sys._getframe", "sys._getframemodulename",
 })  # fmt: skip
 """Events that read nothing which could be different later. Any other event counts: an unknown one is doubtful."""
-_UNREPORTED = ("stat", "lstat", "access", "readlink")
+_UNREPORTED = ("stat", "lstat", "statvfs", "access", "readlink")
 _turn = threading.RLock()
 """One thread at a time evaluates something that is watched."""
 _watching: "list[Watch]" = []

@@ -99,6 +99,7 @@ REASONS = {
     "names": "its command, which names what only Snakemake has",
     "module": "its command, which names globals of a module",
     "params read": "params: that read files",
+    "params objects": "params: that are objects of a class",
     "params resources": "params: that are computed from resources or threads",
     "resources read": "a resource in its command that is computed from files",
     "unknown": "its command, which is not known before its input exists",

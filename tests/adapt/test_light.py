@@ -335,6 +335,9 @@ MADE = "rule made:\n    output: 'out.txt'\n"
         ("    shell: 'x {output} {wildcards} {params} {threads} {log} {rule} {input}'\n", ""),
         ("    params: a=lambda wildcards: 'a' * 3\n    shell: 'x {params.a}'\n", ""),
         ("    resources: a=lambda wildcards, attempt: attempt, mem_mb=5\n    shell: 'x {resources.a} {resources.mem_mb}'\n", ""),
+        ("    params: a=lambda wildcards, **more: more['threads']\n    shell: 'x {params.a}'\n", "params: that are computed from resources or threads"),
+        ("    params: a=type('A', (), {})()\n    shell: 'x {params.a}'\n", "params: that are objects of a class"),
+        ("    shell: 'x {input.size_mb}'\n", "its command, which names what only Snakemake has"),
         ("    script: 'x.py'\n", "script:"),
         ("    run: print(1)\n", "run:"),
         ("    shadow: 'minimal'\n    shell: 'x'\n", "shadow:"),
@@ -430,6 +433,10 @@ def test_a_checkpoint_and_a_rule_without_command_run_snakemake(read: Read) -> No
         ("X = socket.gethostname()", True),
         ("X = os.cpu_count()", True),
         ("os.umask(7)", True),
+        ("X = os.path.expandvars('$SLURM_JOB_ID')", True),
+        ("X = platform.node()", True),
+        ("X = tempfile.mkdtemp()", True),
+        ("if workflow.remote_exec: shell.prefix('export A=1; ')", True),
     ],
 )
 def test_a_snakefile_that_reads_what_differs_in_each_job_is_known_by_its_words(line: str, *, is_read: bool) -> None:
@@ -443,6 +450,18 @@ def test_a_secret_of_the_workflow_stays_out_of_scripts(read: Read, monkeypatch: 
         "import os\nenvvars: 'MY_TOKEN'\n" + MADE + "    params: os.environ['MY_TOKEN']\n    shell: 'x {params[0]}'\n"
     )
     assert set(reasons(read, text).values()) == {"its command, which holds the value of a variable of envvars:"}
+
+
+def test_a_secret_in_the_prefix_of_the_shell_stays_out_of_scripts(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "s3cr3t-token")
+    monkeypatch.setattr(shell, "_process_prefix", "export T='s3cr3t-token'; ")
+    text = "envvars: 'MY_TOKEN'\n" + MADE + "    shell: 'x'\n"
+    assert set(reasons(read, text).values()) == {"its command, which holds the value of a variable of envvars:"}
+
+
+def test_a_command_that_goes_by_a_shell_of_the_snakefile_is_no_light_job(read: Read) -> None:
+    text = "def shell(command, **more): pass\n" + MADE + "    shell: 'x'\n"
+    assert reasons(read, text)["made"]
 
 
 def test_a_record_of_an_unknown_snakemake_turns_light_jobs_off(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:

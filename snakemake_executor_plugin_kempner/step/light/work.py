@@ -74,7 +74,7 @@ class Work:
             remove(path)
         for path in (*self._outputs, *self._logs):
             if folder := os.path.dirname(path):
-                os.makedirs(folder, exist_ok=True)
+                _make(folder)
         try:
             self._notes.begin()
         except OSError as error:
@@ -207,6 +207,13 @@ class Work:
         }
         record: dict[str, Any] = self._rule["record"] | known
         return record
+
+
+def _make(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except FileExistsError:  # a link to a folder that the command makes
+        return
 
 
 def _path_of(program: str) -> str | None:
