@@ -337,7 +337,6 @@ MADE = "rule made:\n    output: 'out.txt'\n"
         ("    resources: a=lambda wildcards, attempt: attempt, mem_mb=5\n    shell: 'x {resources.a} {resources.mem_mb}'\n", ""),
         ("    params: a=lambda wildcards, **more: more['threads']\n    shell: 'x {params.a}'\n", "params: that are computed from resources or threads"),
         ("    params: a=type('A', (), {})()\n    shell: 'x {params.a}'\n", "params: that are objects of a class"),
-        ("    shell: 'x {input.size_mb}'\n", "its command, which names what only Snakemake has"),
         ("    script: 'x.py'\n", "script:"),
         ("    run: print(1)\n", "run:"),
         ("    shadow: 'minimal'\n    shell: 'x'\n", "shadow:"),
