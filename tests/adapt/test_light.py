@@ -335,7 +335,7 @@ MADE = "rule made:\n    output: 'out.txt'\n"
         ("    shell: 'x {output} {wildcards} {params} {threads} {log} {rule} {input}'\n", ""),
         ("    params: a=lambda wildcards: 'a' * 3\n    shell: 'x {params.a}'\n", ""),
         ("    resources: a=lambda wildcards, attempt: attempt, mem_mb=5\n    shell: 'x {resources.a} {resources.mem_mb}'\n", ""),
-        ("    params: a=lambda wildcards, **more: more['threads']\n    shell: 'x {params.a}'\n", "params: that are computed from resources or threads"),
+        ("    params: a=__import__('functools').partial(lambda wildcards, threads: threads)\n    shell: 'x {params.a}'\n", "params: that are computed from resources or threads"),
         ("    params: a=type('A', (), {})()\n    shell: 'x {params.a}'\n", "params: that are objects of a class"),
         ("    script: 'x.py'\n", "script:"),
         ("    run: print(1)\n", "run:"),
