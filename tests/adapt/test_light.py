@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from reading import Read
 from reading import read as read_here
 from snakemake.shell import shell
 
+from snakemake_executor_plugin_kempner.adapt.light import _takes
 from snakemake_executor_plugin_kempner.adapt.reading_environment import reads_environment
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
 from snakemake_executor_plugin_kempner.plan.light import FORMATS
@@ -335,7 +337,6 @@ MADE = "rule made:\n    output: 'out.txt'\n"
         ("    shell: 'x {output} {wildcards} {params} {threads} {log} {rule} {input}'\n", ""),
         ("    params: a=lambda wildcards: 'a' * 3\n    shell: 'x {params.a}'\n", ""),
         ("    resources: a=lambda wildcards, attempt: attempt, mem_mb=5\n    shell: 'x {resources.a} {resources.mem_mb}'\n", ""),
-        ("    params: a=__import__('functools').partial(lambda wildcards, threads: threads)\n    shell: 'x {params.a}'\n", "params: that are computed from resources or threads"),
         ("    params: a=type('A', (), {})()\n    shell: 'x {params.a}'\n", "params: that are objects of a class"),
         ("    script: 'x.py'\n", "script:"),
         ("    run: print(1)\n", "run:"),
@@ -449,6 +450,20 @@ def test_a_secret_of_the_workflow_stays_out_of_scripts(read: Read, monkeypatch: 
         "import os\nenvvars: 'MY_TOKEN'\n" + MADE + "    params: os.environ['MY_TOKEN']\n    shell: 'x {params[0]}'\n"
     )
     assert set(reasons(read, text).values()) == {"its command, which holds the value of a variable of envvars:"}
+
+
+@pytest.mark.parametrize(
+    ("function", "takes"),
+    [
+        (lambda wildcards: 1, False),
+        (lambda wildcards, threads: threads, True),
+        (partial(lambda wildcards, threads: threads), True),
+        (lambda wildcards, **more: more["threads"], True),
+        (dict, True),
+    ],
+)
+def test_whether_params_take_threads_is_known_as_snakemake_knows_it(function: Any, *, takes: bool) -> None:
+    assert _takes(function, "resources", "threads") is takes
 
 
 def test_a_secret_in_the_prefix_of_the_shell_stays_out_of_scripts(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
