@@ -6,6 +6,7 @@ not be planned before. The closing job comes when everything has ended, see `clo
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ from .slurm.client import SlurmCommands
 
 _PATIENCE = 1800.0
 """Seconds for which another job of the run that holds the claim is waited for."""
+_LEAVING = 10.0
+"""Seconds that a head may take to leave."""
 _AGAIN = 120
 """Seconds after which a job that cannot be requeued looks again whether the head lives."""
 
@@ -46,7 +49,7 @@ class _Job:
         """Exit code of the job: for the closing job, that of the run."""
         owner = this_process(self._kind.value, self._folder.name, self._job_id)
         claim = Claim(self._folder.parent, owner, self._slurm.runs, SystemClock())
-        if (head := claim.living_head()) is not None:
+        if (head := self._staying_head(claim)) is not None:
             return self._leave_to(head)
         try:
             claim.take(_PATIENCE)
@@ -58,6 +61,14 @@ class _Job:
             return self._go_on()
         finally:
             claim.release()
+
+    @staticmethod
+    def _staying_head(claim: Claim) -> Owner | None:
+        """The head that looks after the run, unless it leaves or ends now: short jobs may be over before it has left."""
+        deadline = time.monotonic() + _LEAVING
+        while (head := claim.living_head()) is not None and time.monotonic() < deadline:
+            time.sleep(1)
+        return head
 
     def _leave_to(self, head: Owner) -> int:
         """Come again when that head may have died. When it ends the run, it takes this job out of the queue."""
