@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ settings.load_profile("far" if os.environ.get("KEMPNER_EXAMPLES") else "same")
 GOLDEN = Path(__file__).parent / "golden"
 
 pytest.register_assert_rewrite("contract")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a command in the background: its programs would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -145,20 +145,20 @@ def test_a_run_whose_head_dies_right_after_the_submission_ends_by_itself(
 def test_the_command_given_again_takes_over_from_a_head_that_was_killed(slurm: Sandbox, folder: Path) -> None:
     with_behaviour(folder, EVERYTHING)
     local = local_run(slurm, folder)
-    with Head(slurm, folder) as head:
-        head.until_queued()
-        head.kill()
-    with Head(slurm, folder, "--nolock", "--rerun-incomplete") as head:
-        head.until(lambda: "Goes on with run" in head.said or "Queued" in head.said)
-        (folder / "go").touch()
-        assert head.end() == 0, head.said
+    with Head(slurm, folder) as first:  # what it has queued stays until it is left
+        first.until_queued()
+        first.kill()
+        with Head(slurm, folder, "--nolock", "--rerun-incomplete") as head:
+            head.until(lambda: "Goes on with run" in head.said)
+            (folder / "go").touch()
+            assert head.end() == 0, head.said
     shutil.rmtree(folder / ".snakemake/locks")
     shutil.rmtree(folder.parent / "local/.snakemake/locks", ignore_errors=True)
     assert_nothing_is_left(slurm, folder)
     assert differences(local, snapshot(folder, varying=VARYING)) == []
     once = {name: len(times) for name, times in moments(folder, "started").items()}
     assert once.pop("onstart") == 2  # each head starts
-    assert set(once.values()) == {1}
+    assert set(once.values()) == {1}, once
     assert_settled(slurm, folder)
 
 

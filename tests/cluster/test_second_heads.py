@@ -133,9 +133,8 @@ def test_a_second_head_adopts_what_the_first_one_has_left(slurm: Sandbox, folder
     with Head(slurm, folder, "--rerun-incomplete", *([DETACHED] if detached else [])) as head:
         if detached:
             assert head.end() == 0, head.said
-        head.until(lambda: "Goes on with" in head.said)
         line = f"Goes on with run {name}: 1 finished meanwhile, 1 running, 1 queued, 0 to submit."
-        assert line in head.said
+        head.until(lambda: line in head.said)
         until(lambda: slurm.run("squeue", "-h", "-t", "all", "-o", "%T", "-j", closing).strip() == "CANCELLED")
         (folder / "go").touch()
         said = closed(slurm, folder, Outcome(exit_code=head.end(), output=head.said))
