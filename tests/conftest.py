@@ -24,7 +24,9 @@ GOLDEN = Path(__file__).parent / "golden"
 
 pytest.register_assert_rewrite("contract")
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a command in the background: its programs would inherit it
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as of a command in the background: its programs would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
