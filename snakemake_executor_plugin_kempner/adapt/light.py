@@ -198,8 +198,8 @@ class LightJobs:
         roots = {root for root, _ in names}
         obstacles = {*_obstacles_of_rule(rule), *_obstacles_in_flags(job), *_obstacles_in_params(rule)}
         obstacles |= set(_obstacles_in_names(rule, workflow, roots)) | set(_obstacles_in_resources(rule, mentioned))
-        if any(root in _FILES and _is_computed(getattr(job, root), part) for root, part in names):
-            obstacles.add("names")
+        if any(root in _FILES and part and hasattr(type(getattr(job, root)), part) for root, part in names):
+            obstacles.add("names")  # what Snakemake finds out about the files: `{input.size_mb}`
         if obstacles:
             return _Rule(obstacles=frozenset(obstacles))
         execution = workflow.execution_settings
@@ -322,11 +322,6 @@ def _obstacles_in_params(rule: Any) -> Iterator[str]:
     for function in filter(is_callable, rule.params):
         if _takes(function, "resources", "threads"):
             yield "params resources"
-
-
-def _is_computed(files: Any, name: str) -> bool:
-    """Whether it is no name of a file, but what Snakemake finds out about the files (`{input.size_mb}`)."""
-    return bool(name) and hasattr(type(files), name)
 
 
 def _takes(function: Any, *names: str) -> bool:

@@ -196,10 +196,9 @@ class LedgerRecord:
     entries: tuple[Entry, ...]
     """Submissions, intended or made, in order."""
     closed: bool
-    result: str  # a `Result`, or what a later version writes
     """The run has ended with nothing left in the queue, or another run has taken it over."""
+    result: str  # a `Result`, or what a later version writes
     folder: Path
-    """Of the run."""
     taken_over_by: str = ""
     """Name of the run that has taken it over."""
     hooks: frozenset[str] = frozenset()
