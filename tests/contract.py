@@ -239,6 +239,8 @@ class PutBack:
         for job_id in put_back:
             self.slurm.requeue(job_id)
         self.wait(lambda seen: all(seen[job_id].state is JobState.WAITING for job_id in put_back))
+        # Slurm gives the reason when its scheduler looks at them next.
+        self.wait(lambda seen: all(seen[self.ids[key]].reason == "BeginTime" for key in ("put back", "has ended")))
         self.before = self._look()
         self.accounted = {record.job_id: record for record in self.slurm.accounting(put_back)}
         for job_id in put_back[:2]:
@@ -435,14 +437,13 @@ class SlurmContract(ABC):
 
     def test_a_requeued_job_waits_for_its_next_start_under_the_same_id(self, put_back: PutBack) -> None:
         record = put_back.before[put_back.ids["put back"]]
-        assert record.reason in ("BeginTime", "")  # it is told when the scheduler has looked at it
-        assert (record.node, record.exit_code) == ("", None)
+        assert (record.reason, record.node, record.exit_code) == ("BeginTime", "", None)
         assert not record.stuck
         assert put_back.slurm.find(f"{put_back.prefix}.0") == (put_back.ids["put back"],)
 
     def test_what_has_ended_is_requeued_too_while_it_is_known(self, put_back: PutBack) -> None:
         record = put_back.before[put_back.ids["has ended"]]
-        assert (record.state, record.node) == (JobState.WAITING, "")
+        assert (record.state, record.reason, record.node) == (JobState.WAITING, "BeginTime", "")
 
     def test_a_requeued_element_leaves_the_others_alone(self, put_back: PutBack) -> None:
         assert put_back.elements("array", put_back.before) == [R, W, R]
