@@ -30,7 +30,7 @@ STYLES: Mapping[str, str] = {
     "faint": "dim",
     "strong": "bold",
 }
-"""Styles by what is told."""
+"""Style of each state of a task, and of each kind of message."""
 _WIDE = 100_000
 """Columns where there is no terminal: nothing is cut off or wrapped."""
 

@@ -59,8 +59,8 @@ def counted(record: LedgerRecord) -> tuple[int, int]:
         LedgerError: a ledger cannot be read.
     """
     chain = taken_over(record)
-    tasks = {key for one in chain for key in (*(entry.task for entry in one.of_kind(Kind.TASK)), *one.refused)}
-    entries = {entry.job_id: entry for one in chain for entry in one.of_kind(Kind.TASK)}
+    entries = {entry.job_id: entry for run in chain for entry in run.of_kind(Kind.TASK)}
+    tasks = {*(entry.task for run in chain for entry in run.of_kind(Kind.TASK)), *record.refused}
     done = {entry.task for entry in entries.values() if has_succeeded(entry)} | set(settled(record).succeeded)
     return len(tasks & done), len(tasks)
 

@@ -35,7 +35,8 @@ def run_state(sources: Sources) -> RunState:
     queued = all_of_chain(sources.ledgers, sources.names)
     records = {entry.job_id: _record(sources, entry) for task in queued for entry in task.entries}
     tasks = _judged(queued, records, sources)
-    refused = {key: told for known in sources.ledgers for key, told in known.refused.items() if key not in tasks}
+    # What an earlier run could not submit, this one has tried again.
+    refused = {key: told for key, told in ledger.refused.items() if key not in tasks}
     command = ledger.header.get("command", ())
     helpers = tuple(_helpers(sources))
     return RunState(

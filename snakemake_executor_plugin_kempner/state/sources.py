@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from ..slurm.states import JobState, job_state
 
 
 class Asks(Protocol):
-    """What is asked of Slurm."""
+    """The queries that the state of a run needs."""
 
     def listing(self) -> tuple[Listed, ...]: ...
 
@@ -100,10 +100,7 @@ def read_sources(ledger: LedgerRecord, slurm: Asks) -> Sources:
     if not unsure or unanswered:
         return sources
     accounted, _ = _answer(lambda: slurm.accounting(unsure))
-    return Sources(
-        **{name: getattr(sources, name) for name in Sources.__dataclass_fields__ if name != "accounted"},
-        accounted={record.job_id: record for record in accounted},
-    )
+    return replace(sources, accounted={record.job_id: record for record in accounted})
 
 
 def _answer(ask: Callable[[], Iterable[Any]]) -> tuple[tuple[Any, ...], str]:

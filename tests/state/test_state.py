@@ -10,7 +10,8 @@ from playing import Play
 
 from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
-from snakemake_executor_plugin_kempner.run.outcome import Outcome
+from snakemake_executor_plugin_kempner.run.outcome import IN_THE_HEAD, Outcome
+from snakemake_executor_plugin_kempner.run.settled import counted
 from snakemake_executor_plugin_kempner.state.judged import run_state
 from snakemake_executor_plugin_kempner.state.model import RunState, State
 from snakemake_executor_plugin_kempner.state.sources import read_sources
@@ -153,6 +154,17 @@ def test_a_task_that_could_not_be_submitted_says_why(folder: Path) -> None:
         State.FAILED,
         "resource gpu='many' takes a number of GPUs",
     )
+
+
+def test_what_an_earlier_run_could_not_submit_is_judged_by_the_run_that_has_taken_over(folder: Path) -> None:
+    """Its head has tried it once more: a local rule that had failed may have succeeded there."""
+    play = Play(folder)
+    play.submit(a_task("fetch"))
+    Ledger(folder).refused("check", "check", IN_THE_HEAD)
+    play.resume()
+    play.submit(a_task("more"))
+    assert "check" not in {task.label for task in looked_at(play).tasks}
+    assert counted(read_ledger(play.folder))[1] == 2
 
 
 SAME = {

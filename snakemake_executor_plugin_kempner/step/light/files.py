@@ -59,8 +59,9 @@ def protect(path: str) -> None:
     """`_IOFile.protect`."""
     mode = stat.S_IMODE(os.lstat(path).st_mode) & ~0o222
     inside = os.walk(path, topdown=False) if os.path.isdir(path) else ()
-    for one in (*(os.path.join(folder, name) for folder, folders, names in inside for name in folders + names), path):
-        os.chmod(one, mode, follow_symlinks=os.chmod not in os.supports_follow_symlinks)
+    below = (os.path.join(folder, name) for folder, folders, names in inside for name in folders + names)
+    for each in (*below, path):
+        os.chmod(each, mode, follow_symlinks=os.chmod not in os.supports_follow_symlinks)
 
 
 def time_of(path: str) -> float:
