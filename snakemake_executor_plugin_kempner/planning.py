@@ -55,15 +55,9 @@ class Planning:
         self._settings, self._logger, self._slurm, self._is_preview = settings, executor.logger, slurm, is_preview
         self._limits = SiteLimits(slurm.tell)
         python, may_go_on = executor.get_python_executable(), started().is_command_line
-        policy = policy_of(
-            workflow,
-            settings,
-            folder,
-            python,
-            detached=detached,
-            may_go_on=may_go_on,
-            keep_program=keep_program,
-        )
+        policy = policy_of(workflow, settings, folder, python, detached=detached, may_go_on=may_go_on)
+        if settings.light_jobs == "yes":
+            policy = replace(policy, light_program=keep_program(folder))
         self.policy = beginning.at_site(policy, self._limits, settings.site)
         if is_preview:
             self.policy = replace(self.policy, logs="")

@@ -1,7 +1,7 @@
 """Snakemake's settings and ours → the policy of a run."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,7 @@ _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
 
 
 def policy_of(
-    workflow: Any,
-    settings: Settings,
-    folder: Path,
-    python: str,
-    *,
-    detached: bool,
-    may_go_on: bool,
-    keep_program: Callable[[Path], str],
+    workflow: Any, settings: Settings, folder: Path, python: str, *, detached: bool, may_go_on: bool
 ) -> Policy:
     """The policy of the run in the folder.
 
@@ -38,33 +31,12 @@ def policy_of(
         python: interpreter of the jobs.
         detached: the run has no head process.
         may_go_on: a job of the run can give the same command again.
-        keep_program: copies the program of light jobs into the folder.
 
     Raises:
-        PlanError: `--kempner-closing-options`, `--kempner-checks`, `--kempner-light-jobs` or `--kempner-jobname-prefix` cannot be read, or a
-            detached run would lose its provenance.
+        PlanError: a setting cannot be read, or a detached run would lose its provenance.
     """
-    faults = []
-    if settings.checks not in tuple(Checks):
-        what = f"--kempner-checks {settings.checks!r} is not known"
-        faults.append(Fault(where="command line", what=what, remedy=f"take {', '.join(Checks)}"))
-    if settings.light_jobs not in ("yes", "no"):
-        what = f"--kempner-light-jobs {settings.light_jobs!r} is not known"
-        faults.append(Fault(where="command line", what=what, remedy="take yes or no"))
-    if not re.fullmatch(r"[\w.=+-]{0,40}", settings.jobname_prefix, re.ASCII):
-        what = f"--kempner-jobname-prefix {settings.jobname_prefix!r} takes up to 40 letters, digits and any of _-.+="
-        faults.append(Fault(where="command line", what=what))
     shares_records = SharedFSUsage.PERSISTENCE in workflow.storage_settings.shared_fs_usage
-    if settings.detach and not shares_records:
-        what = (
-            "--kempner-detach, and --shared-fs-usage without persistence: nobody would record what has made the outputs"
-        )
-        remedy = "add persistence, or leave out --kempner-detach"
-        faults.append(Fault(where="command line", what=what, remedy=remedy))
-    if settings.detach and settings.no_closing_job:
-        what = "--kempner-detach and --kempner-no-closing-job: nobody would end the run"
-        faults.append(Fault(where="command line", what=what, remedy="leave out one of them"))
-    if faults:
+    if faults := tuple(_faults(settings, shares_records=shares_records)):
         raise PlanError(faults)
     return Policy(
         run=folder.name,
@@ -73,7 +45,6 @@ def policy_of(
         python=python,
         kill_on_invalid_dep=not settings.no_kill_on_invalid_dep,
         keep_going=workflow.execution_settings.keep_going,
-        light_program=keep_program(folder) if settings.light_jobs == "yes" else "",
         precommand=workflow.spawned_job_args_factory.precommand(common_settings),
         detached=detached,
         locks=workflow.execution_settings.lock,
@@ -92,6 +63,27 @@ def policy_of(
         largest_queue=settings.max_queued,
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
     )
+
+
+def _faults(settings: Settings, *, shares_records: bool) -> Iterator[Fault]:
+    if settings.checks not in tuple(Checks):
+        what = f"--kempner-checks {settings.checks!r} is not known"
+        yield Fault(where="command line", what=what, remedy=f"take {', '.join(Checks)}")
+    if settings.light_jobs not in ("yes", "no"):
+        what = f"--kempner-light-jobs {settings.light_jobs!r} is not known"
+        yield Fault(where="command line", what=what, remedy="take yes or no")
+    if not re.fullmatch(r"[\w.=+-]{0,40}", settings.jobname_prefix, re.ASCII):
+        what = f"--kempner-jobname-prefix {settings.jobname_prefix!r} takes up to 40 letters, digits and any of _-.+="
+        yield Fault(where="command line", what=what)
+    if settings.detach and not shares_records:
+        what = (
+            "--kempner-detach, and --shared-fs-usage without persistence: nobody would record what has made the outputs"
+        )
+        remedy = "add persistence, or leave out --kempner-detach"
+        yield Fault(where="command line", what=what, remedy=remedy)
+    if settings.detach and settings.no_closing_job:
+        what = "--kempner-detach and --kempner-no-closing-job: nobody would end the run"
+        yield Fault(where="command line", what=what, remedy="leave out one of them")
 
 
 def _keeps_records_in_files(workflow: Any) -> bool:
