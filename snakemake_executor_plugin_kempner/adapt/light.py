@@ -5,22 +5,16 @@ the files. `tests/adapt/test_light.py` compares the record with what Snakemake r
 """
 
 import os
-import re
 import shlex
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
-from string import Formatter
 from typing import Any
 
 import snakemake.persistence as records
-from snakemake.common import get_input_function_aux_params
-from snakemake.io import AnnotatedString, get_flag_value, is_callable
+from snakemake.io import get_flag_value, is_callable
 from snakemake.settings.types import DAGSettings
 from snakemake.shell import shell
 from snakemake.utils import QuotedFormatter, SequenceFormatter
-from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..plan.light import (
     FORMATS,
@@ -28,20 +22,16 @@ from ..plan.light import (
     JOB_FLAGS,
     LONGEST_COMMAND,
     NAMES,
-    OUTPUT_FLAGS,
     LightRule,
     LightTask,
     reason,
 )
-from .reading_environment import reads_environment
+from .obstacles import is_plain_value, names_in, obstacles_of, obstacles_of_rule, row_of
 from .resources import is_constant
 from .watching import Watch, reads_for_params
 
 _UNKNOWN = "<TBD>"
 """What Snakemake writes for a value that it does not know yet."""
-_PLAIN = (str, int, float, bool)
-"""Types of globals that a command may name, beside paths and what holds these."""
-_FILES = frozenset({"input", "output", "log"})
 _SHORT = 6
 """Characters of a value that can stand in a command by chance."""
 
@@ -75,7 +65,7 @@ class LightJobs:
 
     def __init__(self, workflow: Any, of_head: Iterable[str], *, is_on: bool) -> None:
         self._workflow, self._of_head = workflow, tuple(of_head)
-        self._of_all = frozenset(_obstacles_of(workflow) if is_on else ("turned off",))
+        self._of_all = frozenset(obstacles_of(workflow) if is_on else ("turned off",))
         self._rules: dict[Any, _Rule] = {}
         self._watch = Watch()
         self._formatter = SequenceFormatter(separator=" ")
@@ -119,7 +109,7 @@ class LightJobs:
                 return "params read"
             if rule.computed and self._reads_for_resources(job, rule, threads):
                 return "resources read"
-            if job.rule.params and not all(map(_is_plain, job.params)):
+            if job.rule.params and not all(map(is_plain_value, job.params)):
                 return "params objects"
             command = self._formatter.vformat(job.rule.shellcmd, (), self._values(job, rule, threads))
             recorded = self._workflow.persistence._params(job) if job.rule.params else []  # noqa: SLF001
@@ -193,13 +183,10 @@ class LightJobs:
 
     def _rule(self, job: Any) -> _Rule:
         rule, workflow = job.rule, self._workflow
-        names = set(_names_in(rule.shellcmd or ""))
+        names = set(names_in(rule.shellcmd or ""))
         mentioned = {part for root, part in names if root == "resources"}
         roots = {root for root, _ in names}
-        obstacles = {*_obstacles_of_rule(rule), *_obstacles_in_flags(job), *_obstacles_in_params(rule)}
-        obstacles |= set(_obstacles_in_names(rule, workflow, roots)) | set(_obstacles_in_resources(rule, mentioned))
-        if any(root in _FILES and part and hasattr(type(getattr(job, root)), part) for root, part in names):
-            obstacles.add("names")  # what Snakemake finds out about the files: `{input.size_mb}`
+        obstacles = set(obstacles_of_rule(job, workflow, names))
         if obstacles:
             return _Rule(obstacles=frozenset(obstacles))
         execution = workflow.execution_settings
@@ -216,7 +203,7 @@ class LightJobs:
         )
         ensured = tuple(_ensured(file) for file in job.output)
         computed = tuple(
-            row for name in mentioned if (row := _row(rule, name)).is_evaluable() and not is_constant(row.raw)
+            row for name in mentioned if (row := row_of(rule, name)).is_evaluable() and not is_constant(row.raw)
         )
         return _Rule(
             obstacles=frozenset(),
@@ -240,141 +227,6 @@ class LightJobs:
             "software_stack_hash": persistence._software_stack_hash(job),  # noqa: SLF001
             "incomplete": False,
         }
-
-
-def _obstacles_of(workflow: Any) -> Iterator[str]:
-    """What keeps all jobs of a workflow from being light jobs."""
-    if not _records_are_known(workflow.persistence):
-        yield "records"  # and the rest of this Snakemake is not known either
-        return
-    if workflow.storage_settings.shared_fs_usage != SharedFSUsage.all():
-        yield "not shared"
-    if shell._process_args.keys() != {"executable"} or not shell.get_executable():  # noqa: SLF001
-        yield "shell"
-    if sys.getfilesystemencoding() != "utf-8":
-        yield "encoding"
-    if workflow.execution_settings.debug:
-        yield "debug"
-    if workflow.execution_settings.edit_notebook:
-        yield "edits"
-    try:
-        if any(map(reads_environment, _texts(workflow))):
-            yield "environment"
-    except (OSError, UnicodeError):
-        yield "environment"
-
-
-def _records_are_known(persistence: Any) -> bool:
-    """Whether the installed Snakemake keeps records in files, with the fields that a light job writes."""
-    known = FORMATS.get(records.RECORD_FORMAT_VERSION)
-    model = getattr(records, "MetadataRecord", None)
-    fields = tuple(model().model_dump()) if model is not None else ()
-    return known is not None and fields == known and type(persistence).__name__ == "FilePersistence"
-
-
-def _texts(workflow: Any) -> Iterator[str]:
-    for source in workflow.included:
-        with workflow.sourcecache.open(source) as file:
-            yield file.read()
-
-
-def _obstacles_of_rule(rule: Any) -> Iterator[str]:
-    kinds = [name for name in ("script", "notebook", "wrapper", "cwl", "template_engine") if getattr(rule, name, None)]
-    yield from kinds
-    if rule.norun:
-        yield "norun"
-    elif not rule.shellcmd and not kinds:
-        yield "run"
-    elif not kinds and not _is_plain_text(rule):
-        yield "computed"
-    features = {
-        "checkpoint": rule.is_checkpoint,
-        "shadow": rule.shadow_depth,
-        "benchmark": rule.benchmark,
-        "conda": rule.conda_env,
-        "container": rule.container_img or rule.is_containerized,
-        "envmodules": rule.env_modules,
-        "handover": rule.is_handover,
-        "cache": getattr(rule.cache, "flag", rule.cache),
-        "shell_exec": "shell_exec" in rule.resources,
-    }
-    yield from (name for name, value in features.items() if value)
-
-
-def _is_plain_text(rule: Any) -> bool:
-    """Whether the command is a text in the Snakefile, not an expression: Snakemake evaluates those again when it runs them."""
-    code = rule.run_func.__code__
-    if rule.run_func.__globals__.get("shell") is not shell:  # the Snakefile has one of its own
-        return False
-    return code.co_names == ("shell",) and rule.shellcmd in code.co_consts
-
-
-def _obstacles_in_flags(job: Any) -> Iterator[str]:
-    if any(flag not in OUTPUT_FLAGS for file in job.output for flag in file.flags) or any(
-        file.flags for file in job.log
-    ):
-        yield "output flag"
-    if any(is_callable(what["checksum"]) for file in job.output if (what := get_flag_value(file, "ensure"))):
-        yield "checksum function"
-
-
-def _obstacles_in_params(rule: Any) -> Iterator[str]:
-    for function in filter(is_callable, rule.params):
-        if _takes(function, "resources", "threads"):
-            yield "params resources"
-
-
-def _takes(function: Any, *names: str) -> bool:
-    """Whether Snakemake gives a function one of these arguments; a function that cannot be looked at may take them."""
-    try:
-        return bool(get_input_function_aux_params(getattr(function, "callable", function), dict.fromkeys(names)))
-    except (TypeError, ValueError):
-        return True
-
-
-def _obstacles_in_names(rule: Any, workflow: Any, roots: set[str]) -> Iterator[str]:
-    for name in roots - NAMES:
-        is_of_run = name in rule.run_func.__code__.co_varnames or name in ("name", "rulename")
-        if not name.isidentifier() or is_of_run or not _is_plain(workflow.globals.get(name)):
-            yield "names"
-        elif rule.module_globals is not workflow.globals:
-            yield "module"
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a value is certain to be shown the same in a job; a class of the workflow's own may do anything."""
-    if isinstance(value, dict):
-        return type(value) is dict and all(map(_is_plain, value.values()))
-    if isinstance(value, (list, tuple)):
-        return type(value) in (list, tuple) and all(map(_is_plain, value))
-    return value is None or type(value) in _PLAIN or isinstance(value, (PurePath, AnnotatedString))
-
-
-def _obstacles_in_resources(rule: Any, mentioned: set[str]) -> Iterator[str]:
-    tmpdir = rule.resources.get("tmpdir")
-    if "tmpdir" in mentioned or (tmpdir is not None and tmpdir.raw != "system_tmpdir"):
-        yield "tmpdir"
-    elif any(_row(rule, name) is None for name in mentioned):
-        yield "names"
-
-
-def _row(rule: Any, name: str) -> Any:
-    """The resource of a rule, which Snakemake keeps in a single unit (`mem_mb`, `mem_mib` and `mem`)."""
-    base = re.sub("_mi?b$", "", name)
-    return next((rule.resources[known] for known in (name, f"{base}_mb", base) if known in rule.resources), None)
-
-
-def _names_in(template: str) -> Iterator[tuple[str, str]]:
-    """Names in a command with the part that is taken of each: `{resources.mem_mb}` is `resources`, `mem_mb`."""
-    try:
-        fields = list(Formatter().parse(template))
-    except ValueError:  # a brace alone, of which Snakemake complains in the job
-        fields = [("", "", "", None)]
-    for _, field, spec, _ in fields:
-        if field is not None:
-            found = re.match(r"([^.\[]*)(?:[.\[]([^.\]\[]*))?", field)
-            yield (found[1], found[2] or "") if found else ("", "")
-            yield from _names_in(spec or "")
 
 
 def _ensured(file: Any) -> Mapping[str, Any] | None:

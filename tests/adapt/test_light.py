@@ -23,7 +23,7 @@ from reading import Read
 from reading import read as read_here
 from snakemake.shell import shell
 
-from snakemake_executor_plugin_kempner.adapt.light import _takes
+from snakemake_executor_plugin_kempner.adapt.obstacles import takes
 from snakemake_executor_plugin_kempner.adapt.reading_environment import reads_environment
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
 from snakemake_executor_plugin_kempner.plan.light import FORMATS
@@ -453,7 +453,7 @@ def test_a_secret_of_the_workflow_stays_out_of_scripts(read: Read, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("function", "takes"),
+    ("function", "does"),
     [
         (lambda wildcards: 1, False),
         (lambda wildcards, threads: threads, True),
@@ -462,8 +462,8 @@ def test_a_secret_of_the_workflow_stays_out_of_scripts(read: Read, monkeypatch: 
         (dict, True),
     ],
 )
-def test_whether_params_take_threads_is_known_as_snakemake_knows_it(function: Any, *, takes: bool) -> None:
-    assert _takes(function, "resources", "threads") is takes
+def test_whether_params_take_threads_is_known_as_snakemake_knows_it(function: Any, *, does: bool) -> None:
+    assert takes(function, "resources", "threads") is does
 
 
 def test_a_secret_in_the_prefix_of_the_shell_stays_out_of_scripts(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
