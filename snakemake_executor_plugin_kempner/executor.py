@@ -27,6 +27,7 @@ from .invocation import Continued, Leaving, started
 from .planning import Planning
 from .report import detached_message, left_message
 from .run.claim import Claim, claim_folder, this_head
+from .run.cluster import refuse_folder_of_other_cluster
 from .run.interrupt import hear_ctrl_c_once
 from .run.ledger import make_folders
 from .run.live import LiveRun
@@ -83,6 +84,7 @@ class Executor(RemoteExecutor):
 
     def _claim_folder(self) -> None:
         try:
+            refuse_folder_of_other_cluster(self._runs, self._slurm)
             self._claim = claim_folder(self._runs, this_head(self._folder.name), self._slurm.runs, self.logger.info)
         except KempnerError as error:
             raise WorkflowError(str(error)) from None

@@ -308,6 +308,10 @@ class SlurmContract(ABC):
         yield put_back
         put_back.clear()
 
+    def test_the_cluster_has_a_name_that_stays(self, scene: Scene) -> None:
+        assert re.fullmatch(r"cluster \S+ \(/.*\)", scene.slurm.cluster())
+        assert scene.slurm.cluster() == scene.slurm.cluster()
+
     # --- submitting -------------------------------------------------------------------------------------------------
 
     def test_submitting_gives_each_job_an_id_of_its_own(self, scene: Scene) -> None:

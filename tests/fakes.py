@@ -343,6 +343,7 @@ class FakeSlurm:
         self.calls: list[Call] = []
         self.changes: list[Change] = []
         """Everything that happened, in order."""
+        self.name = "cluster fake (/state)"
         self.down = False
         """The controller answers nothing."""
         self.hidden: set[str] = set()
@@ -450,6 +451,9 @@ class FakeSlurm:
     def queue(self) -> tuple[Record, ...]:
         shown = lambda: () if self.is_blind else tuple(map(_record, self._seen()))  # noqa: E731
         return self._do("queue", (), shown)
+
+    def cluster(self) -> str:
+        return self._do("cluster", (), lambda: self.name)
 
     def listing(self) -> tuple[Listed, ...]:
         def listed() -> tuple[Listed, ...]:

@@ -125,7 +125,7 @@ def _end(state: RunState) -> str:
 
 def _notes(state: RunState) -> Iterator[str]:
     if state.unanswered:
-        yield f"Slurm did not answer, so this is what is on disk alone: {state.unanswered}"
+        yield f"What Slurm has is not known, so this is what is on disk alone: {state.unanswered}"
     if state.earlier:
         yield f"It goes on with run {', '.join(state.earlier)}, whose tasks are counted here."
     if state.left_out:

@@ -20,6 +20,7 @@ from ..slurm.states import JobState
 from .adopt import Names, QueuedTask, all_of_run, carried_out, in_queue, left_in_queue
 from .belonging import is_here, other_path, other_user
 from .clock import Clock
+from .cluster import refuse_other_cluster
 from .ledger import Entry, Ledger, LedgerRecord, open_ledgers, read_ledger
 from .live import LiveRun
 from .outcome import TaskEvent
@@ -86,7 +87,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
 
     Raises:
         LedgerError: a ledger has a version that this package does not know.
-        SlurmError: Slurm did not answer, so nothing is known.
+        SlurmError: Slurm did not answer, or is another cluster's, so nothing is known.
     """
     ledgers = tuple(record for record in open_ledgers(runs) if not other_user(record.folder))
     foreign = {ledger.run: str(ledger.header.get("workdir", "")) for ledger in ledgers if not is_here(ledger, workdir)}
@@ -102,6 +103,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         return EarlierRuns(ledgers=(), left=())
 
     def ask() -> tuple[dict[str, Record], Names]:
+        refuse_other_cluster(ledgers, slurm)
         _wait_for_unanswered(ledgers, slurm, warn)
         queue, names = _seen(ledgers, slurm)
         _check_gone(ledgers, queue, slurm)

@@ -23,6 +23,7 @@ from .parse import (
     Shown,
     Usage,
     has_mixed_reasons,
+    parse_cluster,
     parse_job_id,
     parse_sacct,
     parse_shown,
@@ -74,6 +75,13 @@ class Slurm(Protocol):
         """All of the user's jobs that the controller knows: waiting, running, and for a while those that ended.
 
         Each element of an array by itself. What has vanished from an array is told by `record_of`.
+        """
+
+    def cluster(self) -> str:
+        """The cluster that answers, by its name and where its controller keeps its jobs; a job id says nothing elsewhere.
+
+        Raises:
+            SlurmError: the controller did not answer.
         """
 
     def listing(self) -> tuple[Listed, ...]:
@@ -239,6 +247,9 @@ class SlurmCommands:
         if has_mixed_reasons(text):  # with --array each has its own, but of 0-100:2 the last one is left out (22.05)
             records |= {record.job_id: record for record in parse_squeue(self._call([*argv, "--array"]))}
         return tuple(records.values())
+
+    def cluster(self) -> str:
+        return parse_cluster(self._call(["scontrol", "show", "config"], timeout=_SHORT))
 
     def listing(self) -> tuple[Listed, ...]:
         return parse_listing(self._call(["squeue", *_QUEUE, "--states=all", f"--Format={LISTING_FORMAT}"]))

@@ -91,6 +91,13 @@ def test_what_can_never_start_is_told_from_what_only_waits(recorded: Path) -> No
     assert {name for name, record in records.items() if record.never} == {"never", "removed"}
 
 
+def test_the_mark_of_a_cluster_is_its_name_and_where_its_jobs_are_kept() -> None:
+    told = "Configuration data as of 2026\nClusterName             = odyssey\nStateSaveLocation       = /state/a b\nx = 1\n"
+    assert parse_cluster(told) == "cluster odyssey (/state/a b)"
+    with pytest.raises(SlurmError, match="did not tell the name"):
+        parse_cluster("slurm_load_ctl_conf error\n")
+
+
 def test_the_answer_of_sbatch_is_a_job_id(recorded: Path) -> None:
     assert parse_job_id((recorded / "sbatch.txt").read_text()).isdigit()
 
