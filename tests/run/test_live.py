@@ -170,6 +170,7 @@ def test_a_plan_that_is_refused_leaves_the_run_as_it_was(tmp_path: Path) -> None
 
 def test_a_plan_with_faults_leaves_the_run_as_it_was(tmp_path: Path) -> None:
     play = Play(tmp_path)
+    play.slurm.calls.clear()
     with pytest.raises(PlanError):
         play.submit(a_task("fetch", resources={"gpu": -1}))
     assert not play.live.knows("fetch")
@@ -181,6 +182,7 @@ def test_a_plan_with_faults_leaves_the_run_as_it_was(tmp_path: Path) -> None:
 
 def test_one_query_for_all_jobs_and_none_when_nothing_is_open(tmp_path: Path) -> None:
     play = Play(tmp_path)
+    play.slurm.calls.clear()
     play.look()
     assert not play.slurm.calls
     play.submit(*diamond(50))

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.errors import SlurmError
-from snakemake_executor_plugin_kempner.slurm.parse import Record, parse_job_id, parse_sacct, parse_squeue, record_of
+from snakemake_executor_plugin_kempner.slurm.parse import (
+    Record,
+    parse_cluster,
+    parse_job_id,
+    parse_sacct,
+    parse_squeue,
+    record_of,
+)
 from snakemake_executor_plugin_kempner.slurm.states import JobState
 
 RECORDED = Path(__file__).parents[1] / "recorded"
