@@ -34,7 +34,8 @@ from .run.live import LiveRun
 from .run.result import Result
 from .slurm.client import SlurmCommands
 
-_SLICE = 0.2
+_SLICE, _SLICES = 0.2, 5
+"""Seconds of a slice, and how many of them lie between two looks."""
 
 
 class Executor(RemoteExecutor):
@@ -149,17 +150,16 @@ class Executor(RemoteExecutor):
         if self._run is not None:
             with self._mutex:
                 self._ask()
-                self._run.tick()
+                self._run.tick(self.executor_settings.status_interval)
 
     async def sleep(self) -> None:
-        """Until the next query is due; in slices, so that a run that ends is not held up."""
-        longest = self.executor_settings.status_interval
-        slept = 0.0
-        while self.wait and slept < (self._live.pause(longest) if self._live else 1.0):
+        """Until the next look; in slices, so that a run that ends is not held up."""
+        for _ in range(_SLICES):
+            if not self.wait:
+                return
             if self._claim is not None and not self._claim.renew():
                 self._ask()
             await asyncio.sleep(_SLICE)
-            slept += _SLICE
 
     # --- leaving ------------------------------------------------------------------------------------------------
 

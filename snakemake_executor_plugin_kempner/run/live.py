@@ -217,10 +217,6 @@ class LiveRun:
     def running(self) -> int:
         return self._jobs.running
 
-    def pause(self, longest: float) -> float:
-        """Seconds until the next query is due."""
-        return self._observer.pace.pause(longest)
-
     # --- following ----------------------------------------------------------------------------------------------
 
     def observe(self) -> tuple[TaskEvent, ...]:
@@ -229,6 +225,10 @@ class LiveRun:
         A query that fails is reported and changes nothing: it is never read as the end of a task.
         """
         return self._observer.observe()
+
+    def watch(self, longest: float, *, is_urgent: bool) -> tuple[TaskEvent, ...]:
+        """Say what has changed by the records of jobs, and ask Slurm if that is due; as `Observer.watch`."""
+        return self._observer.watch(longest, is_urgent=is_urgent or bool(self.later))
 
     def _cancel_if_possible(self, job_ids: Collection[str]) -> None:
         """For attempts that must not follow. One that starts all the same sees that by itself (`step/earlier.py`)."""
