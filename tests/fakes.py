@@ -20,6 +20,7 @@ from itertools import takewhile
 from typing import TypeVar
 
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmRefused, SlurmUnreachable
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.slurm.client import Slurm
 from snakemake_executor_plugin_kempner.slurm.consumption import Consumption
 from snakemake_executor_plugin_kempner.slurm.ids import array_id, element_id, expand, in_order, is_element
@@ -154,7 +155,7 @@ class FakeJob:
     job_id: str
     """Of an element as everywhere: `5_3`."""
     name: str
-    options: tuple[str, ...]
+    options: Options
     script: str
     index: int | None = None
     """Number of the element; None for what is no array."""
@@ -188,7 +189,7 @@ class FakeJob:
     @property
     def unique_name(self) -> str:
         """By which a lost answer is found again: the comment, where the name is shared."""
-        return self.option("comment") or self.name
+        return self.options.get("comment") or self.name
 
     @property
     def array_id(self) -> str:
@@ -206,10 +207,6 @@ class FakeJob:
     def is_final(self) -> bool:
         return not (self.is_pending or self.is_running)
 
-    def option(self, name: str) -> str | None:
-        """Value of `--name=value`; the last one counts, and a flag has the value ''."""
-        return _option(self.options, name)
-
     @property
     def verdict(self) -> Verdict:
         verdicts = [condition.verdict for condition in self.conditions]
@@ -219,15 +216,6 @@ class FakeJob:
         if enough(verdict is Verdict.MET for verdict in verdicts):
             return Verdict.MET
         return Verdict.NEVER if hopeless(verdict is Verdict.NEVER for verdict in verdicts) else Verdict.OPEN
-
-
-def _option(options: Sequence[str], name: str) -> str | None:
-    found = None
-    for option in options:
-        head, _, value = option.partition("=")
-        if head == f"--{name}":
-            found = value
-    return found
 
 
 _TYPES = ("after", "afterok", "afternotok", "afterany", "aftercorr")
@@ -423,9 +411,9 @@ class FakeSlurm:
 
     # --- the protocol -----------------------------------------------------------------------------------------------
 
-    def submit(self, options: Sequence[str], script: str) -> str:
-        name = _option(options, "job-name") or "sbatch"
-        unique_name = _option(options, "comment") or name
+    def submit(self, options: Options, script: str) -> str:
+        name = options.get("job-name", "sbatch")
+        unique_name = options.get("comment", name)
         return self._do("submit", (unique_name,), lambda: self._accept(name, options, script))
 
     def find(self, job_name: str) -> tuple[str, ...]:
@@ -439,12 +427,12 @@ class FakeSlurm:
     def names(self) -> dict[str, tuple[str, str]]:
         def named() -> dict[str, tuple[str, str]]:
             jobs = () if self.is_blind else self._listed()
-            return {one.job_id: (one.name, one.option("comment") or "(null)") for one in jobs}
+            return {one.job_id: (one.name, one.options.get("comment") or "(null)") for one in jobs}
 
         return self._do("names", (), named)
 
     def workdirs(self) -> dict[str, str]:
-        placed = lambda: {one.job_id: one.option("chdir") or "" for one in self._listed() if not one.is_final}  # noqa: E731
+        placed = lambda: {one.job_id: one.options.get("chdir") or "" for one in self._listed() if not one.is_final}  # noqa: E731
         return self._do("workdirs", (), placed)
 
     def queue(self) -> tuple[Record, ...]:
@@ -458,11 +446,11 @@ class FakeSlurm:
         return self._do("listing", (), listed)
 
     def _as_listed(self, job: FakeJob) -> Listed:
-        limit = _seconds(job.option("time"))
+        limit = _seconds(job.options.get("time"))
         return Listed(
             record=_record(job),
             name=job.name,
-            comment=job.option("comment") or "(null)",
+            comment=job.options.get("comment") or "(null)",
             starts=job.started,
             used_s=round(_elapsed(job, self.clock.now())),
             limit_s=None if limit is None else round(limit),
@@ -474,7 +462,8 @@ class FakeSlurm:
         def shown() -> tuple[Shown, ...]:
             found = [one for one in self._seen() if one.array_id in arrays]
             return tuple(
-                Shown(record=_record(one), name=one.name, comment=one.option("comment") or "(null)") for one in found
+                Shown(record=_record(one), name=one.name, comment=one.options.get("comment") or "(null)")
+                for one in found
             )
 
         return self._do("show", tuple(sorted(arrays)), shown)
@@ -544,15 +533,14 @@ class FakeSlurm:
             raise SlurmUnreachable(f"{command}: Socket timed out on send/recv operation")
         return carry_out()
 
-    def _accept(self, name: str, options: Sequence[str], script: str) -> str:
-        partition = _option(options, "partition")
-        if self.partitions is not None and partition is not None and partition not in self.partitions:
+    def _accept(self, name: str, options: Options, script: str) -> str:
+        partition = options.get("partition")
+        if self.partitions is not None and partition and partition not in self.partitions:
             raise _refused("submit", "Invalid partition name specified")
-        array = _option(options, "array")
-        indices, throttle = _indices(array) if array is not None else ([None], None)
+        indices, throttle = _indices(options.get("array")) if "array" in options else ([None], None)
         if self.max_submitted is not None and len(self.left) + len(indices) > self.max_submitted:
             raise _refused("submit", "Job violates accounting/QOS policy", before="AssocMaxSubmitJobLimit")
-        text = _option(options, "dependency")
+        text = options.get("dependency")
         self._conditions(text)  # what is refused takes no number
         self._ids += 1
         for index in indices:
@@ -560,15 +548,15 @@ class FakeSlurm:
             job = FakeJob(
                 job_id=str(self._ids) if index is None else element_id(str(self._ids), index),
                 name=name,
-                options=tuple(options),
+                options=options,
                 script=script,
                 index=index,
                 throttle=throttle,
                 separate=index is None,
                 conditions=conditions,
                 any_of=any_of,
-                kill_on_invalid_dep=_option(options, "kill-on-invalid-dep") == "yes",
-                held=_option(options, "hold") is not None,
+                kill_on_invalid_dep=options.get("kill-on-invalid-dep") == "yes",
+                held="hold" in options,
                 submitted=self.clock.now(),
             )
             job.reason = "Dependency" if job.verdict is not Verdict.MET else "None"
@@ -578,7 +566,7 @@ class FakeSlurm:
             self._changed(job, "PENDING")
         return str(self._ids)
 
-    def _conditions(self, text: str | None) -> tuple[tuple[Condition, ...], bool]:
+    def _conditions(self, text: str) -> tuple[tuple[Condition, ...], bool]:
         try:
             conditions, any_of = parse_dependency(text) if text else ((), False)
         except ValueError:
@@ -609,7 +597,7 @@ class FakeSlurm:
         if not jobs:
             raise _refused("requeue", f"Invalid job id specified for job {job_id}")
         waiting = [one for one in jobs if one.is_pending]
-        bound = [one for one in jobs if one.option("no-requeue") is not None]
+        bound = [one for one in jobs if "no-requeue" in one.options]
         for job in jobs:
             if job not in waiting and job not in bound:
                 self._put_back(job)
@@ -772,7 +760,7 @@ class FakeSlurm:
         job.separate = True
         job.started, job.node, job.reason = self._time, f"n{int(job.array_id) % 4 + 1}", ""
         job.end = self.ends(job)
-        limit = _seconds(job.option("time"))
+        limit = _seconds(job.options.get("time"))
         if limit is not None and job.end.seconds > limit:
             job.end = End(word="TIMEOUT", signal=15, seconds=limit)
         job.due = self._time + job.end.seconds
@@ -846,7 +834,7 @@ def _elapsed(job: FakeJob, now: float) -> float:
 
 
 def _consumed(job_id: str, job: FakeJob, now: float) -> Consumption:
-    limit = _seconds(job.option("time"))
+    limit = _seconds(job.options.get("time"))
     return Consumption(
         job_id=job_id,
         state=job_state(job.word),
@@ -854,7 +842,7 @@ def _consumed(job_id: str, job: FakeJob, now: float) -> Consumption:
         node=job.node,
         elapsed_s=round(_elapsed(job, now)) if job.node else None,
         limit_s=None if limit is None else round(limit),
-        cores=int(job.option("cpus-per-task") or 1) if job.node else None,
+        cores=int(job.options.get("cpus-per-task") or 1) if job.node else None,
     )
 
 
@@ -886,9 +874,9 @@ def _refused(command: str, why: str, before: str = "") -> SlurmRefused:
     return SlurmRefused([program], 1, "\n".join(lines))
 
 
-def _seconds(time: str | None) -> float | None:
+def _seconds(time: str) -> float | None:
     """`--time` as minutes, `MM:SS`, `HH:MM:SS` or with `D-` before."""
-    if time is None:
+    if not time:
         return None
     days, dash, rest = time.rpartition("-")
     parts = [int(part) for part in rest.split(":")]

@@ -12,6 +12,7 @@ from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
+from ..options import Options
 from .consumption import CONSUMPTION_FORMAT, Consumption, parse_consumption
 from .environment import query_environment, submission_environment
 from .ids import abridge, array_id, expand, in_order, is_element
@@ -47,7 +48,7 @@ class Slurm(Protocol):
     are what is told of, and either may be cancelled, made to depend or depended on.
     """
 
-    def submit(self, options: Sequence[str], script: str) -> str:
+    def submit(self, options: Options, script: str) -> str:
         """Submit a script and return its job id, for an array the id of all of it.
 
         Raises:
@@ -169,8 +170,8 @@ class SlurmCommands:
         self.before_acting: Callable[[], None] = lambda: None
         """Called right before a job is submitted, changed or cancelled; an error that it raises prevents that."""
 
-    def submit(self, options: Sequence[str], script: str) -> str:
-        argv = ["sbatch", "--parsable", *options]
+    def submit(self, options: Options, script: str) -> str:
+        argv = ["sbatch", "--parsable", *options.argv]
         # Of a full cluster sbatch asks for two minutes by itself, before it gives up.
         timeout = 1.25 * self._timeout
         if self._has_submitted:
@@ -187,21 +188,21 @@ class SlurmCommands:
         if not answer.strip():
             raise SlurmRefused(argv, 0, "")
         job_id = parse_job_id(answer)
-        self._set_apart(job_id, dict(option.removeprefix("--").partition("=")[::2] for option in options))
+        self._set_apart(job_id, options)
         return job_id
 
-    def _set_apart(self, job_id: str, options: Mapping[str, str]) -> None:
+    def _set_apart(self, job_id: str, options: Options) -> None:
         """Have Slurm look at each element of an array that waits for `aftercorr`.
 
         By itself it looks at ten (`correspond_after_task_cnt`), and at the next when one of them has started: behind ten
         that wait long, no other starts, and what it waits for may be forgotten meanwhile. One change of all elements but
         one makes each a job of its own. If it fails the array is in the queue all the same, and slower.
         """
-        if "array" not in options or "aftercorr" not in options.get("dependency", ""):
+        if "array" not in options or "aftercorr" not in options.get("dependency"):
             return
-        nice = options.get("nice", "0") or "100"  # as it is: a change that changes nothing
+        nice = options.get("nice", "100" if "nice" in options else "0")  # as it is: a change that changes nothing
         with suppress(SlurmError):
-            for elements in abridge(expand(f"{job_id}_[{options['array']}]")[:-1]):
+            for elements in abridge(expand(f"{job_id}_[{options.get('array')}]")[:-1]):
                 self._call(["scontrol", "update", f"JobId={elements}", f"Nice={nice}"])
 
     def find(self, job_name: str) -> tuple[str, ...]:
@@ -212,7 +213,6 @@ class SlurmCommands:
         return tuple(sorted(found))
 
     def names(self) -> dict[str, tuple[str, str]]:
-        """Name and comment of each of the user's jobs that the controller knows, by job id."""
         queued = self._call(["squeue", *_QUEUE, "--states=all", "--format=%i|%j|%k"])
         rows = [line.strip().split("|", 2) for line in queued.splitlines() if line.count("|") >= 2]
         return {job_id: (name, comment) for ids, name, comment in rows for job_id in expand(ids)}

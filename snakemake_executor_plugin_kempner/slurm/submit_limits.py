@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from ..errors import SlurmError
+from ..options import Options
 
 Tell = Callable[[str, Sequence[str]], str]
 """A program's answers to several queries, in a single text; `SlurmCommands.tell`."""
@@ -42,11 +43,10 @@ class LimitScope:
     qos: str = ""
 
     @classmethod
-    def of(cls, options: Iterable[str], environment: Mapping[str, str] = os.environ) -> "LimitScope":
-        """From options of sbatch (`--account=lab`), or from the SBATCH_ variables that sbatch reads instead."""
-        given = dict(option[2:].split("=", 1) for option in options if option.startswith("--") and "=" in option)
+    def of(cls, options: Options, environment: Mapping[str, str] = os.environ) -> "LimitScope":
+        """From a job's options, or from the SBATCH_ variables that sbatch reads instead."""
         names = ("account", "partition", "qos")
-        return cls(**{name: given.get(name) or environment.get(f"SBATCH_{name.upper()}", "") for name in names})
+        return cls(**{name: options.get(name) or environment.get(f"SBATCH_{name.upper()}", "") for name in names})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,7 +41,7 @@ def test_what_slurm_says_of_itself(kempner: Sandbox) -> None:
 def test_sbatch_takes_what_a_declaration_becomes(kempner: Sandbox, name: str) -> None:
     options = options_at(SITE, name, *REQUESTS[name])
     assert not options.faults
-    answer = kempner.run("sbatch", "--test-only", *options.arguments, "--wrap=true")
+    answer = kempner.run("sbatch", "--test-only", *options.sbatch.argv, "--wrap=true")
     assert "allocation failure" not in answer
 
 
