@@ -128,7 +128,7 @@ def test_nothing_but_the_command_line_imports_the_sandbox() -> None:
 
 def test_processes_are_started_in_one_place() -> None:
     inside = {module for module in MODULES if "subprocess" in imported(module)}
-    assert {module for module in inside if part(module) != "sandbox"} == {"slurm.client"}
+    assert {module for module in inside if part(module) != "sandbox"} == {"slurm.programs"}
 
 
 def test_the_processes_of_the_machine_are_looked_at_in_one_place() -> None:

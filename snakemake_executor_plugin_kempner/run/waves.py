@@ -13,7 +13,8 @@ from ..options import Options
 from ..plan.model import Deferred, Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
 from ..slurm.client import Slurm
-from ..slurm.submit_limits import LimitScope, SiteLimits
+from ..slurm.site_limits import SiteLimits
+from ..slurm.submit_limits import LimitScope
 from .clock import Clock
 from .submit import PATIENCE
 

@@ -20,7 +20,7 @@ from snakemake_executor_plugin_kempner.sandbox.config import kempner_partitions
 from snakemake_executor_plugin_kempner.site.file import parse_site
 from snakemake_executor_plugin_kempner.site.live import live_site, together
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
-from snakemake_executor_plugin_kempner.slurm.submit_limits import user_name
+from snakemake_executor_plugin_kempner.slurm.site_limits import user_name
 
 
 def test_what_slurm_says_of_itself(kempner: Sandbox) -> None:

@@ -7,7 +7,8 @@ from snakemake_executor_plugin_kempner.errors import SlurmRefused
 from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.sandbox import Node
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
-from snakemake_executor_plugin_kempner.slurm.submit_limits import Bound, LimitScope, SiteLimits, lacks_room
+from snakemake_executor_plugin_kempner.slurm.site_limits import SiteLimits
+from snakemake_executor_plugin_kempner.slurm.submit_limits import Bound, LimitScope, lacks_room
 
 HELD = Options.of("--hold", "--output=/dev/null")
 SCRIPT = "#!/bin/sh\ntrue\n"

@@ -8,13 +8,8 @@ import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmMissing, SlurmUnreachable
 from snakemake_executor_plugin_kempner.options import Options
-from snakemake_executor_plugin_kempner.slurm.submit_limits import (
-    Limits,
-    LimitScope,
-    SiteLimits,
-    lacks_room,
-    parse_limits,
-)
+from snakemake_executor_plugin_kempner.slurm.site_limits import SiteLimits, parse_limits
+from snakemake_executor_plugin_kempner.slurm.submit_limits import Limits, LimitScope, lacks_room
 
 RECORDED = sorted(path.parent for path in (Path(__file__).parents[1] / "recorded").glob("*/limits_user.txt"))
 CONFIG = "MaxArraySize            = 1001\nMaxJobCount             = 10000\nAccountingStorageEnforce = {}\n"
