@@ -26,7 +26,7 @@ from .site.live import Tell, live_site, together
 from .site.model import Site
 from .slurm.client import Slurm
 from .slurm.environment import chosen_options, notices
-from .slurm.submit_limits import SiteLimits, user_name
+from .slurm.site_limits import SiteLimits, user_name
 
 
 def check_that_it_can_leave() -> None:

@@ -26,7 +26,7 @@ from .run.program import keep_program
 from .run.settled import note_up_to_date, settled
 from .settings import Settings, common_settings
 from .slurm.client import SlurmCommands
-from .slurm.submit_limits import SiteLimits
+from .slurm.site_limits import SiteLimits
 
 
 class Planning:

@@ -1,6 +1,6 @@
 """`--kempner-preview`: does everything that a run does before the first sbatch, then prints what would be queued."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,6 +8,7 @@ from typing import Any
 
 from .adapt.instead_of_jobs import instead_of_scheduling
 from .invocation import Leaving
+from .options import Options
 from .planning import Planning
 from .preview_text import preview
 from .slurm.client import SlurmCommands
@@ -20,7 +21,7 @@ class _Unsubmitted(SlurmCommands):
         super().__init__(environment)
         self._ids = map(str, count(1))
 
-    def submit(self, options: Sequence[str], script: str) -> str:  # noqa: ARG002
+    def submit(self, options: Options, script: str) -> str:  # noqa: ARG002
         return next(self._ids)
 
     def depend(self, job_id: str, dependency: str) -> None: ...

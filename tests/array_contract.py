@@ -13,6 +13,7 @@ import pytest
 from contract import KILL, LONG, NEVER, REMOVED, RUNS, UNKNOWN_ID, World, fate
 
 from snakemake_executor_plugin_kempner.errors import SlurmRefused
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.slurm.ids import array_id, element_id
 from snakemake_executor_plugin_kempner.slurm.parse import Record, record_of
 from snakemake_executor_plugin_kempner.slurm.states import JobState
@@ -122,7 +123,7 @@ class ArrayScene:
     def submit(self, key: str, script: str, *options: str) -> str:
         name = f"--job-name={self.prefix}.{len(self.ids)}"
         common = ("--output=/dev/null", "--chdir=/", "--ntasks=1", name)
-        self.ids[key] = self.slurm.submit([*common, *options], f"#!/bin/bash\n{script}\n")
+        self.ids[key] = self.slurm.submit(Options.of(*common, *options), f"#!/bin/bash\n{script}\n")
         return self.ids[key]
 
     def _submit(self) -> None:

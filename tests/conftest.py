@@ -30,6 +30,14 @@ if (
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked `thorough` run only where -m names them, whatever else it selects."""
+    if "thorough" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
 @pytest.fixture
 def golden() -> Callable[[str, str], None]:
     """Compare a text with the file of that name in `tests/golden`; KEMPNER_ACCEPT=1 writes the file instead."""

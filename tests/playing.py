@@ -47,8 +47,8 @@ def told_by(clock: FakeClock) -> Iterator[None]:
 
 def leave_record(change: Change) -> None:
     """What the step writes down about its job, in the folder of the run: at its start, and when it ends by itself."""
-    job, folder = change.job, (change.job.option("output") or "").partition("/logs/")[0]
-    if ".attempt" not in (job.option("output") or "") or not job.runs or change.word == "PENDING":
+    job, folder = change.job, change.job.options.get("output").partition("/logs/")[0]
+    if ".attempt" not in job.options.get("output") or not job.runs or change.word == "PENDING":
         return
     record: dict[str, Any] = {"job_id": job.job_id, "start": job.started, "node": job.node}
     if change.word == "COMPLETED" or (change.word == "FAILED" and job.end.exit_code):

@@ -9,8 +9,8 @@ from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Plan, Policy, Task
 from ..slurm.client import Slurm
 from ..slurm.parse import records_of
+from ..slurm.site_limits import SiteLimits
 from ..slurm.states import JobState
-from ..slurm.submit_limits import SiteLimits
 from .adopt import QueuedTask
 from .clock import Clock
 from .dispatcher import Dispatcher

@@ -11,7 +11,7 @@ from ..errors import SlurmError, SlurmUnreachable
 from ..plan.at_site import options_at
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind, Task
-from ..plan.resources import SET_BY_PLANNER
+from ..plan.resources import SET_BY_PLUGIN
 from ..site.model import Site
 from ..slurm.client import Slurm
 from ..slurm.ids import in_order
@@ -256,9 +256,8 @@ def changes(task: Task, left: QueuedTask, site: Site | None = None) -> tuple[str
     changed = [name for name, digest in task.content.items() if first.content.get(name, digest) != digest]
     for attempt in task.attempts:
         entry = next((known for known in left.entries if known.attempt == attempt.number), None)
-        now = options_at(site, task.label, attempt.resources, attempt.threads).arguments
-        before = [] if entry is None else [option for option in entry.options if not option.startswith(SET_BY_PLANNER)]
-        if entry is not None and set(now) != set(before):
+        now = options_at(site, task.label, attempt.resources, attempt.threads).sbatch
+        if entry is not None and now != entry.options.without(*SET_BY_PLUGIN):
             changed.append("resources")
             break
     return tuple(changed)

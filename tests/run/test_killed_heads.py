@@ -328,7 +328,7 @@ def play(world: World, at: Sequence[int]) -> None:
         check(world)
     except BaseException as error:
         changes = (
-            f"{one.time:g} {one.job.name} {one.word} {one.job.option('dependency')}" for one in world.slurm.changes
+            f"{one.time:g} {one.job.name} {one.word} {one.job.options.get('dependency')}" for one in world.slurm.changes
         )
         error.add_note("\n".join([f"killed at the places {list(at)}", *changes]))
         raise

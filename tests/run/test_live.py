@@ -10,6 +10,7 @@ from fakes import NODE_FAIL, OK, OUT_OF_MEMORY, REQUEUED, TIMEOUT, End, Trouble,
 from playing import LONGEST, Play
 
 from snakemake_executor_plugin_kempner.errors import PlanError, SlurmError
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.run.outcome import (
     AttemptFailed,
@@ -123,7 +124,7 @@ def test_a_later_plan_does_not_name_what_has_ended(tmp_path: Path) -> None:
     play.watch()
     play.submit(a_task("fetch"), a_task("align", "fetch"))
     (align,) = play.slurm.named("align")
-    assert align.option("dependency") is None
+    assert align.options.get("dependency") == ""
     assert len(play.slurm.named("fetch")) == 1
 
 
@@ -133,7 +134,7 @@ def test_a_later_plan_waits_for_what_still_runs(tmp_path: Path) -> None:
     play.clock.sleep(10)
     play.look()
     play.submit(a_task("train", attempts=3), a_task("report", "train"))
-    assert play.slurm.named("report")[0].option("dependency") == "afterok:2?afterok:3"
+    assert play.slurm.named("report")[0].options.get("dependency") == "afterok:2?afterok:3"
 
 
 def test_what_comes_behind_a_failed_task_is_not_submitted(tmp_path: Path) -> None:
@@ -374,7 +375,7 @@ def test_the_end_of_every_submission_is_written_down(tmp_path: Path) -> None:
 
 def test_cancelling_the_run_cancels_every_job_of_it_and_no_other(tmp_path: Path) -> None:
     play = Play(tmp_path, {"fetch": takes(100)})
-    other = play.slurm.submit(["--job-name=other"], "sleep 1000")
+    other = play.slurm.submit(Options.of("--job-name=other"), "sleep 1000")
     play.submit(*chain())
     play.clock.sleep(5)
     play.look()
