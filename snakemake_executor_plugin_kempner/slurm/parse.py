@@ -182,9 +182,9 @@ def _records(text: str, exit_of: Callable[[str], tuple[int | None, int | None]])
 
 
 def _squeue_exit(text: str) -> tuple[int | None, int | None]:
-    # squeue prints the status as wait(2) has it: exit code in the high byte, signal in the low seven bits.
+    # squeue of 22.05 prints the status as wait(2) has it: exit code in the high byte, signal in the low seven bits.
     if not text.isdigit():
-        return None, None
+        return _sacct_exit(text)  # 24.11
     status = int(text)
     return status >> 8, status & 0x7F or None
 

@@ -167,6 +167,16 @@ def test_a_state_that_nobody_knows_is_kept_as_unknown() -> None:
     assert (record.state, record.word, record.exit_code) == (JobState.UNKNOWN, "ASCENDED", None)
 
 
+@pytest.mark.parametrize(
+    ("ended", "code", "signal"), [("768", 3, None), ("9", 0, 9), ("0", 0, None), ("3:0", 3, None), ("0:9", 0, 9)]
+)
+def test_the_queue_tells_an_exit_code_as_either_version_of_slurm_prints_it(
+    ended: str, code: int, signal: int | None
+) -> None:
+    (record,) = parse_squeue(f"7|FAILED|None|{ended}|n1\n")
+    assert (record.exit_code, record.signal) == (code, signal)
+
+
 @pytest.mark.parametrize("ended", ["", "x", "-1", "0:x"])
 def test_an_exit_code_that_cannot_be_read_is_not_known(ended: str) -> None:
     (record,) = parse_squeue(f"7|FAILED|None|{ended}|n1\n")
