@@ -352,8 +352,8 @@ class SlurmContract(ABC):
 
     def test_a_listing_says_what_the_queue_and_the_names_say(self, scene: Scene) -> None:
         slurm = scene.world.slurm
-        listed = {one.job_id: one for one in slurm.listing()}
-        queue, names = {one.job_id: one for one in slurm.queue()}, slurm.names()
+        queue = {one.job_id: one for one in slurm.queue()}
+        listed, names = {one.job_id: one for one in slurm.listing()}, slurm.names()
         ended = {job_id for job_id, record in queue.items() if record.state.is_final}
         assert ended
         assert {one: listed[one].record for one in ended} == {one: queue[one] for one in ended}

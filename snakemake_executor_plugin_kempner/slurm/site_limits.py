@@ -161,8 +161,9 @@ def _qos(name: str, told: str, row: Sequence[str] | None, uid: str) -> Qos:
 
 
 def _counts(text: str, name: str) -> dict[str, str]:
-    """`LIMIT(USED)` by owner, from `lab={… MaxSubmitJobsPA=2(1) …} other={…}`."""
-    return {owner: _field(inside, name) for owner, inside in re.findall(r"(\S+?)=\{([^}]*)\}", text)}
+    """`LIMIT(USED)` by owner, from `lab={… MaxSubmitJobsPA=2(1) …} other={…}`; a user is `0=` in 22.05, `root(0)=` in 24.11."""
+    found = re.findall(r"(?:[^\s=(]*\((\d+)\)|(\S+?))=\{([^}]*)\}", text)
+    return {uid or owner: _field(inside, name) for uid, owner, inside in found}
 
 
 def _default_qos(row: Sequence[str]) -> str:
