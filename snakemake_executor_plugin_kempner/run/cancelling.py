@@ -14,7 +14,7 @@ from ..plan.model import Kind
 from ..slurm.client import Slurm
 from .adopt import QueuedTask
 from .belonging import is_here, other_user, unexplained
-from .claim import Claim, Owner, claim_folder, this_head
+from .claim import CANCEL, Claim, Owner, claim_folder, this_process
 from .clock import SystemClock
 from .cluster import refuse_folder_of_other_cluster, refuse_other_cluster
 from .ledger import Ledger, LedgerRecord, read_ledger
@@ -128,8 +128,7 @@ class Canceller:
         Raises:
             FolderInUse: it is another user's.
         """
-        owner = this_head(uuid.uuid4().hex[:8])
-        holder = Claim(self._runs, owner, self._slurm.runs, SystemClock()).holder()
+        holder = Claim(self._runs, _this_command(), self._slurm.runs, SystemClock()).holder()
         if holder is not None and holder.is_of_another_user:
             raise FolderInUse(str(holder))
         return holder if holder is not None and holder.is_head else None
@@ -177,7 +176,7 @@ class Canceller:
     @contextmanager
     def _claimed(self) -> Iterator[None]:
         refuse_folder_of_other_cluster(self._runs, self._slurm)
-        claim = claim_folder(self._runs, this_head(uuid.uuid4().hex[:8]), self._slurm.runs, self._say)
+        claim = claim_folder(self._runs, _this_command(), self._slurm.runs, self._say)
         if hasattr(self._slurm, "before_acting"):  # Slurm's commands ask whether the claim still holds
             self._slurm.before_acting = claim.check
         try:
@@ -203,6 +202,11 @@ class Canceller:
 
     def _unexplained(self, found: EarlierRuns) -> dict[str, str]:
         return unexplained(self._runs, self._workdir, self._slurm, found.ledgers)
+
+
+def _this_command() -> Owner:
+    """Not a head: whoever comes meanwhile waits for its end, another command that cancels above all."""
+    return this_process(CANCEL, uuid.uuid4().hex[:8])
 
 
 def with_dependants(left: Iterable[QueuedTask], keys: Collection[str]) -> set[str]:
