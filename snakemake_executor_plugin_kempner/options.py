@@ -21,7 +21,7 @@ class Options:
     """In the order in which they are written."""
 
     @classmethod
-    @lru_cache(maxsize=1000)  # the elements of an array have all the same
+    @lru_cache(maxsize=1000)  # the elements of an array have the same options
     def of(cls, *words: str) -> "Options":
         """From words as in `argv`."""
         return cls.merged(map(_option, words))

@@ -1,6 +1,7 @@
 """Fixtures of all tests. Modules beside this file (`fakes`, `strategies`, `contract`, …) are imported by their name."""
 
 import difflib
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -53,6 +54,12 @@ def golden() -> Callable[[str, str], None]:
             pytest.fail(f"{diff}\nIf this is as it should be: KEMPNER_ACCEPT=1 pytest tests -k golden", pytrace=False)
 
     return check
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_earlier_modules_have_left_is_no_garbage() -> None:
+    """A process that has read many workflows holds so much that each search for garbage takes long."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,11 +1,13 @@
 """Snakefiles of tests, rule by rule: what a test does not care about is filled in.
 
-snakefile(
-wanted("two.txt"),
-rule("two", "one.txt"),                      # makes two.txt from one.txt, and calls `./behave two`
-rule("one", does="one waits:go"),
-rule("part", output="{n}.txt", does="part-{wildcards.n}", resources={"mem_mb": Code("100 * attempt")}),
-)
+    snakefile(
+        wanted("two.txt"),
+        rule("two", "one.txt"),  # makes two.txt from one.txt
+        rule("one", does="one waits:go"),
+        rule("part", output="{n}.txt", does="part-{wildcards.n}", resources={"mem_mb": Code("100 * attempt")}),
+    )
+
+Commands call `./behave`, which notes when they run and behaves as it is told (`cluster/behaviour.py`).
 """
 
 import json
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Code:
-    """An expression of Python; texts are names of files, or other texts."""
+    """An expression of Python; a plain text stands for itself."""
 
     text: str
 
@@ -31,12 +33,12 @@ def snakefile(*rules: str) -> str:
 
 
 def wanted(*files: Value) -> str:
-    """The rule whose files are made if none are named."""
+    """`rule all`: the files that Snakemake makes by default."""
     return rule("all", *files, output=(), shell="")
 
 
 def hook(name: str) -> str:
-    """A hook that is a command like those of the rules."""
+    """A hook that calls `./behave` as the rules do."""
     return f'{name}:\n    shell("./behave {name}")'
 
 
@@ -55,14 +57,14 @@ def rule(
     """The text of a rule.
 
     Args:
-        name: of the rule; without an output and another name for what it does, also of those.
+        name: of the rule.
         inputs: files.
-        output: files; NAME.txt if it is not said, and none for an empty tuple.
-        does: name under which `./behave` notes the command, and how that behaves.
-        then: shell command behind it.
-        shell: command in place of those two; none if it is empty.
+        output: files; by default NAME.txt. An empty tuple for a rule without output.
+        does: arguments of `./behave`: the name that it notes (by default that of the rule), and how it behaves.
+        then: shell command after `./behave`.
+        shell: command in place of both; empty for a rule without a command.
         kind: `rule` or `checkpoint`.
-        directives: others, by name.
+        directives: other directives, by name.
     """
     command = " && ".join(filter(None, (f"./behave {does or name}", then))) if shell is None else shell
     files = f"{name}.txt" if output is None else output

@@ -37,7 +37,7 @@ from snakemake_executor_plugin_kempner.run.outcome import Outcome
 
 FURTHER_KILLS = 3
 """Of the heads that go on, in each life."""
-EVERY = 1 if os.environ.get("KEMPNER_EXAMPLES") else 5
+EVERY = 1 if os.environ.get("KEMPNER_EXAMPLES") else 7
 """One of so many places is tried. A submission has eight places: with the next one, other kinds of them are tried."""
 
 
