@@ -95,8 +95,8 @@ class Handover:
         info = SubmittedJobInfo(job, external_jobid=submitted.job_id if submitted else None)
         self._jobs[key] = info
         deciding = ended.job if ended and ended.job else submitted
-        if deciding and job.attempt != deciding.submission.ref.attempt:
-            job.attempt = deciding.submission.ref.attempt  # Snakemake records the resources of that attempt
+        if deciding and job.attempt != deciding.submission.turn.attempt:
+            job.attempt = deciding.submission.turn.attempt  # Snakemake records the resources of that attempt
         if submitted:
             self._executor.run_job_pre(job)
             self._logger.info(f"{job_label(job)} is Slurm job {submitted.job_id} (log: {short_path(submitted.log)}).")
@@ -143,14 +143,19 @@ class Handover:
             self._logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
-        """Print the failure. Snakemake is told only of the last attempt: it would clean up between attempts."""
+        """Print what follows. Snakemake is told only of the last attempt: it would clean up between attempts."""
         info = self._jobs.get(event.task)
+        if event.goes_on:
+            self._logger.info(attempt_message(event, Usage()))
+            if info is not None:
+                info.external_jobid = event.next.job_id
+            return
         if info is None:
             self._logger.error(attempt_message(event, Usage()))
             return
         message = attempt_message(event, usage_of(event.job, self._slurm))
         self._executor.print_job_error(info, msg=message, aux_logs=[str(event.job.log)])
-        info.job.attempt = event.next.submission.ref.attempt
+        info.job.attempt = event.next.submission.turn.attempt
         info.external_jobid = event.next.job_id
 
     def _report(self, event: TaskEnded) -> None:

@@ -93,8 +93,8 @@ def _name(submission: Submission, of_task: Mapping[str, str]) -> str:
         return f"gate of {of_task.get(submission.ref.task, submission.label)}"
     if submission.kind is not Kind.TASK:
         return _OURS[submission.kind]
-    attempt = submission.ref.attempt
-    return f"{submission.rule} (attempt {attempt})" if attempt > 1 else submission.rule
+    is_alone = submission.ref.attempt == 1 and submission.segments == 1
+    return submission.rule if is_alone else f"{submission.rule} ({submission.turn})"
 
 
 def _waits_for(expression: Expression | None, names: Mapping[Ref, str]) -> str:

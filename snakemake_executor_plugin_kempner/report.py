@@ -16,6 +16,7 @@ from .printable import printable, quoted
 from .run.adopt import QueuedTask
 from .run.outcome import IN_THE_HEAD, AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from .run.records import step_record
+from .run.segments import is_to_be_continued
 from .site.request import request_of
 from .slurm.ids import for_people
 from .slurm.parse import Record, Usage
@@ -42,7 +43,13 @@ def plan_summary(plan: Plan, verb: str = "Queued") -> str:
     tasks = len(plan.tasks)
     helpers = (Kind.GATE, Kind.GUARD, Kind.CONTINUATION, Kind.CLOSING)
     names = {Kind.CLOSING: "closing job"}
-    numbers = {"retry": kinds[Kind.TASK] - tasks, **{names.get(kind, kind.value): kinds[kind] for kind in helpers}}
+    turns = [submission.turn for submission in submissions if submission.kind is Kind.TASK]
+    segments = sum(1 for turn in turns if turn.segment > 1)
+    numbers = {
+        "retry": kinds[Kind.TASK] - tasks - segments,
+        "further segment": segments,
+        **{names.get(kind, kind.value): kinds[kind] for kind in helpers},
+    }
     text = f"{verb} {count_of(tasks, 'task')} as {count_of(len(submissions), 'Slurm job')}"
     extra = _listed([count_of(number, noun) for noun, number in numbers.items() if number])
     return f"{text}, {extra} among them" if extra else text
@@ -208,9 +215,20 @@ def failure_message(event: TaskEnded, usage: Usage, fallen: Sequence[str] = (), 
         Outcome.CANCELLED: f"{label} was cancelled.",
         Outcome.CUT_OFF: f"{label} never started: Slurm removed its job, as if a job before it had failed, and no task has"
         f"{f' ({event.why})' if event.why else ''}.",
-    }.get(event.outcome, f"{label} failed{_which_attempt(job)}.")
+    }.get(event.outcome, f"{label} failed{_which_attempt(job)}.{_unfinished(job, record)}")
     alike = f"  {count_of(len(same), 'more task')} for the same reason: {names(same)}\n" if same else ""
     return _with_details(what, job, record, usage, has_failed=event.outcome is Outcome.FAILED) + alike + _fallen(fallen)
+
+
+def _unfinished(job: Job, record: Record) -> str:
+    """How far a task has come that takes more segments than it has, and what to type."""
+    turn = job.submission.turn
+    if turn.segments == 1 or not is_to_be_continued(record):
+        return ""
+    return (
+        f"\n  It is not finished after {turn.segments} segments. Its work is kept in {short_path(job.checkpoints)}: give the same "
+        "command again to go on from there, with a larger slurm_segments if it takes more jobs."
+    )
 
 
 def _fallen(labels: Sequence[str]) -> str:
@@ -283,10 +301,13 @@ _ENDS = {Outcome.CANCELLED: "was cancelled", Outcome.CUT_OFF: "never started", O
 
 def attempt_message(event: AttemptFailed, usage: Usage) -> str:
     """An attempt has failed, and another follows."""
-    ref = event.next.submission.ref
-    what = f"Attempt {event.job.submission.ref.attempt} of {event.job.submission.label} failed; "
+    submission, next_ = event.job.submission, event.next.submission
+    which, follows = str(submission.turn), f"{next_.turn} is Slurm job {event.next.job_id}."
+    if event.goes_on:
+        how = f"exit code {event.record.exit_code}" if event.record.word == "FAILED" else event.record.word
+        return f"{which.capitalize()} of {submission.label} is to be continued ({how}); {follows}"
     return _with_details(
-        f"{what}attempt {ref.attempt} is Slurm job {event.next.job_id}.", event.job, event.record, usage
+        f"{which.capitalize()} of {submission.label} failed; {follows}", event.job, event.record, usage
     )
 
 
@@ -305,8 +326,8 @@ def stuck_message(event: TaskStuck) -> str:
 
 
 def _which_attempt(job: Job) -> str:
-    attempt = job.submission.ref.attempt
-    return f" (attempt {attempt})" if attempt > 1 else ""
+    turn = job.submission.turn
+    return f" ({turn})" if turn.attempt > 1 or turn.segments > 1 else ""
 
 
 def _with_details(what: str, job: Job, record: Record, usage: Usage, *, has_failed: bool = True) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 from snakemake_executor_plugin_kempner.plan.model import Attempt, Edge, Plan, Policy, Task, label
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.segments import in_segments
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 
 POLICY = Policy(run="run1", folder="/flow/.snakemake/kempner/run1", workdir="/flow", python="/env/bin/python")
@@ -40,9 +41,11 @@ def a_task(
         key=key,
         name=name,
         wildcards=wildcards or {},
-        attempts=tuple(
-            Attempt(number=number, threads=threads, resources=one, step=a_step(key, number))
-            for number, one in enumerate(each, start=1)
+        attempts=in_segments(
+            [
+                Attempt(number=number, threads=threads, resources=one, step=a_step(key, number))
+                for number, one in enumerate(each, start=1)
+            ]
         ),
         edges=tuple(Edge(on=one) if isinstance(one, str) else one for one in after),
     )

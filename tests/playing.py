@@ -50,7 +50,7 @@ def leave_record(change: Change) -> None:
     job, folder = change.job, change.job.options.get("output").partition("/logs/")[0]
     if ".attempt" not in job.options.get("output") or not job.runs or change.word == "PENDING":
         return
-    record: dict[str, Any] = {"job_id": job.job_id, "start": job.started, "node": job.node}
+    record: dict[str, Any] = {"job_id": job.job_id, "task": task_of(job), "start": job.started, "node": job.node}
     if change.word == "COMPLETED" or (change.word == "FAILED" and job.end.exit_code):
         record |= {"end": change.time, "exit_code": job.end.exit_code}
     beside = Path(folder) / "ended" / f"{job.job_id}.json.new"
@@ -70,7 +70,7 @@ def task_of(job: FakeJob) -> str:
     if job.index is not None and manifest:
         with Path(manifest[1]).open("rb") as file:
             return str(read_line(file, job.index)["task"])
-    return "".join(job.script.splitlines()[1:2]).removeprefix("# ").partition(" · attempt ")[0]
+    return "".join(job.script.splitlines()[1:2]).removeprefix("# ").partition(" · ")[0]
 
 
 def _without(task: Task, done: Collection[str]) -> Task:

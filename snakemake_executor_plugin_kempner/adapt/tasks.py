@@ -9,9 +9,10 @@ from snakemake.io import is_flagged
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..errors import Fault
-from ..layout import ENDED, SUCCEEDED
+from ..layout import CHECKPOINTS, ENDED, SUCCEEDED
 from ..plan.declared import Resolution
 from ..plan.model import Attempt, Edge, Task, label
+from ..plan.segments import in_segments
 from ..plan.step import NOTHING, StepSpec
 from .command import JobCommand
 from .content import Contents
@@ -39,7 +40,7 @@ class TaskReader:
         """Resources that cannot be evaluated although the inputs exist."""
         self._shared_files = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
         self._workdir, self._records = os.getcwd(), f"{scope.folder}/{ENDED}"
-        self._checkpoint_folders = f"{os.path.dirname(scope.folder)}/checkpoints"
+        self._checkpoint_folders = f"{os.path.dirname(scope.folder)}/{CHECKPOINTS}"
         defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001 - has no other name
         self._evaluator = Evaluator(defaults, scope.limited)
         self._contents = Contents(workflow.persistence, command.sources)
@@ -68,7 +69,7 @@ class TaskReader:
                 key=key,
                 name=name_of(job),
                 wildcards=wildcards,
-                attempts=tuple(self._attempts(job, wildcards, flagged)),
+                attempts=in_segments(tuple(self._attempts(job, wildcards, flagged))),
                 edges=(*map(self._edge, inputs), *declared.edges),
                 singleton=declared.singleton,
                 members=tuple(map(task_key, job.jobs)) if job.is_group() else (),
@@ -103,7 +104,7 @@ class TaskReader:
             for number, values in found
         )
         name, wildcards = name_of(job), wildcards_of(job)
-        return Task(key=self._units.key(job), name=name, wildcards=wildcards, attempts=tuple(attempts))
+        return Task(key=self._units.key(job), name=name, wildcards=wildcards, attempts=in_segments(tuple(attempts)))
 
     @staticmethod
     def _is_incomplete(job: Any) -> bool:

@@ -81,6 +81,7 @@ def _likeness(submission: Submission) -> object:
         submission.ref.attempt,
         submission.options,
         submission.attempts,
+        submission.segments,
         submission.spared,
         submission.array_from,
         submission.step is not None and submission.step.light is not None,

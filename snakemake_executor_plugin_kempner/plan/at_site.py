@@ -12,8 +12,9 @@ from ..site.modes import Checks
 from ..site.request import request_of
 from ..site.whole import AlikeTasks, WholeRun, of_plan
 from .concurrency import JOBS
-from .model import Policy, Task
+from .model import Policy, Task, Turn
 from .resources import GPU_NAMES, TaskOptions, sbatch_options
+from .segments import announced
 
 
 def options_at(site: Site | None, where: str, resources: Mapping[str, int | str], threads: int) -> TaskOptions:
@@ -25,12 +26,12 @@ def options_at(site: Site | None, where: str, resources: Mapping[str, int | str]
         resources: evaluated.
         threads: of the task.
     """
-    options = sbatch_options(where, resources, threads)
+    options = announced(sbatch_options(where, resources, threads), resources)
     if site is None or options.faults:
         return options
     choice = choose(options.sbatch, site, default_cores=options.default_cores)
     request = request_of(site.chosen | choice.options)
-    return replace(options, sbatch=choice.options, why=choice.why, request=request)
+    return replace(options, sbatch=choice.options, why=(*options.why, *choice.why), request=request)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +100,8 @@ def _of_each(
                 continue
             seen.add((rule, finding))
             where = tasks[0].label if len(tasks) == 1 else _rule(rule, len(tasks))
-            attempt = f", attempt {number}" if number > tasks[0].attempts[0].number else ""
+            turn = Turn.of(number, tasks[0].attempts[0].segments)
+            attempt = f", {turn}" if number > tasks[0].attempts[0].number else ""
             yield f"{where}{attempt}", finding, tasks
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .dependency import Ref
 from .manifest import manifest, split
-from .model import Call, Policy, Submission
+from .model import Call, Policy, Submission, Turn
 from .step import StepSpec
 
 _END = "END-OF-STEP"
@@ -32,7 +32,7 @@ def call_script(call: Call, policy: Policy, job_id: Callable[[Ref], str]) -> tup
         return call.first.script, None
     specs = [spec.to_dict() for submission in call.submissions if (spec := _spec(submission, call, policy, job_id))]
     whose = f"{len(specs)} tasks of {call.first.rule}" if call.is_array else call.first.label
-    what, beside = f"{whose} · attempt {call.first.ref.attempt}", manifest_path(call, policy)
+    what, beside = f"{whose} · {call.first.turn}", manifest_path(call, policy)
     common, own = split(specs) if call.is_array else (specs[0], [{}])
     is_light = call.first.step.light is not None
     script = _task_script(what, policy, common, *([beside] if call.is_array else []), is_light=is_light)
@@ -54,10 +54,17 @@ def _spec(submission: Submission, call: Call, policy: Policy, job_id: Callable[[
     return submission.step and replace(
         submission.step,
         earlier_attempts=tuple(map(job_id, submission.earlier)),
+        earlier_tries=_tries(submission),
         stops=policy.folder if submission.stops else "",
         log_name=submission.log if call.is_array else "",
         log=call.log if call.opens_own_log else "",
     )
+
+
+def _tries(submission: Submission) -> tuple[int, ...]:
+    if submission.segments == 1:
+        return ()
+    return tuple(Turn.of(ref.attempt, submission.segments).attempt for ref in submission.earlier)
 
 
 def _task_script(what: str, policy: Policy, spec: Mapping[str, Any], *arguments: str, is_light: bool) -> str:

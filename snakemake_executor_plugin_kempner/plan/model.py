@@ -28,15 +28,44 @@ class Edge:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """The k-th attempt of a task, with its resources."""
+    """The k-th attempt of a task, or a segment of it, with its resources."""
 
     number: int
+    """Among all attempts of the task, with their segments."""
     threads: int
     resources: Mapping[str, int | str]
     """Evaluated resources, by Snakemake's names."""
     step: StepSpec
     units: Mapping[str, int] = field(default_factory=dict)
     """What it takes, while it runs, of what the policy limits."""
+    segments: int = 1
+    """How many segments each attempt of the task has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which job of a task this is, as people count: the segment of an attempt."""
+
+    attempt: int
+    segment: int
+    segments: int
+
+    @classmethod
+    def of(cls, number: int, segments: int) -> "Turn":
+        """By its number among all attempts of the task, with their segments."""
+        attempt, segment = divmod(number - 1, segments)
+        return cls(attempt + 1, segment + 1, segments)
+
+    @property
+    def is_last_segment(self) -> bool:
+        return self.segment == self.segments
+
+    def __str__(self) -> str:
+        """`attempt 2`, `segment 2 of 6`, `attempt 2, segment 1 of 6`."""
+        if self.segments == 1:
+            return f"attempt {self.attempt}"
+        segment = f"segment {self.segment} of {self.segments}"
+        return f"attempt {self.attempt}, {segment}" if self.attempt > 1 else segment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,8 +173,10 @@ class Submission:
     """Earlier attempts of the task."""
     attempts: int = 1
     """Number of the task's last attempt."""
+    segments: int = 1
+    """How many segments each attempt of the task has."""
     stops: bool = False
-    """True when its failure stops the run: the last attempt, without --keep-going."""
+    """True when its failure stops the run: a job of the last attempt, without --keep-going."""
     edges: tuple[Edge, ...] = ()
     """Of the task."""
     members: tuple[str, ...] = ()
@@ -160,6 +191,10 @@ class Submission:
     """What it takes, while it runs, of what the policy limits."""
     array_from: int = 0
     """Smallest group of alike submissions that becomes a job array; 0 for never."""
+
+    @property
+    def turn(self) -> Turn:
+        return Turn.of(self.ref.attempt, self.segments)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,10 +17,11 @@ from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all
 from .jobscript import continuation_script, gate_script, guard_script
 from .lengths import in_pieces
 from .misspelt import misspelt
-from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
+from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task, Turn
 from .order import in_order
 from .place import LIMITS, place_of_helpers
 from .resources import TaskOptions
+from .segments import faults_of_segments
 from .undisturbed import undisturbed
 
 _NAME_LENGTH = 60
@@ -51,7 +52,7 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     options = {
         (task.key, attempt.number): every[task.key, attempt.number] for task in tasks for attempt in task.attempts
     }
-    faults += (*found.faults, *disorder, *handlers_of_handlers(ordered))
+    faults += (*found.faults, *disorder, *handlers_of_handlers(ordered), *faults_of_segments(tasks))
     if faults:
         raise PlanError(faults)
     planner = _Planner(policy=policy, options=options)
@@ -148,6 +149,7 @@ class _Planner:
     def _submission(self, task: Task, label: str, attempt: Attempt, ref: Ref, earlier: Sequence[Ref]) -> Submission:
         waits_for = self._waits_for(task, earlier)
         name, number = _job_name(task.name), next(self._numbers)
+        turn, last = (Turn.of(of.number, of.segments) for of in (attempt, task.attempts[-1]))
         options = self.options[task.key, attempt.number]
         array_from = self.policy.array_from if options.array_from is None else options.array_from
         return Submission(
@@ -159,12 +161,13 @@ class _Planner:
             shown_name=f"{self.policy.prefix}{name}" if task.singleton else "",
             options=self._with_common(options.sbatch),
             step=attempt.step,
-            stops=attempt is task.attempts[-1] and not self.policy.keep_going,
-            log=f"{self.policy.log_folder}/{name}/{_file_name(task)}.attempt{attempt.number}.%j.log",
+            stops=turn.attempt == last.attempt and not self.policy.keep_going,
+            log=f"{self.policy.log_folder}/{name}/{_file_name(task)}.{_of_log(turn)}.%j.log",
             waits_for=waits_for,
-            why=_why(task, earlier),
+            why=_why(task, earlier, turn),
             earlier=tuple(earlier),
             attempts=task.attempts[-1].number,
+            segments=attempt.segments,
             edges=task.edges,
             members=task.members,
             logs=task.logs,
@@ -310,12 +313,18 @@ class _Planner:
         return NO_OPTIONS
 
 
-def _why(task: Task, earlier: Sequence[Ref]) -> str:
+def _of_log(turn: Turn) -> str:
+    return f"attempt{turn.attempt}" + (f".segment{turn.segment}" if turn.segments > 1 else "")
+
+
+def _why(task: Task, earlier: Sequence[Ref], turn: Turn) -> str:
     reasons = []
     if task.edges:
         reasons.append("needs its input" if len(task.edges) == 1 else f"needs {len(task.edges)} tasks before it")
-    if earlier:
-        reasons.append(f"retry after attempt {len(earlier)} has failed")
+    if turn.segment > 1:
+        reasons.append(f"goes on with the work of segment {turn.segment - 1}")
+    elif earlier:
+        reasons.append(f"retry after attempt {turn.attempt - 1} has failed")
     return "; ".join(reasons)
 
 

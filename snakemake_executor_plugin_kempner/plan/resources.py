@@ -82,6 +82,13 @@ def _switch(value: Value) -> str:
     return str(value)
 
 
+def _segments(value: Value) -> str:
+    text = str(value)
+    if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text) <= MOST_SEGMENTS:
+        raise BadValueError(f"takes a number of jobs from 1 to {MOST_SEGMENTS}")
+    return text
+
+
 def _minutes(value: Value) -> str:
     # Snakemake turns `runtime="2h"` into minutes; a text in Slurm's own format (D-HH:MM:SS) passes as it is.
     if isinstance(value, str) and not value.strip().isdecimal() and if_readable(minutes, value) is not None:
@@ -98,6 +105,7 @@ ROWS = (
     Row("clusters", ("clusters", "cluster", "slurm_cluster"), _word),
     Row("qos", ("slurm_qos", "qos"), _word),
     Row("time", ("runtime", "time", "walltime"), _minutes),
+    Row("time-min", ("runtime_min",), _minutes),
     Row("constraint", ("constraint",), _word),
     Row("reservation", ("reservation", "slurm_reservation"), _word),
     Row("signal", ("slurm_signal",), _word),
@@ -123,9 +131,14 @@ ARRAY = "slurm_array"
 LIGHT = "slurm_light"
 """0: the rule's jobs run Snakemake, though they could be light jobs."""
 
+SEGMENTS = "slurm_segments"
+"""Up to how many jobs, one after the other, an attempt of the rule may take (`plan/segments.py`)."""
+MOST_SEGMENTS = 100
+"""Each segment names all before it in its dependency."""
+
 RELEVANT = frozenset({
     *(name for row in ROWS for name in row.names), *GPU_NAMES, *GRES_NAMES, *MODEL_NAMES, *PER_CPU_NAMES,
-    "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue", ARRAY, LIGHT,
+    "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue", ARRAY, LIGHT, SEGMENTS,
 })  # fmt: skip
 """Resources that become sbatch options. Others are the workflow's own (`load`, `io`, a licence) and are ignored."""
 
@@ -190,8 +203,9 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> TaskOption
     if resources.get("requeue"):
         values["requeue"] = None
     extra = _extra(resources.get("slurm_extra"), where, faults)
-    if LIGHT in resources:
-        take(LIGHT, _switch, resources[LIGHT])
+    for name, convert in ((LIGHT, _switch), (SEGMENTS, _segments)):
+        if name in resources:
+            take(name, convert, resources[name])
     array = take(ARRAY, _number, resources[ARRAY]) if ARRAY in resources else None
     return TaskOptions(
         sbatch=Options(values) | extra,
@@ -200,6 +214,14 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> TaskOption
         raised_memory=raised,
         default_cores=cpus == ("threads", 1) and "cpus-per-task" not in extra,
     )
+
+
+def segments_of(resources: Resources) -> int:
+    """Up to how many jobs an attempt may take; 1 for a value that is a fault."""
+    try:
+        return int(_segments(resources.get(SEGMENTS, 1)))
+    except BadValueError:
+        return 1
 
 
 Take = Callable[[str, Callable[[Value], str], Value], str | None]

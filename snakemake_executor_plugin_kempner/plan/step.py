@@ -7,6 +7,8 @@ from typing import Any
 from .light import LightRule, LightTask
 
 VERSION = 2
+TO_BE_CONTINUED = 75
+"""Exit code of a segment after which the next one goes on: EX_TEMPFAIL of sysexits.h."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +18,7 @@ class StepSpec:
     task: str
     """Label of the task, for messages: `rule[wildcard=value]`."""
     attempt: int
+    """Its number among the attempts of the task."""
     folder: str
     """Base of the relative paths below. The job itself starts where Snakemake was started; its Snakemake then changes
     to this folder when the Snakefile has a `workdir:`."""
@@ -33,6 +36,11 @@ class StepSpec:
     """Files and folders that must exist before the job may end with exit code 0."""
     earlier_attempts: tuple[str, ...] = ()
     """Job ids of earlier attempts: if the user has cancelled any of them, this attempt does not run."""
+    segment: int = 1
+    segments: int = 1
+    """This is segment `segment` of `segments` of its attempt (`plan/segments.py`)."""
+    earlier_tries: tuple[int, ...] = ()
+    """Of a task with segments: for each job in `earlier_attempts`, of which attempt it is a segment."""
     stops: str = ""
     """Folder of the run, if a failure of this attempt stops the run (the last attempt, without --keep-going)."""
     checkpoints: str = ""
@@ -74,8 +82,8 @@ class StepSpec:
             raise ValueError("a light job has a program of its own (step/light)")
         data["targets"] = tuple((rule, dict(wildcards)) for rule, wildcards in data["targets"])
         data["temp_inputs"] = tuple((path, tuple(marks)) for path, marks in data["temp_inputs"])
-        for name in ("arguments", "wait_for", "outputs", "earlier_attempts", "temp_outputs"):
-            data[name] = tuple(data[name])
+        for name in ("arguments", "wait_for", "outputs", "earlier_attempts", "earlier_tries", "temp_outputs"):
+            data[name] = tuple(data.get(name, ()))
         return cls(**data)
 
 

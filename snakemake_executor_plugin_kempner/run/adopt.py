@@ -158,4 +158,5 @@ def _submission(entry: Entry) -> Submission:
         logs=entry.logs,
         spared=entry.spared,
         units=entry.units,
+        segments=entry.segments,
     )

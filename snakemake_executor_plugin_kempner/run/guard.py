@@ -20,6 +20,7 @@ from ..slurm.parse import Record, records_of
 from ..slurm.states import NEVER_REASONS, JobState
 from .cutoff import cut_off
 from .ledger import Entry, latest_ledger
+from .segments import passed_over
 from .stopping import mark_stopped
 
 _LOOK_ON = frozenset({Kind.GUARD.value, Kind.CLOSING.value})
@@ -104,6 +105,23 @@ def stop(folder: Path, slurm: Slurm, own_job_id: str) -> None:
         slurm.cancel(doomed, pending_only=True)
 
 
+def pass_over(folder: Path, slurm: Slurm, own_job_id: str) -> None:
+    """Cancel the further segments of an attempt; called by a segment that has failed, before it ends.
+
+    The next attempt starts when they have left the queue, and without another attempt the task has failed.
+    """
+    entries = latest_ledger(folder).entries
+    own = next((entry for entry in entries if entry.job_id == own_job_id), None)
+    later = [entry.job_id for entry in entries if own and entry.job_id and _goes_on(entry, own)]
+    if later:
+        print(f"kempner: cancelling {len(later)} further segments: {' '.join(later)}", file=sys.stderr)
+        slurm.cancel(later, pending_only=True)
+
+
+def _goes_on(entry: Entry, own: Entry) -> bool:
+    return entry.task == own.task and entry.turn.attempt == own.turn.attempt and entry.attempt > own.attempt
+
+
 def _failed(entries: list[Entry], seen: Mapping[str, Record], cancelled: Collection[str]) -> bool:
     """Whether a task has failed for good: its last attempt has failed or was cancelled, and no other attempt goes on.
 
@@ -115,6 +133,9 @@ def _failed(entries: list[Entry], seen: Mapping[str, Record], cancelled: Collect
     for entry in entries:
         if entry.kind == Kind.TASK.value:
             attempts.setdefault(entry.task, []).append(entry)
+    for of_task in attempts.values():
+        skipped = passed_over((entry.job_id, entry.turn.attempt, seen.get(entry.job_id)) for entry in of_task)
+        of_task[:] = [entry for entry in of_task if entry.job_id not in skipped]
     ended = {
         task: of_task[-1]
         for task, of_task in attempts.items()

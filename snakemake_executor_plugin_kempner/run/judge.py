@@ -64,11 +64,18 @@ class Judge:
     def _ended(self, state: TaskState, change: Change, view: View) -> Iterator[TaskEvent]:
         attempt, record = change.job.ref.attempt, change.record
         job = state.jobs[attempt]
+        if attempt in state.passed_over():
+            return  # the segment that has failed decides
         stopped = record.state is JobState.CANCELLED and not record.node and self.was_stopped(job.job_id)
         outcome = self.tasks.outcome(state.task, record, never=job.job_id in view.doomed, stopped=stopped)
         later = [number for number in state.jobs if number > attempt]
+        rest = [number for number in later if number in state.passed_over()]
+        self.cancel([state.jobs[number].job_id for number in rest if number in state.open_attempts])
+        later = [number for number in later if number not in rest]
         if outcome is not Outcome.SUCCEEDED and any(number < attempt for number in state.open_attempts):
             return  # a user has cancelled a pending attempt; the running attempt decides
+        if outcome is Outcome.LOST and any(_has_started(state, number, view) for number in later):
+            outcome = Outcome.FAILED  # Slurm starts a later job of the task only when this one has ended, and not well
         if outcome is Outcome.FAILED and (
             to_come := [number for number in later if _counts(state.records.get(number))]
         ):
@@ -105,6 +112,11 @@ class Judge:
 def _is_unclear(state: TaskState, view: View) -> bool:
     jobs = [view.followed.get(state.jobs[number].job_id) for number in state.open_attempts]
     return not view.was_answered or not jobs or any(job is None or job.missing_since is not None for job in jobs)
+
+
+def _has_started(state: TaskState, number: int, view: View) -> bool:
+    job, record = view.followed.get(state.jobs[number].job_id), state.records.get(number)
+    return (job is not None and job.state is JobState.RUNNING) or (record is not None and bool(record.node))
 
 
 def _counts(record: Record | None) -> bool:

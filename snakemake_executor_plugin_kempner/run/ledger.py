@@ -18,7 +18,7 @@ from ..errors import LedgerError
 from ..layout import ARRAYS, CLOSED, ENDED, LEDGER
 from ..options import Options
 from ..plan.dependency import DependencyType, for_element
-from ..plan.model import Edge, Kind
+from ..plan.model import Edge, Kind, Turn
 from ..slurm.ids import array_id
 from .lines import VERSION, parse, says_anything
 
@@ -62,24 +62,12 @@ class Ledger:
     def adopted(self, entry: "Entry") -> None:
         """Record that a submission of an earlier run is part of this run from now on."""
         self.intend(
-            entry.job_name,
-            job_id=entry.job_id,
-            index=entry.index,
-            kind=entry.kind,
-            task=entry.task,
-            label=entry.label,
-            attempt=entry.attempt,
-            attempts=entry.attempts,
-            options=entry.options.argv,
-            log=entry.log,
-            edges=[(edge.on, edge.type, edge.declared) for edge in entry.edges],
-            members=entry.members,
-            logs=entry.logs,
-            spared=entry.spared,
-            content=dict(entry.content),
-            units=dict(entry.units),
+            entry.job_name, job_id=entry.job_id, index=entry.index, kind=entry.kind, task=entry.task, label=entry.label,
+            attempt=entry.attempt, attempts=entry.attempts, segments=entry.segments, options=entry.options.argv,
+            log=entry.log, edges=[(edge.on, edge.type, edge.declared) for edge in entry.edges], members=entry.members,
+            logs=entry.logs, spared=entry.spared, content=dict(entry.content), units=dict(entry.units),
             folder=entry.folder,
-        )
+        )  # fmt: skip
 
     def ended(self, job_id: str, **how: Any) -> None:
         self._note({"ended": job_id, **how})
@@ -159,6 +147,8 @@ class Entry:
     attempt: int
     attempts: int
     """Number of the task's last attempt."""
+    segments: int
+    """How many segments each attempt of the task has."""
     edges: tuple[Edge, ...]
     members: tuple[str, ...]
     """Keys of the jobs of a group."""
@@ -181,6 +171,10 @@ class Entry:
     """Units of each limit that it takes while it runs."""
     time: float
     """Of the intent, in seconds since 1970."""
+
+    @property
+    def turn(self) -> Turn:
+        return Turn.of(self.attempt, self.segments)
 
     @property
     def dependency(self) -> str:
@@ -287,6 +281,7 @@ def _entry(told: dict[str, Any], ids: Mapping[str, str], folder: Path) -> Entry:
         label=told["label"],
         attempt=told["attempt"],
         attempts=told["attempts"],
+        segments=told.get("segments", 1),
         edges=tuple(Edge(on=on, type=DependencyType(kind), declared=declared) for on, kind, declared in told["edges"]),
         members=tuple(told.get("members", ())),
         logs=tuple(told.get("logs", ())),

@@ -84,6 +84,7 @@ _SUBMISSION: Form = {
 _MAY_HAVE: Form = {
     "index": _or_none(_count), "job_id": lambda value: value == "" or _job_id(value), "folder": _text, "time": _number,
     "members": _list_of(_text), "logs": _list_of(_text), "content": _mapping_to(_text), "units": _mapping_to(_number),
+    "segments": lambda value: _count(value) and value >= 1,
 }  # fmt: skip
 _FORMS = {**_SUBMISSION, **_MAY_HAVE}
 _OTHERS: tuple[Form, ...] = (

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from ..layout import CHECKPOINTS
 from ..plan.dependency import DependencyType
 from ..plan.model import Edge, Submission, log_path
 from ..slurm.parse import Record
@@ -67,6 +68,11 @@ class Job:
         return Path(log_path(self.log_pattern, self.job_id))
 
     @property
+    def checkpoints(self) -> Path:
+        """The task's KEMPNER_CHECKPOINT_DIR."""
+        return Path(self.folder).parent / CHECKPOINTS / self.submission.ref.task
+
+    @property
     def rule_logs(self) -> tuple[Path, ...]:
         """Files of the rule's `log:`; their names are relative to the folder of the workflow."""
         return tuple(workflow_folder(Path(self.folder)) / log for log in self.submission.logs)
@@ -93,12 +99,17 @@ class TaskStuck:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptFailed:
-    """An attempt has failed, and the next attempt is in the queue."""
+    """An attempt has failed, and the next attempt is in the queue; or a segment, and the next segment."""
 
     task: str
     job: Job
     record: Record
     next: Job
+
+    @property
+    def goes_on(self) -> bool:
+        """It was a segment, which was cut short: that is no failure."""
+        return self.job.submission.turn.attempt == self.next.submission.turn.attempt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -222,6 +222,7 @@ def _intent(call: Call) -> dict[str, Any]:
     common = {
         "kind": first.kind.value, "attempt": first.ref.attempt, "attempts": first.attempts, "log": call.log,
         "why": first.why, "spared": first.spared, "units": dict(first.units),
+        **({"segments": first.segments} if first.segments > 1 else {}),
     }  # fmt: skip
     own = [
         {

@@ -10,6 +10,7 @@ from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .adopt import QueuedTask
 from .outcome import OUTCOMES, Job, Outcome, RuleJobs, TaskEnded, decided_by
+from .segments import passed_over
 
 
 @dataclass(kw_only=True)
@@ -46,6 +47,11 @@ class TaskState:
     @property
     def open_attempts(self) -> list[int]:
         return [number for number in self.jobs if number not in self.records]
+
+    def passed_over(self) -> frozenset[int]:
+        """Segments that do not count, because one before them has ended their attempt."""
+        jobs = sorted(self.jobs.items())
+        return passed_over((number, job.submission.turn.attempt, self.records.get(number)) for number, job in jobs)
 
     @property
     def rule(self) -> str:

@@ -29,6 +29,17 @@ class Direct:
 
         return was_cancelled(own_job_id())
 
+    def pass_over(self, spec: Any) -> None:
+        """Take the further segments of this job's attempt out of the queue, since this one has failed."""
+        from ..errors import KempnerError
+        from ..run.guard import pass_over
+        from ..slurm.client import SlurmCommands
+
+        try:
+            pass_over(Path(spec.records).parent, SlurmCommands(), own_job_id())
+        except KempnerError as error:  # the next segment does the same, when it starts
+            print(f"kempner: further segments could not be cancelled: {error}", file=sys.stderr)
+
     def stop(self, spec: Any) -> None:
         """Stop the run, of which this job is a failed task."""
         from ..errors import KempnerError
@@ -62,6 +73,11 @@ def _was_cancelled(_about: Any) -> int:
     return YES if Direct().was_cancelled() else NO
 
 
+def _pass_over(about: Any) -> int:
+    Direct().pass_over(about)
+    return YES
+
+
 def _stop(about: Any) -> int:
     Direct().stop(about)
     return YES
@@ -70,6 +86,7 @@ def _stop(about: Any) -> int:
 _ANSWERS: Mapping[str, Callable[[Any], int]] = {
     "decided_before": _decided_before,
     "was_cancelled": _was_cancelled,
+    "pass_over": _pass_over,
     "stop": _stop,
 }
 

@@ -3,17 +3,21 @@
 `afternotok` also holds for an earlier attempt that the user has cancelled, and for an attempt that Slurm no longer
 knows, however it ended. So the attempt checks itself: Slurm's state of the earlier jobs, then their own records, then
 accounting.
+
+A segment also does not run when the one before it has failed, and not only been cut short (`run/segments.py`).
 """
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from ..errors import SlurmError, SlurmUnreachable
 from ..plan.step import StepSpec
 from ..run.records import StepRecord, read_record
+from ..run.segments import has_failed, passed_over
 from ..run.sources import controller_records
 from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record
@@ -40,22 +44,50 @@ def decided_before(spec: StepSpec, connect: Callable[[], Slurm]) -> int | None:
         known, was_answered = {}, False
     ends = {job_id: known.get(job_id) or _written(spec, job_id) for job_id in spec.earlier_attempts}
     ends |= _accounted(slurm, [job_id for job_id, end in ends.items() if end is None])
-    for job_id, end in ends.items():
+    known_ends = [(job_id, attempt, ends[job_id]) for job_id, attempt in _with_attempts(spec)]
+    code, why = _of_all(spec, known_ends, was_answered=was_answered)
+    if why:
+        _say(spec, why)
+    return code
+
+
+Ends = Sequence[tuple[str, int, Record | None]]
+"""Of each earlier job: its id, the number of its attempt, and its end."""
+
+
+def _with_attempts(spec: StepSpec) -> Iterator[tuple[str, int]]:
+    """Where no attempt has segments, each job is an attempt of its own."""
+    return zip(spec.earlier_attempts, spec.earlier_tries or count(-len(spec.earlier_attempts)), strict=False)
+
+
+def _of_all(spec: StepSpec, ends: Ends, *, was_answered: bool) -> tuple[int | None, str]:
+    """As `decided_before`, with the reason."""
+    for job_id, _, end in ends:
         if end is not None and end.state is JobState.SUCCEEDED:
-            _say(spec, f"Slurm job {job_id} has succeeded, so there is no further attempt.")
-            return 0
-    for job_id, end in ends.items():
+            return 0, f"Slurm job {job_id} has succeeded, so there is no further attempt."
+    skipped = passed_over(ends)
+    for job_id, _, end in ends:
+        if job_id in skipped:
+            continue
         if end is not None and end.state is JobState.CANCELLED and not end.never and end.reason != _BY_SLURM:
-            _say(spec, f"Slurm job {job_id} was cancelled, so there is no further attempt.")
-            return 1
+            return 1, f"Slurm job {job_id} was cancelled, so there is no further attempt."
         if end is None and was_answered and _record(spec, job_id) is None:
-            _say(
-                spec,
+            return 1, (
                 f"nobody knows what became of Slurm job {job_id}: Slurm has forgotten it and it never wrote anything down, as "
-                "a job that is cancelled before it starts. So there is no further attempt; give the same command again.",
+                "a job that is cancelled before it starts. So there is no further attempt; give the same command again."
             )
-            return 1
-    return None
+    return _of_segments([(job_id, end) for job_id, attempt, end in ends if attempt == spec.attempt])
+
+
+def _of_segments(before: Sequence[tuple[str, Record | None]]) -> tuple[int | None, str]:
+    """What the segments before this one, of the same attempt, decide."""
+    failed = [job_id for job_id, end in before if has_failed(end)]
+    if failed:
+        return 1, f"Slurm job {failed[0]}, a segment before it, has failed, so this attempt has no further segment."
+    lost = [job_id for job_id, end in before if end is None]
+    if lost:
+        return None, f"nobody knows how Slurm job {lost[0]} ended. It had started and is gone: this segment goes on."
+    return None, ""
 
 
 def was_cancelled(job_id: str) -> bool:

@@ -4,15 +4,16 @@ Overrides of Snakemake, each for something its command line cannot say. A proces
 a part of the job (a `run:` block in a group) enters here again through `python -m …step.snakemake_job`.
 """
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ..adapt.imports import without_plugins, without_unused_packages
 from ..adapt.sources import read_copies
-from ..plan.step import StepSpec
+from ..plan.step import TO_BE_CONTINUED, StepSpec
 
 _MODULE = "snakemake_executor_plugin_kempner.step.snakemake_job"
 _SOURCES = "--runtime-source-cache-path"
@@ -24,6 +25,8 @@ def run(spec: StepSpec) -> int:
     _one_attempt_only()
     _exact_values(spec)
     _record_provenance()
+    if spec.segments > 1:
+        _let_the_rule_end()
     return _snakemake(["--target-jobs", *(f"{rule}:" for rule, _ in spec.targets), *spec.arguments])
 
 
@@ -39,11 +42,50 @@ def _snakemake(arguments: list[str]) -> int:
     if _SOURCES in arguments:
         read_copies(Path(arguments[arguments.index(_SOURCES) + 1]))
     sys.argv = ["snakemake", *arguments]
+    told = _what_rules_tell()
     try:
         cli.main(arguments)
     except SystemExit as leave:
-        return leave.code if isinstance(leave.code, int) else int(bool(leave.code))
+        code = leave.code if isinstance(leave.code, int) else int(bool(leave.code))
+        return _of_the_command(told) or code if code else 0
     return 0
+
+
+def _what_rules_tell() -> list[int]:
+    """Exit codes of commands that fail, as they come: Snakemake itself ends with 1, whatever they are."""
+    from snakemake.executors import local
+
+    told: list[int] = []
+    cached_or_run = local.Executor.cached_or_run
+
+    def and_tell(self: Any, *arguments: Any) -> Any:
+        try:
+            return cached_or_run(self, *arguments)
+        except BaseException as error:
+            cause: BaseException | None = error
+            while cause is not None:
+                code = getattr(cause, "returncode", None)  # of a CalledProcessError
+                told.extend([code] if isinstance(code, int) else [])
+                cause = cause.__context__
+            raise
+
+    local.Executor.cached_or_run = and_tell
+    return told
+
+
+def _of_the_command(told: Collection[int]) -> int:
+    """The exit code that tells whether the next segment goes on, of those that commands have ended with; else 0."""
+    if TO_BE_CONTINUED in told:
+        return TO_BE_CONTINUED
+    terminated = 128 + signal.SIGTERM
+    return terminated if {-signal.SIGTERM, terminated} & set(told) else 0
+
+
+def _let_the_rule_end() -> None:
+    """Snakemake ends with an error after SIGTERM, even if the rule then succeeds; a segment gets it before its end."""
+    from snakemake import workflow
+
+    workflow.JobScheduler.exit_gracefully = lambda *_: None
 
 
 def _one_attempt_only() -> None:

@@ -318,3 +318,43 @@ def test_what_surrounds_a_full_job_imports_neither_slurms_commands_nor_the_recor
     assert f"{package}.step.asked" in imported
     assert not {f"{package}.{name}" for name in ("slurm", "run", "adapt", "site")} & set(imported.split())
     assert not {"subprocess", "tempfile", "snakemake"} & set(imported.split())
+
+
+# --- segments -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "signalled", "segment", "code"),
+    [
+        ("exit 75", False, 1, 75),
+        ("exit 3", False, 1, 3),
+        ("exit 143", False, 1, 75),
+        ("exit 75", False, 3, 75),
+        ("trap 'exit 1' TERM; touch running; sleep 60 & wait", True, 1, 75),
+        ("touch running; exec sleep 60", True, 1, 75),
+        ("trap 'touch {out}; exit 0' TERM; touch running; sleep 60 & wait", True, 1, 0),
+    ],
+    ids=[
+        "it says so", "it fails", "it was terminated", "it was the last", "it ends after a signal", "it dies of it",
+        "it finishes in time",
+    ],
+)  # fmt: skip
+def test_how_a_segment_ends_tells_whether_the_next_goes_on(
+    tmp_path: Path, command: str, signalled: bool, segment: int, code: int
+) -> None:
+    kept = tmp_path / "kept"
+    spec = a_light_step(
+        tmp_path, command.replace("{out}", "out.txt"), "out.txt", segment=segment, segments=3, checkpoints=str(kept)
+    )
+    job = start(script(spec, tmp_path), tmp_path)
+    if signalled:
+        until(tmp_path / "running")
+        job.send_signal(signal.SIGTERM)
+    said, _ = job.communicate(timeout=60)
+    assert job.returncode == told(tmp_path)["exit_code"] == code
+    assert kept.exists() or code == 0
+    goes_on = code == 75
+    assert (f"segment {segment} of 3 is to be continued; the next goes on from {kept}" in said) == (
+        goes_on and segment < 3
+    )
+    assert ("give the same command again to go on from there" in said) == (goes_on and segment == 3)

@@ -51,6 +51,19 @@ rule slow:
     output: "slow.txt"
     shell: "trap 'echo heard > heard.txt; exit 5' TERM; touch started.txt; sleep 60 & wait"
 
+rule later:
+    output: "later.txt"
+    shell: "exit 75"
+
+rule later_in_python:
+    output: "later_in_python.txt"
+    run:
+        shell("exit 75")
+
+rule in_time:
+    output: "in_time.txt"
+    shell: "trap 'touch {output}; exit 0' TERM; touch started.txt; sleep 60 & wait"
+
 rule stubborn:
     output: "stubborn.txt"
     shell: "touch started.txt; exec sleep 60"
@@ -151,8 +164,15 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Starte
         "without input": start(folder("without input"), "unset", wait_for=("absent.txt", "gone.txt")),
         "slow": start(folder("slow"), "slow"),
         "stubborn": start(folder("stubborn"), "stubborn"),
+        "later": start(folder("later"), "later", segments=2),
+        "later in python": start(folder("later in python"), "later_in_python", segments=2),
+        "slow segment": start(folder("slow segment"), "slow", segments=2),
+        "in time": start(folder("in time"), "in_time", segments=2, outputs=("in_time.txt",)),
     }
-    for key, number in (("slow", signal.SIGTERM), ("stubborn", signal.SIGTERM)):
+    for key, number in (
+        ("slow", signal.SIGTERM), ("stubborn", signal.SIGTERM), ("slow segment", signal.SIGTERM),
+        ("in time", signal.SIGTERM),
+    ):  # fmt: skip
         wait_until(lambda step=started[key]: step.has("started.txt") or step.process.poll() is not None)
         started[key].process.send_signal(number)
     for step in started.values():
@@ -213,6 +233,19 @@ def test_a_rule_that_fails_ends_the_job_with_another_code(steps: dict[str, Start
     step = steps["bad"]
     assert step.code == 1
     assert "Error in rule bad" in step.output
+
+
+@pytest.mark.parametrize("name", ["later", "later in python", "slow segment"])
+def test_a_segment_that_is_to_be_continued_says_so_with_its_exit_code(steps: dict[str, Started], name: str) -> None:
+    step = steps[name]
+    assert (step.code, step.record["exit_code"]) == (75, 75), step.output
+    assert "segment 1 of 2 is to be continued" in step.output
+
+
+def test_a_rule_that_finishes_after_the_announced_end_of_its_segment_has_finished(steps: dict[str, Started]) -> None:
+    step = steps["in time"]
+    assert step.code == 0, step.output
+    assert step.has("in_time.txt")
 
 
 def test_a_rule_with_retries_is_tried_once_in_a_job(steps: dict[str, Started]) -> None:

@@ -18,6 +18,10 @@ _POLL = 0.2
 _WIDTH = 16
 """Bytes of an entry in the table of a manifest (`plan/manifest.py`)."""
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+TO_BE_CONTINUED = 75
+"""As in `plan/step.py`."""
+_SIGNALS = 128
+"""A command that a signal has ended has this exit code and the number of the signal, as shells have it."""
 signalled: list[int] = []
 """Signals that this job has received. Slurm may requeue it now, so its failure must not stop the run, and its
 checkpoints must be kept."""
@@ -127,12 +131,31 @@ def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
     record = Record(spec)
     record.write()
     code = attempt(spec, rare, work)
+    if spec.segments > 1 and (code == _SIGNALS + signal.SIGTERM or (code != 0 and signalled)):
+        code = TO_BE_CONTINUED  # whatever the program made of the signal: the next segment goes on
     record.write(exit_code=code)
     if code != 0 and signalled and rare.was_cancelled():
         record.write(exit_code=code, cancelled=True)
+    if code == TO_BE_CONTINUED and spec.segments > 1:
+        _say_how_it_goes_on(spec)
+        if spec.segment < spec.segments:
+            return code
+    if code != 0 and spec.segment < spec.segments:
+        rare.pass_over(spec)
     if code != 0 and spec.stops and not signalled:
         rare.stop(spec)
     return code
+
+
+def _say_how_it_goes_on(spec: Any) -> None:
+    which = f"segment {spec.segment} of {spec.segments}"
+    if spec.segment < spec.segments:
+        say(f"kempner: {spec.task}: {which} is to be continued; the next goes on from {spec.checkpoints}.")
+    else:
+        say(
+            f"kempner: {spec.task}: {which} was the last, and the work is not finished. It is kept in {spec.checkpoints}: "
+            "give the same command again to go on from there, with a larger slurm_segments if it takes more jobs."
+        )
 
 
 def attempt(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
@@ -152,11 +175,13 @@ def attempt(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
     if code == 0 and (missing := wait_for(spec, spec.outputs, 0)):
         complain(spec, "Snakemake has ended with exit code 0, but declared output is missing", missing)
         return 1
-    if code == 0 and spec.checkpoints and not signalled:
+    if code == 0 and spec.mark:
+        leave_mark(spec.mark)
+    # The announced end of a segment is no sign that Slurm may requeue it, unless it leaves no mark to tell by.
+    if code == 0 and spec.checkpoints and (not signalled or (spec.segments > 1 and spec.mark)):
         # A later run of this task must start afresh, not resume from finished work.
         _discard(spec.checkpoints)
     if code == 0 and spec.mark:
-        leave_mark(spec.mark)
         remove_temporary(spec, rare.may_have_more_readers)
     return code
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _ASKED = "snakemake_executor_plugin_kempner.step.asked"
+_ABOUT_EARLIER = (
+    "task", "attempt", "segment", "earlier_attempts", "earlier_tries", "records", "mark",
+)  # fmt: skip
 YES, NO, GO_ON = 10, 11, 12
 """Exit codes of `step/asked.py`: every other code is no answer."""
 _THREADS = tuple(
@@ -61,8 +64,9 @@ class Work:
                 self._notes.forget()
                 code = 1
             else:
-                # Snakemake lets what runs end when it is told to leave, and still does not report success.
-                return int(signal.SIGTERM in signalled)
+                # Snakemake lets what runs end when it is told to leave, and still does not report success. A segment is
+                # told of its end in any case: if it has finished by then, it has finished.
+                return int(signal.SIGTERM in signalled and self._spec.segments == 1)
         self._fail()
         return code
 
@@ -248,12 +252,15 @@ class Asked:
     """What a light job does not know itself: it asks the whole package, in a process of its own (`step/asked.py`)."""
 
     def decided_before(self, spec: Any) -> int | None:
-        about = {name: getattr(spec, name) for name in ("task", "earlier_attempts", "records", "mark")}
+        about = {name: getattr(spec, name) for name in _ABOUT_EARLIER}
         code = _ask("decided_before", about)
         return None if code == GO_ON else int(code != YES)
 
     def was_cancelled(self) -> bool:
         return _ask("was_cancelled", {}) == YES
+
+    def pass_over(self, spec: Any) -> None:
+        _ask("pass_over", {"records": spec.records})
 
     def stop(self, spec: Any) -> None:
         _ask("stop", {"stops": spec.stops})
