@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def write(curve: list[dict[str, float]], path: Path) -> None:
         table.writerows(curve)
 
 
-seed, crash = snakemake.params.seed, snakemake.params.get("crash", 0)
+seed, crash, pause = (snakemake.params.get(name, 0) for name in ("seed", "crash", "pause"))
 if hasattr(snakemake.input, "model"):
     model = joblib.load(snakemake.input.model)
 else:
@@ -68,6 +69,9 @@ first = len(getattr(model, "loss_curve_", [])) + 1  # `n_iter_` counts one call 
 epochs = range(first, first + snakemake.params.epochs)
 curve: list[dict[str, float]] = []
 saved = checkpoint()
+told: list[int] = []
+if saved:
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))  # the end of the job is near
 if saved and saved.exists():
     model, curve = joblib.load(saved)
     print(f"resumed after epoch {curve[-1]['epoch']}", flush=True)
@@ -79,5 +83,7 @@ for row in train(model, data, left, seed):
         save((model, curve), saved)
     if row["epoch"] == crash:
         raise SystemExit(f"crashed on purpose after epoch {crash} (config: crash_after_epoch)")
+    if saved and len(curve) < len(epochs) and (told or (pause and len(curve) % pause == 0)):
+        raise SystemExit(75)  # to be continued, in the next job if the rule has slurm_segments
 write(curve, Path(snakemake.output.curve))
 joblib.dump(model, snakemake.output.model)

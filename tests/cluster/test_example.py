@@ -33,3 +33,14 @@ def test_nobody_has_to_stay_for_the_example(slurm: Sandbox, tmp_path: Path) -> N
     assert "Nothing to be done" in run_forked(detached, [*SMALLER, "--dry-run"], slurm.environment).output
     assert (detached / "results" / "summary.md").read_text().strip()
     assert differences(snapshot(watched), snapshot(detached)) == []
+
+
+@needs_its_libraries
+def test_the_chain_as_a_single_rule_in_segments_ends_with_the_same_model(slurm: Sandbox, tmp_path: Path) -> None:
+    folder = fresh_copy(EXAMPLE, tmp_path / "run")
+    stages = ("--nocolor", "--config", "widths=[32]", "learning_rates=[0.001]", "stages=2", "stage_epochs=2")
+    done = run_snakemake(folder, [*stages, "--", "whole", "results/chain/model2.joblib"], slurm.environment)
+    assert done.exit_code == 0, done.output
+    assert "Segment 1 of 2 of train_whole is to be continued (exit code 75)" in done.output
+    whole, of_chain = (folder / "results" / name for name in ("whole/model.joblib", "chain/model2.joblib"))
+    assert whole.read_bytes() == of_chain.read_bytes()
