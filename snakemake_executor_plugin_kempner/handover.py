@@ -10,7 +10,7 @@ from .adapt.postprocess import accept, leave, tidy_up
 from .adapt.scheduler import finish_as_not_needed, withdraw
 from .adapt.units import job_label, task_key
 from .errors import SlurmError
-from .report import attempt_message, cause_of, failure_message, short_path, stuck_message
+from .report import attempt_message, failure_message, short_path, stuck_message
 from .run.live import LiveRun
 from .run.outcome import IN_THE_HEAD, AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
 from .run.records import usage_of
@@ -33,10 +33,8 @@ class Handover:
         self._reported: dict[str, TaskEnded] = {}
         self.waiting: list[Any] = []
         """Jobs that were handed over and are not in the queue yet."""
-        self.failures: dict[str, str] = {}
-        """Why each task whose failure was reported has failed, by its label."""
-        self.fallen: set[str] = set()
-        """Labels of the tasks that cannot run because of them."""
+        self.failures: set[str] = set()
+        """Labels of the tasks whose failure was reported."""
         self.stopping = False
         """A task has failed, and no new task may start."""
 
@@ -75,14 +73,14 @@ class Handover:
         refused = [job for job in jobs if not self._is_planned(job)]
         self.waiting = [job for job in self.waiting if job not in refused]
         self._logger.error(why)
-        self.failures |= {job_label(job): "cannot be submitted" for job in refused}
+        self.failures |= {job_label(job) for job in refused}
         withdraw(self._scheduler, *refused)
         self.stop_unless_keep_going()
 
     def failed_here(self, job: Any) -> None:
         """A local rule has failed in this process: no later process runs it once more."""
         self._live.refuse({task_key(job): (job_label(job), IN_THE_HEAD)})
-        self.failures[job_label(job)] = ""
+        self.failures.add(job_label(job))
         self.stop_unless_keep_going()
 
     def _is_planned(self, job: Any) -> bool:
@@ -188,10 +186,8 @@ class Handover:
     def _failure(self, event: TaskEnded) -> str:
         """The message: first the cause, then the tasks that cannot run because of it."""
         usage = usage_of(event.job, self._slurm) if event.job else Usage()
-        self.failures[event.label] = cause_of(event)
-        fallen = self._live.fallen(event.task)
-        self.fallen.update(fallen)
-        return failure_message(event, usage, fallen)
+        self.failures.add(event.label)
+        return failure_message(event, usage, self._live.fallen(event.task))
 
     @property
     def _logger(self) -> Any:

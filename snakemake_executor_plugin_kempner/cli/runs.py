@@ -9,9 +9,9 @@ from ..slurm.listing import Listed
 from ..state.judged import run_state
 from ..state.model import RunState, State
 from ..state.sources import read_sources
+from ..state.wording import moment
 from .output import console, print_json, text
 from .places import Place
-from .wording import moment
 
 _MOST = 20
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from ..causes.alike import names
 from ..report import count_of
 from ..state.model import State
+from ..state.overview import ALWAYS, COLUMNS, Overview, overview, title
+from ..state.wording import moment, span
 from .output import STYLES, console, print_json, text
-from .overview import ALWAYS, COLUMNS, Overview, overview
 from .places import Place
-from .wording import moment, span
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,8 +51,8 @@ def _watch(place: Place, run: str) -> None:
 
 def shown(view: Overview, now: float) -> Iterator["RenderableType"]:
     """An overview as lines and a table."""
-    since = f"since {moment(view.since, now)} ({span(now - view.since)})" if view.since else ""
-    yield text(f"Run {view.run} {view.result}", _style(view.result))
+    since = f"since {moment(view.since, now)} ({span(view.until - view.since)})" if view.since else ""
+    yield text(f"{title(view)}", _style(view.result))
     yield text(f"  {view.command}", "faint")
     yield text("  " + "; ".join(filter(None, (since, view.whose))))
     if view.rows:

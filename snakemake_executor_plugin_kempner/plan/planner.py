@@ -8,6 +8,7 @@ from graphlib import CycleError
 from itertools import count
 
 from ..errors import Fault, PlanError
+from ..layout import CLOSING_JOB_LOG
 from .arrays import in_calls
 from .asking import handlers_of_handlers, may_not_be_needed, notices_of, of_possible, options_of
 from .at_site import choices, verdict
@@ -27,7 +28,6 @@ _NAMED = 100
 """Up to how many tasks a gate's reference lists by key."""
 _SPARED = frozenset({Kind.GATE, Kind.GUARD, Kind.CLOSING})
 """Kinds that stay in the queue when the run stops after a failure."""
-_MAIL = ("--mail-type", "--mail-user")
 
 
 @undisturbed()
@@ -294,7 +294,8 @@ class _Planner:
             log = f"{self.policy.folder}/{kind.value}.log"  # people look for it: without a number in its name
             more = ("--requeue",)  # while a head lives, it comes again later
         if kind is Kind.CLOSING:
-            more = (*more, *self._mail(), *self.policy.closing_options)
+            log = f"{self.policy.folder}/{CLOSING_JOB_LOG}"
+            more = (*more, *self.policy.closing_options)
         return Submission(
             ref=ref,
             kind=kind,
@@ -307,17 +308,6 @@ class _Planner:
             why=f"{kind.value}: {condition[1]}",
             spared=kind in _SPARED,
         )
-
-    def _mail(self) -> tuple[str, ...]:
-        """A user who requests mail for a task also gets mail about the end of the run."""
-        for option in self.options.values():
-            mail = [argument for argument in option.arguments if argument.partition("=")[0] in _MAIL]
-            if mail:
-                return (
-                    "--mail-type=END,FAIL",
-                    *(argument for argument in mail if not argument.startswith("--mail-type")),
-                )
-        return ()
 
 
 def _why(task: Task, earlier: Sequence[Ref]) -> str:

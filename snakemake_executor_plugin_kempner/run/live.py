@@ -1,7 +1,7 @@
 """A run while its head lives: what was submitted, what became of it, what a change means for a task."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import LedgerError, SlurmError
@@ -263,10 +263,17 @@ class LiveRun:
             closing = self._dispatcher.ids.get(self._jobs.closing) if self._jobs.closing else None
             self.cancel([closing] if closing else [])
 
-    def end(self, result: Result = Result.UNKNOWN) -> None:
+    def end(self, result: Result = Result.UNKNOWN, finish: Callable[[], None] = lambda: None) -> bool:
         """Take what is left in the queue out of it, helpers above all, and close the ledger.
 
         While a task runs on, or may still run because another has failed, nothing is done: the closing job ends the run.
+
+        Args:
+            result: how the run has ended.
+            finish: called when it has ended, while the closing job is there to go on if this process dies.
+
+        Returns:
+            Whether the run has ended.
 
         Raises:
             SlurmError: Slurm could not be asked, or as `cancel`.
@@ -278,10 +285,13 @@ class LiveRun:
         going = {job_id for job_id, record in seen.items() if not record.state.is_final}
         of_tasks = {job_id for job_id in going if self._jobs[job_id].ref.task in self._tasks}
         if any(seen[job_id].state is JobState.RUNNING or job_id in self._jobs.spared for job_id in of_tasks):
-            return
+            return False
+        if left.is_nothing:
+            finish()
         self.cancel(going)
         if left.is_nothing:
             self._ledger.close(result=result)
+        return left.is_nothing
 
     def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> int:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.

@@ -414,11 +414,11 @@ def test_names_of_jobs_of_ours_are_numbered_on_in_later_plans() -> None:
     assert {one.ref.attempt for one in plan.submissions[1:]} == {5}
 
 
-def test_who_wants_mail_about_a_task_gets_it_at_the_end_of_the_run() -> None:
+def test_mail_about_a_task_is_that_tasks_alone() -> None:
     mail = {"slurm_extra": "--mail-type=ALL --mail-user=me@lab.edu"}
     plan = detached(a_task("fetch"), a_task("train", resources=mail))
     options = plan.submissions[-1].options
-    assert [one for one in options if "mail" in one] == ["--mail-type=END,FAIL", "--mail-user=me@lab.edu"]
+    assert [one for one in options if "mail" in one] == []
     assert not any("mail" in one for one in detached(*chain()).submissions[-1].options)
 
 
@@ -434,7 +434,8 @@ def test_jobs_that_look_after_the_run_ask_for_no_device() -> None:
     for one in detached(train, fetch, deferred=(awaits("fetch"),)).submissions[-2:]:
         assert {"--partition=shared", "--time=60", "--mem=2000M"} <= set(one.options)
         assert not any(option.startswith("--gres") for option in one.options)
-        assert one.log == f"/flow/.snakemake/kempner/run1/{one.kind.value}.log"
+        name = "closing-job" if one.kind is Kind.CLOSING else one.kind.value
+        assert one.log == f"/flow/.snakemake/kempner/run1/{name}.log"
 
 
 def test_a_log_whose_path_slurm_would_not_read_as_a_pattern_is_opened_by_the_job() -> None:
