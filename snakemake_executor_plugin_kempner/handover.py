@@ -7,12 +7,13 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.real import RealExecutor
 
 from .adapt.postprocess import accept, leave, tidy_up
+from .adapt.quiet import shows_messages
 from .adapt.scheduler import finish_as_not_needed, withdraw
 from .adapt.units import job_label, task_key
 from .errors import SlurmError
 from .report import attempt_message, failure_message, short_path, stuck_message
 from .run.live import LiveRun
-from .run.outcome import IN_THE_HEAD, AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
+from .run.outcome import IN_THE_HEAD, AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskRuns, TaskStuck
 from .run.records import usage_of
 from .slurm.client import Slurm
 from .slurm.parse import Usage
@@ -112,6 +113,9 @@ class Handover:
             match event:
                 case TaskStuck():
                     self._logger.warning(stuck_message(event))
+                case TaskRuns():
+                    where = f" on {event.node}" if event.node else ""
+                    self._logger.info(f"{event.job.submission.label} runs{where} (Slurm job {event.job.job_id}).")
                 case TaskRequeued():
                     self._logger.info(f"{event.job.submission.label} (Slurm job {event.job.job_id}) was requeued.")
                 case AttemptFailed():
@@ -146,7 +150,7 @@ class Handover:
         if info is None:
             self._logger.error(attempt_message(event, Usage()))
             return
-        message = attempt_message(event, usage_of(event.job, self._slurm))
+        message = self._heard(info.job, attempt_message(event, usage_of(event.job, self._slurm)))
         self._executor.print_job_error(info, msg=message, aux_logs=[str(event.job.log)])
         info.job.attempt = event.next.submission.ref.attempt
         info.external_jobid = event.next.job_id
@@ -180,7 +184,8 @@ class Handover:
             else:
                 tidy_up(self._executor.workflow, info.job)
             logs = [str(event.job.log)] if event.job else []
-            self._executor.report_job_error(info, msg=self._failure(event), aux_logs=logs)
+            message = self._heard(info.job, self._failure(event))
+            self._executor.report_job_error(info, msg=message, aux_logs=logs)
         self.stop_unless_keep_going()
 
     def _failure(self, event: TaskEnded) -> str:
@@ -188,6 +193,12 @@ class Handover:
         usage = usage_of(event.job, self._slurm) if event.job else Usage()
         self.failures.add(event.label)
         return failure_message(event, usage, self._live.fallen(event.task))
+
+    def _heard(self, job: Any, message: str) -> str:
+        """The message, which is told here if it would be lost with Snakemake's own word about the failed job."""
+        if not shows_messages(self._executor.workflow, job):
+            self._logger.error(message)
+        return message
 
     @property
     def _logger(self) -> Any:

@@ -107,9 +107,9 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, seen_from: str) -
     table = Table("rule", "tasks", "Slurm jobs", "waits for", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.columns[1].justify = "right"
     for row in rows:
-        own = {Kind.CLOSING.value: "the end of everything", Kind.CONTINUATION.value: "what decides over the rest"}
-        waits = ", ".join(row.waits_for) or own.get(row.rule, "")
-        table.add_row(printable(row.rule), str(row.tasks) if row.tasks else "", for_people(row.job_ids), waits)
+        name = printable(row.rule) if row.tasks or len(row.job_ids) == 1 else count_of(len(row.job_ids), row.rule)
+        waits = ", ".join(row.waits_for) or ("" if row.tasks else _HELPERS_WAIT_FOR.get(row.rule, ""))
+        table.add_row(name, str(row.tasks) if row.tasks else "", for_people(row.job_ids), waits)
     console = Console(width=100, no_color=True, highlight=False, force_terminal=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
@@ -119,11 +119,19 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, seen_from: str) -
     look = "kempner" if place == "." else f"kempner -C {quoted(place)}"
     return "\n".join([
         *lines, "",
-        f"Run {policy.run} is in Slurm's hands; nothing of it needs this terminal or this machine.",
+        f"Run {policy.run} is in Slurm's hands; nothing of {printable(Path(policy.workdir).name)} needs this terminal or this machine.",
         f"  its end:  {folder}/{PAGE}",
         f"  watch:    {look}",
         f"  cancel:   {look} cancel {policy.run}",
     ])  # fmt: skip
+
+
+_HELPERS_WAIT_FOR = {
+    Kind.GATE.value: "an attempt that succeeds",
+    Kind.GUARD.value: "the first failure",
+    Kind.CONTINUATION.value: "checkpoint results",
+    Kind.CLOSING.value: "all jobs",
+}
 
 
 def left_message(policy: Policy, jobs: int, command: Sequence[str]) -> str:

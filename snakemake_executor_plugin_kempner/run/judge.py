@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..plan.dependency import Ref
 from ..slurm.parse import Record
 from ..slurm.states import JobState
-from .outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
+from .outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskRuns, TaskStuck
 from .tasks import Tasks, TaskState
 from .watch import Change, Followed
 
@@ -54,6 +54,8 @@ class Judge:
         job = self.job_of(ref)
         if job is None:
             return
+        if change.has_started:
+            yield TaskRuns(task=ref.task, job=job, node=record.node)
         if change.was_requeued:
             yield TaskRequeued(task=ref.task, job=job)
         if change.is_stuck:

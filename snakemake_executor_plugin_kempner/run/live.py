@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import LedgerError, SlurmError
 from ..plan.dependency import Ref
-from ..plan.model import LOOK_AFTER, Deferred, Plan, Policy, Task
+from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Task
 from ..slurm.client import Slurm
 from ..slurm.parse import records_of
 from ..slurm.states import JobState
@@ -204,9 +204,15 @@ class LiveRun:
         return len(self._tasks.standing()) + len(self._dispatcher.later)
 
     def overview(self) -> tuple[RuleJobs, ...]:
-        """Everything that has not ended, by rule, in the order of planning; the jobs that look after the run come last."""
-        ours = (job for job in self._jobs.values() if job.ref.task in LOOK_AFTER)
-        return (*self._tasks.by_rule(), *(RuleJobs(rule=job.ref.task, job_ids=(job.job_id,)) for job in ours))
+        """Everything that has not ended, by rule, in the order of planning; helper jobs come last."""
+        helpers: dict[str, list[str]] = {}
+        for job_id, job in self._jobs.items():
+            if job.ref.task == Kind.GUARD.value or job.ref.task in LOOK_AFTER:
+                helpers.setdefault(job.ref.task, []).append(job_id)
+            elif job_id in self._jobs.gates:
+                helpers.setdefault(Kind.GATE.value, []).append(job_id)
+        ours = sorted(helpers.items(), key=lambda helper: helper[0] in LOOK_AFTER)
+        return (*self._tasks.by_rule(), *(RuleJobs(rule=kind, job_ids=tuple(ids)) for kind, ids in ours))
 
     @property
     def in_flight(self) -> Collection[str]:

@@ -383,7 +383,7 @@ def test_the_runs_are_listed_the_latest_first(begin: Begin, type_: Type, workdir
     (workdir / ".snakemake/kempner/run0").mkdir()
     ledger = Ledger(workdir / ".snakemake/kempner/run0", run="run0", command=["snakemake", *["--config", "a=b"] * 100])
     ledger.close()
-    lines = type_("runs").output.splitlines()[2:]
+    lines = type_("runs").output.splitlines()[3:]
     assert [line.split()[0] for line in lines] == ["run0", "run2", "run1"]
     assert "under way" in lines[1]
     assert "taken over by run2" in lines[2]

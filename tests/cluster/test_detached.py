@@ -41,7 +41,7 @@ def test_the_head_leaves_while_the_first_task_runs_and_says_what_is_queued(slurm
         thirds = {one.job_id for one in of_rule(queued(slurm, folder), "third")}
         count, ids, needs = table["third"]
         assert (count, set(re.findall(r"\d+", ids)), needs) == ("2", thirds, "second")
-        assert table["closing"] == [closing, "the end of everything"]
+        assert table["closing"] == [closing, "all jobs"]
         assert {word for word, _ in jobs[closing].waits_for} == {"afterany"}
 
         shown = slurm.run("scontrol", "show", "job", closing)
