@@ -17,7 +17,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from . import beginning
 from .adapt.hooks import note_hooks
 from .adapt.leaving import leave_when_lost
-from .adapt.quiet import let_errors_be_heard
+from .adapt.quiet import has_terminal_to_itself, let_errors_be_heard
 from .adapt.scheduler import has_failed, run_local_rules_as_jobs
 from .adapt.temporary import keep_for_others
 from .coordinator import Coordinator
@@ -25,6 +25,7 @@ from .departure import Departure
 from .ending.finish import Finish, Page
 from .errors import KempnerError
 from .invocation import Continued, Leaving, started
+from .live_view import LiveView
 from .planning import Planning
 from .report import detached_message, left_message
 from .run.claim import Claim, claim_folder, this_head
@@ -47,6 +48,7 @@ class Executor(RemoteExecutor):
     continued: ClassVar[Continued | None] = None
     _run: Coordinator | None = None  # the watching thread starts before __post_init__
     _claim: Claim | None = None
+    _view: LiveView | None = None
     _result = Result.UNKNOWN
     _ask: Callable[[], None] = staticmethod(lambda: None)
 
@@ -123,6 +125,9 @@ class Executor(RemoteExecutor):
             self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
         if not detached:
             self._departure.on_signals()
+            if has_terminal_to_itself(self.workflow):
+                self._view = LiveView(self._folder, self.logger)
+                self._view.start()
         return run
 
     def _begin(self, planning: Planning, ready: Sequence[Any]) -> Coordinator:
@@ -163,6 +168,7 @@ class Executor(RemoteExecutor):
     # --- leaving ------------------------------------------------------------------------------------------------
 
     def cancel(self) -> None:
+        self._take_view_away()
         code = self._departure.code
         if code is None:
             by_user = isinstance(sys.exception(), KeyboardInterrupt | SystemExit)
@@ -186,6 +192,7 @@ class Executor(RemoteExecutor):
                 self.logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
 
     def shutdown(self) -> None:
+        self._take_view_away()
         super().shutdown()
         if self._run is not None:
             self._run.settle_local_failures()
@@ -197,6 +204,10 @@ class Executor(RemoteExecutor):
             self._end()
         else:
             atexit.register(self._end)  # hooks run first, if Snakemake comes to them
+
+    def _take_view_away(self) -> None:
+        if self._view is not None:
+            self._view.stop()
 
     def _note_result(self, result: Result) -> None:
         if self._result is Result.UNKNOWN:

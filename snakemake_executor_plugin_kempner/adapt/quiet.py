@@ -1,6 +1,7 @@
 """Errors are heard despite Snakemake's --quiet and its logger plugins: nothing else explains a failure, since jobs run elsewhere."""
 
 import logging
+import os
 import sys
 from typing import Any
 
@@ -35,3 +36,10 @@ def shows_messages(workflow: Any, job: Any) -> bool:
     """
     handlers = workflow.logger_manager.plugin_handlers
     return not job.is_group() and not any(handler.writes_to_stream for handler in handlers)
+
+
+def has_terminal_to_itself(workflow: Any) -> bool:
+    """Whether Snakemake itself prints on a terminal, and is not told to be quiet."""
+    is_alone = not any(handler.writes_to_stream for handler in workflow.logger_manager.plugin_handlers)
+    may_move = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return is_alone and may_move and not workflow.output_settings.quiet

@@ -36,6 +36,11 @@ class Row:
     numbers: Mapping[State, int]
     gpu_hours: float
 
+    @property
+    def is_over(self) -> bool:
+        """All of them are done, or were not needed."""
+        return self.numbers.get(State.DONE, 0) + self.numbers.get(State.NOT_NEEDED, 0) == self.tasks
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
@@ -73,6 +78,8 @@ class Overview:
     whose: str
     """Who looks after it."""
     rows: tuple[Row, ...]
+    runs: str
+    """The tasks that run, by name."""
     waits: tuple[str, ...]
     longest: str
     failures: tuple[Failure, ...]
@@ -105,6 +112,7 @@ def overview(state: RunState, now: float, seen_from: Path | None = None) -> Over
         result=_result(state),
         whose=_whose(state),
         rows=tuple(_row(rule, tasks, until) for rule, tasks in state.rules.items()),
+        runs=names(task.label for task in state.tasks if task.state is State.RUNNING),
         waits=tuple(_waits(state, now)),
         longest=_longest(state, now),
         failures=tuple(_failures(state, seen_from)),

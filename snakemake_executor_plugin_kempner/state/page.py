@@ -66,7 +66,7 @@ def _rules(rows: Sequence[Row]) -> list[str]:
     """A table with a row for each rule; of many rules, those first that are not done."""
     if not rows:
         return []
-    shown = rows if len(rows) <= _ROWS else sorted(rows, key=_is_done)[: _ROWS - 1]
+    shown = rows if len(rows) <= _ROWS else sorted(rows, key=lambda row: row.is_over)[: _ROWS - 1]
     columns = [column for column in COLUMNS if column in _OF_ENDED or any(row.numbers.get(column) for row in rows)]
     cells = [["rule", "tasks", *columns], *([row.rule, str(row.tasks), *_numbers(row, columns)] for row in shown)]
     if len(shown) < len(rows):
@@ -90,10 +90,6 @@ _OF_ENDED = ALWAYS & {State.DONE, State.FAILED}
 def _numbers(row: Row, columns: Sequence[State]) -> list[str]:
     numbers: Mapping[State, int] = row.numbers
     return [str(numbers.get(column) or "·") for column in columns]
-
-
-def _is_done(row: Row) -> bool:
-    return row.numbers.get(State.DONE, 0) + row.numbers.get(State.NOT_NEEDED, 0) == row.tasks
 
 
 # --- causes, and what to do -----------------------------------------------------------------------------------------
