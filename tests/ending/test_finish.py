@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from builders import a_task, chain
-from fakes import Trouble, failed
+from fakes import Trouble, failed, takes
 from playing import Play, told_by
 
 from snakemake_executor_plugin_kempner.ending import programs
@@ -145,12 +145,13 @@ def test_a_run_that_has_submitted_nothing_leaves_no_page(tmp_path: Path, bin_: P
     assert not (play.folder / "closing.log").exists()
 
 
-def test_tasks_that_are_about_to_leave_the_queue_are_not_told_as_waiting(tmp_path: Path, bin_: Path) -> None:
-    play = Play(tmp_path / "sweep/.snakemake/kempner/run1", {"fetch": failed(1)}, kill=False)
-    play.submit(a_task("fetch"), a_task("plot", "fetch"))
-    play.clock.sleep(30)
-    finish(play, [])
-    assert "has failed: 0 of 2 tasks done, 1 failed, 1 never\n" in (play.folder / "closing.log").read_text()
+def test_what_is_about_to_leave_the_queue_is_not_told_as_running_or_waiting(tmp_path: Path, bin_: Path) -> None:
+    """Slurm takes a moment to carry out what it was asked."""
+    play = Play(tmp_path / "sweep/.snakemake/kempner/run1", {"align": takes(600)})
+    play.submit(*chain())
+    play.clock.sleep(20)
+    finish(play, [], Result.CANCELLED)
+    assert " was cancelled: 1 of 3 tasks done, 1 never, 1 cancelled\n" in (play.folder / "closing.log").read_text()
 
 
 def test_the_page_of_a_run_that_was_taken_over_leads_to_the_other(tmp_path: Path) -> None:
