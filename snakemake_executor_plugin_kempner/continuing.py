@@ -12,7 +12,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from .closing import Closing, patiently
-from .errors import FolderInUse, KempnerError, SlurmError
+from .errors import ClaimLost, FolderInUse, KempnerError, SlurmError
 from .invocation import Continued, Leaving
 from .plan.model import Kind
 from .run.again import resubmit
@@ -109,6 +109,8 @@ class _Job:
             code, goes_on_by_itself = self._snakemake(ledger, closing)
             if not goes_on_by_itself:
                 closing.end(code)
+        except ClaimLost:
+            raise  # the page is that of the other process
         except Exception as error:
             closing.give_up(str(error))
             raise

@@ -224,7 +224,7 @@ class Executor(RemoteExecutor):
 
     def _hook_has_ended(self, failed: str) -> None:
         """The end of the run, after its hook; `failed` is the hook's name if it has failed."""
-        if failed:
+        if failed and self._result is Result.SUCCEEDED:
             self._result = Result.FAILED
         self._end([f"The hook {failed} has failed."] if failed else [])
 

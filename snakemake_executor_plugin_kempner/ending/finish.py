@@ -96,8 +96,8 @@ class Finish:
             ledger = read_ledger(folder)
             self._once(ledger, MAIL, lambda: self._mail(ledger, found))
             self._once(ledger, ON_END, lambda: self._command(ledger, result))
-        except KempnerError as error:
-            self.warn(f"The end of run {folder.name}: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever is wrong here, the run has ended and is closed
+            self.warn(f"The end of run {folder.name} cannot be told in full: {error}")
 
     def cancelled(self, folder: Path) -> None:
         """As `run`, for a run whose user has cancelled it."""

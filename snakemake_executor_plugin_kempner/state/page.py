@@ -122,6 +122,6 @@ def _to_type(view: Overview) -> Iterator[str]:
     if view.result.startswith("has succeeded"):
         yield f"  {look} efficiency  # what the jobs used of what they asked for"
     elif view.result.startswith("under way"):
-        yield f"  {look}  # how far it is"
+        yield f"  {look}  # how far it is{f'; its end will be told in {view.end}' if view.end else ''}"
     else:
         yield f"  {view.command}  # goes on, once the cause is mended: what has succeeded is kept"

@@ -87,6 +87,13 @@ def test_what_to_type_is_the_last_that_is_said() -> None:
     assert "What to type, in /lab:\n  kempner -C sweep why failed" in elsewhere
 
 
+def test_of_a_run_that_goes_on_without_this_process_it_says_how_to_look() -> None:
+    running = TaskState(key="a", label="a", state=State.RUNNING)
+    assert shown(a_run(running, closed=False, ended=0.0, watched_by="the head")).splitlines()[-1] == (
+        "  kempner  # how far it is"
+    )
+
+
 @pytest.mark.parametrize("rules", [3, 60])
 def test_a_page_has_at_most_40_lines_however_much_has_failed(rules: int) -> None:
     tasks = [
