@@ -1,5 +1,6 @@
 """What a person reads."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from snakemake_executor_plugin_kempner.report import (
     plan_summary,
     stuck_message,
 )
-from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskStuck
+from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from snakemake_executor_plugin_kempner.slurm.parse import Record, Usage
 from snakemake_executor_plugin_kempner.slurm.states import JobState
 
@@ -121,6 +122,24 @@ def test_reasons_to_queue_later_are_counted() -> None:
 def test_a_head_that_leaves_says_how_to_look_and_how_to_cancel(seen_from: str, place: str, end: str) -> None:
     said = detached_message((), POLICY, seen_from)
     assert said.endswith(f"  its end:  {end}\n  watch:    kempner{place}\n  cancel:   kempner{place} cancel run1")
+
+
+def test_a_head_that_leaves_counts_helper_jobs_and_names_the_workflow_by_its_folder() -> None:
+    rows = (
+        RuleJobs(rule="train", tasks=3, job_ids=("4", "2", "3"), waits_for=("prep",)),
+        RuleJobs(rule="gate", job_ids=("9", "10", "12")),
+        RuleJobs(rule="guard", job_ids=("16",)),
+        RuleJobs(rule="closing", job_ids=("17",)),
+    )
+    said = detached_message(rows, replace(POLICY, workdir="/lab/sweep"), "/lab/sweep")
+    table = [re.split(r"\s{2,}", line.strip()) for line in said.splitlines()[2:6]]
+    assert table == [
+        ["train", "3", "2-4", "prep"],
+        ["3 gates", "9-10, 12", "an attempt that succeeds"],
+        ["guard", "16", "the first failure"],
+        ["closing", "17", "all jobs"],
+    ]
+    assert "nothing of sweep needs this terminal or this machine." in said
 
 
 # --- failures -------------------------------------------------------------------------------------------------------
