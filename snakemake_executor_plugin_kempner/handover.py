@@ -47,6 +47,7 @@ class Handover:
             key = task_key(job)
             if self._reported.pop(key, None):  # its end was reported, and Snakemake wants to run it again
                 self._live.forget(key)
+                self.failures.discard(job_label(job))
         if self.stopping:  # a failure has stopped the run: nothing new is submitted
             withdraw(self._scheduler, *(job for job in jobs if not self._is_planned(job)))
             jobs = [job for job in jobs if self._is_planned(job)]
@@ -189,7 +190,9 @@ class Handover:
         self.stop_unless_keep_going()
 
     def _failure(self, event: TaskEnded) -> str:
-        """The message: first the cause, then the tasks that cannot run because of it."""
+        """The message: first the cause, then the tasks that cannot run because of it. A second time, that it was told."""
+        if event.label in self.failures:
+            return f"{event.label} failed, as told above.\n"
         usage = usage_of(event.job, self._slurm) if event.job else Usage()
         self.failures.add(event.label)
         return failure_message(event, usage, self._live.fallen(event.task))

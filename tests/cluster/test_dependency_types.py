@@ -160,7 +160,7 @@ def test_dependants_of_what_succeeds_is_done_or_is_not_asked_for(slurm: Sandbox,
     assert moments(folder, "started")["after-succeeds"] < moments(folder, "ended")["up-succeeds"]
     assert not {"up-done", "up-unasked"} & ran(folder)
     assert "afternotok[how=done] was not needed: up does not run, so it cannot fail" in outcome.output
-    assert "Failed:" not in outcome.output
+    assert " has failed: " not in outcome.output
     assert_nothing_is_left(slurm, folder)
 
 
