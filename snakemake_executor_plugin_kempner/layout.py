@@ -1,5 +1,8 @@
 """What lies where in the folder of a run, `.snakemake/kempner/<run>/`."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 LEDGER = "ledger.jsonl"
 """What was intended, submitted, ended and cancelled, a line each."""
 LOGS = "logs"
@@ -20,5 +23,14 @@ SOURCES = "sources"
 """The workflow as it was when the run began: Snakefiles, wrappers, configuration."""
 CLOSED = "closed"
 """Nothing of the run is left to look after."""
-CLOSING_LOG = "closing.log"
-"""The end of the run, as its closing job has seen it."""
+PAGE = "closing.log"
+"""The end of the run in a page, by whichever process has ended it."""
+CLOSING_JOB_LOG = "closing-job.log"
+"""What the closing job and its Snakemake have printed."""
+LATEST = "latest"
+"""Beside the folders of runs: a link to that of the run that began last."""
+
+
+def run_folders(runs: Path) -> Iterator[Path]:
+    """The folders of runs that have a ledger, each once: a link to a run is none."""
+    return (path.parent for path in runs.glob(f"*/{LEDGER}") if not path.parent.is_symlink())

@@ -43,6 +43,8 @@ def run_state(sources: Sources) -> RunState:
         run=ledger.run,
         folder=ledger.folder,
         command=tuple(command),
+        started_in=str(ledger.header.get("started_in", "")),
+        ended=ledger.ended,
         since=float(next((earlier.header["time"] for earlier in sources.ledgers if "time" in earlier.header), 0.0)),
         closed=ledger.closed,
         result=ledger.result,
