@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from ..printable import cell as safe
 from ..report import short_path
 from ..run.ledger import read_ledger
 from ..slurm.client import Slurm
@@ -27,12 +28,12 @@ _COLUMNS: dict[str, Callable[[Group], str]] = {
 _NUMBERS, _WORDS = ("attempt", "jobs"), ("rule", "ended")
 
 _CELLS: dict[str, Callable[[JobUse], object]] = {
-    "task": lambda job: job.label,
-    "rule": lambda job: job.rule,
+    "task": lambda job: safe(job.label),
+    "rule": lambda job: safe(job.rule),
     "attempt": lambda job: job.attempt,
     "job_id": lambda job: job.job_id,
-    "state": lambda job: job.state,
-    "node": lambda job: job.node,
+    "state": lambda job: safe(job.state),
+    "node": lambda job: safe(job.node),
     "elapsed_s": lambda job: _rounded(job.elapsed_s),
     "limit_s": lambda job: job.limit_s,
     "cores": lambda job: job.cores,
