@@ -181,6 +181,24 @@ def report_(
     report(_place(ctx), run, form="html" if html else "csv" if as_csv else "json" if as_json else "", output=output)
 
 
+@kempner.command("export")
+@click.argument("run", default="", shell_complete=_runs_of)
+@click.option("-o", "output", metavar="FILE", type=click.Path(dir_okay=False), help="Where to write it.")
+@click.option(
+    "--form",
+    type=click.Choice(["bash", "dot", "mermaid"]),
+    help="By default as FILE ends (.sh, .dot, .mmd), else bash.",
+)
+@_FOLDER
+@click.pass_context
+def export_(ctx: click.Context, run: str, *, output: str | None, form: str | None, folder: str | None) -> None:
+    """The plan of a run as a bash script of sbatch lines, or as a graph for Graphviz or Mermaid."""
+    from .export import export  # noqa: PLC0415
+
+    del folder
+    export(_place(ctx), run, form=form, output=output)
+
+
 @kempner.command("cancel")
 @click.argument("what", nargs=-1, metavar="[RUN|TASK]...", shell_complete=_tasks_of)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
