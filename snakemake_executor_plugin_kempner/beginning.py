@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .errors import Fault, LedgerError, PlanError, SlurmMissing
-from .invocation import started
+from .invocation import started, versions
 from .plan.model import Kind, Policy, Task
 from .report import changed_message, kept_message, unplanned_message
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
@@ -172,6 +172,7 @@ def begin_run(
         records_in_files=policy.records_in_files,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
         efficiency_report=policy.efficiency_report,
+        versions=versions(),
     )
     for notice in notices(os.environ):
         logger.warning(notice)

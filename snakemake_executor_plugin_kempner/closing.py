@@ -20,6 +20,7 @@ from .plan.dependency import array_of
 from .plan.jobscript import continuation_script
 from .plan.model import Kind, Policy
 from .report import cause_of, end_of_run, failure_message, unexplained_message
+from .reporting.writing import write_at_end
 from .run.latest import latest_run
 from .run.ledger import Entry, Ledger, LedgerRecord, read_ledger
 from .run.live import LiveRun
@@ -98,6 +99,7 @@ class Closing:
         print(end_of_run(ledger.run, code, numbers, causes, self._failed_hook), flush=True)
         if ledger.header.get("efficiency_report"):
             report_at_end(self._folder, self._slurm, print, print)
+        write_at_end(self._folder, self._slurm, print)
 
     def _others(self, ledger: LedgerRecord) -> list[Entry]:
         """What the run has in the queue besides this job."""

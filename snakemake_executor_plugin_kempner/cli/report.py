@@ -2,19 +2,16 @@
 
 import shutil
 import sys
-import time
 from pathlib import Path
 
-from ..efficiency.jobs import RunUse, run_use
 from ..efficiency.report import WIDTH, use_message
 from ..errors import KempnerError
+from ..layout import REPORT
 from ..printable import printable
 from ..report import short_path
-from ..reporting.attempts import AttemptRow, attempt_rows
+from ..reporting.page import Subject
 from ..reporting.rows import as_csv, waiting_lines
-from ..state.judged import run_state
-from ..state.model import RunState
-from ..state.sources import Sources, read_sources
+from ..reporting.writing import subject, write_page
 from .output import print_json
 from .places import Place
 
@@ -25,29 +22,26 @@ def report(place: Place, run: str, *, form: str, output: str | None) -> None:
     Raises:
         KempnerError: there is no such run, the file cannot be written, or a package is missing.
     """
-    sources = read_sources(place.ledger(run), place.slurm)
-    state, use = run_state(sources), run_use(sources.ledger, place.slurm, _warn, earlier=sources.earlier)
-    rows = attempt_rows(state, use.jobs, submitted(sources))
+    found = subject(place.ledger(run), place.slurm, _warn)
     match form:
+        case "html":
+            path = Path(output) if output else found.state.folder / REPORT
+            write_page(found, path)
+            print(short_path(path.absolute()))
         case "csv":
-            _write(output, as_csv(rows))
+            _write(output, as_csv(found.rows))
         case "json":
-            print_json(rows)
+            print_json(found.rows)
         case _:
-            _print(state, use, rows)
+            _print(found)
 
 
-def submitted(sources: Sources) -> dict[str, float]:
-    """When each job was submitted: the first ledger that has it knows."""
-    entries = [entry for ledger in reversed(sources.ledgers) for entry in reversed(ledger.entries)]
-    return {entry.job_id: entry.time for entry in entries if entry.job_id and entry.time}
-
-
-def _print(state: RunState, use: RunUse, rows: tuple[AttemptRow, ...]) -> None:
+def _print(found: Subject) -> None:
+    state = found.state
     if state.earlier:
         print(printable(f"Run {state.run} goes on with {', '.join(state.earlier)}, whose jobs are counted here."))
-    print(use_message(use, max(WIDTH, shutil.get_terminal_size().columns)))
-    print("", *waiting_lines(rows, time.time()), sep="\n")
+    print(use_message(found.use, max(WIDTH, shutil.get_terminal_size().columns)))
+    print("", *waiting_lines(found.rows, found.now), sep="\n")
 
 
 def _warn(text: str) -> None:

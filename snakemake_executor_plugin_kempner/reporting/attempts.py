@@ -77,7 +77,7 @@ def _row(state: RunState, task: TaskState, attempt: Attempt, uses: Mapping[str, 
     start, end = attempt.start, attempt.end
     if end is None and start is not None and use is not None and use.elapsed_s is not None:
         end = start + use.elapsed_s
-    met = _met(state, task, attempt)
+    met = _met(state, task, attempt) if start is not None or task.state.is_open else None
     eligible = None if met is None else max(attempt.submitted, met)
     return AttemptRow(
         key=task.key,

@@ -15,3 +15,5 @@ COLOURS: Mapping[State, str] = {
     State.NOT_NEEDED: "#dee2e6",
     State.UNKNOWN: "#fab005",
 }
+BEFORE = "#eceff1"
+"""Of the time in which something before a task has not ended."""

@@ -127,6 +127,8 @@ def test_a_run_that_has_ended_is_exported_and_runs_again_elsewhere(
     folder = written(tmp_path / "run", WORKFLOW)
     done = run_detached(slurm, folder, *OPTIONS)
     assert done.exit_code == 0, done.output
+    (page,) = folder.glob(".snakemake/kempner/*/report.html")
+    assert "succeeded</title>" in page.read_text()
     said = subprocess.run(
         ["kempner", "export", "-o", "plan.sh"], cwd=folder, env=slurm.environment, capture_output=True, text=True,
         check=False, timeout=SECONDS_PER_RUN,
