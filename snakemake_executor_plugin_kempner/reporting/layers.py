@@ -11,9 +11,11 @@ def placed(needs: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, float]]:
     """Column and row of each node.
 
     Args:
-        needs: what each node waits for, by key; the graph has no circle.
+        needs: what each node waits for, by key. Rules may wait for each other in a circle, although no tasks do.
     """
-    known = {key: [on for on in dict.fromkeys(others) if on in needs] for key, others in needs.items()}
+    known = _without_circles(
+        {key: [on for on in dict.fromkeys(others) if on in needs] for key, others in needs.items()}
+    )
     columns: dict[str, int] = {}
     for key in in_order(known):
         columns[key] = 1 + max((columns[on] for on in known[key]), default=-1)
@@ -32,6 +34,28 @@ def placed(needs: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, float]]:
             layers[column].sort(key=lambda key: _mean([rows[other] for other in near.get(key, ())], rows[key]))
             rows |= _centred(layers, column)
     return {key: (columns[key], rows[key]) for key in known}
+
+
+def _without_circles(needs: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The same without the lines that close a circle."""
+    kept: dict[str, list[str]] = {key: [] for key in needs}
+    done: set[str] = set()
+    for first in needs:
+        path = [(first, iter(needs[first]))] if first not in done else []
+        on_path = {first}
+        while path:
+            key, left = path[-1]
+            other = next(left, None)
+            if other is None:
+                path.pop()
+                on_path.discard(key)
+                done.add(key)
+            elif other not in on_path:
+                kept[key].append(other)
+                if other not in done:
+                    path.append((other, iter(needs[other])))
+                    on_path.add(other)
+    return kept
 
 
 def _mean(values: Sequence[float], otherwise: float) -> float:

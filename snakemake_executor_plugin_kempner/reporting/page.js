@@ -26,15 +26,10 @@
     if (!spec) { element.textContent = "Nothing has run yet."; return; }
     const page = Math.max(320, element.clientWidth - (spec.facet ? 175 : 80));
     for (const part of [spec, spec.spec, ...(spec.vconcat ?? [])]) if (part?.width === "page") part.width = page;
-    if (spec.width === "container") { spec.width = Math.max(320, element.clientWidth - 24); spec.autosize = { type: "fit-x", contains: "padding" }; }
-    window.vegaEmbed(element, spec, { actions: { export: true, source: false, compiled: false, editor: false }, renderer: "canvas", logLevel: 1 })
+    if (spec.width === "container") { spec.width = Math.max(320, element.clientWidth - 24, spec.usermeta?.least ?? 0); spec.autosize = { type: "fit-x", contains: "padding" }; }
+    return window.vegaEmbed(element, spec, { actions: { export: true, source: false, compiled: false, editor: false }, renderer: "canvas", logLevel: 1 })
       .catch((error) => { console.error(error); element.textContent = `This chart cannot be drawn: ${error.message}`; });
   };
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) { seen.unobserve(entry.target); embed(entry.target); }
-  }, { rootMargin: "800px" });
-  for (const element of document.querySelectorAll("[data-chart]")) seen.observe(element);
-
   // --- table ---
   const rows = data.rows.concat(data.never.map(([label, state, why]) => [label, state, "", "", "", null, null, null, "", "", null, null, 0, [], why]));
   const rule = (row) => row[LABEL].split("[", 1)[0];
@@ -49,9 +44,9 @@
     ["ran", (row) => row[RAN], "number", span],
     ["cores", (row) => row[CORES], "number"],
     ["GPUs", (row) => row[GPUS], "number"],
-    ["memory", (row) => row[PEAK], "number", (peak, row) => row[ASKED] === null ? size(peak) : `${size(peak) || "?"} of ${size(row[ASKED])}`],
+    ["memory", (row) => row[PEAK], "number", (peak, row) => row[START] === null ? "" : row[ASKED] === null ? size(peak) : `${size(peak) || "?"} of ${size(row[ASKED])}`],
     ["logs", (row) => row[LOGS].length],
-  ].filter(([name, value]) => name !== "GPUs" || rows.some((row) => value(row)));
+  ].filter(([name, value]) => (name !== "GPUs" || rows.some((row) => value(row))) && (name !== "attempt" || rows.some((row) => value(row) > 1)));
   const words = rows.map((row) => [row[LABEL], data.states[row[STATE]], row[JOB], row[NODE], row[WORD]].join(" ").toLowerCase());
   const search = document.getElementById("search"), state = document.getElementById("state"), rules = document.getElementById("rule");
   const body = document.querySelector("#table tbody"), more = document.getElementById("more"), count = document.getElementById("count");
@@ -133,4 +128,6 @@
   rules.addEventListener("change", filter);
   more.addEventListener("click", extend);
   filter();
+
+  (async () => { for (const element of document.querySelectorAll("[data-chart]")) await embed(element); })();
 })();

@@ -19,7 +19,7 @@ from ..plan.resources import SET_BY_PLANNER
 from ..printable import printable
 from ..state.explanation import explanation, same_causes
 from ..state.model import RunState, State, TaskState
-from . import charts
+from . import charts, graph_chart
 from .attempts import AttemptRow
 from .colours import COLOURS
 from .library import library
@@ -99,7 +99,7 @@ def _data(subject: Subject, links: Links) -> dict[str, Any]:
         "timeline": charts.timeline(rows, now),
         "resources": charts.resources(rows, now),
         "path": charts.path_chart(critical_path(rows, edges, now), now),
-        "graph": charts.graph(nodes),
+        "graph": graph_chart.graph(nodes),
     }
     return {
         "charts": {name: chart for name, chart in drawn.items() if chart},
@@ -146,7 +146,7 @@ def _words(subject: Subject) -> dict[str, Any]:
     return {
         "run": state.run,
         "result": _result(state),
-        "is_bad": any(task.state.is_cause for task in state.tasks) or state.result == "failed",
+        "is_bad": state.closed and (any(task.state.is_cause for task in state.tasks) or state.result == "failed"),
         "command": printable(subject.command),
         "folder": printable(str(state.folder.parent.parent.parent)),
         "began": began,
@@ -159,7 +159,7 @@ def _words(subject: Subject) -> dict[str, Any]:
         "waited": time_for_people(median(waited)) if waited else "",
         "longest_wait": time_for_people(max(waited)) if waited else "",
         "is_by_rule": len(rows) > charts.MOST_BARS,
-        "is_graph_by_rule": len(state.tasks) > charts.MOST_NODES,
+        "is_graph_by_rule": len(state.tasks) > graph_chart.MOST_NODES,
         "causes": list(_causes(state)),
         "use": list(use := columns(groups)),
         "use_rows": [list(map(printable, cells)) for cells in zip(*use.values(), strict=True)],
@@ -176,7 +176,9 @@ def _words(subject: Subject) -> dict[str, Any]:
 
 def _hours(number: float) -> str:
     """Empty for none."""
-    return (f"{number:,.0f}" if number >= 100 else f"{number:.1f}") if number else ""
+    if not number:
+        return ""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 0.1 else "< 0.1"
 
 
 def _result(state: RunState) -> str:

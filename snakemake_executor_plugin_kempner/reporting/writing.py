@@ -58,7 +58,7 @@ def _submitted(sources: Sources) -> dict[str, float]:
 
 
 def write_page(what: Subject, path: Path) -> None:
-    """Write the page of a run.
+    """Write the page of a run, for its owner alone: commands and options may hold passwords.
 
     Raises:
         KempnerError: it cannot be written, or the library that draws is not installed.
@@ -66,10 +66,15 @@ def write_page(what: Subject, path: Path) -> None:
     text = page(what, links(what.state, path.absolute().parent))
     beside = path.with_name(f".{path.name}.new")
     try:
-        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
+        with open(beside, "w", encoding="utf-8", errors="backslashreplace", opener=_of_owner_alone) as file:
+            file.write(text)
         beside.replace(path)
     except OSError as error:
         raise KempnerError(f"{short_path(path)} cannot be written: {error.strerror}") from error
+
+
+def _of_owner_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def links(state: RunState, place: Path) -> Links:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 from snakemake_executor_plugin_kempner.efficiency.jobs import JobUse, RunUse
@@ -142,14 +143,18 @@ def a_run(folder: Path, tasks: int) -> Subject:
     )  # fmt: skip
 
 
-def renamed(subject: Subject, name: str) -> Subject:
-    """The same run, in which every text that users can choose is this."""
+def renamed(subject: Subject, names: Sequence[str]) -> Subject:
+    """The same run, in which each text that users can choose is a name of these."""
+    name = dict(zip((task.key for task in subject.state.tasks), cycle(names), strict=False))
     tasks = tuple(
-        replace(task, label=f"{name}[x={name},n={number}]", why="") for number, task in enumerate(subject.state.tasks)
+        replace(task, label=f"{name[task.key]}[x={name[task.key]},n={number}]")
+        for number, task in enumerate(subject.state.tasks)
     )
-    state = replace(subject.state, tasks=tasks, command=("snakemake", name))
-    jobs = tuple(replace(job, rule=name, label=name, node=name) for job in subject.use.jobs)
-    use = replace(subject.use, jobs=jobs)
+    jobs = tuple(
+        replace(job, rule=name[job.label], label=name[job.label], node=name[job.label]) for job in subject.use.jobs
+    )
+    state = replace(subject.state, tasks=tasks, command=("snakemake", *names))
     return replace(
-        subject, state=state, use=use, rows=attempt_rows(state, jobs, {}), command=name, versions={name: name}
-    )
+        subject, state=state, use=replace(subject.use, jobs=jobs), rows=attempt_rows(state, jobs, {}),
+        command=" ".join(names), versions={name: name for name in names},
+    )  # fmt: skip
