@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import KempnerError
@@ -164,10 +164,11 @@ class _Completed:
         return replace(call, waits_for=all_of(terms))
 
     def _made_by(self, spec: Mapping[str, Any]) -> Iterator[Edge]:
-        """Edges to the tasks whose outputs it reads."""
+        """Edges to the tasks whose outputs it reads; an output may be a folder above."""
         for file in spec["wait_for"]:
-            if file in self._makers:
-                yield Edge(on=self._makers[file])
+            for path in (file, *map(str, PurePath(file).parents)):
+                if path in self._makers:
+                    yield Edge(on=self._makers[path])
 
     def _covered(self, expression: Expression | None) -> set[str]:
         """Keys of the tasks that an expression waits for, itself or by its gates."""

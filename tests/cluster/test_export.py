@@ -98,6 +98,19 @@ def queue(slurm: Sandbox, script: Path, folder: Path) -> None:
         time.sleep(PAUSE)
 
 
+def exported_and_run(slurm: Sandbox, folder: Path, elsewhere: Path) -> dict[str, str]:
+    """What the exported script of the run in a folder makes in another."""
+    said = subprocess.run(
+        ["kempner", "export", "-o", "plan.sh"], cwd=folder, env=slurm.environment, capture_output=True, text=True,
+        check=False, timeout=SECONDS_PER_RUN,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    queue(slurm, folder / "plan.sh", elsewhere)
+    made = outputs(elsewhere)
+    assert made, "\n".join(path.read_text() for path in elsewhere.glob("slurm-logs/*.log"))
+    return made
+
+
 @pytest.fixture(scope="module")
 def made_locally(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = written(tmp_path_factory.mktemp("local") / "run", WORKFLOW)
@@ -129,12 +142,43 @@ def test_a_run_that_has_ended_is_exported_and_runs_again_elsewhere(
     assert done.exit_code == 0, done.output
     (page,) = folder.glob(".snakemake/kempner/*/report.html")
     assert "succeeded</title>" in page.read_text()
-    said = subprocess.run(
-        ["kempner", "export", "-o", "plan.sh"], cwd=folder, env=slurm.environment, capture_output=True, text=True,
-        check=False, timeout=SECONDS_PER_RUN,
-    )  # fmt: skip
-    assert said.returncode == 0, said.stderr
-    elsewhere = written(tmp_path / "again", WORKFLOW)
-    queue(slurm, folder / "plan.sh", elsewhere)
-    logs = "\n".join(path.read_text() for path in elsewhere.glob("slurm-logs/*.log"))
-    assert outputs(elsewhere) == made_locally, logs
+    assert exported_and_run(slurm, folder, written(tmp_path / "again", WORKFLOW)) == made_locally
+
+
+BEHIND_A_CHECKPOINT = """
+rule all:
+    input: "whole.txt"
+
+rule data:
+    output: "data.txt"
+    retries: 1
+    shell: "echo 3 > {output}"
+
+checkpoint split:
+    input: "data.txt"
+    output: directory("parts")
+    shell: "mkdir {output}; for i in 1 2 3; do echo $i > {output}/$i.txt; done"
+
+rule double:
+    input: "parts/{n}.txt", "data.txt"
+    output: "doubled/{n}.txt"
+    shell: "cat {input} > {output}"
+
+def parts(wildcards):
+    folder = checkpoints.split.get().output[0]
+    return [f"doubled/{n}.txt" for n in sorted(glob_wildcards(folder + "/{n}.txt").n)]
+
+rule whole:
+    input: parts
+    output: "whole.txt"
+    shell: "cat {input} > {output}"
+"""
+
+
+def test_what_a_continuation_has_planned_is_exported_behind_what_it_needs(slurm: Sandbox, tmp_path: Path) -> None:
+    folder = written(tmp_path / "run", BEHIND_A_CHECKPOINT)
+    done = run_detached(slurm, folder, *OPTIONS)
+    assert done.exit_code == 0, done.output
+    made = exported_and_run(slurm, folder, written(tmp_path / "again", BEHIND_A_CHECKPOINT))
+    assert made == outputs(folder)
+    assert made["whole.txt"] == "1\n3\n2\n3\n3\n3\n"

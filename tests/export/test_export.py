@@ -198,6 +198,15 @@ def test_what_a_later_plan_did_not_wait_for_because_it_was_done_is_waited_for_ag
     assert "--dependency=afterok:$split" in of_run(play)
 
 
+def test_what_reads_a_file_in_a_folder_waits_for_what_makes_the_folder(folder: Path) -> None:
+    play = Play(folder)
+    play.submit(light(a_task("split"), "mkdir parts", "parts"))
+    play.watch()
+    play.submit(light(a_task("train"), "train data", "model", reads=("parts/some/1.txt",)))
+    play.watch()
+    assert "--dependency=afterok:$split" in of_run(play)
+
+
 def test_what_needed_one_of_several_attempts_waits_for_a_gate(folder: Path) -> None:
     play = Play(folder)
     play.submit(light(a_task("split", attempts=2), "split > data", "data"))
