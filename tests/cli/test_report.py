@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_a_run_that_was_taken_over_is_part_of_the_report(workdir: Path, monkeypa
     assert train["submit"] < train["start"]  # not the time at which the second run took it over
     said = typed(play, monkeypatch, "report").stdout
     assert "Run run2 goes on with run1, whose jobs are counted here." in said
-    assert "fetch" in said
+    assert re.search("^fetch .*COMPLETED", said.partition("Waiting in the queue")[0], re.MULTILINE)
 
 
 def test_what_has_not_started_has_no_start_and_is_not_eligible(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,9 +115,9 @@ class Maker:
         )
 
 
-def a_run(folder: Path, tasks: int) -> Subject:
+def a_run(folder: Path, tasks: int, failures: float | None = None) -> Subject:
     """A sweep of about so many tasks: half trainings, half evaluations, some of which failed."""
-    maker = Maker(folder, at_once=max(3, tasks // 25), failures=0.6 if tasks < 100 else 0.03)
+    maker = Maker(folder, at_once=max(3, tasks // 25), failures=failures or (0.6 if tasks < 100 else 0.03))
     samples = [
         maker.add("preprocess", f"sample={number}" if tasks > 100 else "") for number in range(max(1, tasks // 100))
     ]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,7 +23,7 @@ from snakemake_executor_plugin_kempner.state.model import State
 
 CHROMIUM = shutil.which("chromium")
 HOSTILE = (
-    "</script><script>document.title='caught'</script>", "<img src=x onerror=\"document.title='caught'\">",
+    "</script bold><b>bold</b>",     "</script><script>document.title='caught'</script>", "<img src=x onerror=\"document.title='caught'\">",
     "'\"><b>bold</b>", "{{ 7 * 7 }}", "${7*7}", "javascript:document.title='caught'", "two\nlines", "a\x1b[2Jb",
     "\u202egnp", "datum.x'];document.title='caught'", "a.b[c]\\'", "<!--", "\udcff",
 )  # fmt: skip
@@ -111,13 +112,15 @@ def test_the_page_needs_no_network(tmp_path: Path) -> None:
     assert not re.search(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=(?![\"']?data:)", text)
 
 
-@pytest.mark.parametrize("tasks", [2 * len(HOSTILE), 600], ids=["a bar for each", "by rule"])
+@pytest.mark.parametrize("tasks", [4 * len(HOSTILE), 600], ids=["a bar for each", "by rule"])
 def test_no_name_and_no_log_line_becomes_part_of_the_page(tmp_path: Path, tasks: int) -> None:
     folder = folder_of(tmp_path)
-    subject = a_run(folder, tasks)
-    for task in subject.state.tasks:
-        if task.state is State.FAILED and task.last:
-            task.last.log.write_text("\n".join(f"ValueError: {name}" for name in HOSTILE), errors="surrogateescape")
+    subject = a_run(folder, tasks, failures=0.9)
+    failed = [task for task in subject.state.tasks if task.state is State.FAILED]
+    assert len(failed) > len(HOSTILE) / 2
+    for task, name in zip(failed, cycle(HOSTILE), strict=False):
+        assert task.last
+        task.last.log.write_text(f"ValueError: {name}\n", errors="surrogateescape")
     path = written(renamed(subject, HOSTILE), folder / "report.html")
     text, console = opened(path, tmp_path)
     assert console == []
