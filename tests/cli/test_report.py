@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,51 @@ def test_programs_read_the_report_as_json(workdir: Path, monkeypatch: pytest.Mon
     typed(play, monkeypatch, "report", "--json", "--csv", code=2)
     said = typed(play, monkeypatch, "report", "--csv", "-o", "no/such/folder/r.csv", code=1)
     assert "r.csv cannot be written: No such file or directory" in said.output
+
+
+def test_how_often_slurm_has_requeued_a_job_is_told(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    play = begun(workdir)
+    play.submit(a_task("fetch"))
+    play.run_headless()
+    (record,) = play.folder.glob("ended/*.json")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "restarts": 2}))
+    (row,) = rows(typed(play, monkeypatch, "report", "--csv").stdout)
+    assert row["requeues"] == "2"
+
+
+def test_the_page_lies_in_the_folder_of_the_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("vl_convert")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workdir / "cache"))
+    play = begun(workdir)
+    play.submit(*sweep(3))
+    play.run_headless()
+    assert typed(play, monkeypatch, "report", "--html").stdout == ".snakemake/kempner/run1/report.html\n"
+    assert "<title>Run run1 " in (play.folder / "report.html").read_text()
+    typed(play, monkeypatch, "report", "run1", "--html", "-o", "elsewhere.html")
+    assert (workdir / "elsewhere.html").exists()
+
+
+def test_a_page_without_its_library_is_an_error_that_says_what_to_type(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    play = begun(workdir)
+    play.submit(a_task("fetch"))
+    play.run_headless()
+    said = typed(play, monkeypatch, "report", "--html", code=1).output
+    assert "pip install 'snakemake-executor-plugin-kempner[report]'" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"), [([], "#!/bin/bash"), (["--form", "dot"], "digraph"), (["--form", "mermaid"], "flowchart")]
+)
+def test_a_run_is_exported_to_standard_output(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], begins: str
+) -> None:
+    play = begun(workdir)
+    play.submit(*sweep(3))
+    play.run_headless()
+    assert typed(play, monkeypatch, "export", *words).stdout.startswith(begins)
+    typed(play, monkeypatch, "export", *words, "-o", "plan.sh")
+    assert (workdir / "plan.sh").stat().st_mode & 0o077 == (0 if begins == "#!/bin/bash" else 0o044)
+    assert "says no form" in typed(play, monkeypatch, "export", "-o", "plan.txt", code=1).output
