@@ -38,6 +38,11 @@ CONTESTANTS: Mapping[str, Contestant] = {
     "handwritten": Contestant(title="sbatch by hand"),
     "handwritten-array": Contestant(title="sbatch --array by hand", script="-array"),
     "kempner": Contestant(title="--executor kempner", executor="kempner"),
+    "kempner-full": Contestant(
+        title="--executor kempner --kempner-light-jobs no",
+        executor="kempner",
+        flags=["--kempner-light-jobs", "no"],
+    ),
     "kempner-detach": Contestant(
         title="--executor kempner --kempner-detach", executor="kempner", flags=["--kempner-detach"]
     ),

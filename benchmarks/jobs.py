@@ -19,7 +19,7 @@ from results import Results, by_contestant, groups
 from snakemake_executor_plugin_kempner.sandbox import Node, SandboxOptions
 
 PATIENCE = 900
-PARTICIPANTS = ("handwritten", "kempner", "slurm")
+PARTICIPANTS = ("handwritten", "kempner", "kempner-full", "slurm")
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from snakemake_executor_plugin_kempner.sandbox import Sandbox, SandboxOptions
 PATIENCE = 180
 """Seconds that the slurm plugin may take for a step: it looks every three minutes at last."""
 SCHEDULING = {"default": "Slurm's default scheduling", "fast": "scheduling without delays"}
-PARTICIPANTS = ("handwritten", "kempner", "slurm", "slurm-eager")
+PARTICIPANTS = ("handwritten", "kempner", "kempner-full", "slurm", "slurm-eager")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,10 +70,13 @@ def plan(workflow: Any) -> dict[str, Any]:
 
     folder = Path(".snakemake/kempner/planning").absolute()
     scope = Scope(
-        folder=str(folder), ready=list(islice(workflow.dag.ready_jobs, HANDED_OVER)), known=_no, in_flight=_no
+        folder=str(folder),
+        ready=list(islice(workflow.dag.ready_jobs, HANDED_OVER)),
+        known=lambda _key: False,
+        in_flight=(),
     )
     reading, read = _timed(lambda: read_dag(workflow, JobCommand(workflow, common_settings, folder), scope))
-    policy = policy_of(workflow, workflow.executor_settings, folder, sys.executable)
+    policy = policy_of(workflow, workflow.executor_settings, folder, sys.executable, detached=False, may_go_on=True)
     made, planned = _timed(lambda: make_plan(reading.tasks, policy, reading.deferred))
     edges = sum(len(task.edges) for task in reading.tasks)
     return {"read": read, "plan": planned, "tasks": len(reading.tasks), "edges": edges, "sbatch": len(made.submissions)}
@@ -82,10 +85,6 @@ def plan(workflow: Any) -> dict[str, Any]:
 def _timed(action: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     clock = Clock()
     return action(), clock.read()
-
-
-def _no(_key: str) -> bool:
-    return False
 
 
 if __name__ == "__main__":

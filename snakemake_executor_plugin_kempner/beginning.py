@@ -15,6 +15,7 @@ from .plan.model import Kind, Policy, Task
 from .report import changed_message, kept_message, unplanned_message
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
 from .run.clock import SystemClock
+from .run.cluster import name_of_cluster
 from .run.ledger import Ledger, open_ledgers
 from .run.live import LiveRun
 from .run.opening import EarlierRuns, changes, close_earlier, go_on, keep, look_back
@@ -25,7 +26,7 @@ from .site.live import Tell, live_site, together
 from .site.model import Site
 from .slurm.client import Slurm
 from .slurm.environment import chosen_options, notices
-from .slurm.submit_limits import SiteLimits, user_name
+from .slurm.site_limits import SiteLimits, user_name
 
 
 def check_that_it_can_leave() -> None:
@@ -166,6 +167,7 @@ def begin_run(
         run=policy.run,
         command=started().command,
         started_in=started().folder,
+        cluster=name_of_cluster(slurm),
         **marks(os.getcwd()),
         keep_going=policy.keep_going,
         locks=policy.locks,

@@ -7,7 +7,7 @@ the run.
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +16,7 @@ from .beginning import go_on_with_run
 from .causes.alike import alike
 from .efficiency.report import report_at_end
 from .errors import SlurmRefused, SlurmUnreachable
+from .options import Options
 from .plan.dependency import array_of
 from .plan.jobscript import continuation_script
 from .plan.model import Kind, Policy
@@ -112,12 +113,12 @@ class Closing:
         number = ledger.last_number + 1
         name = f"{own.job_name.rsplit('.', 2)[0]}.{ledger.run}.{number}"
         log = f"{self._folder}/{Path(own.log).name}"
-        new = [f"--output={log}", f"--job-name={name}", f"--comment={name}", f"--dependency=afterany:{ids}"]
+        new = Options({"output": log, "job-name": name, "comment": name, "dependency": f"afterany:{ids}"})
         record = Ledger(self._folder)
         record.numbered(number)
         record.intend(
             name, kind=own.kind, task=own.task, label=own.label, attempt=number, attempts=1,
-            options=changed(own.options, new), log=log, edges=[], spared=True,
+            options=changed(own.options, new).argv, log=log, edges=[], spared=True,
         )  # fmt: skip
         job_id = patiently(lambda: resubmit(own, self._folder, Kind.CLOSING, self._slurm, new))
         record.submitted(name, job_id)
@@ -172,7 +173,7 @@ def _remove_locks(folder: Path, until: float) -> None:
             lock.unlink(missing_ok=True)
 
 
-def resubmit(own: Entry, folder: Path, kind: Kind, slurm: Slurm, new: Sequence[str]) -> str:
+def resubmit(own: Entry, folder: Path, kind: Kind, slurm: Slurm, new: Options) -> str:
     """Submit a job once more that goes on with a run; its id.
 
     Args:
@@ -185,10 +186,9 @@ def resubmit(own: Entry, folder: Path, kind: Kind, slurm: Slurm, new: Sequence[s
     return slurm.submit(changed(own.options, new), continuation_script(sys.executable, str(folder), kind.value))
 
 
-def changed(options: Iterable[str], new: Sequence[str]) -> list[str]:
+def changed(options: Options, new: Options) -> Options:
     """Options of sbatch with others in their place, and without what they waited for."""
-    names = {"--dependency", "--begin", *(option.partition("=")[0] for option in new)}
-    return [*(option for option in options if option.partition("=")[0] not in names), *new]
+    return options.without("dependency", "begin") | new
 
 
 def patiently(ask: Callable[[], T]) -> T:

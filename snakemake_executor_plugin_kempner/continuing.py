@@ -14,6 +14,7 @@ from pathlib import Path
 from .closing import Closing, patiently, resubmit
 from .errors import FolderInUse, KempnerError, SlurmError
 from .invocation import Continued, Leaving
+from .options import Options
 from .plan.model import Kind
 from .run.claim import Claim, Owner, this_process
 from .run.clock import SystemClock
@@ -82,7 +83,9 @@ class _Job:
             # Under the same name: the numbers of a run are for its head to give, and that lives.
             known = ledger.of_kind(self._kind)
             own = next((entry for entry in known if entry.job_id == self._job_id), known[-1])
-            job_id = patiently(lambda: resubmit(own, self._folder, self._kind, self._slurm, [f"--begin=now+{_AGAIN}"]))
+            job_id = patiently(
+                lambda: resubmit(own, self._folder, self._kind, self._slurm, Options({"begin": f"now+{_AGAIN}"}))
+            )
             Ledger(self._folder).submitted(own.job_name, job_id)
             print(f"This job cannot be put back into the queue, so Slurm job {job_id} will look again: {error}")
         return 0

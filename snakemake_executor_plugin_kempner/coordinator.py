@@ -65,10 +65,15 @@ class Coordinator:
         """Connect what Snakemake has handed over with what is in the queue."""
         self._handover.connect_planned()
 
-    def tick(self) -> None:
-        """Ask Slurm what has changed, report it, and submit what can be submitted now."""
+    def tick(self, longest: float) -> None:
+        """Find out what has changed, report it, and submit what can be submitted now.
+
+        Args:
+            longest: seconds between two queries of Slurm, at most.
+        """
         self.settle_local_failures()
-        self._handover.tell(self.live.observe())
+        is_urgent = self._continued is not None or self._planning.waits_for_ends
+        self._handover.tell(self.live.watch(longest, is_urgent=is_urgent))
         if not self._handover.stopping:
             self._plan_what_waits()
 

@@ -9,7 +9,7 @@ from .errors import KempnerError, SlurmError
 from .site.draft import draft
 from .site.live import live_site
 from .slurm.client import SlurmCommands
-from .slurm.submit_limits import user_name
+from .slurm.site_limits import user_name
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@ KempnerError
 ├── PlanError            the workflow cannot be planned; lists every fault
 ├── SlurmError           a Slurm command failed
 │   ├── SlurmMissing     Slurm is not available on this machine
+│   ├── OtherCluster     the run was started on another cluster
 │   ├── SlurmRefused     a request that will be refused again (wrong account, unknown partition, …)
 │   └── SlurmUnreachable the controller did not answer in time; it may answer later
 ├── LedgerError          the run's ledger cannot be written or read
@@ -11,8 +12,10 @@ KempnerError
 └── ClaimLost            another process has taken over from this process
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from .printable import printable
 
@@ -126,6 +129,25 @@ class SlurmUnreachable(SlurmError):  # noqa: N818
     def __init__(self, message: str, *, in_doubt: bool = True) -> None:
         self.in_doubt = in_doubt
         super().__init__(message)
+
+
+class OtherCluster(SlurmError):  # noqa: N818
+    """The run was started on another cluster, whose jobs this Slurm does not know.
+
+    Args:
+        run: its name.
+        there: the cluster that it was started on.
+        here: the cluster that answers.
+        folder: of the run.
+    """
+
+    def __init__(self, run: str, there: str, here: str, folder: Path) -> None:
+        super().__init__(
+            f"Run {run} was started on {there}, and this Slurm is {here or 'another one'}: it does not know the jobs of that run, "
+            "which may be queued or running there. Nothing was submitted, cancelled or closed. Give the command where the run was "
+            "started (its login node, its SLURM_CONF). If that Slurm no longer exists, remove the record of the run and give the "
+            f"command again: rm -r {shlex.quote(str(folder))}"
+        )
 
 
 class LedgerError(KempnerError):

@@ -27,13 +27,15 @@ from .invocation import Continued, Leaving, started
 from .planning import Planning
 from .report import detached_message, left_message
 from .run.claim import Claim, claim_folder, this_head
+from .run.cluster import refuse_folder_of_other_cluster
 from .run.interrupt import hear_ctrl_c_once
 from .run.ledger import make_folders
 from .run.live import LiveRun
 from .run.result import Result
 from .slurm.client import SlurmCommands
 
-_SLICE = 0.2
+_SLICE, _SLICES = 0.2, 5
+"""Seconds of a slice, and how many of them lie between two looks."""
 
 
 class Executor(RemoteExecutor):
@@ -83,6 +85,7 @@ class Executor(RemoteExecutor):
 
     def _claim_folder(self) -> None:
         try:
+            refuse_folder_of_other_cluster(self._runs, self._slurm)
             self._claim = claim_folder(self._runs, this_head(self._folder.name), self._slurm.runs, self.logger.info)
         except KempnerError as error:
             raise WorkflowError(str(error)) from None
@@ -147,17 +150,16 @@ class Executor(RemoteExecutor):
         if self._run is not None:
             with self._mutex:
                 self._ask()
-                self._run.tick()
+                self._run.tick(self.executor_settings.status_interval)
 
     async def sleep(self) -> None:
-        """Until the next query is due; in slices, so that a run that ends is not held up."""
-        longest = self.executor_settings.status_interval
-        slept = 0.0
-        while self.wait and slept < (self._live.pause(longest) if self._live else 1.0):
+        """Until the next look; in slices, so that a run that ends is not held up."""
+        for _ in range(_SLICES):
+            if not self.wait:
+                return
             if self._claim is not None and not self._claim.renew():
                 self._ask()
             await asyncio.sleep(_SLICE)
-            slept += _SLICE
 
     # --- leaving ------------------------------------------------------------------------------------------------
 

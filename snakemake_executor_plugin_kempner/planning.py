@@ -11,7 +11,7 @@ from typing import Any
 
 from . import beginning
 from .adapt.command import JobCommand
-from .adapt.dag import Reading, finished, read_dag
+from .adapt.dag import Reading, finished, has_local_rules, read_dag
 from .adapt.policy import policy_of
 from .adapt.scheduler import locked
 from .adapt.settled import finished_here, kept_for_readers, up_to_date
@@ -26,7 +26,7 @@ from .run.program import keep_program
 from .run.settled import note_up_to_date, settled
 from .settings import Settings, common_settings
 from .slurm.client import SlurmCommands
-from .slurm.submit_limits import SiteLimits
+from .slurm.site_limits import SiteLimits
 
 
 class Planning:
@@ -116,6 +116,11 @@ class Planning:
             self._say(plan, len(live.later) * [NO_ROOM])
         return bool(self._deferred) and self._reader.has_changed
 
+    @property
+    def waits_for_ends(self) -> bool:
+        """Something in this process waits for the ends of jobs: a local rule, or what cannot be planned before."""
+        return bool(self._deferred) or self._reader.has_local_rules
+
     def later(self, live: LiveRun) -> list[str]:
         """The reason for each task of the DAG that will be queued later."""
         return [*self._deferred, *len(live.later) * [NO_ROOM]]
@@ -162,6 +167,8 @@ class _Reader:
         self._notes_up_to_date = notes_up_to_date
         self._noted: set[str] | None = None
         self._finished = 0
+        self.has_local_rules = False
+        """A job of the DAG runs in this process."""
 
     def read(self, ready: Sequence[Any], *, known: Callable[[str], bool], in_flight: Collection[str]) -> Reading:
         scope = Scope(
@@ -176,6 +183,7 @@ class _Reader:
         )
         with locked(self._workflow.scheduler):
             self._finished = finished(self._workflow.dag)
+            self.has_local_rules = has_local_rules(self._workflow.dag)
             return read_dag(self._workflow, self._command, scope)
 
     @property

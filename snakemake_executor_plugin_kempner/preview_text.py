@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from .plan.dependency import AnyOf, Expression, Ref
 from .plan.model import Call, Kind, Plan, Submission
-from .plan.resources import SET_BY_PLANNER
+from .plan.resources import SET_BY_PLUGIN
 from .report import count_of, deferred_summary, plan_summary
 
 _OURS = {
@@ -53,7 +53,11 @@ def preview(plan: Plan, later: Iterable[str]) -> str:
     names = {submission.ref: _name(submission, of_task) for submission in plan.submissions}
     alike: dict[tuple[str, str, str], _Alike] = {}
     for call in plan.calls:
-        key = (names[call.first.ref], _waits_for(call.waits_for, names), " ".join(_resource_options(call.first)))
+        key = (
+            names[call.first.ref],
+            _waits_for(call.waits_for, names),
+            str(call.first.options.without(*SET_BY_PLUGIN)),
+        )
         alike.setdefault(key, _Alike()).add(call)
     lines = [f"{plan_summary(plan, 'Would queue') if plan.calls else 'Nothing would be queued'}."]
     lines += deferred_summary(later)
@@ -91,10 +95,6 @@ def _name(submission: Submission, of_task: Mapping[str, str]) -> str:
         return _OURS[submission.kind]
     attempt = submission.ref.attempt
     return f"{submission.rule} (attempt {attempt})" if attempt > 1 else submission.rule
-
-
-def _resource_options(submission: Submission) -> Iterator[str]:
-    return (option for option in submission.options if not option.startswith(SET_BY_PLANNER))
 
 
 def _waits_for(expression: Expression | None, names: Mapping[Ref, str]) -> str:

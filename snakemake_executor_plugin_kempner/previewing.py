@@ -2,7 +2,7 @@
 as text or in a file.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +11,7 @@ from typing import Any
 from .adapt.instead_of_jobs import instead_of_scheduling
 from .export.forms import exported, form_of, write
 from .invocation import Leaving, started
+from .options import Options
 from .planning import Planning
 from .preview_text import preview
 from .report import command_line, short_path
@@ -24,7 +25,7 @@ class _Unsubmitted(SlurmCommands):
         super().__init__(environment)
         self._ids = map(str, count(1))
 
-    def submit(self, options: Sequence[str], script: str) -> str:  # noqa: ARG002
+    def submit(self, options: Options, script: str) -> str:  # noqa: ARG002
         return next(self._ids)
 
     def depend(self, job_id: str, dependency: str) -> None: ...

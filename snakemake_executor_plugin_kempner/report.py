@@ -8,14 +8,15 @@ from pathlib import Path
 
 from .causes.alike import alike, names
 from .causes.explained import Explanation, explained
-from .causes.meaning import request_in, requested_memory
+from .causes.meaning import requested_memory
 from .layout import CLOSING_LOG
 from .plan.model import Kind, Plan, Policy
-from .plan.resources import SET_BY_PLANNER
+from .plan.resources import SET_BY_PLUGIN
 from .printable import printable, quoted
 from .run.adopt import QueuedTask
 from .run.outcome import IN_THE_HEAD, AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from .run.records import step_record
+from .site.request import request_of
 from .slurm.ids import for_people
 from .slurm.parse import Record, Usage
 from .slurm.states import JobState
@@ -296,10 +297,10 @@ def stuck_message(event: TaskStuck) -> str:
             f"{event.job.submission.label} (Slurm job {event.job.job_id}) is held: {event.reason}. It starts when it is released: "
             f"scontrol release {event.job.job_id}. Ctrl-C cancels the run."
         )
-    requested = [option for option in event.job.submission.options if not option.startswith(SET_BY_PLANNER)]
+    requested = event.job.submission.options.without(*SET_BY_PLUGIN)
     return (
         f"{event.job.submission.label} (Slurm job {event.job.job_id}) will not start as it is: {event.reason}. "
-        f"It asks for {' '.join(requested)}; see 'sinfo -N -l' for what there is. Ctrl-C cancels the run."
+        f"It asks for {requested}; see 'sinfo -N -l' for what there is. Ctrl-C cancels the run."
     )
 
 
@@ -336,7 +337,7 @@ def _end(record: Record, why: Explanation) -> str:
 
 def _consumption(job: Job, usage: Usage) -> Iterator[str]:
     """Time, and memory used and requested."""
-    memory = requested_memory(request_in(job.submission.options))
+    memory = requested_memory(request_of(job.submission.options))
     parts = [f"ran for {usage.elapsed}"] if usage.elapsed else []
     if usage.peak_memory_mb:
         parts.append(f"peak memory {usage.peak_memory_mb} MB{f' of {memory}' if memory else ''}")

@@ -25,8 +25,8 @@ class Settings(ExecutorSettingsBase):
         default=180,
         metadata={
             "help": "Longest pause in seconds between two status queries. Slurm itself enforces the order of jobs, "
-            "so the pause delays messages, not jobs. It starts at one second and grows while nothing "
-            "changes.",
+            "so the pause delays messages, not jobs. It starts at one second and grows; what jobs record "
+            "themselves is seen without a query.",
             "type": int,
         },
     )

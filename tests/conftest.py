@@ -1,6 +1,7 @@
 """Fixtures of all tests. Modules beside this file (`fakes`, `strategies`, `contract`, …) are imported by their name."""
 
 import difflib
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -30,6 +31,14 @@ if (
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked `thorough` run only where -m names them, whatever else it selects."""
+    if "thorough" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
 @pytest.fixture
 def golden() -> Callable[[str, str], None]:
     """Compare a text with the file of that name in `tests/golden`; KEMPNER_ACCEPT=1 writes the file instead."""
@@ -45,6 +54,12 @@ def golden() -> Callable[[str, str], None]:
             pytest.fail(f"{diff}\nIf this is as it should be: KEMPNER_ACCEPT=1 pytest tests -k golden", pytrace=False)
 
     return check
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_earlier_modules_have_left_is_no_garbage() -> None:
+    """A process that has read many workflows holds so much that each search for garbage takes long."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

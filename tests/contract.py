@@ -14,6 +14,7 @@ from typing import Protocol
 import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmRefused
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.slurm.client import Slurm
 from snakemake_executor_plugin_kempner.slurm.ids import element_id
 from snakemake_executor_plugin_kempner.slurm.parse import Record
@@ -116,7 +117,7 @@ class Scene:
     def submit(self, key: object, script: str, *options: str, name: str = "") -> str:
         job_name = f"--job-name={self.prefix}.{name or len(self.ids)}"
         common = ("--output=/dev/null", "--chdir=/", "--ntasks=1", job_name)
-        self.ids[key] = self.slurm.submit([*common, *options], f"#!/bin/bash\n{script}\n")
+        self.ids[key] = self.slurm.submit(Options.of(*common, *options), f"#!/bin/bash\n{script}\n")
         return self.ids[key]
 
     def _submit_parents(self) -> None:
@@ -253,7 +254,7 @@ class PutBack:
     def _submit(self, key: str, script: str, *options: str) -> None:
         name = f"--job-name={self.prefix}.{len(self.ids)}"
         common = ("--output=/dev/null", "--chdir=/", "--ntasks=1", name)
-        self.ids[key] = self.slurm.submit([*common, *options], f"#!/bin/bash\n{script}\n")
+        self.ids[key] = self.slurm.submit(Options.of(*common, *options), f"#!/bin/bash\n{script}\n")
 
     def wait(self, is_so: Callable[[dict[str, Record]], bool]) -> None:
         self.world.wait(lambda: is_so(self._look()))
@@ -308,6 +309,10 @@ class SlurmContract(ABC):
         yield put_back
         put_back.clear()
 
+    def test_the_cluster_has_a_name_that_stays(self, scene: Scene) -> None:
+        assert re.fullmatch(r"cluster \S+ \(/.*\)", scene.slurm.cluster())
+        assert scene.slurm.cluster() == scene.slurm.cluster()
+
     # --- submitting -------------------------------------------------------------------------------------------------
 
     def test_submitting_gives_each_job_an_id_of_its_own(self, scene: Scene) -> None:
@@ -327,7 +332,7 @@ class SlurmContract(ABC):
     ) -> None:
         name = f"{scene.prefix}.refused"
         with pytest.raises(SlurmRefused, match=answer):
-            scene.slurm.submit([option, "--output=/dev/null", f"--job-name={name}"], "#!/bin/bash\n")
+            scene.slurm.submit(Options.of(option, "--output=/dev/null", f"--job-name={name}"), "#!/bin/bash\n")
         assert scene.slurm.find(name) == ()
 
     def test_a_job_is_found_by_its_exact_name_whether_it_runs_or_has_ended(self, scene: Scene) -> None:
@@ -347,8 +352,8 @@ class SlurmContract(ABC):
 
     def test_a_listing_says_what_the_queue_and_the_names_say(self, scene: Scene) -> None:
         slurm = scene.world.slurm
-        listed = {one.job_id: one for one in slurm.listing()}
-        queue, names = {one.job_id: one for one in slurm.queue()}, slurm.names()
+        queue = {one.job_id: one for one in slurm.queue()}
+        listed, names = {one.job_id: one for one in slurm.listing()}, slurm.names()
         ended = {job_id for job_id, record in queue.items() if record.state.is_final}
         assert ended
         assert {one: listed[one].record for one in ended} == {one: queue[one] for one in ended}

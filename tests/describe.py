@@ -6,7 +6,8 @@ from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Plan
 
 def describe(plan: Plan) -> str:
     """Each call of sbatch with what it waits for, why, and its own options; what all have in common comes first."""
-    common = [one for one in plan.calls[0].first.options if all(one in call.first.options for call in plan.calls)]
+    every = [set(call.first.options.argv) for call in plan.calls]
+    common = [option for option in plan.calls[0].first.options.argv if all(option in of_job for of_job in every)]
     lines = ["every job: " + " ".join(common)]
     for number, call in enumerate(plan.calls, start=1):
         lines += ["", f"{number}. {call.job_name}: {_what(call)}"]
@@ -29,14 +30,14 @@ def _what(call: Call) -> str:
 
 
 def _details(plan: Plan, call: Call, common: list[str]) -> list[tuple[str, str]]:
-    array = [option for option in call.options if option.startswith("--array")]
+    array = call.options.only("array").argv
     elements = zip(call.indices, call.submissions, strict=False)
     return [
         *(("element", f"{index} {one.label}") for index, one in elements),
         ("shown as", call.first.shown_name),
         ("waits for", _waits_for(plan, call)),
         ("why", call.first.why),
-        ("options", " ".join([*array, *(option for option in call.first.options if option not in common)])),
+        ("options", " ".join([*array, *(option for option in call.first.options.argv if option not in common)])),
         ("log", call.log),
     ]
 

@@ -18,7 +18,7 @@ from fakes import Change, End, Ends, FakeClock, FakeJob, FakeSlurm, by_rule
 from snakemake_executor_plugin_kempner import beginning
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
-from snakemake_executor_plugin_kempner.run import latest, ledger, opening
+from snakemake_executor_plugin_kempner.run import latest, ledger, observer, opening
 from snakemake_executor_plugin_kempner.run.guard import guard
 from snakemake_executor_plugin_kempner.run.ledger import make_folders
 from snakemake_executor_plugin_kempner.run.opening import EarlierRuns, close_earlier, look_back
@@ -27,6 +27,8 @@ from snakemake_executor_plugin_kempner.slurm.parse import Record
 from snakemake_executor_plugin_kempner.step.light.around import read_line
 
 LOGGER = logging.getLogger("playing")
+LONGEST = 180
+"""Seconds between two queries, at most."""
 
 
 @contextmanager
@@ -37,6 +39,7 @@ def told_by(clock: FakeClock) -> Iterator[None]:
         patch.object(opening, "time", time),
         patch.object(latest, "time", time),
         patch.object(ledger, "time", time),
+        patch.object(observer, "time", time),
         patch.object(beginning, "SystemClock", lambda: clock),
     ):
         yield
@@ -44,13 +47,15 @@ def told_by(clock: FakeClock) -> Iterator[None]:
 
 def leave_record(change: Change) -> None:
     """What the step writes down about its job, in the folder of the run: at its start, and when it ends by itself."""
-    job, folder = change.job, (change.job.option("output") or "").partition("/logs/")[0]
-    if ".attempt" not in (job.option("output") or "") or not job.runs or change.word == "PENDING":
+    job, folder = change.job, change.job.options.get("output").partition("/logs/")[0]
+    if ".attempt" not in job.options.get("output") or not job.runs or change.word == "PENDING":
         return
     record: dict[str, Any] = {"job_id": job.job_id, "start": job.started, "node": job.node}
     if change.word == "COMPLETED" or (change.word == "FAILED" and job.end.exit_code):
         record |= {"end": change.time, "exit_code": job.end.exit_code}
-    (Path(folder) / "ended" / f"{job.job_id}.json").write_text(json.dumps(record))
+    beside = Path(folder) / "ended" / f"{job.job_id}.json.new"
+    beside.write_text(json.dumps(record))
+    beside.replace(beside.with_suffix(""))
 
 
 def left_over(tasks: Sequence[Task], slurm: FakeSlurm) -> list[Task]:
@@ -141,15 +146,22 @@ class Play:
     # --- with a head ------------------------------------------------------------------------------------------------
 
     def look(self) -> tuple[TaskEvent, ...]:
-        """Observe once; what it said is kept too."""
+        """Ask Slurm once; what it said is kept too."""
         events = self.live.observe()
         self.events += events
         return events
 
+    def glance(self) -> tuple[TaskEvent, ...]:
+        """As the head does each second: read what jobs have recorded, and ask Slurm if that is due."""
+        self.slurm.advance(0)  # jobs run on while nobody asks
+        events = self.live.watch(LONGEST, is_urgent=False)
+        self.events += events
+        return events
+
     def watch(self, seconds: float = 1.0, *, rounds: int = 3000) -> None:
-        """Observe until nothing is open."""
+        """Watch until nothing is open."""
         for _ in range(rounds):
-            self.look()
+            self.glance()
             if not self.live.open_jobs:
                 return
             self.clock.sleep(seconds)

@@ -21,20 +21,22 @@ MAY_IMPORT = {
     "errors": {"printable"},
     "layout": set(),
     "notation": set(),
-    "site": {"errors", "notation"},
-    "plan": {"errors", "layout", "notation", "site", "printable"},
-    "slurm": {"errors", "notation"},
-    "run": {"errors", "layout", "notation", "plan", "slurm", "site"},
-    "report": {"errors", "layout", "plan", "slurm", "run", "printable", "causes"},
-    "causes": {"notation", "plan", "printable", "site", "slurm"},
-    "state": {"causes", "errors", "layout", "plan", "run", "slurm"},
+    "options": set(),
+    "site": {"errors", "notation", "options"},
+    "plan": {"errors", "layout", "notation", "options", "site", "printable"},
+    "slurm": {"errors", "notation", "options"},
+    "run": {"errors", "layout", "notation", "options", "plan", "slurm", "site"},
+    "report": {"errors", "layout", "plan", "slurm", "run", "printable", "causes", "site"},
+    "causes": {"notation", "options", "plan", "printable", "site", "slurm"},
+    "state": {"causes", "errors", "layout", "options", "plan", "run", "slurm"},
     "cli": {
         "causes", "draft_site", "efficiency", "errors", "export", "layout", "plan", "printable", "report", "reporting", "run",
         "sandbox", "site", "slurm", "state",
     },
-    "export": {"errors", "layout", "notation", "plan", "printable", "run"},
+    "export": {"errors", "layout", "notation", "options", "plan", "printable", "run"},
     "reporting": {
-        "causes", "efficiency", "errors", "export", "layout", "notation", "plan", "printable", "report", "run", "site", "slurm", "state",
+        "causes", "efficiency", "errors", "export", "layout", "notation", "options", "plan", "printable", "report", "run",
+        "site", "slurm", "state",
     },
     "__main__": {"cli"},
     "step": {"errors", "plan", "slurm", "run", "adapt", "printable"},
@@ -42,7 +44,7 @@ MAY_IMPORT = {
     "settings": set(),
     "modes": {"settings", "cancelling", "previewing", "adapt"},
     "preview_text": {"errors", "plan", "report"},
-    "previewing": {"adapt", "export", "invocation", "planning", "preview_text", "report", "slurm"},
+    "previewing": {"adapt", "export", "invocation", "options", "planning", "preview_text", "report", "slurm"},
     "draft_site": {"errors", "site", "slurm"},
     "efficiency": {"errors", "layout", "notation", "plan", "printable", "site", "slurm", "run", "report"},
     "cancelling": {"slurm", "run", "adapt", "invocation"},
@@ -55,8 +57,8 @@ MAY_IMPORT = {
         "planning",
     },
     "beginning": {"errors", "plan", "site", "slurm", "run", "report", "invocation"},
-    "closing": {"errors", "plan", "slurm", "run", "report", "reporting", "causes", "efficiency", "adapt", "beginning"},
-    "continuing": {"errors", "plan", "slurm", "run", "adapt", "executor", "invocation", "closing"},
+    "closing": {"errors", "options", "plan", "slurm", "run", "report", "reporting", "causes", "efficiency", "adapt", "beginning"},
+    "continuing": {"errors", "options", "plan", "slurm", "run", "adapt", "executor", "invocation", "closing"},
     "invocation": set(),
     "sandbox": {"errors", "notation"},
     "__init__": {"executor", "modes", "settings"},
@@ -134,7 +136,7 @@ def test_nothing_but_the_command_line_imports_the_sandbox() -> None:
 
 def test_processes_are_started_in_one_place() -> None:
     inside = {module for module in MODULES if "subprocess" in imported(module)}
-    assert {module for module in inside if part(module) != "sandbox"} == {"slurm.client"}
+    assert {module for module in inside if part(module) != "sandbox"} == {"slurm.programs"}
 
 
 def test_the_processes_of_the_machine_are_looked_at_in_one_place() -> None:

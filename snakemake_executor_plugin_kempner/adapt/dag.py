@@ -205,3 +205,8 @@ class _Reader:
 def finished(dag: Any) -> int:
     """The number of jobs that have succeeded."""
     return sum(1 for _ in dag.finished_jobs)
+
+
+def has_local_rules(dag: Any) -> bool:
+    """Whether a job that is to run runs in this process; a rule such as `all` does nothing anywhere."""
+    return any(job.is_local and not does_nothing(job) for job in dag.needrun_jobs())

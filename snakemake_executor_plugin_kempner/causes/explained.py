@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..options import Options
+from ..site.request import request_of
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .logs import Said, said_in
-from .meaning import End, Meaning, meanings, request_in
+from .meaning import End, Meaning, meanings
 from .words import Certainty
 
 
@@ -28,7 +30,7 @@ class Explanation:
 
 def explained(
     record: Record,
-    options: Iterable[str],
+    options: Options,
     job_log: Path,
     rule_logs: Iterable[Path] = (),
     *,
@@ -51,7 +53,7 @@ def explained(
         exit_code=said.words.exit_code,
         signal=said.words.signal,
         peak_memory_mb=peak_memory_mb,
-        request=request_in(tuple(options)),
+        request=request_of(options),
     )
     known = tuple(meanings(end))
     return Explanation(
@@ -64,14 +66,14 @@ def explained(
     )
 
 
-def with_peak(end: Record, options: Iterable[str], explanation: Explanation, peak_memory_mb: int | None) -> Explanation:
+def with_peak(end: Record, options: Options, explanation: Explanation, peak_memory_mb: int | None) -> Explanation:
     """The same with a peak that became known later."""
     known = End(
         record=end,
         exit_code=explanation.exit_code,
         signal=explanation.signal,
         peak_memory_mb=peak_memory_mb,
-        request=request_in(tuple(options)),
+        request=request_of(options),
     )
     return replace(explanation, meanings=tuple(meanings(known)))
 

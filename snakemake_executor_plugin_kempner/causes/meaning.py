@@ -3,10 +3,9 @@
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 from ..printable import printable
-from ..site.request import Request, request_of
+from ..site.request import Request
 from ..slurm.parse import Record
 
 _NEAR = 0.85
@@ -131,9 +130,3 @@ def requested_memory(request: Request) -> str:
 
 def requested_time(request: Request) -> str:
     return f"{request.minutes} min" if request.minutes else ""
-
-
-@cache
-def request_in(options: tuple[str, ...]) -> Request:
-    """What a job asks for, by the options that it was submitted with."""
-    return request_of(options, {})

@@ -15,7 +15,7 @@ from ..run.belonging import unexplained
 from ..run.ledger import open_ledgers
 from ..site.live import live_site
 from ..slurm.client import Slurm, SlurmCommands
-from ..slurm.submit_limits import SiteLimits, user_name
+from ..slurm.site_limits import SiteLimits, user_name
 from .output import console, print_json, text
 from .places import FOLDER, NotFoundError, Place
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..causes.alike import names
-from ..causes.meaning import request_in
 from ..layout import CLOSING_LOG
 from ..plan.model import Kind
 from ..report import command_line, count_of, short_path
 from ..run.result import Result
+from ..site.request import request_of
 from ..slurm.reasons import in_words
 from ..slurm.states import JobState
 from ..state.explanation import same_causes
@@ -125,7 +125,7 @@ def _end(state: RunState) -> str:
 
 def _notes(state: RunState) -> Iterator[str]:
     if state.unanswered:
-        yield f"Slurm did not answer, so this is what is on disk alone: {state.unanswered}"
+        yield f"What Slurm has is not known, so this is what is on disk alone: {state.unanswered}"
     if state.earlier:
         yield f"It goes on with run {', '.join(state.earlier)}, whose tasks are counted here."
     if state.left_out:
@@ -150,7 +150,7 @@ def _row(rule: str, tasks: Sequence[TaskState], now: float) -> Row:
 
 def _gpu_hours(task: TaskState, now: float) -> float:
     return sum(
-        (attempt.seconds(now) or 0.0) * request_in(attempt.options).gpus / 3600
+        (attempt.seconds(now) or 0.0) * request_of(attempt.options).gpus / 3600
         for attempt in task.attempts
         if attempt.start
     )

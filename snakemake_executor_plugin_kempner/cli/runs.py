@@ -73,11 +73,18 @@ def _line(state: RunState) -> RunLine:
 
 
 class _Once:
-    """Slurm, asked for its list of jobs only once."""
+    """Slurm, asked for its name and its list of jobs only once."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self.accounting = place.slurm.accounting
+
+    @cached_property
+    def _cluster(self) -> str:
+        return self._place.slurm.cluster()
+
+    def cluster(self) -> str:
+        return self._cluster
 
     @cached_property
     def _listed(self) -> tuple[Listed, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +9,7 @@ from ..errors import SlurmError
 from ..plan.model import Kind
 from ..run.ledger import Entry, LedgerRecord
 from ..run.records import StepRecord, step_record
-from ..site.request import Request, request_of
+from ..site.request import request_of
 from ..slurm.client import Slurm
 from ..slurm.consumption import Consumption
 from ..slurm.parse import records_of
@@ -142,7 +141,7 @@ def _word(state: str) -> str:
 
 
 def _job_use(entry: Entry, state: str, account: Consumption | None, own: StepRecord | None) -> JobUse:
-    request = _request(entry.options)
+    request = request_of(entry.options)
     known = account or Consumption(job_id=entry.job_id, state=JobState.UNKNOWN, word="")
     own = own or StepRecord(job_id=entry.job_id, start=0.0)
     elapsed = own.end - own.start if own.end is not None and own.start else None
@@ -170,8 +169,3 @@ def _job_use(entry: Entry, state: str, account: Consumption | None, own: StepRec
         is_peak_whole=known.peak_memory_mb is not None and known.nodes == 1 and known.sruns <= 1,
         given=request.given,
     )
-
-
-@cache
-def _request(options: tuple[str, ...]) -> Request:
-    return request_of(options, {})

@@ -9,7 +9,7 @@ from ..errors import KempnerError
 from ..notation import ranges
 from ..plan.dependency import AnyOf, DependencyType, Expression, Ref, render
 from ..plan.model import Call, Kind
-from ..plan.resources import SET_BY_PLANNER
+from ..plan.resources import SET_BY_PLUGIN
 from ..printable import printable
 from .words import readable, word, words
 from .work import STRICT, Work
@@ -38,7 +38,7 @@ for file in "${protected[@]}"; do chmod -R a-w -- "$file"; done
 rm -rf -- "$KEMPNER_CHECKPOINT_DIR"
 """
 _EXPORTED = frozenset({Kind.TASK, Kind.GATE})
-_KILL = "--kill-on-invalid-dep"
+_KILL = "kill-on-invalid-dep"
 _ID = re.compile(r":(\d+)(_\d+)?")
 _RESERVED = re.compile(r"[A-Z_0-9]+|BASH.*|folder|histchars|auto_resume")
 """Names that bash, or the script itself, uses."""
@@ -176,7 +176,7 @@ def _call(call: Call, script: Script, names: _Names) -> Iterator[str]:
         yield from body
         yield mark
         yield ")"
-    if any(option.startswith("--clusters") for option in options):
+    if "clusters" in first.options:
         yield f"{variable}=${{{variable}%%;*}}"
 
 
@@ -191,9 +191,8 @@ def _options(call: Call) -> Iterator[str]:
     yield f"--output={LOGS}/{'%x-%A_%a' if call.is_array else '%x-%j'}.log"
     if call.is_array:
         yield f"--array={ranges(call.indices, at_once=call.throttle)}"
-    for option in map(str, first.options):
-        if option.startswith(_KILL) or not option.startswith(SET_BY_PLANNER):
-            yield word(option)
+    yield from map(word, first.options.only(_KILL).argv)
+    yield from map(word, first.options.without(*SET_BY_PLUGIN, _KILL).argv)
 
 
 def _mark(body: Sequence[str]) -> str:

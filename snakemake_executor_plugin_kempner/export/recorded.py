@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import KempnerError
 from ..layout import ARRAYS, SCRIPTS
+from ..options import Options
 from ..plan.dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from ..plan.jobscript import spec_in
 from ..plan.manifest import line_of
@@ -19,8 +20,7 @@ from ..run.scripts import KeptCall, kept_calls
 from .bash import Script
 from .work import Work, precommand_and_python, work_of
 
-_CHDIR = "--chdir="
-_PLACE = ("--partition=", "--account=", "--qos=", "--clusters=", _CHDIR)
+_PLACE = ("partition", "account", "qos", "clusters", "chdir")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,7 @@ def recorded_script(ledgers: Sequence[LedgerRecord], command: str, later: Sequen
     specs = {ref: spec for known in recorded for ref, spec in known.specs.items()}
     calls = _ordered(_Completed([known.call for known in recorded], specs).calls())
     python = next((known.python for known in recorded if known.python), "python3")
-    workdir = next(option for option in recorded[0].call.first.options if option.startswith(_CHDIR))[len(_CHDIR) :]
+    workdir = recorded[0].call.first.options.get("chdir")
     works: dict[Ref, Work] = {ref: work_of(spec, ref.task, workdir, python) for ref, spec in specs.items()}
     return Script(
         run=ledgers[-1].run,
@@ -107,14 +107,13 @@ def _recorded_call(elements: Sequence[Entry], kept: KeptCall, manifest: Path) ->
 
 def _submission(entry: Entry) -> Submission:
     singleton = "singleton" in entry.dependency
-    names = [option.partition("=")[2] for option in entry.options if option.startswith("--job-name=")]
     return Submission(
         ref=Ref(entry.task, entry.attempt),
         kind=Kind(entry.kind),
         label=entry.label,
         rule=entry.label.partition("[")[0] if entry.kind == Kind.TASK.value else "",
         job_name=entry.job_name,
-        shown_name=names[0] if singleton and names else "",
+        shown_name=entry.options.get("job-name") if singleton else "",
         options=entry.options,
         log=entry.log,
         edges=entry.edges,
@@ -195,10 +194,8 @@ class _Completed:
     def _gate(self, expression: AnyOf, call: Call) -> Term:
         """A gate that stands for the expression, where the jobs of the call run."""
         ref = Ref(f"{Kind.GATE.value} of the export {next(self._numbers)}", 0)
-        options = tuple(option for option in call.first.options if option.startswith(_PLACE))
-        gate = Submission(
-            ref=ref, kind=Kind.GATE, label=call.first.label, job_name=ref.task, options=(*options, "--time=1"), log=""
-        )
+        options = call.first.options.only(*_PLACE) | Options({"time": "1"})
+        gate = Submission(ref=ref, kind=Kind.GATE, label=call.first.label, job_name=ref.task, options=options, log="")
         self._gates.append(Call(submissions=(gate,), waits_for=expression))
         return Term(type=DependencyType.AFTEROK, on=ref)
 

@@ -4,18 +4,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import Fault, merged
+from ..options import Options
 from ..printable import printable
 from ..site.model import Site
 from .at_site import options_at, verdict
 from .dependency import DependencyType
 from .model import Policy, Task
-from .resources import STEP_MEMORY_MB, Options
+from .resources import STEP_MEMORY_MB, TaskOptions
 
 
-def options_of(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int], Options]:
+def options_of(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int], TaskOptions]:
     """The options of each attempt; attempts with equal resources share a value."""
-    options: dict[tuple[str, int], Options] = {}
-    made: dict[tuple[int, str], Options] = {}
+    options: dict[tuple[str, int], TaskOptions] = {}
+    made: dict[tuple[int, str], TaskOptions] = {}
     for task in tasks:
         for attempt in task.attempts:
             asked = (attempt.threads, repr(attempt.resources))  # not the values themselves: True is 1 to a dictionary
@@ -65,7 +66,7 @@ def handlers_of_handlers(ordered: Sequence[Task]) -> Iterator[Fault]:
                 )
 
 
-def notices_of(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]) -> tuple[str, ...]:
+def notices_of(tasks: Iterable[Task], options: Mapping[tuple[str, int], TaskOptions]) -> tuple[str, ...]:
     notices: list[str] = []
     raised: set[str] = set()
     lost: dict[str, str] = {}
@@ -73,7 +74,7 @@ def notices_of(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]
         of_task = [options[task.key, attempt.number] for attempt in task.attempts]
         if any(option.raised_memory for option in of_task):
             raised.add(task.name)
-        if task.folders and any(_may_be_requeued(option) for option in of_task):
+        if task.folders and any(_may_be_requeued(option.sbatch) for option in of_task):
             lost.setdefault(task.name, task.folders[0])
     if raised:
         why = "Snakemake itself, which runs the rule inside the job, needs about 250 MB"
@@ -86,8 +87,6 @@ def notices_of(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]
     return tuple(notices)
 
 
-def _may_be_requeued(option: Options) -> bool:
+def _may_be_requeued(options: Options) -> bool:
     """With `--requeue`, or in a partition with "requeue" in its name, such as kempner_requeue."""
-    return "--requeue" in option.arguments or any(
-        argument.startswith("--partition=") and "requeue" in argument for argument in option.arguments
-    )
+    return "requeue" in options or "requeue" in options.get("partition")

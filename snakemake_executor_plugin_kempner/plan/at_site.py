@@ -13,10 +13,10 @@ from ..site.request import request_of
 from ..site.whole import AlikeTasks, WholeRun, of_plan
 from .concurrency import JOBS
 from .model import Policy, Task
-from .resources import GPU_NAMES, Options, sbatch_options
+from .resources import GPU_NAMES, TaskOptions, sbatch_options
 
 
-def options_at(site: Site | None, where: str, resources: Mapping[str, int | str], threads: int) -> Options:
+def options_at(site: Site | None, where: str, resources: Mapping[str, int | str], threads: int) -> TaskOptions:
     """Options of sbatch for a task's resources, with the options that the site adds.
 
     Args:
@@ -28,9 +28,9 @@ def options_at(site: Site | None, where: str, resources: Mapping[str, int | str]
     options = sbatch_options(where, resources, threads)
     if site is None or options.faults:
         return options
-    choice = choose(options.arguments, site, default_cores=options.default_cores)
-    request = request_of(choice.arguments, site.chosen)
-    return replace(options, arguments=choice.arguments, why=choice.why, request=request)
+    choice = choose(options.sbatch, site, default_cores=options.default_cores)
+    request = request_of(site.chosen | choice.options)
+    return replace(options, sbatch=choice.options, why=choice.why, request=request)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,7 @@ class Verdict:
     warnings: tuple[str, ...] = ()
 
 
-def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], Options], policy: Policy) -> Verdict:
+def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], TaskOptions], policy: Policy) -> Verdict:
     """Check the whole plan: each distinct request once, with the tasks that share it.
 
     Args:
@@ -89,7 +89,7 @@ def _levels(tasks: Iterable[Task]) -> dict[str, int]:
 
 
 def _of_each(
-    alike: Mapping[tuple[str, int, int], Sequence[Task]], options: Mapping[tuple[str, int], Options], site: Site
+    alike: Mapping[tuple[str, int, int], Sequence[Task]], options: Mapping[tuple[str, int], TaskOptions], site: Site
 ) -> Iterator[tuple[str, Finding, Sequence[Task]]]:
     seen: set[tuple[str, Finding]] = set()
     for (rule, number, _), tasks in alike.items():
@@ -107,7 +107,7 @@ def _rule(name: str, tasks: int) -> str:
     return f"{name} ({tasks} tasks)" if tasks > 1 else name
 
 
-def choices(tasks: Iterable[Task], options: Mapping[tuple[str, int], Options]) -> Iterator[str]:
+def choices(tasks: Iterable[Task], options: Mapping[tuple[str, int], TaskOptions]) -> Iterator[str]:
     """Messages about options that were chosen for a rule, with the reason; each once per rule."""
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for task in tasks:

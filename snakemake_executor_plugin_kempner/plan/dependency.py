@@ -144,8 +144,10 @@ def parse(text: str) -> tuple[bool, tuple[tuple[DependencyType, str], ...]]:
     return separator == AllOf.separator, tuple(terms)
 
 
-def for_element(dependency: str, index: int) -> str:
-    """The dependency of element `index` of an array that was submitted with this dependency."""
+def for_element(dependency: str, index: int | None) -> str:
+    """The dependency of an element of an array that was submitted with this one; unchanged for a job alone."""
+    if index is None:
+        return dependency
     words = re.split(r"([,?])", dependency)
     return "".join(_corresponding(word, index) if word.startswith(DependencyType.AFTERCORR) else word for word in words)
 

@@ -6,6 +6,7 @@ from enum import Enum
 
 from ..layout import LOGS
 from ..notation import ranges
+from ..options import NO_OPTIONS, Options
 from ..printable import printable
 from ..site.model import Site
 from ..site.modes import Checks
@@ -129,7 +130,7 @@ class Submission:
     """Unique among the user's jobs: if sbatch's answer is lost, the job is found by this name."""
     shown_name: str = ""
     """Name in the queue, if not `job_name`: Slurm's `singleton` compares job names, so those jobs share a name."""
-    options: tuple[str, ...]
+    options: Options
     """Options of sbatch except those that `Call.options` adds."""
     step: StepSpec | None = None
     """What the job does; None for a helper job, which has a script."""
@@ -198,7 +199,7 @@ class Call:
         return "\\" in self.log
 
     @property
-    def options(self) -> tuple[str, ...]:
+    def options(self) -> Options:
         """Options of sbatch, except for names and dependency."""
         folder, _, name = self.log.rpartition("/")
         if self.opens_own_log:
@@ -206,8 +207,8 @@ class Call:
             output = f"{folder}/{literal}".replace("\\", "\\\\")
         else:  # Slurm reads % as the start of a replacement; %% is the character itself
             output = f"{folder.replace('%', '%%')}/{name}"
-        array = (f"--array={ranges(self.indices, at_once=self.throttle)}",) if self.is_array else ()
-        return (f"--output={output}", *array, *self.first.options)
+        array = {"array": ranges(self.indices, at_once=self.throttle)} if self.is_array else {}
+        return Options({"output": output, **array}) | self.first.options
 
     def job_ids(self, answer: str) -> tuple[str, ...]:
         """Ids of the submissions, given the job id that sbatch has printed."""
@@ -284,7 +285,7 @@ class Policy:
     """Snakemake keeps its records in files, not in a database."""
     closing: Ref | None = None
     """The closing job of an earlier plan, if it is still pending."""
-    closing_options: tuple[str, ...] = ()
+    closing_options: Options = NO_OPTIONS
     """More options of sbatch for the closing job."""
     array_from: int = 5
     """Smallest number of alike tasks that becomes a job array; 0 for never."""

@@ -1,82 +1,78 @@
 """Where helper jobs run (gates, guard, continuation, closing job): they need few resources and never a GPU."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from ..options import NO_OPTIONS, Options
 from ..site.checks import Severity, findings, placed
 from ..site.choices import choose, default_partition
 from ..site.model import Site
 from ..site.request import request_of
 from .model import Kind
-from .resources import PLACEMENT, Options
+from .resources import PLACEMENT, TaskOptions
 
-LIMITS: Mapping[Kind, tuple[str, ...]] = {
-    Kind.GATE: ("--time=5", "--mem=50M"),
-    Kind.GUARD: ("--time=5", "--mem=300M"),
+LIMITS: Mapping[Kind, Options] = {
+    Kind.GATE: Options({"time": "5", "mem": "50M"}),
+    Kind.GUARD: Options({"time": "5", "mem": "300M"}),
     # Snakemake with the whole workflow, as in the head process.
-    Kind.CONTINUATION: ("--time=60", "--mem=2000M"),
-    Kind.CLOSING: ("--time=60", "--mem=2000M"),
+    Kind.CONTINUATION: Options({"time": "60", "mem": "2000M"}),
+    Kind.CLOSING: Options({"time": "60", "mem": "2000M"}),
 }
 """Resources that each kind of helper job requests."""
 
-_OF_GPUS = ("--gres", "--constraint")
+_OF_GPUS = ("gres", "constraint")
 """Options that request GPUs: left out when the options of a GPU task are copied for a helper job."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HelperPlacement:
-    """Options of sbatch that say where a job runs."""
+    """Where a helper job runs."""
 
-    arguments: tuple[str, ...] = ()
+    options: Options = NO_OPTIONS
+    """Those of sbatch that say it."""
     notice: str = ""
     """Message for the user about the choice; empty for none."""
 
 
-def place_of_helpers(options: Iterable[Options], site: Site | None) -> HelperPlacement:
+def place_of_helpers(options: Iterable[TaskOptions], site: Site | None) -> HelperPlacement:
     """The placement of the first task without GPUs; if all tasks request GPUs, a partition that takes helper jobs.
 
     Args:
         options: of the tasks.
         site: where they are to run; None where nothing is known.
     """
-    distinct = [option.arguments for option in {id(option): option for option in options}.values()]
-    chosen = site.chosen if site else {}
-    without = next((asked_for for asked_for in distinct if not request_of(asked_for, chosen).gpus), None)
+    distinct = tuple(dict.fromkeys(of_task.sbatch for of_task in options))
+    chosen = site.chosen if site else NO_OPTIONS
+    without = next((asked_for for asked_for in distinct if not request_of(chosen | asked_for).gpus), None)
     if without is not None:
-        return HelperPlacement(arguments=_placement(without))
+        return HelperPlacement(options=without.only(*PLACEMENT))
     if not distinct:
         return HelperPlacement()
-    of_task = _placement(distinct[0], leave_out=_OF_GPUS)
+    of_task = distinct[0].only(*PLACEMENT).without(*_OF_GPUS)
     if site is None or not site.partitions:
-        return HelperPlacement(arguments=of_task)
-    arguments = next((candidate for candidate in _candidates(of_task, site) if _may_run(candidate, site)), ())
+        return HelperPlacement(options=of_task)
+    found = next((candidate for candidate in _candidates(of_task, site) if _may_run(candidate, site)), NO_OPTIONS)
     default = default_partition(site)
-    partition = request_of(arguments, site.chosen).partition or (default.name if default else "Slurm's choice")
+    partition = request_of(chosen | found).partition or (default.name if default else "Slurm's choice")
     return HelperPlacement(
-        arguments=arguments, notice=f"Jobs that look after the run ask for no GPU; their partition is {partition}."
+        options=found, notice=f"Jobs that look after the run ask for no GPU; their partition is {partition}."
     )
 
 
-def _placement(arguments: Sequence[str], leave_out: Sequence[str] = ()) -> tuple[str, ...]:
-    return tuple(
-        argument for argument in arguments if (name := argument.split("=")[0]) in PLACEMENT and name not in leave_out
-    )
-
-
-def _candidates(of_task: tuple[str, ...], site: Site) -> Iterator[tuple[str, ...]]:
+def _candidates(of_task: Options, site: Site) -> Iterator[Options]:
     """Places to try, in order: what the site file chooses, the placement of the tasks, each other partition."""
-    yield _chosen((), site)
+    yield _chosen(NO_OPTIONS, site)
     yield of_task
     for partition in site.partitions.values():
         if not partition.only_by_name and not partition.requeues:
-            yield _chosen((f"--partition={partition.name}",), site)
+            yield _chosen(Options({"partition": partition.name}), site)
 
 
-def _chosen(arguments: tuple[str, ...], site: Site) -> tuple[str, ...]:
-    return _placement(choose((*arguments, *LIMITS[Kind.CLOSING]), site, default_cores=False).arguments)
+def _chosen(options: Options, site: Site) -> Options:
+    return choose(options | LIMITS[Kind.CLOSING], site, default_cores=False).options.only(*PLACEMENT)
 
 
-def _may_run(arguments: tuple[str, ...], site: Site) -> bool:
-    request = request_of((*arguments, *LIMITS[Kind.CLOSING]), site.chosen)
+def _may_run(options: Options, site: Site) -> bool:
+    request = request_of(site.chosen | options | LIMITS[Kind.CLOSING])
     goes_somewhere = bool(request.partition or site.is_routed or default_partition(site))
     return goes_somewhere and all(finding.severity is not Severity.ERROR for finding in findings(placed(request, site)))

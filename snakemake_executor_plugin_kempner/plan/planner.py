@@ -8,6 +8,7 @@ from graphlib import CycleError
 from itertools import count
 
 from ..errors import Fault, PlanError
+from ..options import NO_OPTIONS, Options
 from .arrays import in_calls
 from .asking import handlers_of_handlers, may_not_be_needed, notices_of, of_possible, options_of
 from .at_site import choices, verdict
@@ -19,7 +20,7 @@ from .misspelt import misspelt
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task
 from .order import in_order
 from .place import LIMITS, place_of_helpers
-from .resources import Options
+from .resources import TaskOptions
 from .undisturbed import undisturbed
 
 _NAME_LENGTH = 60
@@ -27,7 +28,6 @@ _NAMED = 100
 """Up to how many tasks a gate's reference lists by key."""
 _SPARED = frozenset({Kind.GATE, Kind.GUARD, Kind.CLOSING})
 """Kinds that stay in the queue when the run stops after a failure."""
-_MAIL = ("--mail-type", "--mail-user")
 
 
 @undisturbed()
@@ -102,7 +102,7 @@ def _in_order(tasks: Iterable[Task], policy: Policy, faults: list[Fault]) -> lis
 @dataclass(kw_only=True)
 class _Planner:
     policy: Policy
-    options: Mapping[tuple[str, int], Options]
+    options: Mapping[tuple[str, int], TaskOptions]
     submissions: list[Submission] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -112,9 +112,9 @@ class _Planner:
         self._gates: dict[str, Ref] = {}
         self._labels: dict[str, str] = {}
         self.place = place_of_helpers(self.options.values(), self.policy.site)
-        kill = ("--kill-on-invalid-dep=yes",) if self.policy.kill_on_invalid_dep else ()
-        self._common_options = (f"--chdir={self.policy.workdir}", "--open-mode=append", "--export=ALL", *kill)
-        self._known_options: dict[tuple[str, ...], tuple[str, ...]] = {}
+        kill = {"kill-on-invalid-dep": "yes"} if self.policy.kill_on_invalid_dep else {}
+        common = Options({"chdir": self.policy.workdir, "open-mode": "append", "export": "ALL", **kill})
+        self._with_common = cache(common.__or__)
 
     def calls(self) -> Iterator[Call]:
         """The submissions added so far, as calls of sbatch."""
@@ -157,7 +157,7 @@ class _Planner:
             rule=task.name,
             job_name=f"{self.policy.prefix}{name}.{self.policy.run}.{number}",
             shown_name=f"{self.policy.prefix}{name}" if task.singleton else "",
-            options=self._options(options.arguments),
+            options=self._with_common(options.sbatch),
             step=attempt.step,
             stops=attempt is task.attempts[-1] and not self.policy.keep_going,
             log=f"{self.policy.log_folder}/{name}/{_file_name(task)}.attempt{attempt.number}.%j.log",
@@ -174,12 +174,6 @@ class _Planner:
             # Singletons take turns by their name, which elements of an array have in common.
             array_from=0 if task.singleton else array_from,
         )
-
-    def _options(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        """The arguments with the options common to all jobs; equal arguments share a tuple."""
-        if arguments not in self._known_options:
-            self._known_options[arguments] = (*self._common_options, *arguments)
-        return self._known_options[arguments]
 
     def _waits_for(self, task: Task, earlier: Sequence[Ref]) -> Expression | None:
         edges = task.edges
@@ -289,18 +283,18 @@ class _Planner:
         """A small helper job; `condition` is the expression it waits for and its meaning in words."""
         number = next(self._numbers)
         log = f"{self.policy.log_folder}/{kind.value}s/{number}.%j.log"
-        more: tuple[str, ...] = ()
+        options = self.place.options | LIMITS[kind]
         if kind in (Kind.CONTINUATION, Kind.CLOSING):
             log = f"{self.policy.folder}/{kind.value}.log"  # people look for it: without a number in its name
-            more = ("--requeue",)  # while a head lives, it comes again later
+            options |= Options({"requeue": None})  # while a head lives, it comes again later
         if kind is Kind.CLOSING:
-            more = (*more, *self._mail(), *self.policy.closing_options)
+            options |= self._mail() | self.policy.closing_options
         return Submission(
             ref=ref,
             kind=kind,
             label=label,
             job_name=f"{self.policy.prefix}{kind.value}.{self.policy.run}.{number}",
-            options=self._options((*self.place.arguments, *LIMITS[kind], *more)),
+            options=self._with_common(options),
             script=script,
             log=log,
             waits_for=condition[0],
@@ -308,16 +302,12 @@ class _Planner:
             spared=kind in _SPARED,
         )
 
-    def _mail(self) -> tuple[str, ...]:
+    def _mail(self) -> Options:
         """A user who requests mail for a task also gets mail about the end of the run."""
-        for option in self.options.values():
-            mail = [argument for argument in option.arguments if argument.partition("=")[0] in _MAIL]
-            if mail:
-                return (
-                    "--mail-type=END,FAIL",
-                    *(argument for argument in mail if not argument.startswith("--mail-type")),
-                )
-        return ()
+        for of_task in self.options.values():
+            if {"mail-type", "mail-user"} & of_task.sbatch.values.keys():
+                return Options({"mail-type": "END,FAIL"}) | of_task.sbatch.only("mail-user")
+        return NO_OPTIONS
 
 
 def _why(task: Task, earlier: Sequence[Ref]) -> str:

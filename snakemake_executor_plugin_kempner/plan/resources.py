@@ -6,11 +6,12 @@ Options: `man sbatch`. GPU requests use --gres, as the Kempner handbook does; --
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ..errors import Fault, PlanError
 from ..notation import if_readable, memory, minutes
+from ..options import NO_OPTIONS, Options
 from ..site.request import Request
 from .sbatch import UnreadableError, read
 
@@ -34,6 +35,8 @@ OWNED_OPTIONS = {
     "wait": "with which sbatch does not return before the job has ended",
 }  # fmt: skip
 """Options that slurm_extra may not set, and why."""
+SET_BY_PLUGIN = tuple(name for name, why in OWNED_OPTIONS.items() if why is _SETS)
+"""Options of a submission that do not come from the task's resources."""
 
 
 class BadValueError(ValueError):
@@ -90,28 +93,28 @@ def _minutes(value: Value) -> str:
 
 
 ROWS = (
-    Row("--partition", ("slurm_partition", "partition"), _word),
-    Row("--account", ("slurm_account", "account"), _word),
-    Row("--clusters", ("clusters", "cluster", "slurm_cluster"), _word),
-    Row("--qos", ("slurm_qos", "qos"), _word),
-    Row("--time", ("runtime", "time", "walltime"), _minutes),
-    Row("--constraint", ("constraint",), _word),
-    Row("--reservation", ("reservation", "slurm_reservation"), _word),
-    Row("--signal", ("slurm_signal",), _word),
-    Row("--nodelist", ("nodelist",), _word),
-    Row("--exclude", ("exclude",), _word),
-    Row("--nodes", ("nodes",), _positive),
-    Row("--ntasks", ("tasks", "ntasks"), _positive),
-    Row("--ntasks-per-node", ("tasks_per_node", "ntasks_per_node"), _positive),
-    Row("--ntasks-per-gpu", ("tasks_per_gpu", "ntasks_per_gpu"), _positive),
-    Row("--cpus-per-gpu", ("cpus_per_gpu",), _positive),
+    Row("partition", ("slurm_partition", "partition"), _word),
+    Row("account", ("slurm_account", "account"), _word),
+    Row("clusters", ("clusters", "cluster", "slurm_cluster"), _word),
+    Row("qos", ("slurm_qos", "qos"), _word),
+    Row("time", ("runtime", "time", "walltime"), _minutes),
+    Row("constraint", ("constraint",), _word),
+    Row("reservation", ("reservation", "slurm_reservation"), _word),
+    Row("signal", ("slurm_signal",), _word),
+    Row("nodelist", ("nodelist",), _word),
+    Row("exclude", ("exclude",), _word),
+    Row("nodes", ("nodes",), _positive),
+    Row("ntasks", ("tasks", "ntasks"), _positive),
+    Row("ntasks-per-node", ("tasks_per_node", "ntasks_per_node"), _positive),
+    Row("ntasks-per-gpu", ("tasks_per_gpu", "ntasks_per_gpu"), _positive),
+    Row("cpus-per-gpu", ("cpus_per_gpu",), _positive),
 )
 GPU_NAMES = ("gpu", "gpus", "nvidia_gpu")
 GRES_NAMES = ("gres", "slurm_gres")
 MODEL_NAMES = ("gpu_model", "gpu_type")
 PER_CPU_NAMES = ("mem_mb_per_cpu", "mem_per_cpu")
 
-PLACEMENT = ("--partition", "--account", "--clusters", "--qos", "--constraint", "--reservation", "--gres")
+PLACEMENT = ("partition", "account", "clusters", "qos", "constraint", "reservation", "gres")
 """Options that say where a job may run; a gate takes them over from a task."""
 
 ARRAY = "slurm_array"
@@ -137,10 +140,10 @@ def first_given(resources: Resources, names: tuple[str, ...]) -> tuple[str, Valu
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class TaskOptions:
     """What a task's resources become."""
 
-    arguments: tuple[str, ...]
+    sbatch: Options
     faults: tuple[Fault, ...] = ()
     array_from: int | None = None
     """Smallest number of the rule's tasks that becomes a job array; None if the rule does not set it."""
@@ -149,12 +152,12 @@ class Options:
     default_cores: bool = False
     """True when `threads` is Snakemake's default of 1, so the user did not choose it."""
     why: tuple[str, ...] = ()
-    """Arguments that were added for the site, each with the reason."""
+    """Options that were added for the site, each with the reason."""
     request: Request = field(default_factory=Request)
-    """The arguments as a value."""
+    """What they ask for."""
 
 
-def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
+def sbatch_options(where: str, resources: Resources, threads: int) -> TaskOptions:
     """The sbatch options for an attempt of the task that `where` names.
 
     Args:
@@ -163,7 +166,6 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
         threads: CPUs of the task.
     """
     faults: list[Fault] = []
-    arguments: list[str] = []
 
     def take(name: str, convert: Callable[[Value], str], value: Value) -> str | None:
         try:
@@ -172,32 +174,31 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> Options:
             faults.append(Fault(where=where, what=f"resource {name}={value!r} {error}"))
             return None
 
-    arguments += (
-        f"{row.option}={text}"
+    values: dict[str, str | None] = {
+        row.option: text
         for row in ROWS
         if (given := first_given(resources, row.names)) and (text := take(given[0], row.convert, given[1]))
-    )
-    arguments += [f"--gres={text}" for text in _gres(resources, take, where, faults)]
-
+    }
+    if gres := _gres(resources, take, where, faults):
+        values["gres"] = gres
     cpus = first_given(resources, ("cpus_per_task",)) or ("threads", max(threads, 1))
     cpu_text = take(cpus[0], _positive, cpus[1])
-    if cpu_text and not any(argument.startswith("--cpus-per-gpu") for argument in arguments):
-        arguments.append(f"--cpus-per-task={cpu_text}")
+    if cpu_text and "cpus-per-gpu" not in values:
+        values["cpus-per-task"] = cpu_text
     of_memory, raised = _memory(resources, int(cpu_text or 1), take)
-    arguments += of_memory
+    values |= of_memory
     if resources.get("requeue"):
-        arguments.append("--requeue")
+        values["requeue"] = None
     extra = _extra(resources.get("slurm_extra"), where, faults)
-    arguments += extra
     if LIGHT in resources:
         take(LIGHT, _switch, resources[LIGHT])
     array = take(ARRAY, _number, resources[ARRAY]) if ARRAY in resources else None
-    return Options(
-        arguments=tuple(arguments),
+    return TaskOptions(
+        sbatch=Options(values) | extra,
         faults=tuple(faults),
         array_from=int(array) if array else None,
         raised_memory=raised,
-        default_cores=cpus == ("threads", 1) and not any(argument.startswith("--cpus-per-task") for argument in extra),
+        default_cores=cpus == ("threads", 1) and "cpus-per-task" not in extra,
     )
 
 
@@ -208,7 +209,7 @@ _GPUS = re.compile(r"(?:gres[/:])?gpu(?::([^:]+(?=:\d)|[A-Za-z][\w.-]*))?(?::(\d
 """GPUs in the value of --gres: type, number (man sbatch)."""
 
 
-def _gres(resources: Resources, take: Take, where: str, faults: list[Fault]) -> Iterator[str]:
+def _gres(resources: Resources, take: Take, where: str, faults: list[Fault]) -> str:
     gres, gpus = first_given(resources, GRES_NAMES), first_given(resources, GPU_NAMES)
     model = first_given(resources, MODEL_NAMES)
     devices = ((take(gres[0], _word, gres[1]) if gres else None) or "").split(",")
@@ -226,8 +227,7 @@ def _gres(resources: Resources, take: Take, where: str, faults: list[Fault]) -> 
         devices[place] = f"gpu:{kind}:{number}" if kind != (named[1] or "") else named[0]
     elif number or (kind and not gpus):  # a model alone means one GPU, as for snakemake-executor-plugin-slurm
         devices.append(":".join(filter(None, ("gpu", own_kind or kind, number or "1"))))
-    if text := ",".join(filter(None, devices)):
-        yield text
+    return ",".join(filter(None, devices))
 
 
 def _gpu_count(value: Value) -> str:
@@ -239,23 +239,23 @@ def _gpu_count(value: Value) -> str:
         raise BadValueError("takes a number of GPUs, or model:number") from None
 
 
-def _memory(resources: Resources, cpus: int, take: Take) -> tuple[list[str], int | None]:
+def _memory(resources: Resources, cpus: int, take: Take) -> tuple[dict[str, str], int | None]:
     per_cpu = first_given(resources, PER_CPU_NAMES)
     total = first_given(resources, ("mem_mb", "mem"))
     if per_cpu:
         text = take(per_cpu[0], _positive, per_cpu[1])
         if not text:
-            return [], None
+            return {}, None
         asked = int(text) * cpus
         needed = -(-STEP_MEMORY_MB // cpus)
-        return [f"--mem-per-cpu={memory(max(int(text), needed))}"], asked if asked < STEP_MEMORY_MB else None
+        return {"mem-per-cpu": memory(max(int(text), needed))}, asked if asked < STEP_MEMORY_MB else None
     if total and total[1] != 0:
         text = take(total[0], _megabytes, total[1])
         if not text:
-            return [], None
+            return {}, None
         asked = int(text)
-        return [f"--mem={memory(max(asked, STEP_MEMORY_MB))}"], asked if asked < STEP_MEMORY_MB else None
-    return ["--mem=0"] if total else [], None
+        return {"mem": memory(max(asked, STEP_MEMORY_MB))}, asked if asked < STEP_MEMORY_MB else None
+    return {"mem": "0"} if total else {}, None
 
 
 def _megabytes(value: Value) -> str:
@@ -265,45 +265,38 @@ def _megabytes(value: Value) -> str:
         raise BadValueError("takes MB, or a text like '16 GB'") from None
 
 
-SET_BY_PLANNER = (
-    "--chdir", "--output", "--open-mode", "--export", "--kill-on-invalid-dep", "--job-name", "--comment", "--dependency",
-    "--array",
-)  # fmt: skip
-"""Options of a submission that do not come from the task's resources."""
-
-
-def extra_options(where: str, text: str) -> tuple[str, ...]:
+def extra_options(where: str, text: str) -> Options:
     """Options of sbatch from a text that the user has written.
 
     Raises:
         PlanError: the text cannot be read, or sets an option that the plugin sets itself.
     """
     faults: list[Fault] = []
-    words = _extra(text, where, faults, what="it")
+    options = _extra(text, where, faults, what="it")
     if faults:
         raise PlanError(faults)
-    return tuple(words)
+    return options
 
 
-def _extra(extra: Value | None, where: str, faults: list[Fault], what: str = "slurm_extra") -> list[str]:
+def _extra(extra: Value | None, where: str, faults: list[Fault], what: str = "slurm_extra") -> Options:
     if not extra:
-        return []
+        return NO_OPTIONS
     text = str(extra).strip()
     try:
         words = shlex.split(text)
         if len(words) == 1 and text[0] in "'\"":
             words = shlex.split(words[0])  # a second pair of quotes, as in "'--gres=gpu:1 --mail-type=END'"
-        options = list(read(words))
+        options = read(words)
     except UnreadableError as error:
         remedy = "write options in full, as --name=value"
         faults.append(Fault(where=where, what=f"{what} {error}", remedy=remedy))
-        return []
+        return NO_OPTIONS
     except ValueError as error:
         faults.append(Fault(where=where, what=f"{what}={extra!r} cannot be read: {error}"))
-        return []
+        return NO_OPTIONS
     faults += (
-        Fault(where=where, what=f"{what} sets --{option.name}, {OWNED_OPTIONS[option.name]}", remedy="remove it there")
-        for option in options
-        if option.name in OWNED_OPTIONS
+        Fault(where=where, what=f"{what} sets --{name}, {OWNED_OPTIONS[name]}", remedy="remove it there")
+        for name in options
+        if name in OWNED_OPTIONS
     )
-    return list(map(str, options))
+    return options

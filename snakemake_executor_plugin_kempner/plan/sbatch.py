@@ -5,8 +5,9 @@ Source: sbatch(1) and `sbatch --x`, which lists the candidates; 22.05 and 24.11 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from ..options import Option, Options
 
 
 class Takes(Enum):
@@ -55,19 +56,7 @@ class UnreadableError(ValueError):
     """Words that sbatch would refuse, or read differently from what the user meant; the message says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """An option as sbatch understands it."""
-
-    name: str
-    """The full name; an unknown option (of a site's own plugin) as written."""
-    value: str | None = None
-
-    def __str__(self) -> str:
-        return f"--{self.name}" if self.value is None else f"--{self.name}={self.value}"
-
-
-def read(words: Sequence[str]) -> Iterator[Option]:
+def read(words: Sequence[str]) -> Options:
     """The options in these words, each by its full name.
 
     Long options that sbatch does not have may come from a plugin of the site, so they pass as they are.
@@ -75,7 +64,10 @@ def read(words: Sequence[str]) -> Iterator[Option]:
     Raises:
         UnreadableError: a word is no option, or is an option that sbatch would refuse.
     """
-    left = iter(words)
+    return Options.merged(_read(iter(words)))
+
+
+def _read(left: Iterator[str]) -> Iterator[Option]:
     before: Option | None = None
     for word in left:
         if word == "--" or len(word) < 2 or word[0] != "-":
@@ -85,8 +77,9 @@ def read(words: Sequence[str]) -> Iterator[Option]:
 
 
 def _no_option(word: str, before: Option | None) -> str:
-    if before is not None and before.value is None and before.name not in OPTIONS and word != "--":
-        return f"has {word!r} behind --{before.name}: write --{before.name}={word}"
+    name, value = before or ("", None)
+    if name and value is None and name not in OPTIONS and word != "--":
+        return f"has {word!r} behind --{name}: write --{name}={word}"
     return f"has the word {word!r}, which sbatch would take for the script of the job"
 
 
@@ -95,12 +88,12 @@ def _long(word: str, left: Iterator[str]) -> Option:
     name = _full_name(written)
     takes = OPTIONS.get(name)
     if takes is None or takes is Takes.PERHAPS:
-        return Option(name, text if equals else None)
+        return name, text if equals else None
     if takes is Takes.NOTHING:
         if equals:
             raise UnreadableError(f"gives --{name} a value, which it does not take")
-        return Option(name)
-    return Option(name, text if equals else _next(name, left))
+        return name, None
+    return name, text if equals else _next(name, left)
 
 
 def _full_name(written: str) -> str:
@@ -120,12 +113,12 @@ def _bundle(word: str, left: Iterator[str]) -> Iterator[Option]:
             raise UnreadableError(f"has -{letters[0]} (in {word!r}), which sbatch does not know")
         letters = letters[1:]
         if OPTIONS[name] is Takes.A_VALUE:
-            yield Option(name, letters or _next(name, left))
+            yield name, letters or _next(name, left)
             return
         if OPTIONS[name] is Takes.PERHAPS and letters:
-            yield Option(name, letters)
+            yield name, letters
             return
-        yield Option(name)
+        yield name, None
 
 
 def _next(name: str, left: Iterator[str]) -> str:

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ..causes.meaning import request_in
 from ..efficiency.jobs import JobUse
 from ..plan.dependency import DependencyType
 from ..plan.model import Edge
-from ..site.request import Request
+from ..site.request import Request, request_of
 from ..state.model import Attempt, RunState, State, TaskState
 
 
@@ -93,7 +92,7 @@ def _row(state: RunState, task: TaskState, attempt: Attempt, uses: Mapping[str, 
         start=start,
         end=end,
         requeues=attempt.restarts,
-        request=request_in(attempt.options),
+        request=request_of(attempt.options),
         use=use,
         log=str(attempt.log) if start is not None else "",
     )

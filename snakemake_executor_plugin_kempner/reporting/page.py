@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -15,7 +15,7 @@ from ..efficiency.jobs import RunUse
 from ..efficiency.report import columns, missing
 from ..export.graph import Node
 from ..notation import time_for_people
-from ..plan.resources import SET_BY_PLANNER
+from ..plan.resources import SET_BY_PLUGIN
 from ..printable import printable
 from ..state.explanation import explanation, same_causes
 from ..state.model import RunState, State, TaskState
@@ -226,14 +226,10 @@ def _requests(state: RunState) -> Iterator[tuple[str, int, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for task in state.tasks:
         for attempt in task.attempts:
-            found[_whose(task, attempt.number), _asked(attempt.options)] += 1
+            found[_whose(task, attempt.number), str(attempt.options.without(*SET_BY_PLUGIN))] += 1
     for (whose, options), number in found.items():
         yield printable(whose), number, printable(options)
 
 
 def _whose(task: TaskState, attempt: int) -> str:
     return f"{task.rule} (attempt {attempt})" if attempt > 1 else task.rule
-
-
-def _asked(options: Iterable[str]) -> str:
-    return " ".join(option for option in map(str, options) if not option.startswith(SET_BY_PLANNER))

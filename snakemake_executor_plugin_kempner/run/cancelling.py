@@ -14,8 +14,9 @@ from ..plan.model import Kind
 from ..slurm.client import Slurm
 from .adopt import QueuedTask
 from .belonging import is_here, other_user, unexplained
-from .claim import Claim, Owner, claim_folder, this_head
+from .claim import CANCEL, Claim, Owner, claim_folder, this_process
 from .clock import SystemClock
+from .cluster import refuse_folder_of_other_cluster, refuse_other_cluster
 from .ledger import Ledger, LedgerRecord, read_ledger
 from .opening import EarlierRuns, cancel_and_wait, cancel_found, entries_in_queue, look_back
 
@@ -103,7 +104,12 @@ class Canceller:
         )
 
     def _check_that_it_is_ours(self, ledger: LedgerRecord) -> None:
-        """Raises LedgerError: the run is another user's, or its record has come here with a copy of its folder."""
+        """Check who and where the run belongs to.
+
+        Raises:
+            LedgerError: the run is another user's, or its record has come here with a copy of its folder.
+            SlurmError: it was started on another cluster, or Slurm did not answer.
+        """
         if user := other_user(ledger.folder):
             raise LedgerError(f"Run {ledger.run} is one of {user}: only {user} can cancel it.")
         if not is_here(ledger, self._workdir):
@@ -112,6 +118,7 @@ class Canceller:
                 f"The record of run {ledger.run} speaks of jobs started in {place}: this is a copy of that folder. Its jobs are "
                 "left alone; cancel them there."
             )
+        refuse_other_cluster([ledger], self._slurm)
 
     # --- beside a head ------------------------------------------------------------------------------------------
 
@@ -121,8 +128,7 @@ class Canceller:
         Raises:
             FolderInUse: it is another user's.
         """
-        owner = this_head(uuid.uuid4().hex[:8])
-        holder = Claim(self._runs, owner, self._slurm.runs, SystemClock()).holder()
+        holder = Claim(self._runs, _this_command(), self._slurm.runs, SystemClock()).holder()
         if holder is not None and holder.is_of_another_user:
             raise FolderInUse(str(holder))
         return holder if holder is not None and holder.is_head else None
@@ -169,7 +175,8 @@ class Canceller:
 
     @contextmanager
     def _claimed(self) -> Iterator[None]:
-        claim = claim_folder(self._runs, this_head(uuid.uuid4().hex[:8]), self._slurm.runs, self._say)
+        refuse_folder_of_other_cluster(self._runs, self._slurm)
+        claim = claim_folder(self._runs, _this_command(), self._slurm.runs, self._say)
         if hasattr(self._slurm, "before_acting"):  # Slurm's commands ask whether the claim still holds
             self._slurm.before_acting = claim.check
         try:
@@ -195,6 +202,11 @@ class Canceller:
 
     def _unexplained(self, found: EarlierRuns) -> dict[str, str]:
         return unexplained(self._runs, self._workdir, self._slurm, found.ledgers)
+
+
+def _this_command() -> Owner:
+    """Not a head: whoever comes meanwhile waits for its end, another command that cancels above all."""
+    return this_process(CANCEL, uuid.uuid4().hex[:8])
 
 
 def with_dependants(left: Iterable[QueuedTask], keys: Collection[str]) -> set[str]:

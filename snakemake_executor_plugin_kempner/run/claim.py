@@ -21,6 +21,8 @@ from .clock import Clock, SystemClock
 
 SILENCE = 300.0
 """Seconds without a renewal after which an owner on another machine counts as gone."""
+CANCEL = "cancel"
+"""What holds the claim is no process of a run, but a command that cancels."""
 _BEAT = 10.0
 _PAUSE = 1.0
 _PATIENCE = 600.0
@@ -31,7 +33,7 @@ class Owner:
     """The process that holds a claim."""
 
     what: str
-    """`head`, `continuation` or `closing`."""
+    """`head`, `continuation`, `closing`, or `cancel` for a command that cancels."""
     run: str
     host: str
     pid: int
@@ -49,7 +51,8 @@ class Owner:
 
     def __str__(self) -> str:
         where = f"Slurm job {self.job_id}" if self.job_id else f"process {self.pid} on {self.host}"
-        return f"The {self.what} of run {self.run} ({where}{f', user {self.user}' if self.is_of_another_user else ''})"
+        who = "A command that cancels" if self.what == CANCEL else f"The {self.what} of run {self.run}"
+        return f"{who} ({where}{f', user {self.user}' if self.is_of_another_user else ''})"
 
     @property
     def is_of_another_user(self) -> bool:
@@ -239,7 +242,8 @@ class Claim:
         # Jobs of other users cannot be seen in Slurm.
         if owner.job_id and not owner.is_of_another_user and not self._job_runs(owner.job_id):
             return False
-        return silence < SILENCE or not owner.is_head  # helper jobs do not renew while they read the workflow
+        # Helper jobs do not renew while they read the workflow.
+        return silence < SILENCE or (bool(owner.job_id) and not owner.is_head)
 
     def _put_aside(self, dead: Owner) -> None:
         """Remove the claim of a dead owner; if another process has taken it meanwhile, put that claim back."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..plan.dependency import Ref
 from ..plan.model import Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
-from ..slurm.submit_limits import SiteLimits
+from ..slurm.site_limits import SiteLimits
 from .clock import Clock
 from .jobs import OpenJobs
 from .ledger import Ledger, make_folders

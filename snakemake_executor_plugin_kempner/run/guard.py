@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import KempnerError
+from ..options import Options
 from ..plan.dependency import DependencyType
 from ..plan.jobscript import guard_script
 from ..plan.model import Kind
@@ -145,10 +146,9 @@ def _stand_guard_again(folder: Path, entries: Sequence[Entry], seen: Mapping[str
     own = next((entry for entry in entries if entry.kind == Kind.GUARD.value), None)
     if not left or own is None:
         return
-    options = [option for option in own.options if not option.startswith("--dependency")]
     ends = [job_id for job_id, record in left.items() if _ends_by_itself(record)] or list(left)
     dependency = "?".join(f"afterany:{job_id}" for job_id in ends)
-    slurm.submit([*options, f"--dependency={dependency}"], guard_script(sys.executable, str(folder)))
+    slurm.submit(own.options | Options({"dependency": dependency}), guard_script(sys.executable, str(folder)))
 
 
 def main() -> int:

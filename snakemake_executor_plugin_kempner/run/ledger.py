@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import LedgerError
 from ..layout import ARRAYS, CLOSED, ENDED, LEDGER
+from ..options import Options
 from ..plan.dependency import DependencyType, for_element
 from ..plan.model import Edge, Kind
 from ..slurm.ids import array_id
@@ -69,7 +70,7 @@ class Ledger:
             label=entry.label,
             attempt=entry.attempt,
             attempts=entry.attempts,
-            options=entry.options,
+            options=entry.options.argv,
             log=entry.log,
             edges=[(edge.on, edge.type, edge.declared) for edge in entry.edges],
             members=entry.members,
@@ -164,7 +165,7 @@ class Entry:
     logs: tuple[str, ...]
     """Files of the rule's `log:`."""
     spared: bool
-    options: tuple[str, ...]
+    options: Options
     log: str
     job_name: str
     """For an element: that of its array."""
@@ -184,8 +185,7 @@ class Entry:
     @property
     def dependency(self) -> str:
         """Its dependency as text for sbatch; empty if it has none."""
-        found = next((option.partition("=")[2] for option in self.options if option.startswith("--dependency=")), "")
-        return found if self.index is None else for_element(found, self.index)
+        return for_element(self.options.get("dependency"), self.index)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -291,7 +291,7 @@ def _entry(told: dict[str, Any], ids: Mapping[str, str], folder: Path) -> Entry:
         members=tuple(told.get("members", ())),
         logs=tuple(told.get("logs", ())),
         spared=told["spared"],
-        options=tuple(told["options"]),
+        options=Options.of(*told["options"]),
         log=told["log"],
         job_name=told["intent"],
         index=index,

@@ -9,8 +9,8 @@ from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Deferred, Plan, Policy, Task
 from ..slurm.client import Slurm
 from ..slurm.parse import records_of
+from ..slurm.site_limits import SiteLimits
 from ..slurm.states import JobState
-from ..slurm.submit_limits import SiteLimits
 from .adopt import QueuedTask
 from .clock import Clock
 from .dispatcher import Dispatcher
@@ -217,10 +217,6 @@ class LiveRun:
     def running(self) -> int:
         return self._jobs.running
 
-    def pause(self, longest: float) -> float:
-        """Seconds until the next query is due."""
-        return self._observer.pace.pause(longest)
-
     # --- following ----------------------------------------------------------------------------------------------
 
     def observe(self) -> tuple[TaskEvent, ...]:
@@ -229,6 +225,10 @@ class LiveRun:
         A query that fails is reported and changes nothing: it is never read as the end of a task.
         """
         return self._observer.observe()
+
+    def watch(self, longest: float, *, is_urgent: bool) -> tuple[TaskEvent, ...]:
+        """Say what has changed by the records of jobs, and ask Slurm if that is due; as `Observer.watch`."""
+        return self._observer.watch(longest, is_urgent=is_urgent or bool(self.later))
 
     def _cancel_if_possible(self, job_ids: Collection[str]) -> None:
         """For attempts that must not follow. One that starts all the same sees that by itself (`step/earlier.py`)."""

@@ -1,7 +1,8 @@
 """Asks Slurm what has become of a run's jobs, and says what that means for its tasks."""
 
 import logging
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import SlurmError
@@ -13,11 +14,12 @@ from .jobs import OpenJobs
 from .judge import Judge, View
 from .ledger import Ledger
 from .look import look
-from .outcome import TaskEvent
+from .outcome import Outcome, TaskEvent
 from .pace import Pace
 from .stopping import StoppedJobs
 from .tasks import Tasks
-from .watch import Change, step
+from .telling import Evidence, Telling
+from .watch import Change, Followed, step, told
 
 
 class Observer:
@@ -44,7 +46,39 @@ class Observer:
         self.stopped = StoppedJobs(folder)
         """Jobs that were cancelled because the run stops."""
         self._doomed: set[str] = set()
+        self._telling = Telling(self._folder_of)
+        self._evidence = Evidence(tasks=tasks, known=self._telling.known, since=time.time())
+        self._is_told = True
+        """Jobs' records are seen here, and nothing has failed: what happens needs no query."""
         self._judge = Judge(tasks=tasks, was_stopped=self.stopped.__contains__, cancel=cancel)
+
+    def watch(self, longest: float, *, is_urgent: bool) -> tuple[TaskEvent, ...]:
+        """Say what has changed by the records of jobs, and ask Slurm if that is due.
+
+        Args:
+            longest: seconds between two queries, at most.
+            is_urgent: something in this process waits for the ends of tasks.
+        """
+        fresh = self._telling.read(self._jobs)
+        if self.pace.is_due(longest, is_calm=self._is_calm(is_urgent=is_urgent)):
+            return self.observe()
+        if not (records := self._evidence.certain(fresh, self._jobs)):
+            return ()
+        return self._judged(*told(self._jobs, records))
+
+    def _is_calm(self, *, is_urgent: bool) -> bool:
+        """Whether nothing has happened that only Slurm can tell, or that somebody waits for."""
+        if not (self._is_told and self.pace.was_answered):
+            return False
+        ended = [job_id for job_id in self._jobs if self._has_ended(job_id)]
+        if not ended:
+            return True
+        has_failed = any(self._telling.known[job_id].exit_code for job_id in ended)
+        return not (has_failed or is_urgent or len(ended) >= len(self._tasks.standing()))
+
+    def _has_ended(self, job_id: str) -> bool:
+        record = self._telling.known.get(job_id)
+        return record is not None and record.exit_code is not None
 
     def observe(self) -> tuple[TaskEvent, ...]:
         """Ask Slurm once for everything and say what has changed.
@@ -65,6 +99,11 @@ class Observer:
             self.pace.failed(found.failure, is_away=False)
         self._doomed |= found.never
         left, changes = step(self._jobs, found.seen, self._clock.now())
+        return self._judged(left, changes, was_answered=found.failure is None)
+
+    def _judged(
+        self, left: Mapping[str, Followed], changes: Sequence[Change], *, was_answered: bool = True
+    ) -> tuple[TaskEvent, ...]:
         for job_id in self._jobs.keys() - left.keys():
             del self._jobs[job_id]
         self._jobs.update(left)
@@ -73,8 +112,19 @@ class Observer:
         for change in changes:
             self._note(change)
         self.stopped.read_again()
-        view = View(followed=self._jobs, doomed=self._doomed, was_answered=found.failure is None)
-        return self._judge.judge(changes, view)
+        view = View(followed=self._jobs, doomed=self._doomed, was_answered=was_answered)
+        events = self._judge.judge(changes, view)
+        self._is_told = self._is_told and all(map(self._was_told, changes))
+        return events
+
+    def _was_told(self, change: Change) -> bool:
+        """Whether a job's record tells as much as Slurm did, and no failure."""
+        if not change.has_ended or self._judge.job_of(change.job.ref) is None:
+            return True
+        if change.record.state is JobState.SUCCEEDED:
+            return self._has_ended(change.job.job_id)
+        ended = self._tasks[change.job.ref.task].ended
+        return ended is not None and ended.outcome in (Outcome.SUCCEEDED, Outcome.NOT_NEEDED)
 
     def _folder_of(self, ref: Ref) -> Path:
         job = self._judge.job_of(ref)

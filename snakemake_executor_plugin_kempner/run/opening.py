@@ -11,7 +11,7 @@ from ..errors import SlurmError, SlurmUnreachable
 from ..plan.at_site import options_at
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind, Task
-from ..plan.resources import SET_BY_PLANNER
+from ..plan.resources import SET_BY_PLUGIN
 from ..site.model import Site
 from ..slurm.client import Slurm
 from ..slurm.ids import in_order
@@ -20,6 +20,7 @@ from ..slurm.states import JobState
 from .adopt import Names, QueuedTask, all_of_run, carried_out, in_queue, left_in_queue
 from .belonging import is_here, other_path, other_user
 from .clock import Clock
+from .cluster import refuse_other_cluster
 from .ledger import Entry, Ledger, LedgerRecord, open_ledgers, read_ledger
 from .live import LiveRun
 from .outcome import TaskEvent
@@ -86,7 +87,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
 
     Raises:
         LedgerError: a ledger has a version that this package does not know.
-        SlurmError: Slurm did not answer, so nothing is known.
+        SlurmError: Slurm did not answer, or is another cluster's, so nothing is known.
     """
     ledgers = tuple(record for record in open_ledgers(runs) if not other_user(record.folder))
     foreign = {ledger.run: str(ledger.header.get("workdir", "")) for ledger in ledgers if not is_here(ledger, workdir)}
@@ -102,6 +103,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         return EarlierRuns(ledgers=(), left=())
 
     def ask() -> tuple[dict[str, Record], Names]:
+        refuse_other_cluster(ledgers, slurm)
         _wait_for_unanswered(ledgers, slurm, warn)
         queue, names = _seen(ledgers, slurm)
         _check_gone(ledgers, queue, slurm)
@@ -254,9 +256,8 @@ def changes(task: Task, left: QueuedTask, site: Site | None = None) -> tuple[str
     changed = [name for name, digest in task.content.items() if first.content.get(name, digest) != digest]
     for attempt in task.attempts:
         entry = next((known for known in left.entries if known.attempt == attempt.number), None)
-        now = options_at(site, task.label, attempt.resources, attempt.threads).arguments
-        before = [] if entry is None else [option for option in entry.options if not option.startswith(SET_BY_PLANNER)]
-        if entry is not None and set(now) != set(before):
+        now = options_at(site, task.label, attempt.resources, attempt.threads).sbatch
+        if entry is not None and now != entry.options.without(*SET_BY_PLUGIN):
             changed.append("resources")
             break
     return tuple(changed)

@@ -3,12 +3,13 @@
 import logging
 import math
 from collections import ChainMap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
+from ..options import NO_OPTIONS, Options
 from ..plan.dependency import Expression, Ref, render
 from ..plan.jobscript import call_script, manifest_path
 from ..plan.model import Call, Kind, Plan, Policy
@@ -124,18 +125,19 @@ class Submitter:
         self, call: Call, policy: Policy, job_id: Callable[[Ref], str], waits_for: Expression | None
     ) -> str:
         first = call.first
-        options = [f"--job-name={first.shown_name or first.job_name}", f"--comment={first.job_name}", *call.options]
+        names = Options({"job-name": first.shown_name or first.job_name, "comment": first.job_name})
+        options = names | call.options
         script, manifest = call_script(call, policy, job_id)
         if manifest is not None:
             write_manifest(Path(manifest_path(call, policy)), manifest)
         keep(Path(policy.folder), call, script)
-        self._ledger.intend(call.job_name, **_intent(call), options=[*options, *_dependency(waits_for, job_id)])
+        self._ledger.intend(call.job_name, **_intent(call), options=(options | _dependency(waits_for, job_id)).argv)
         found = self._patiently(call, options, script, job_id)
         self._ledger.submitted(call.job_name, found)
         self._parents.submitted(call, found)
         return found
 
-    def _patiently(self, call: Call, options: Sequence[str], script: str, job_id: Callable[[Ref], str]) -> str:
+    def _patiently(self, call: Call, options: Options, script: str, job_id: Callable[[Ref], str]) -> str:
         """Repeat a request until slurmctld answers, without ever submitting a job twice.
 
         Slurm may carry out a request without answering it, even half a minute later. So the job is looked up by its
@@ -152,7 +154,7 @@ class Submitter:
                     if doubt.lost_at is not None and self._clock.now() - doubt.lost_at > self._memory:
                         raise SlurmError(self._unknown(call, doubt.lost_at))
                     waits_for = self._parents.left(call, job_id)
-                    return self._send([*options, *_dependency(waits_for, job_id)], script, doubt)
+                    return self._send(options | _dependency(waits_for, job_id), script, doubt)
                 pause = max(_FIRST_PAUSE, min(pause, left))
                 self._logger.warning(f"{whose(call)} is looked for in the queue, again in {pause:.0f} s")
             except SlurmUnreachable as error:
@@ -172,7 +174,7 @@ class Submitter:
             doubt.answers_since = self._clock.now()
         return None
 
-    def _send(self, options: Sequence[str], script: str, doubt: _Doubt) -> str:
+    def _send(self, options: Options, script: str, doubt: _Doubt) -> str:
         try:
             with undisturbed():
                 return self._slurm.submit(options, script)
@@ -212,8 +214,8 @@ class Submitter:
             raise SlurmError(message) from error
 
 
-def _dependency(waits_for: Expression | None, job_id: Callable[[Ref], str]) -> list[str]:
-    return [] if waits_for is None else [f"--dependency={render(waits_for, job_id)}"]
+def _dependency(waits_for: Expression | None, job_id: Callable[[Ref], str]) -> Options:
+    return NO_OPTIONS if waits_for is None else Options({"dependency": render(waits_for, job_id)})
 
 
 def _intent(call: Call) -> dict[str, Any]:
@@ -266,8 +268,7 @@ def _refused(call: Call, error: SlurmRefused) -> dict[str, tuple[str, str]]:
 def _refusal(call: Call, error: SlurmRefused) -> str:
     """The error message: task, Slurm's answer, options, and what to do."""
     lines = [f"Slurm refused the job of {whose(call)}: {error.answer or 'no message'}"]
-    options = [option for option in call.options if not option.startswith(("--chdir", "--output", "--export"))]
-    lines.append(f"  submitted with: sbatch {' '.join(options)}")
+    lines.append(f"  submitted with: sbatch {call.options.without('chdir', 'output', 'export')}")
     if remedy := _remedy(error):
         lines.append(f"  what to do: {remedy}")
     lines.append("  Nothing of this plan was left in the queue.")

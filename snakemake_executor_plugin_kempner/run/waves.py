@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import Fault, PlanError, SlurmError
+from ..options import Options
 from ..plan.model import Deferred, Kind, Plan, Policy, Task
 from ..plan.planner import make_plan
 from ..slurm.client import Slurm
-from ..slurm.submit_limits import LimitScope, SiteLimits
+from ..slurm.site_limits import SiteLimits
+from ..slurm.submit_limits import LimitScope
 from .clock import Clock
 from .submit import PATIENCE
 
@@ -84,11 +86,11 @@ class QueueRoom:
         self._learned: int | None = None
         self._learned_at = 0.0
         self._most = 0
-        self._options: set[tuple[str, ...]] = set()
+        self._options: set[Options] = set()
         self.why = ""
         """The limit that leaves the least room, with its source."""
 
-    def left(self, options: Iterable[Sequence[str]], policy: Policy) -> int | None:
+    def left(self, options: Iterable[Options], policy: Policy) -> int | None:
         """The number of further jobs with such options that fit; None for no limit.
 
         Raises:

@@ -5,9 +5,11 @@ What the rule has set stays unchanged, and nothing is chosen if there is more th
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from ..notation import memory, memory_for_people
+from ..options import Options
 from .model import Partition, Site
 from .request import Request, request_of
 
@@ -17,41 +19,29 @@ _WARNED = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """Options of a job at a site, and the reasons for the added options."""
+    """Options of a job at a site, and the reasons for those that were added."""
 
-    arguments: tuple[str, ...]
+    options: Options
     why: tuple[str, ...] = ()
 
 
-def choose(arguments: Sequence[str], site: Site, *, default_cores: bool) -> Choice:
+def choose(options: Options, site: Site, *, default_cores: bool) -> Choice:
     """Add the options that the site implies.
 
     Args:
-        arguments: options of sbatch from the rule's resources.
+        options: from the rule's resources.
         site: where the job is to run.
         default_cores: the user has not chosen the number of cores.
     """
-    choice = Choice(arguments=tuple(arguments))
-    for follow in (_model, _partition, _constraint, _account, _requeue):
-        choice = _with(choice, follow(request_of(choice.arguments, site.chosen), site))
-    return _with(choice, _share(request_of(choice.arguments, site.chosen), site, default_cores=default_cores))
+    choice = Choice(options=options)
+    for follow in (_model, _partition, _constraint, _account, _requeue, partial(_share, default_cores=default_cores)):
+        for added, reason in follow(request_of(site.chosen | choice.options), site):
+            choice = Choice(options=choice.options | added, why=(*choice.why, f"{added} ({reason})"))
+    return choice
 
 
-Added = tuple[str, str]
+Added = tuple[Options, str]
 """An option, and why."""
-
-
-def _with(choice: Choice, added: Iterator[Added]) -> Choice:
-    arguments, why = list(choice.arguments), list(choice.why)
-    for option, reason in added:
-        name = option.partition("=")[0]
-        place = next((number for number, argument in enumerate(arguments) if argument.partition("=")[0] == name), None)
-        if place is None:
-            arguments.append(option)
-        else:
-            arguments[place] = option
-        why.append(f"{option} ({reason})")
-    return replace(choice, arguments=tuple(arguments), why=tuple(why))
 
 
 def _model(request: Request, site: Site) -> Iterator[Added]:
@@ -61,7 +51,7 @@ def _model(request: Request, site: Site) -> Iterator[Added]:
     spelt = [name for name in names if name.lower() == request.model.lower()]
     if request.model and spelt and request.model not in spelt and f"gpu:{request.model}" in request.gres:
         gres = re.sub(rf"\bgpu:{re.escape(request.model)}(?=[:=,]|$)", f"gpu:{spelt[0]}", request.gres)
-        yield f"--gres={gres}", f"there the model is called {spelt[0]}"
+        yield Options({"gres": gres}), f"there the model is called {spelt[0]}"
 
 
 def _partition(request: Request, site: Site) -> Iterator[Added]:
@@ -71,9 +61,9 @@ def _partition(request: Request, site: Site) -> Iterator[Added]:
         possible = site.with_gpus(request.wanted_model, request.minutes)
         if len(possible) == 1:
             what = f"{request.wanted_model} GPUs" if request.wanted_model else "GPUs"
-            yield f"--partition={possible[0].name}", f"the only partition with {what}"
+            yield Options({"partition": possible[0].name}), f"the only partition with {what}"
     elif site.cpu_partition and not _default_is_fine(site):
-        yield f"--partition={site.cpu_partition}", "no GPU requested"
+        yield Options({"partition": site.cpu_partition}), "no GPU requested"
 
 
 def _default_is_fine(site: Site) -> bool:
@@ -98,12 +88,12 @@ def _constraint(request: Request, site: Site) -> Iterator[Added]:
     if not meant or any(shape.type == request.model for shape in meant):
         return
     untyped = re.sub(rf"\bgpu:{re.escape(request.model)}(?=[:=,]|$)", "gpu", request.gres)
-    yield f"--gres={untyped}", f"{request.model} is a feature of nodes there, no type of GPU"
+    yield Options({"gres": untyped}), f"{request.model} is a feature of nodes there, no type of GPU"
     if len(meant) < len(shapes) and not re.search(
         rf"(?<![\w.-]){re.escape(request.model)}(?![\w.-])", request.constraint
     ):
         wanted = f"{request.constraint}&{request.model}" if request.constraint else request.model
-        yield f"--constraint={wanted}", f"{partition.name} has several GPU models"
+        yield Options({"constraint": wanted}), f"{partition.name} has several GPU models"
 
 
 def _account(request: Request, site: Site) -> Iterator[Added]:
@@ -114,7 +104,7 @@ def _account(request: Request, site: Site) -> Iterator[Added]:
         return  # sbatch uses it without an option
     possible = possible_accounts(site, partition)
     if len(possible) == 1:
-        yield f"--account={possible[0]}", f"your only account for partition {partition.name}"
+        yield Options({"account": possible[0]}), f"your only account for partition {partition.name}"
 
 
 def possible_accounts(site: Site, partition: Partition) -> tuple[str, ...]:
@@ -127,9 +117,9 @@ def _requeue(request: Request, site: Site) -> Iterator[Added]:
     if partition is None or not partition.requeues:
         return
     if not request.given & {"requeue", "no-requeue"}:
-        yield "--requeue", f"{partition.name} takes jobs back into the queue"
+        yield Options({"requeue": None}), f"{partition.name} takes jobs back into the queue"
     if partition.signal and "signal" not in request.given and (request.minutes is None or request.minutes >= _WARNED):
-        yield f"--signal={partition.signal}", "so that the rule hears of it in time"
+        yield Options({"signal": partition.signal}), "so that the rule hears of it in time"
 
 
 def _share(request: Request, site: Site, *, default_cores: bool) -> Iterator[Added]:
@@ -144,10 +134,10 @@ def _share(request: Request, site: Site, *, default_cores: bool) -> Iterator[Add
     many = f"the share of {number} {gpu.name} GPU{'s' if number > 1 else ''}"
     single = not request.given & {"ntasks", "ntasks-per-node", "cpus-per-gpu", "ntasks-per-gpu"}
     if default_cores and gpu.cores and single:
-        yield f"--cpus-per-task={_at_most(gpu.cores * number, [shape.cores for shape in shapes])}", many
+        yield Options({"cpus-per-task": str(_at_most(gpu.cores * number, [shape.cores for shape in shapes]))}), many
     if gpu.memory_mb and not request.given & {"mem", "mem-per-cpu", "mem-per-gpu"}:
         size_mb = _at_most(gpu.memory_mb * number, [shape.memory_mb for shape in shapes])
-        yield f"--mem={memory(size_mb)}", f"{many}, {memory_for_people(gpu.memory_mb)} each"
+        yield Options({"mem": memory(size_mb)}), f"{many}, {memory_for_people(gpu.memory_mb)} each"
 
 
 def _at_most(number: int, of_nodes: Sequence[int | None]) -> int:

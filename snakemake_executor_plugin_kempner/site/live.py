@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..errors import SlurmError
 from ..notation import minutes
+from ..options import NO_OPTIONS, Options
 from .model import NodeShape, Partition, Site
 
 Tell = Callable[[str, Sequence[str]], str]
@@ -14,9 +15,7 @@ Tell = Callable[[str, Sequence[str]], str]
 _SOURCE = "Slurm"
 
 
-def live_site(
-    tell: Tell, user: str, environment: Mapping[str, str], chosen: Mapping[str, str] | None = None
-) -> Site | None:
+def live_site(tell: Tell, user: str, environment: Mapping[str, str], chosen: Options = NO_OPTIONS) -> Site | None:
     """The site from a single call of scontrol; None if Slurm does not answer.
 
     Args:
@@ -36,9 +35,7 @@ def live_site(
         return None
 
 
-def parse_live(
-    told: str, user: str, environment: Mapping[str, str], chosen: Mapping[str, str] | None = None
-) -> Site | None:
+def parse_live(told: str, user: str, environment: Mapping[str, str], chosen: Options = NO_OPTIONS) -> Site | None:
     """The site from scontrol's one-line records (config, partitions, nodes, associations); None without partitions."""
     lines = [re.sub(r"^(scontrol: )+", "", line) for line in told.splitlines()]
     rows = {line.split()[0].partition("=")[2]: _fields(line) for line in lines if line.startswith("PartitionName=")}
@@ -83,7 +80,7 @@ def parse_live(
         default_account=next((fields.get("Account", "") for fields in own if fields.get("DefAssoc") == "Yes"), ""),
         home=environment.get("HOME", ""),
         is_login_node="SLURM_JOB_ID" not in environment,
-        chosen=chosen or {},
+        chosen=chosen,
     )
 
 

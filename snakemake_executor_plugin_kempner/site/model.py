@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from ..options import NO_OPTIONS, Options
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gpu:
@@ -122,8 +124,8 @@ class Site:
     home: str = ""
     is_login_node: bool = False
     """The head runs outside of any job."""
-    chosen: Mapping[str, str] = field(default_factory=dict)
-    """Options that sbatch reads from its environment (`SBATCH_PARTITION`), by option."""
+    chosen: Options = NO_OPTIONS
+    """Options that sbatch reads from its environment (`SBATCH_PARTITION`)."""
 
     def partition(self, name: str) -> Partition | None:
         return self.partitions.get(name)

@@ -1,17 +1,11 @@
 """What a job requests, as a value read from its sbatch options, whether resources or `slurm_extra` have set them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from ..notation import if_readable, megabytes, minutes
-
-_READ = frozenset({
-    "account", "clusters", "constraint", "cpus-per-gpu", "cpus-per-task", "gpus", "gpus-per-node", "gpus-per-task", "gres",
-    "mem", "mem-per-cpu", "mem-per-gpu", "nodelist", "nodes", "ntasks", "ntasks-per-gpu", "ntasks-per-node", "partition",
-    "qos", "reservation", "signal", "time", "tres-per-task",
-})  # fmt: skip
-"""Options with a value that are read here."""
+from ..options import Options
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,53 +37,39 @@ class Request:
         return self.model or (self.constraint if re.fullmatch(r"[\w.-]+", self.constraint) else "")
 
 
-def request_of(arguments: Sequence[str], chosen: Mapping[str, str]) -> Request:
-    """Read options of sbatch; values that cannot be read are left to sbatch itself.
+@cache
+def request_of(options: Options) -> Request:
+    """What a job with these options of sbatch requests; values that cannot be read are left to sbatch itself.
 
     Per-node values are lower bounds: without `--nodes`, Slurm chooses the node count.
-
-    Args:
-        arguments: options of a job, as `--name=value` or `--name`.
-        chosen: options from the environment; a job's own options take precedence.
     """
-    given = dict(_options(arguments))
-    both = {**chosen, **given}
-    least, _, most = both.get("nodes", "1").partition("-")
-    nodes, most_nodes = _number(least), _number(most or least) if "nodes" in both else None
-    of_node = _number(both["ntasks-per-node"]) if "ntasks-per-node" in both else None
-    tasks = _number(both["ntasks"]) if "ntasks" in both else (of_node or 1) * nodes
-    if "nodes" not in both and of_node:
+    least, _, most = options.get("nodes", "1").partition("-")
+    nodes, most_nodes = _number(least), _number(most or least) if "nodes" in options else None
+    of_node = _number(options.get("ntasks-per-node")) if "ntasks-per-node" in options else None
+    tasks = _number(options.get("ntasks")) if "ntasks" in options else (of_node or 1) * nodes
+    if "nodes" not in options and of_node:
         nodes = -(-tasks // of_node)
-    tasks_of_node = -(-tasks // most_nodes) if most_nodes else 1 if "ntasks" in both else of_node or 1
-    gpus = _gpus(both, nodes, tasks, tasks_of_node, most_nodes)
-    cores = _number(both.get("cpus-per-task", "1")) * tasks_of_node
-    if "cpus-per-gpu" in both:
-        cores = _number(both["cpus-per-gpu"]) * gpus.of_node
+    tasks_of_node = -(-tasks // most_nodes) if most_nodes else 1 if "ntasks" in options else of_node or 1
+    gpus = _gpus(options, nodes, tasks, tasks_of_node, most_nodes)
+    cores = _number(options.get("cpus-per-task", "1")) * tasks_of_node
+    if "cpus-per-gpu" in options:
+        cores = _number(options.get("cpus-per-gpu")) * gpus.of_node
     return Request(
-        clusters=both.get("clusters", ""),
-        partition=both.get("partition", ""),
-        account=both.get("account", ""),
-        minutes=if_readable(minutes, both.get("time", "")),
-        constraint=both.get("constraint", ""),
+        clusters=options.get("clusters"),
+        partition=options.get("partition"),
+        account=options.get("account"),
+        minutes=if_readable(minutes, options.get("time")),
+        constraint=options.get("constraint"),
         nodes=nodes,
         cores_of_node=cores,
-        memory_of_node=_memory(both, cores, gpus.of_node),
+        memory_of_node=_memory(options, cores, gpus.of_node),
         gpus_of_node=gpus.of_node,
         is_share_known=gpus.is_exact,
         gpus=gpus.total,
         model=gpus.model,
-        gres=both.get("gres", ""),
-        given=frozenset(
-            (*both, *(argument.strip("-") for argument in arguments if argument in ("--requeue", "--no-requeue")))
-        ),
+        gres=options.get("gres"),
+        given=frozenset(options),
     )
-
-
-def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for argument in arguments:
-        name, equals, value = argument.removeprefix("--").partition("=")
-        if equals and name in _READ:
-            yield name, value
 
 
 def _number(text: str) -> int:
@@ -104,19 +84,19 @@ class _Gpus:
     is_exact: bool = True
 
 
-def _gpus(options: Mapping[str, str], nodes: int, tasks: int, tasks_of_node: int, most_nodes: int | None) -> _Gpus:
-    model, number = _devices(options.get("gres", ""), "gpu")
+def _gpus(options: Options, nodes: int, tasks: int, tasks_of_node: int, most_nodes: int | None) -> _Gpus:
+    model, number = _devices(options.get("gres"), "gpu")
     if not number:
-        model, number = _devices(options.get("gpus-per-node", ""))
+        model, number = _devices(options.get("gpus-per-node"))
     if number:
         return _Gpus(model=model, of_node=number, total=number * nodes)
-    model, number = _devices(options.get("gpus", ""))
+    model, number = _devices(options.get("gpus"))
     if number:
         of_node = -(-number // most_nodes) if most_nodes else 1
         return _Gpus(model=model, of_node=of_node, total=number, is_exact=number == 1 or most_nodes == nodes)
-    model, number = _devices(options.get("gpus-per-task", ""))
+    model, number = _devices(options.get("gpus-per-task"))
     if not number:
-        model, number = _devices(options.get("tres-per-task", ""), "gpu")
+        model, number = _devices(options.get("tres-per-task"), "gpu")
     is_exact = tasks == 1 or not number or most_nodes == nodes
     return _Gpus(model=model, of_node=number * tasks_of_node, total=number * tasks, is_exact=is_exact)
 
@@ -136,8 +116,8 @@ def _devices(text: str, name: str = "") -> tuple[str, int]:
     return (models[0] if len(set(models)) == 1 else ""), total
 
 
-def _memory(options: Mapping[str, str], cores: int, gpus: int) -> int | None:
+def _memory(options: Options, cores: int, gpus: int) -> int | None:
     for name, times in (("mem", 1), ("mem-per-cpu", cores), ("mem-per-gpu", gpus)):
         if name in options:
-            return round(if_readable(megabytes, options[name]) or 0) * times or None
+            return round(if_readable(megabytes, options.get(name)) or 0) * times or None
     return None

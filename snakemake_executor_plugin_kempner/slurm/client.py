@@ -1,19 +1,17 @@
-"""Slurm's commands. The only file of the executor that starts a process."""
+"""What the executor asks of a scheduler, and Slurm as its commands answer it."""
 
 import os
 import re
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from tempfile import NamedTemporaryFile
 from typing import Protocol
 
-from ..errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
+from ..errors import SlurmError, SlurmMissing, SlurmRefused
+from ..options import Options
 from .consumption import CONSUMPTION_FORMAT, Consumption, parse_consumption
-from .environment import query_environment, submission_environment
+from .elements import separate, set_apart
 from .ids import abridge, array_id, expand, in_order, is_element
 from .listing import LISTING_FORMAT, Listed, parse_listing
 from .parse import (
@@ -23,6 +21,7 @@ from .parse import (
     Shown,
     Usage,
     has_mixed_reasons,
+    parse_cluster,
     parse_job_id,
     parse_sacct,
     parse_shown,
@@ -30,14 +29,14 @@ from .parse import (
     parse_usage,
     record_of,
 )
+from .programs import OWN_JOBS, Programs
 
 _IDS_PER_CALL = 500
-_QUEUE = ("--me", "--all", "--noheader")
-"""`--all`: partitions that are hidden, too."""
 _SHORT = 10.0
 """Seconds for a question whose answer only adorns a message."""
 _PIPE = 4096
 """Characters that a pipe surely takes at once."""
+_UNKNOWN_ID = re.compile(r"Invalid job id specified")
 
 
 class Slurm(Protocol):
@@ -47,7 +46,7 @@ class Slurm(Protocol):
     are what is told of, and either may be cancelled, made to depend or depended on.
     """
 
-    def submit(self, options: Sequence[str], script: str) -> str:
+    def submit(self, options: Options, script: str) -> str:
         """Submit a script and return its job id, for an array the id of all of it.
 
         Raises:
@@ -74,6 +73,13 @@ class Slurm(Protocol):
         """All of the user's jobs that the controller knows: waiting, running, and for a while those that ended.
 
         Each element of an array by itself. What has vanished from an array is told by `record_of`.
+        """
+
+    def cluster(self) -> str:
+        """The cluster that answers, by its name and where its controller keeps its jobs; a job id says nothing elsewhere.
+
+        Raises:
+            SlurmError: the controller did not answer.
         """
 
     def listing(self) -> tuple[Listed, ...]:
@@ -123,32 +129,6 @@ class Slurm(Protocol):
         """
 
 
-# Answers after which the same request may succeed. Those of the first kind say that it was not carried out.
-_NOT_TAKEN = re.compile(
-    r"Unable to contact slurm controller \(connect failure\)|temporarily unable|Connection refused|try again"
-    r"|Resource temporarily unavailable|Slurm backup controller in standby",
-    re.IGNORECASE,
-)
-_BUSY = re.compile(
-    r"timed out|Unable to contact slurm controller|Zero Bytes were transmitted|Connection reset"
-    r"|Transport endpoint|Communication|Header lengths are longer|slurm_receive_msg|Unable to connect"
-    r"|Message (receive|send) failure|" + _NOT_TAKEN.pattern,
-    re.IGNORECASE,
-)
-
-_HAS_ENDED = re.compile(r"already finished|no longer pending|Invalid job id", re.IGNORECASE)
-"""Of some jobs: the others were changed."""
-
-_UNKNOWN_ID = re.compile(r"Invalid job id specified")
-
-_NO_CONFIGURATION = re.compile(r"Could not establish a configuration source|Unable to process configuration file")
-
-
-def _signal(code: int) -> int:
-    """What killed a program, or, as shells tell it, the program that a site's wrapper has called; 0 for none."""
-    return -code if code < 0 else code - 128 if 128 < code <= 128 + signal.SIGRTMAX else 0
-
-
 class SlurmCommands:
     """Slurm through its commands: sbatch, squeue, sacct, scancel, scontrol.
 
@@ -163,14 +143,14 @@ class SlurmCommands:
     ) -> None:
         self._submit_pause, self._has_submitted = submit_pause, False
         whole = {**os.environ, **(extra_environment or {})}
-        self._submitting, self._asking = submission_environment(whole), query_environment(whole)
-        self._timeout = timeout
+        self._timeout, self._programs = timeout, Programs(whole, timeout)
+        self._call = self._programs.call
         self._has_accounting = True
         self.before_acting: Callable[[], None] = lambda: None
         """Called right before a job is submitted, changed or cancelled; an error that it raises prevents that."""
 
-    def submit(self, options: Sequence[str], script: str) -> str:
-        argv = ["sbatch", "--parsable", *options]
+    def submit(self, options: Options, script: str) -> str:
+        argv = ["sbatch", "--parsable", *options.argv]
         # Of a full cluster sbatch asks for two minutes by itself, before it gives up.
         timeout = 1.25 * self._timeout
         if self._has_submitted:
@@ -187,22 +167,8 @@ class SlurmCommands:
         if not answer.strip():
             raise SlurmRefused(argv, 0, "")
         job_id = parse_job_id(answer)
-        self._set_apart(job_id, dict(option.removeprefix("--").partition("=")[::2] for option in options))
+        set_apart(self._programs, job_id, options)
         return job_id
-
-    def _set_apart(self, job_id: str, options: Mapping[str, str]) -> None:
-        """Have Slurm look at each element of an array that waits for `aftercorr`.
-
-        By itself it looks at ten (`correspond_after_task_cnt`), and at the next when one of them has started: behind ten
-        that wait long, no other starts, and what it waits for may be forgotten meanwhile. One change of all elements but
-        one makes each a job of its own. If it fails the array is in the queue all the same, and slower.
-        """
-        if "array" not in options or "aftercorr" not in options.get("dependency", ""):
-            return
-        nice = options.get("nice", "0") or "100"  # as it is: a change that changes nothing
-        with suppress(SlurmError):
-            for elements in abridge(expand(f"{job_id}_[{options['array']}]")[:-1]):
-                self._call(["scontrol", "update", f"JobId={elements}", f"Nice={nice}"])
 
     def find(self, job_name: str) -> tuple[str, ...]:
         found = {array_id(job_id) for job_id, names in self.names().items() if job_name in names}
@@ -212,18 +178,15 @@ class SlurmCommands:
         return tuple(sorted(found))
 
     def names(self) -> dict[str, tuple[str, str]]:
-        """Name and comment of each of the user's jobs that the controller knows, by job id."""
-        queued = self._call(["squeue", *_QUEUE, "--states=all", "--format=%i|%j|%k"])
+        queued = self._call(["squeue", *OWN_JOBS, "--states=all", "--format=%i|%j|%k"])
         rows = [line.strip().split("|", 2) for line in queued.splitlines() if line.count("|") >= 2]
         return {job_id: (name, comment) for ids, name, comment in rows for job_id in expand(ids)}
 
     def workdirs(self) -> dict[str, str]:
-        """The working directory of each of the user's jobs that has not ended, by job id."""
-        rows = [line.partition("|") for line in self._call(["squeue", *_QUEUE, "--format=%i|%Z"]).splitlines()]
+        rows = [line.partition("|") for line in self._call(["squeue", *OWN_JOBS, "--format=%i|%Z"]).splitlines()]
         return {job_id: folder for ids, _, folder in rows for job_id in expand(ids.strip())}
 
     def runs(self, job_id: str) -> bool:
-        """Whether a job, or some element of an array, has not ended; without an answer nothing is known, and it may."""
         try:
             records = [*self.queue(), *(job.record for job in self.show([job_id]))]
         except SlurmError:
@@ -233,15 +196,18 @@ class SlurmCommands:
         )
 
     def queue(self) -> tuple[Record, ...]:
-        argv = ["squeue", *_QUEUE, "--states=all", f"--Format={SQUEUE_FORMAT}"]
+        argv = ["squeue", *OWN_JOBS, "--states=all", f"--Format={SQUEUE_FORMAT}"]
         text = self._call(argv)
         records = {record.job_id: record for record in parse_squeue(text)}
         if has_mixed_reasons(text):  # with --array each has its own, but of 0-100:2 the last one is left out (22.05)
             records |= {record.job_id: record for record in parse_squeue(self._call([*argv, "--array"]))}
         return tuple(records.values())
 
+    def cluster(self) -> str:
+        return parse_cluster(self._call(["scontrol", "show", "config"], timeout=_SHORT))
+
     def listing(self) -> tuple[Listed, ...]:
-        return parse_listing(self._call(["squeue", *_QUEUE, "--states=all", f"--Format={LISTING_FORMAT}"]))
+        return parse_listing(self._call(["squeue", *OWN_JOBS, "--states=all", f"--Format={LISTING_FORMAT}"]))
 
     def show(self, job_ids: Collection[str]) -> tuple[Shown, ...]:
         ids = set(map(array_id, job_ids))
@@ -254,7 +220,9 @@ class SlurmCommands:
             SlurmError: it says of some neither what they are nor that they are unknown.
         """
         argv = ["scontrol", "--oneliner", "--all"]
-        done = self._run(argv, "".join(f"show job {one}\n" for one in ([""] if ids is None else in_order(ids))))
+        done = self._programs.run(
+            argv, "".join(f"show job {one}\n" for one in ([""] if ids is None else in_order(ids)))
+        )
         text = re.sub(r"^(scontrol: )+", "", done.stdout, flags=re.MULTILINE)
         found = re.findall(r"^JobId=(\d+)(?: ArrayJobId=(\d+))?", text, re.MULTILINE)
         if ids is None:
@@ -262,7 +230,11 @@ class SlurmCommands:
         else:
             silent = len(set(ids) - {one for both in found for one in both}) > len(_UNKNOWN_ID.findall(done.stderr))
         if silent:
-            raise self._error(argv, done) if done.stderr.strip() else SlurmError("scontrol did not answer about jobs")
+            raise (
+                self._programs.error(argv, done)
+                if done.stderr.strip()
+                else SlurmError("scontrol did not answer about jobs")
+            )
         return parse_shown(text, os.getuid())
 
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]:
@@ -298,7 +270,6 @@ class SlurmCommands:
                 return
 
     def usage(self, job_id: str) -> Usage:
-        """What accounting knows of a job's time and memory; empty without accounting. For messages only."""
         if not self._has_accounting:
             return Usage()
         argv = ["sacct", "--noheader", "--parsable2", "--format=Elapsed,MaxRSS", f"--jobs={job_id}"]
@@ -318,7 +289,7 @@ class SlurmCommands:
         ids = in_order(job_ids)
         self.before_acting()
         if pending_only or any(map(is_element, ids)):
-            self._separate({job_id for job_id in ids if pending_only or is_element(job_id)})
+            separate(self._programs, {job_id for job_id in ids if pending_only or is_element(job_id)})
         state = ["--state=PENDING"] if pending_only else []
         for start in range(0, len(ids), _IDS_PER_CALL):
             argv = ["scancel", "--quiet", *state, *abridge(ids[start : start + _IDS_PER_CALL])]
@@ -328,30 +299,6 @@ class SlurmCommands:
                 if error.answer and "Invalid job id" not in error.answer:
                     raise
 
-    def _separate(self, job_ids: Collection[str]) -> None:
-        """Make elements that wait jobs of their own, which Slurm does when they start or one of them is changed.
-
-        Until then they have one record together. `scancel --state` takes it as a whole, whichever element is named, and
-        an element that is cancelled out of it leaves no trace: what waits for it by its own id takes it for ended well.
-        """
-        text = self._call(["squeue", *_QUEUE, "--states=PENDING", "--array", "--format=%i %A"])
-        rows = [row for row in map(str.split, text.splitlines()) if len(row) == 2 and is_element(row[0])]
-        apart = {one for one, raw in rows if raw != array_id(one)}
-        for array in in_order(raw for one, raw in rows if one not in apart):
-            together = [one for one, raw in rows if raw == array and (one in job_ids or array in job_ids)]
-            left_out = {one for one in job_ids if is_element(one) and array_id(one) == array} - apart - set(together)
-            # A change of all that are left together would be one of their common record.
-            for part in (together[:-1], [*together[-1:], *left_out]):
-                for elements in abridge(part):
-                    self._change_nothing(elements)
-
-    def _change_nothing(self, elements: str) -> None:
-        try:
-            self._call(["scontrol", "update", f"JobId={elements}", "Nice=0"])
-        except SlurmRefused as error:
-            if not _HAS_ENDED.search(error.answer):
-                raise
-
     def tell(self, program: str, questions: Sequence[str]) -> str:
         """What scontrol or sacctmgr answers to each of these questions, one after another; a refused one has no answer.
 
@@ -360,40 +307,3 @@ class SlurmCommands:
         """
         argv = [program, *({"scontrol": ["--oneliner", "--all"], "sacctmgr": ["--noheader", "--parsable2"]}[program])]
         return self._call(argv, "".join(f"{one}\n" for one in questions), _SHORT, strict=False)
-
-    def _call(self, argv: Sequence[str], stdin: str = "", timeout: float | None = None, *, strict: bool = True) -> str:
-        done = self._run(argv, stdin, timeout)
-        # scancel answers 0 on errors, so what it printed counts too.
-        if (strict and done.returncode != 0) or (argv[0] == "scancel" and _BUSY.search(done.stderr)):
-            raise self._error(argv, done)
-        return done.stdout
-
-    def _run(
-        self, argv: Sequence[str], stdin: str = "", timeout: float | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        conf = self._asking.get("SLURM_CONF")
-        if conf and not os.path.exists(conf):  # Slurm itself would wait a minute for the file
-            raise SlurmMissing(f"SLURM_CONF names {conf}, which does not exist")
-        environment = self._submitting if argv[0] == "sbatch" else self._asking
-        try:
-            return subprocess.run(
-                list(argv), input=stdin, capture_output=True, text=True, errors="replace",
-                env=environment, timeout=timeout or self._timeout, check=False,
-                process_group=0,  # Ctrl-C is for this process, which may be waiting for an answer
-            )  # fmt: skip
-        except FileNotFoundError:
-            raise SlurmMissing(f"the program {argv[0]!r} was not found") from None
-        except subprocess.TimeoutExpired:
-            raise SlurmUnreachable(f"{argv[0]} did not answer within {timeout or self._timeout:.0f} s") from None
-        except OSError as error:
-            raise SlurmError(f"{argv[0]} could not be started: {error}") from error
-
-    def _error(self, argv: Sequence[str], done: subprocess.CompletedProcess[str]) -> SlurmError:
-        if _NO_CONFIGURATION.search(done.stderr):
-            return SlurmMissing(f"{argv[0]} finds no configuration (is SLURM_CONF right?)")
-        if _BUSY.search(done.stderr):
-            in_doubt = not _NOT_TAKEN.search(done.stderr)
-            return SlurmUnreachable(f"{argv[0]}: {done.stderr.strip()}", in_doubt=in_doubt)
-        if number := _signal(done.returncode):
-            return SlurmUnreachable(f"{argv[0]} was killed by signal {number}")
-        return SlurmRefused(argv, done.returncode, done.stderr or done.stdout)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from ..options import Options
+
 _SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT"})
 """Variables of a site or user with which programs find their Slurm."""
 _OF_USER = frozenset({"SLURM_TIME_FORMAT"})
@@ -85,13 +87,15 @@ def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def chosen_options(environment: Mapping[str, str]) -> dict[str, str]:
-    """Options of sbatch that its environment sets, by their full names."""
-    return {
-        option: value
-        for name, option in USED.items()
-        if (value := environment.get(name)) is not None and (value or name in _FLAGS)
-    }
+def chosen_options(environment: Mapping[str, str]) -> Options:
+    """Options of sbatch that its environment sets."""
+    return Options(
+        {
+            option: value
+            for name, option in USED.items()
+            if (value := environment.get(name)) is not None and (value or name in _FLAGS)
+        }
+    )
 
 
 def notices(environment: Mapping[str, str]) -> Iterator[str]:

@@ -71,6 +71,20 @@ def parse_usage(text: str) -> Usage:
     return Usage(elapsed=rows[0][0] if rows else "", peak_memory_mb=round(max(peaks)) if peaks else None)
 
 
+def parse_cluster(text: str) -> str:
+    """`cluster odyssey (/var/spool/slurmctld)` from `scontrol show config`.
+
+    The name alone is not enough: private clusters often have the same.
+
+    Raises:
+        SlurmError: it names no cluster.
+    """
+    told = dict(re.findall(r"^(ClusterName|StateSaveLocation)\s*= (.*)$", text, re.MULTILINE))
+    if "ClusterName" not in told:
+        raise SlurmError("scontrol show config did not tell the name of the cluster")
+    return f"cluster {told['ClusterName'].strip()} ({told.get('StateSaveLocation', '').strip()})"
+
+
 def parse_job_id(answer: str) -> str:
     """The id in the answer of `sbatch --parsable`: `123` or `123;cluster`."""
     match = re.search(r"^(\d+)(?:;.*)?$", answer.strip(), re.MULTILINE)
@@ -168,9 +182,9 @@ def _records(text: str, exit_of: Callable[[str], tuple[int | None, int | None]])
 
 
 def _squeue_exit(text: str) -> tuple[int | None, int | None]:
-    # squeue prints the status as wait(2) has it: exit code in the high byte, signal in the low seven bits.
+    # squeue of 22.05 prints the status as wait(2) has it: exit code in the high byte, signal in the low seven bits.
     if not text.isdigit():
-        return None, None
+        return _sacct_exit(text)  # 24.11
     status = int(text)
     return status >> 8, status & 0x7F or None
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
+from ..options import Options
 from ..plan.dependency import DependencyType
 from ..plan.model import Edge, log_path
 from ..run.outcome import workflow_folder
@@ -51,7 +52,7 @@ class Attempt:
     """Empty if Slurm has not answered yet."""
     record: Record | None
     """Slurm's word, or that of the job itself; None if nobody was asked or knows."""
-    options: tuple[str, ...]
+    options: Options
     folder: str
     """Of the run that submitted it."""
     log_pattern: str

@@ -25,6 +25,8 @@ class Asks(Protocol):
 
     def listing(self) -> tuple[Listed, ...]: ...
 
+    def cluster(self) -> str: ...
+
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]: ...
 
 
@@ -99,8 +101,20 @@ def read_sources(ledger: LedgerRecord, slurm: Asks) -> Sources:
     unsure = [entry.job_id for entry in entries if entry.kind == Kind.TASK.value and sources.end(entry) is None]
     if not unsure or unanswered:
         return sources
+    if elsewhere := _elsewhere(chain, slurm):
+        return replace(sources, unanswered=elsewhere)
     accounted, _ = _answer(lambda: slurm.accounting(unsure))
     return replace(sources, accounted={record.job_id: record for record in accounted})
+
+
+def _elsewhere(ledgers: Iterable[LedgerRecord], slurm: Asks) -> str:
+    """Why this Slurm cannot tell what became of jobs that it does not list; empty if it can."""
+    try:
+        here = slurm.cluster()
+    except SlurmError as error:
+        return str(error)
+    there = next((there for ledger in ledgers if (there := ledger.header.get("cluster") or here) != here), "")
+    return f"this is {here}, and the run was started on {there}" if there else ""
 
 
 def _answer(ask: Callable[[], Iterable[Any]]) -> tuple[tuple[Any, ...], str]:

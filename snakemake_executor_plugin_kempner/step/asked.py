@@ -1,23 +1,16 @@
 """What a job rarely needs to know or do, with the whole package: about earlier attempts, when it has failed, before it removes.
 
-A light job asks it in a process of its own: `python -m snakemake_executor_plugin_kempner.step.asked QUESTION JSON`.
+A light job asks it in a process of its own: `python -m snakemake_executor_plugin_kempner.step.asked QUESTION JSON`. The package is imported
+when a question is asked: most jobs ask none.
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import KempnerError, LedgerError
-from ..run.claim import claimed_by
-from ..run.guard import stop
-from ..run.ledger import read_ledger
-from ..slurm.client import SlurmCommands
-from ..slurm.ids import own_job_id
-from .earlier import decided_before, was_cancelled
-from .light.around import Spec
+from .light.around import Spec, own_job_id
 from .light.work import GO_ON, NO, YES
 
 
@@ -26,20 +19,33 @@ class Direct:
 
     def decided_before(self, spec: Any) -> int | None:
         """The exit code of an attempt that must not run because of how an earlier attempt ended; None if it should run."""
+        from ..slurm.client import SlurmCommands
+        from .earlier import decided_before
+
         return decided_before(spec, SlurmCommands)
 
     def was_cancelled(self) -> bool:
-        return was_cancelled(own_job_id(os.environ))
+        from .earlier import was_cancelled
+
+        return was_cancelled(own_job_id())
 
     def stop(self, spec: Any) -> None:
         """Stop the run, of which this job is a failed task."""
+        from ..errors import KempnerError
+        from ..run.guard import stop
+        from ..slurm.client import SlurmCommands
+
         try:
-            stop(Path(spec.stops), SlurmCommands(), own_job_id(os.environ))
+            stop(Path(spec.stops), SlurmCommands(), own_job_id())
         except KempnerError as error:  # the guard does the same, a little later
             print(f"kempner: the run could not be stopped: {error}", file=sys.stderr)
 
     def may_have_more_readers(self, folder: str) -> bool:
         """Whether another command has taken over the run in the folder, or is about to, and may have added tasks."""
+        from ..errors import LedgerError
+        from ..run.claim import claimed_by
+        from ..run.ledger import read_ledger
+
         if claimed_by(Path(folder).parent) not in ("", Path(folder).name):
             return True
         try:

@@ -8,26 +8,19 @@ from typing import Any
 
 import pytest
 from reading import Read
+from snakefiles import Code, rule, snakefile, temp, wanted
 
 from snakemake_executor_plugin_kempner.adapt.temporary import remove_unneeded
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 
-SHARED = """
-rule all:
-    input: "one.txt", "two.txt"
-rule make:
-    output: temp("made.tmp"), temp("unread.tmp")
-    shell: "x"
-rule one:
-    input: "made.tmp"
-    output: "one.txt"
-    shell: "x"
-rule two:
-    input: "made.tmp"
-    output: "two.txt"
-    resources: mem_mb=lambda wildcards, input: int(open(input[0]).read())
-    shell: "x"
-"""
+SHARED = snakefile(
+    wanted("one.txt", "two.txt"),
+    rule("make", output=(temp("made.tmp"), temp("unread.tmp")), shell="x"),
+    rule("one", "made.tmp", shell="x"),
+    rule(
+        "two", "made.tmp", shell="x", resources={"mem_mb": Code("lambda wildcards, input: int(open(input[0]).read())")}
+    ),
+)
 PLAIN = SHARED.replace("int(open(input[0]).read())", "1000")
 AFTER_CHECKPOINT = """
 def wanted(_):
@@ -45,23 +38,17 @@ rule one:
     output: "one.txt"
     shell: "x"
 """
-GROUP = """
-rule all:
-    input: "inside.txt", "outside.txt"
-rule make:
-    output: temp("inside.tmp"), temp("both.tmp"), temp("unread.tmp"), temp(directory("folder"))
-    group: "pair"
-    shell: "x"
-rule inside:
-    input: "inside.tmp", "both.tmp"
-    output: "inside.txt"
-    group: "pair"
-    shell: "x"
-rule outside:
-    input: "both.tmp"
-    output: "outside.txt"
-    shell: "x"
-"""
+GROUP = snakefile(
+    wanted("inside.txt", "outside.txt"),
+    rule(
+        "make",
+        output=(temp("inside.tmp"), temp("both.tmp"), temp("unread.tmp"), Code('temp(directory("folder"))')),
+        shell="x",
+        group="pair",
+    ),
+    rule("inside", "inside.tmp", "both.tmp", shell="x", group="pair"),
+    rule("outside", "both.tmp", shell="x"),
+)
 
 
 def steps(read: Read, snakefile: str, **scope: Any) -> dict[str, StepSpec]:

@@ -134,7 +134,7 @@ def test_without_an_answer_of_slurm_it_says_so_and_shows_what_is_on_disk(begin: 
     play.clock.sleep(2.5)
     play.slurm.trouble("listing", Trouble.REFUSED)
     said = type_("status").output
-    assert "Slurm did not answer, so this is what is on disk alone" in said
+    assert "What Slurm has is not known, so this is what is on disk alone" in said
     assert "unknown" in said
 
 

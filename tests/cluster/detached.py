@@ -14,18 +14,12 @@ from head import (
     queued,
     run,
 )
+from snakefiles import hook, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 DETACHED = "--kempner-detach"
-HOOKS = """
-onstart:
-    shell("./behave onstart")
-onsuccess:
-    shell("./behave onsuccess")
-onerror:
-    shell("./behave onerror")
-"""
+HOOKS = snakefile(hook("onstart"), hook("onsuccess"), hook("onerror"))
 
 
 def with_hooks(folder: Path, snakefile: str) -> Path:
@@ -63,58 +57,16 @@ def closing_log(folder: Path) -> str:
     return "".join(path.read_text(errors="replace") for path in folder.glob(".snakemake/kempner/*/closing.log"))
 
 
-HELD = """
-rule all:
-    input:
-        "third-1.txt",
-        "third-2.txt",
+HELD = snakefile(
+    wanted("third-1.txt", "third-2.txt"),
+    rule("third", "second.txt", output="third-{n}.txt", does="third-{wildcards.n}", then="cp {input} {output}"),
+    rule("second", "first.txt", then="cp {input} {output}"),
+    rule("first", shell="touch {output} && ./behave first waits:go && echo first > {output}"),
+)
 
-rule third:
-    input:
-        "second.txt",
-    output:
-        "third-{n}.txt",
-    shell:
-        "./behave third-{wildcards.n} && cp {input} {output}"
-
-rule second:
-    input:
-        "first.txt",
-    output:
-        "second.txt",
-    shell:
-        "./behave second && cp {input} {output}"
-
-rule first:
-    output:
-        "first.txt",
-    shell:
-        "touch {output} && ./behave first waits:go && echo first > {output}"
-"""
-
-ADOPTED = """
-rule all:
-    input:
-        "second.txt",
-        "done.txt",
-
-rule second:
-    input:
-        "first.txt",
-    output:
-        "second.txt",
-    shell:
-        "./behave second && cp {input} {output}"
-
-rule first:
-    output:
-        "first.txt",
-    shell:
-        "touch {output} && ./behave first waits:go && echo first > {output}"
-
-rule done:
-    output:
-        "done.txt",
-    shell:
-        "./behave done && touch {output}"
-"""
+ADOPTED = snakefile(
+    wanted("second.txt", "done.txt"),
+    rule("second", "first.txt", then="cp {input} {output}"),
+    rule("first", shell="touch {output} && ./behave first waits:go && echo first > {output}"),
+    rule("done"),
+)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from behaviour import assert_nothing_is_left, moments, ran, states, submitted, with_behaviour
 from head import PATIENCE, SMALL, Head, of_rule, queued
+from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
@@ -40,60 +41,25 @@ def assert_in_order(folder: Path, *names: str) -> None:
 
 # --- what fails is tried again --------------------------------------------------------------------------------------
 
-STUBBORN = """
-rule all:
-    input:
-        "after.txt",
-        "both.txt",
-        "tell.txt",
-
-# It fails when the file `fail` appears, fails again, and succeeds.
-
-rule stubborn:
-    output:
-        "stubborn.txt",
-    retries:
-        2
-    resources:
-        nth=lambda wildcards, attempt: attempt,
-        mem_mb=lambda wildcards, attempt: 600 * attempt,
-        how=lambda wildcards, attempt: ["fails:fail", "fails", "succeeds"][attempt - 1],
-    shell:
-        "./behave stubborn-{resources.nth} {resources.how} && touch {output}"
-
-# One waits for it alone, one for something else as well, and one for its failure.
-
-rule after:
-    input:
-        "stubborn.txt",
-    output:
-        "after.txt",
-    shell:
-        "./behave after && touch {output}"
-
-rule other:
-    output:
-        "other.txt",
-    shell:
-        "./behave other && touch {output}"
-
-rule both:
-    input:
-        "stubborn.txt",
-        "other.txt",
-    output:
-        "both.txt",
-    shell:
-        "./behave both && touch {output}"
-
-rule tell:
-    output:
-        "tell.txt",
-    resources:
-        slurm_dependency="afternotok:stubborn",
-    shell:
-        "./behave tell && touch {output}"
-"""
+STUBBORN = snakefile(
+    wanted("after.txt", "both.txt", "tell.txt"),
+    # It fails when the file `fail` appears, fails again, and succeeds.
+    rule(
+        "stubborn",
+        does="stubborn-{resources.nth} {resources.how}",
+        retries=2,
+        resources={
+            "nth": ATTEMPT,
+            "mem_mb": Code("lambda wildcards, attempt: 600 * attempt"),
+            "how": Code('lambda wildcards, attempt: ["fails:fail", "fails", "succeeds"][attempt - 1]'),
+        },
+    ),
+    # One waits for it alone, one for something else as well, and one for its failure.
+    rule("after", "stubborn.txt"),
+    rule("other"),
+    rule("both", "stubborn.txt", "other.txt"),
+    rule("tell", resources={"slurm_dependency": "afternotok:stubborn"}),
+)
 
 
 @SITES
@@ -123,47 +89,18 @@ def test_without_a_head_each_attempt_runs_once_with_its_own_memory_until_one_suc
     assert_in_order(folder, "stubborn-3", "both")
 
 
-INPUT_FAILS = """
-rule all:
-    input:
-        "second.txt",
-        "third.txt",
-
-rule first:
-    output:
-        "first.txt",
-    retries:
-        1
-    resources:
-        nth=lambda wildcards, attempt: attempt,
-        how=lambda wildcards, attempt: "fails:fail" if attempt == 1 else "fails",
-    shell:
-        "./behave first-{resources.nth} {resources.how}"
-
-rule second:
-    input:
-        "first.txt",
-    output:
-        "second.txt",
-    retries:
-        2
-    resources:
-        nth=lambda wildcards, attempt: attempt,
-    shell:
-        "./behave second-{resources.nth} && touch {output}"
-
-rule third:
-    input:
-        "second.txt",
-    output:
-        "third.txt",
-    retries:
-        1
-    resources:
-        nth=lambda wildcards, attempt: attempt,
-    shell:
-        "./behave third-{resources.nth} && touch {output}"
-"""
+INPUT_FAILS = snakefile(
+    wanted("second.txt", "third.txt"),
+    rule(
+        "first",
+        does="first-{resources.nth} {resources.how}",
+        then="",
+        retries=1,
+        resources={"nth": ATTEMPT, "how": Code('lambda wildcards, attempt: "fails:fail" if attempt == 1 else "fails"')},
+    ),
+    rule("second", "first.txt", does="second-{resources.nth}", retries=2, resources={"nth": ATTEMPT}),
+    rule("third", "second.txt", does="third-{resources.nth}", retries=1, resources={"nth": ATTEMPT}),
+)
 
 
 @pytest.mark.parametrize(
@@ -196,39 +133,20 @@ def test_what_never_ran_because_its_input_failed_is_not_tried_again(
 
 # --- what a person cancels is not -----------------------------------------------------------------------------------
 
-CANCELLED = """
-rule all:
-    input:
-        "report.txt",
-        "tell.txt",
-
-rule train:
-    output:
-        "train.txt",
-    retries:
-        2
-    resources:
-        nth=lambda wildcards, attempt: attempt,
-        how=lambda wildcards, attempt: "hangs" if attempt == int(config["hangs"]) else "fails",
-    shell:
-        "./behave train-{resources.nth} {resources.how} && touch {output}"
-
-rule report:
-    input:
-        "train.txt",
-    output:
-        "report.txt",
-    shell:
-        "./behave report && touch {output}"
-
-rule tell:
-    output:
-        "tell.txt",
-    resources:
-        slurm_dependency="afternotok:train",
-    shell:
-        "./behave tell && touch {output}"
-"""
+CANCELLED = snakefile(
+    wanted("report.txt", "tell.txt"),
+    rule(
+        "train",
+        does="train-{resources.nth} {resources.how}",
+        retries=2,
+        resources={
+            "nth": ATTEMPT,
+            "how": Code('lambda wildcards, attempt: "hangs" if attempt == int(config["hangs"]) else "fails"'),
+        },
+    ),
+    rule("report", "train.txt"),
+    rule("tell", resources={"slurm_dependency": "afternotok:train"}),
+)
 
 
 @pytest.mark.parametrize(("nth", "dies"), [(1, False), (2, True)], ids=["1-head lives", "2-head is dead"])
@@ -266,17 +184,14 @@ def test_a_head_that_looks_late_names_the_attempt_that_a_person_cancelled(slurm:
     assert "BUG" not in said
 
 
-WAITING = """
-rule train:
-    output:
-        "train.txt",
-    retries:
-        int(config["retries"])
-    resources:
-        nth=lambda wildcards, attempt: attempt,
-    shell:
-        "./behave train-{resources.nth} waits:go && touch {output}"
-"""
+WAITING = snakefile(
+    rule(
+        "train",
+        does="train-{resources.nth} waits:go",
+        retries=Code('int(config["retries"])'),
+        resources={"nth": ATTEMPT},
+    )
+)
 
 
 @pytest.mark.parametrize(("retries", "dies"), [(1, True), (2, False)], ids=["1-head is dead", "2-head lives"])
@@ -363,27 +278,19 @@ def test_a_job_whose_node_fails_is_tried_again_on_another(
     slurm = private_slurm(nodes=nodes, slurmd_timeout=20)
     folder = with_behaviour(
         tmp_path / "run",
-        """
-        rule after:
-            input:
-                "train.txt",
-            output:
-                "after.txt",
-            shell:
-                "./behave after && touch {output}"
-
-        rule train:
-            output:
-                "train.txt",
-            retries:
-                1
-            resources:
-                slurm_extra="--no-requeue",
-                nth=lambda wildcards, attempt: attempt,
-                how=lambda wildcards, attempt: "hangs" if attempt == 1 else "succeeds",
-            shell:
-                "./behave train-{resources.nth} {resources.how} && touch {output}"
-        """,
+        snakefile(
+            rule("after", "train.txt"),
+            rule(
+                "train",
+                does="train-{resources.nth} {resources.how}",
+                retries=1,
+                resources={
+                    "slurm_extra": "--no-requeue",
+                    "nth": ATTEMPT,
+                    "how": Code('lambda wildcards, attempt: "hangs" if attempt == 1 else "succeeds"'),
+                },
+            ),
+        ),
     )
     with Head(slurm, folder) as head:
         head.until(lambda: "Queued" in head.said and "train-1" in ran(folder))
@@ -400,74 +307,35 @@ def test_a_job_whose_node_fails_is_tried_again_on_another(
         assert "Attempt 1 of train failed" in said
 
 
-TIMES_OUT = """
-rule all:
-    input:
-        "after.txt",
-        "behind.txt",
-        "tell.txt",
-        "tell_never.txt",
-
-# The first attempt meets its time limit, the second does not.
-
-rule slow:
-    output:
-        "slow.txt",
-    retries:
-        1
-    resources:
-        nth=lambda wildcards, attempt: attempt,
-        runtime=lambda wildcards, attempt: attempt,
-        how=lambda wildcards, attempt: "hangs" if attempt == 1 else "succeeds",
-    shell:
-        "./behave slow-{resources.nth} {resources.how} && touch {output}"
-
-rule after:
-    input:
-        "slow.txt",
-    output:
-        "after.txt",
-    shell:
-        "./behave after && touch {output}"
-
-rule tell_never:
-    output:
-        "tell_never.txt",
-    resources:
-        slurm_dependency="afternotok:slow",
-    shell:
-        "./behave tell_never && touch {output}"
-
-# The first attempt fails, and the last one meets its time limit.
-
-rule slower:
-    output:
-        "slower.txt",
-    retries:
-        1
-    resources:
-        nth=lambda wildcards, attempt: attempt,
-        runtime=1,
-        how=lambda wildcards, attempt: "fails" if attempt == 1 else "hangs",
-    shell:
-        "./behave slower-{resources.nth} {resources.how} && touch {output}"
-
-rule behind:
-    input:
-        "slower.txt",
-    output:
-        "behind.txt",
-    shell:
-        "./behave behind && touch {output}"
-
-rule tell:
-    output:
-        "tell.txt",
-    resources:
-        slurm_dependency="afternotok:slower",
-    shell:
-        "./behave tell && touch {output}"
-"""
+TIMES_OUT = snakefile(
+    wanted("after.txt", "behind.txt", "tell.txt", "tell_never.txt"),
+    # The first attempt meets its time limit, the second does not.
+    rule(
+        "slow",
+        does="slow-{resources.nth} {resources.how}",
+        retries=1,
+        resources={
+            "nth": ATTEMPT,
+            "runtime": ATTEMPT,
+            "how": Code('lambda wildcards, attempt: "hangs" if attempt == 1 else "succeeds"'),
+        },
+    ),
+    rule("after", "slow.txt"),
+    rule("tell_never", resources={"slurm_dependency": "afternotok:slow"}),
+    # The first attempt fails, and the last one meets its time limit.
+    rule(
+        "slower",
+        does="slower-{resources.nth} {resources.how}",
+        retries=1,
+        resources={
+            "nth": ATTEMPT,
+            "runtime": 1,
+            "how": Code('lambda wildcards, attempt: "fails" if attempt == 1 else "hangs"'),
+        },
+    ),
+    rule("behind", "slower.txt"),
+    rule("tell", resources={"slurm_dependency": "afternotok:slower"}),
+)
 
 
 def test_without_a_head_a_job_that_meets_its_time_limit_is_tried_again_as_often_as_asked(

@@ -24,6 +24,7 @@ from head import (
     run,
     written,
 )
+from snakefiles import Code, rule, snakefile
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -182,23 +183,10 @@ def test_when_a_later_task_is_refused_those_before_it_leave_the_queue(slurm: San
     """All of a plan or nothing of it."""
     folder = written(
         tmp_path / "run",
-        """
-        rule last:
-            input:
-                "first.txt",
-            output:
-                "last.txt",
-            resources:
-                slurm_partition="no_such",
-            shell:
-                "touch {output}"
-
-        rule first:
-            output:
-                "first.txt",
-            shell:
-                "sleep 60; touch {output}"
-        """,
+        snakefile(
+            rule("last", "first.txt", shell="touch {output}", resources={"slurm_partition": "no_such"}),
+            rule("first", shell="sleep 60; touch {output}"),
+        ),
     )
     with Head(slurm, folder, *UNCHECKED) as head:
         outcome = Outcome(exit_code=head.end(), output=head.said)
@@ -212,42 +200,13 @@ def test_faults_in_several_rules_are_reported_together_before_anything_is_submit
     """One round of mending, not one per fault; the task without a fault is not submitted either."""
     folder = written(
         tmp_path / "run",
-        """
-        rule sink:
-            input:
-                expand("{name}.txt", name=["good", "gpu", "pair", "extra"]),
-
-        rule good:
-            output:
-                "good.txt",
-            shell:
-                "touch {output}"
-
-        rule by_gpu:
-            output:
-                "gpu.txt",
-            resources:
-                gpu="two",
-            shell:
-                "touch {output}"
-
-        rule by_pair:
-            output:
-                "pair.txt",
-            resources:
-                gpu=1,
-                gres="gpu:1",
-            shell:
-                "touch {output}"
-
-        rule by_extra:
-            output:
-                "extra.txt",
-            resources:
-                slurm_extra="--job-name=mine",
-            shell:
-                "touch {output}"
-        """,
+        snakefile(
+            rule("sink", Code('expand("{name}.txt", name=["good", "gpu", "pair", "extra"])'), output=(), shell=""),
+            rule("good", shell="touch {output}"),
+            rule("by_gpu", output="gpu.txt", shell="touch {output}", resources={"gpu": "two"}),
+            rule("by_pair", output="pair.txt", shell="touch {output}", resources={"gpu": 1, "gres": "gpu:1"}),
+            rule("by_extra", output="extra.txt", shell="touch {output}", resources={"slurm_extra": "--job-name=mine"}),
+        ),
     )
     outcome = run(slurm, folder)
     words = ("3 faults found before anything was submitted", "by_gpu: ", "by_pair: ", "by_extra: ")
@@ -444,21 +403,10 @@ def test_an_output_that_does_not_fit_on_the_disk_fails_its_task(slurm: Sandbox, 
     """The words of the job's own log reach the user."""
     folder = written(
         tmp_path / "run",
-        """
-        rule after:
-            input:
-                "full/big.bin",
-            output:
-                "after.txt",
-            shell:
-                "touch {output}"
-
-        rule big:
-            output:
-                "full/big.bin",
-            shell:
-                "head -c 1000000 /dev/zero > {output}"
-        """,
+        snakefile(
+            rule("after", "full/big.bin", shell="touch {output}"),
+            rule("big", output="full/big.bin", shell="head -c 1000000 /dev/zero > {output}"),
+        ),
     )
     with small_disk(folder / "full", 100) as disk:
         (disk / "other").touch()  # Snakemake removes a folder that it has emptied, and cannot remove a mounted one

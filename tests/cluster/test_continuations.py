@@ -24,6 +24,7 @@ from head import (
     states,
     written,
 )
+from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -103,21 +104,10 @@ def test_checkpoints_below_checkpoints_need_no_head_and_hooks_run_once(slurm: Sa
 def test_forcing_everything_of_a_finished_folder_runs_everything_once(slurm: Sandbox, folder: Path) -> None:
     with_hooks(
         folder,
-        """
-        rule gather:
-            input:
-                lambda wildcards: checkpoints.decide.get().output,
-            output:
-                "gathered.txt",
-            shell:
-                "./behave gather && touch {output}"
-
-        checkpoint decide:
-            output:
-                "decided.txt",
-            shell:
-                "./behave decide && touch {output}"
-        """,
+        snakefile(
+            rule("gather", Code("lambda wildcards: checkpoints.decide.get().output"), output="gathered.txt"),
+            rule("decide", output="decided.txt", kind="checkpoint"),
+        ),
     )
     for name in ("decided.txt", "gathered.txt"):
         (folder / name).touch()
@@ -210,47 +200,19 @@ def test_two_checkpoints_local_rules_and_sizes_of_inputs_need_no_head(slurm: San
     assert (folder / "left.txt").read_text() == (folder / "right.txt").read_text() == "595\n"
 
 
-LONG = """
-rule all:
-    input:
-        "gathered.txt",
-        "sized.txt",
-
-rule gather:
-    input:
-        lambda wildcards: checkpoints.decide.get().output[0],
-        "unsteady.txt",
-    output:
-        "gathered.txt",
-    shell:
-        "./behave gather && touch {output}"
-
-checkpoint decide:
-    input:
-        "unsteady.txt",
-    output:
-        "decided.txt",
-    shell:
-        "./behave decide waits:go && touch {output}"
-
-rule sized:
-    input:
-        "unsteady.txt",
-    output:
-        "sized.txt",
-    retries: 1
-    shell:
-        "./behave sized && touch {output}"
-
-rule unsteady:
-    output:
-        "unsteady.txt",
-    retries: 2
-    resources:
-        nth=lambda wildcards, attempt: attempt,
-    shell:
-        "./behave try-{resources.nth} && touch {output} && test {resources.nth} = 2"
-"""
+LONG = snakefile(
+    wanted("gathered.txt", "sized.txt"),
+    rule("gather", Code("lambda wildcards: checkpoints.decide.get().output[0]"), "unsteady.txt", output="gathered.txt"),
+    rule("decide", "unsteady.txt", output="decided.txt", does="decide waits:go", kind="checkpoint"),
+    rule("sized", "unsteady.txt", retries=1),
+    rule(
+        "unsteady",
+        does="try-{resources.nth}",
+        then="touch {output} && test {resources.nth} = 2",
+        retries=2,
+        resources={"nth": ATTEMPT},
+    ),
+)
 
 
 @pytest.mark.parametrize("accounting", [False, True], ids=["no accounting", "accounting"])
@@ -451,37 +413,30 @@ checkpoint decide:
     assert text.splitlines() == [title, "from the file", "640", "from", "the", "environment"]
 
 
-INSIDE = """
-rule gather:
-    input:
-        lambda wildcards: checkpoints.decide.get().output[0],
+INSIDE = snakefile(
+    rule(
+        "gather",
+        Code("lambda wildcards: checkpoints.decide.get().output[0]"),
         "second.txt",
-    output:
-        "gathered.txt",
-    resources:
-        mem_mb=700,
-    shell:
-        "echo $SLURM_CPUS_PER_TASK $SLURM_MEM_PER_NODE > {output}"
-
-rule second:
-    input:
+        output="gathered.txt",
+        shell="echo $SLURM_CPUS_PER_TASK $SLURM_MEM_PER_NODE > {output}",
+        resources={"mem_mb": 700},
+    ),
+    rule(
+        "second",
         "decided.txt",
-    output:
-        "second.txt",
-    threads: 3
-    resources:
-        mem_mb=800,
-    shell:
-        "echo $SLURM_CPUS_PER_TASK $SLURM_MEM_PER_NODE > {output}"
-
-checkpoint decide:
-    output:
-        "decided.txt",
-    resources:
-        mem_mb=900,
-    shell:
-        "echo $SLURM_CPUS_PER_TASK $SLURM_MEM_PER_NODE > {output}"
-"""
+        shell="echo $SLURM_CPUS_PER_TASK $SLURM_MEM_PER_NODE > {output}",
+        threads=3,
+        resources={"mem_mb": 800},
+    ),
+    rule(
+        "decide",
+        output="decided.txt",
+        shell="echo $SLURM_CPUS_PER_TASK $SLURM_MEM_PER_NODE > {output}",
+        kind="checkpoint",
+        resources={"mem_mb": 900},
+    ),
+)
 
 
 def test_a_head_inside_a_slurm_job_gives_nothing_of_that_job_away(slurm: Sandbox, folder: Path) -> None:

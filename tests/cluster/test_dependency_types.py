@@ -7,6 +7,7 @@ from pathlib import Path
 
 from behaviour import Submitted, assert_nothing_is_left, moments, ran, submitted, with_behaviour
 from head import Head, queued, run, written
+from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -185,26 +186,19 @@ def test_dependants_of_what_fails_is_cancelled_or_never_runs(slurm: Sandbox, tmp
 def test_dependants_of_what_meets_its_time_limit_and_its_next_attempt(slurm: Sandbox, tmp_path: Path) -> None:
     """Everything that has to wait for Slurm's shortest limit, a minute and what it takes to notice, in one run."""
     how = ("timeouts",)
-    more = """
-    rule slow:
-        output:
-            "slow.txt",
-        retries: 1
-        resources:
-            nth=lambda wildcards, attempt: attempt,
-            behaviour=lambda wildcards, attempt: "hangs" if attempt == 1 else "succeeds",
-            runtime=lambda wildcards, attempt: attempt,
-        shell:
-            "./behave slow-{resources.nth} {resources.behaviour} && touch {output}"
-
-    rule after_slow:
-        input:
-            "slow.txt",
-        output:
-            "after-slow.txt",
-        shell:
-            "./behave after_slow && touch {output}"
-    """
+    more = snakefile(
+        rule(
+            "slow",
+            does="slow-{resources.nth} {resources.behaviour}",
+            retries=1,
+            resources={
+                "nth": ATTEMPT,
+                "behaviour": Code('lambda wildcards, attempt: "hangs" if attempt == 1 else "succeeds"'),
+                "runtime": ATTEMPT,
+            },
+        ),
+        rule("after_slow", "slow.txt", output="after-slow.txt"),
+    )
     folder = with_behaviour(tmp_path / "run", BY_TYPE + _dedented(more))
     with Head(slurm, folder, "all", "after-slow.txt", "--keep-going", "--config", "how=timeouts") as head:
         assert head.end() == 1, head.said
@@ -243,28 +237,11 @@ def queued_on_hold(slurm: Sandbox, folder: Path, *more: str) -> dict[str, Submit
 def test_a_delay_after_a_start_reaches_slurm(slurm: Sandbox, tmp_path: Path) -> None:
     folder = written(
         tmp_path / "run",
-        """
-        rule all:
-            input:
-                "train.txt",
-                "monitor.txt",
-
-        rule train:
-            output:
-                "train.txt",
-            resources:
-                slurm_extra="--hold",
-            shell:
-                "touch {output}"
-
-        rule monitor:
-            output:
-                "monitor.txt",
-            resources:
-                slurm_dependency="after:train+1",
-            shell:
-                "touch {output}"
-        """,
+        snakefile(
+            wanted("train.txt", "monitor.txt"),
+            rule("train", shell="touch {output}", resources={"slurm_extra": "--hold"}),
+            rule("monitor", shell="touch {output}", resources={"slurm_dependency": "after:train+1"}),
+        ),
     )
     with Head(slurm, folder) as head:
         head.until_queued()
@@ -345,62 +322,27 @@ def test_declared_edges_join_those_of_the_data(slurm: Sandbox, tmp_path: Path) -
     """A handler that needs a file of another task waits for both; what fails is dealt with, what succeeds is not."""
     folder = with_behaviour(
         tmp_path / "run",
-        """
-        rule all:
-            input:
-                "good.txt",
-                "bad.txt",
-                expand("tell-{of}.txt", of=("good", "bad")),
-                "told.txt",
-
-        rule address:
-            output:
+        snakefile(
+            wanted("good.txt", "bad.txt", Code('expand("tell-{of}.txt", of=("good", "bad"))'), "told.txt"),
+            rule("address"),
+            rule("good"),
+            rule("bad", does="bad fails", then=""),
+            rule(
+                "tell_good",
                 "address.txt",
-            shell:
-                "./behave address && touch {output}"
-
-        rule good:
-            output:
-                "good.txt",
-            shell:
-                "./behave good && touch {output}"
-
-        rule bad:
-            output:
-                "bad.txt",
-            shell:
-                "./behave bad fails"
-
-        rule tell_good:
-            input:
+                output="tell-good.txt",
+                does="{rule}",
+                resources={"slurm_dependency": "afternotok:good"},
+            ),
+            rule(
+                "tell_bad",
                 "address.txt",
-            output:
-                "tell-good.txt",
-            resources:
-                slurm_dependency="afternotok:good",
-            shell:
-                "./behave {rule} && touch {output}"
-
-        rule tell_bad:
-            input:
-                "address.txt",
-            output:
-                "tell-bad.txt",
-            resources:
-                slurm_dependency="afternotok:bad",
-            shell:
-                "./behave {rule} && touch {output}"
-
-        rule told:
-            input:
-                "tell-bad.txt",
-            output:
-                "told.txt",
-            resources:
-                slurm_dependency="afterany:tell_good:good",
-            shell:
-                "./behave {rule} && touch {output}"
-        """,
+                output="tell-bad.txt",
+                does="{rule}",
+                resources={"slurm_dependency": "afternotok:bad"},
+            ),
+            rule("told", "tell-bad.txt", does="{rule}", resources={"slurm_dependency": "afterany:tell_good:good"}),
+        ),
     )
     outcome = run(slurm, folder, "--keep-going")
     assert outcome.exit_code == 1, outcome.output
@@ -417,33 +359,12 @@ def test_a_handler_of_a_handler_is_refused(slurm: Sandbox, tmp_path: Path) -> No
     """Slurm takes a handler that is not needed out of the queue, and that is "not ok": the next one would run."""
     folder = written(
         tmp_path / "run",
-        """
-        rule all:
-            input:
-                expand("{name}.txt", name=("train", "repair", "alarm")),
-
-        rule train:
-            output:
-                "train.txt",
-            shell:
-                "touch {output}"
-
-        rule repair:
-            output:
-                "repair.txt",
-            resources:
-                slurm_dependency="afternotok:train",
-            shell:
-                "touch {output}"
-
-        rule alarm:
-            output:
-                "alarm.txt",
-            resources:
-                slurm_dependency="afternotok:repair",
-            shell:
-                "touch {output}"
-        """,
+        snakefile(
+            wanted(Code('expand("{name}.txt", name=("train", "repair", "alarm"))')),
+            rule("train", shell="touch {output}"),
+            rule("repair", shell="touch {output}", resources={"slurm_dependency": "afternotok:train"}),
+            rule("alarm", shell="touch {output}", resources={"slurm_dependency": "afternotok:repair"}),
+        ),
     )
     outcome = run(slurm, folder)
     assert outcome.exit_code == 1
@@ -452,68 +373,15 @@ def test_a_handler_of_a_handler_is_refused(slurm: Sandbox, tmp_path: Path) -> No
     assert queued(slurm, folder) == []
 
 
-GROUPS = """
-rule all:
-    input:
-        "second.txt",
-        "watch.txt",
-        "tell.txt",
-        "late-2.txt",
-
-rule first:
-    output:
-        "first.txt",
-    group:
-        "pair"
-    shell:
-        "./behave first && touch {output}"
-
-rule second:
-    input:
-        "first.txt",
-    output:
-        "second.txt",
-    group:
-        "pair"
-    shell:
-        "./behave second fails"
-
-rule watch:
-    output:
-        "watch.txt",
-    resources:
-        slurm_dependency="after:first",
-    shell:
-        "./behave watch && touch {output}"
-
-rule tell:
-    output:
-        "tell.txt",
-    resources:
-        slurm_dependency="afternotok:first",
-    shell:
-        "./behave tell && touch {output}"
-
-rule late_1:
-    output:
-        "late-1.txt",
-    group:
-        "late"
-    shell:
-        "./behave late_1 && touch {output}"
-
-rule late_2:
-    input:
-        "late-1.txt",
-    output:
-        "late-2.txt",
-    group:
-        "late"
-    resources:
-        slurm_dependency="afterany:second",
-    shell:
-        "./behave late_2 && touch {output}"
-"""
+GROUPS = snakefile(
+    wanted("second.txt", "watch.txt", "tell.txt", "late-2.txt"),
+    rule("first", group="pair"),
+    rule("second", "first.txt", does="second fails", then="", group="pair"),
+    rule("watch", resources={"slurm_dependency": "after:first"}),
+    rule("tell", resources={"slurm_dependency": "afternotok:first"}),
+    rule("late_1", output="late-1.txt", group="late"),
+    rule("late_2", "late-1.txt", output="late-2.txt", group="late", resources={"slurm_dependency": "afterany:second"}),
+)
 
 
 def test_a_member_of_a_group_stands_for_the_whole_group(slurm: Sandbox, tmp_path: Path) -> None:
@@ -531,26 +399,11 @@ def test_a_member_of_a_group_stands_for_the_whole_group(slurm: Sandbox, tmp_path
     assert_nothing_is_left(slurm, folder)
 
 
-ON_HOLD = """
-rule all:
-    input:
-        "train.txt",
-        "tell.txt",
-
-rule train:
-    output:
-        "train.txt",
-    resources:
-        slurm_extra="--hold",
-    shell:
-        "touch {output}"
-
-rule tell:
-    output:
-        "tell.txt",
-    shell:
-        "touch {output}"
-"""
+ON_HOLD = snakefile(
+    wanted("train.txt", "tell.txt"),
+    rule("train", shell="touch {output}", resources={"slurm_extra": "--hold"}),
+    rule("tell", shell="touch {output}"),
+)
 
 
 def test_the_command_line_declares_for_a_rule_that_does_not(slurm: Sandbox, tmp_path: Path) -> None:
@@ -590,58 +443,23 @@ wildcards of train
 def test_every_fault_of_every_rule_is_in_one_message_and_nothing_is_submitted(slurm: Sandbox, tmp_path: Path) -> None:
     folder = written(
         tmp_path / "run",
-        """
-        rule all:
-            input:
-                expand("{name}.txt", name=("a", "b", "typo", "type", "many")),
-                expand("train-{seed}.txt", seed=(1, 2)),
-
-        rule a:
-            output:
-                "a.txt",
-            resources:
-                slurm_dependency="afterany:b",
-            shell:
-                "touch {output}"
-
-        rule b:
-            output:
-                "b.txt",
-            resources:
-                slurm_dependency="after:a",
-            shell:
-                "touch {output}"
-
-        rule train:
-            output:
-                "train-{seed}.txt",
-            shell:
-                "touch {output}"
-
-        rule typo:
-            output:
-                "typo.txt",
-            resources:
-                slurm_dependency="afterok:train,afternotok:trian",
-            shell:
-                "touch {output}"
-
-        rule wrong_type:
-            output:
-                "type.txt",
-            resources:
-                slurm_dependency="onfailure:train",
-            shell:
-                "touch {output}"
-
-        rule many:
-            output:
-                "many.txt",
-            resources:
-                slurm_dependency="afternotok:train",
-            shell:
-                "touch {output}"
-        """,
+        snakefile(
+            wanted(
+                Code('expand("{name}.txt", name=("a", "b", "typo", "type", "many"))'),
+                Code('expand("train-{seed}.txt", seed=(1, 2))'),
+            ),
+            rule("a", shell="touch {output}", resources={"slurm_dependency": "afterany:b"}),
+            rule("b", shell="touch {output}", resources={"slurm_dependency": "after:a"}),
+            rule("train", output="train-{seed}.txt", shell="touch {output}"),
+            rule("typo", shell="touch {output}", resources={"slurm_dependency": "afterok:train,afternotok:trian"}),
+            rule(
+                "wrong_type",
+                output="type.txt",
+                shell="touch {output}",
+                resources={"slurm_dependency": "onfailure:train"},
+            ),
+            rule("many", shell="touch {output}", resources={"slurm_dependency": "afternotok:train"}),
+        ),
     )
     outcome = run(slurm, folder)
     assert outcome.exit_code == 1

@@ -19,6 +19,7 @@ from head import (
     run_detached,
     states,
 )
+from snakefiles import ATTEMPT, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -67,15 +68,13 @@ def test_what_is_asked_of_the_closing_job_or_of_a_rule_about_mail_reaches_the_cl
 ) -> None:
     with_behaviour(
         folder,
-        """
-        rule first:
-            output:
-                "first.txt",
-            resources:
-                slurm_extra="--mail-type=FAIL --mail-user=somebody@example.org",
-            shell:
-                "./behave first waits:go && touch {output}"
-        """,
+        snakefile(
+            rule(
+                "first",
+                does="first waits:go",
+                resources={"slurm_extra": "--mail-type=FAIL --mail-user=somebody@example.org"},
+            )
+        ),
     )
     left_behind(slurm, folder)
     shown = slurm.run("scontrol", "show", "job", job_of(slurm, folder, "closing"))
@@ -85,40 +84,13 @@ def test_what_is_asked_of_the_closing_job_or_of_a_rule_about_mail_reaches_the_cl
 
 # --- hooks and failures ---------------------------------------------------------------------------------------------
 
-FAILING = """
-rule all:
-    input:
-        "after.txt",
-        "later.txt",
-
-rule after:
-    input:
-        "bad.txt",
-    output:
-        "after.txt",
-    shell:
-        "./behave after && touch {output}"
-
-rule bad:
-    output:
-        "bad.txt",
-    shell:
-        "./behave bad fails:go || (cat cause >&2; exit 7)"
-
-rule long:
-    output:
-        "long.txt",
-    shell:
-        "./behave long waits:go-2 && touch {output}"
-
-rule later:
-    input:
-        "long.txt",
-    output:
-        "later.txt",
-    shell:
-        "./behave later && touch {output}"
-"""
+FAILING = snakefile(
+    wanted("after.txt", "later.txt"),
+    rule("after", "bad.txt"),
+    rule("bad", shell="./behave bad fails:go || (cat cause >&2; exit 7)"),
+    rule("long", does="long waits:go-2"),
+    rule("later", "long.txt"),
+)
 
 
 @pytest.mark.parametrize("keep_going", [False, True], ids=["stops", "keeps going"])
@@ -156,24 +128,16 @@ def test_a_failure_is_told_once_at_the_end(slurm: Sandbox, folder: Path, *, keep
 def test_a_task_that_fails_once_is_tried_again_without_a_head(slurm: Sandbox, folder: Path) -> None:
     with_hooks(
         folder,
-        """
-        rule after:
-            input:
-                "unsteady.txt",
-            output:
-                "after.txt",
-            shell:
-                "./behave after && touch {output}"
-
-        rule unsteady:
-            output:
-                "unsteady.txt",
-            retries: 1
-            resources:
-                nth=lambda wildcards, attempt: attempt,
-            shell:
-                "./behave try-{resources.nth} && touch {output} && test {resources.nth} = 2"
-        """,
+        snakefile(
+            rule("after", "unsteady.txt"),
+            rule(
+                "unsteady",
+                does="try-{resources.nth}",
+                then="touch {output} && test {resources.nth} = 2",
+                retries=1,
+                resources={"nth": ATTEMPT},
+            ),
+        ),
     )
     outcome = run_detached(slurm, folder)
     assert outcome.exit_code == 0, outcome.output
@@ -181,17 +145,7 @@ def test_a_task_that_fails_once_is_tried_again_without_a_head(slurm: Sandbox, fo
 
 
 def test_a_task_that_a_person_cancels_fails_the_run_and_is_not_tried_again(slurm: Sandbox, folder: Path) -> None:
-    with_hooks(
-        folder,
-        """
-        rule held:
-            output:
-                "held.txt",
-            retries: 2
-            shell:
-                "./behave held waits:go && touch {output}"
-        """,
-    )
+    with_hooks(folder, snakefile(rule("held", does="held waits:go", retries=2)))
     left = left_behind(slurm, folder)
     until(lambda: "held" in moments(folder, "started"))
     slurm.run("scancel", queued(slurm, folder)[0].job_id)
@@ -248,21 +202,10 @@ def test_a_run_that_has_failed_submits_nothing_more_though_an_input_is_gone(slur
     """A file that the failed task needs and that an earlier run had made has to be made again: another time."""
     with_hooks(
         folder,
-        """
-        rule bad:
-            input:
-                "made.txt",
-            output:
-                "bad.txt",
-            shell:
-                "rm {input}; ./behave bad fails"
-
-        rule make:
-            output:
-                "made.txt",
-            shell:
-                "touch made-again {output}"
-        """,
+        snakefile(
+            rule("bad", "made.txt", shell="rm {input}; ./behave bad fails"),
+            rule("make", output="made.txt", shell="touch made-again {output}"),
+        ),
     )
     (folder / "made.txt").touch()
     outcome = run_detached(slurm, folder, "--rerun-triggers", "mtime")

@@ -11,57 +11,30 @@ from head import (
     run_detached,
     states,
 )
+from snakefiles import Code, rule, snakefile, temp, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
-TEMPORARY = """
-rule all:
-    input:
-        "one.txt",
-        "two.txt",
-        "late.txt",
-        "bad.txt",
-
-rule make:
-    output:
-        temp("made.tmp"),
-        temp(directory("folder.tmp")),
-    shell:
-        "mkdir {output[1]}; touch {output[0]} {output[1]}/file"
-
-rule read:
-    input:
+TEMPORARY = snakefile(
+    wanted("one.txt", "two.txt", "late.txt", "bad.txt"),
+    rule(
+        "make",
+        output=(temp("made.tmp"), Code('temp(directory("folder.tmp"))')),
+        shell="mkdir {output[1]}; touch {output[0]} {output[1]}/file",
+    ),
+    rule(
+        "read",
         "made.tmp",
         "folder.tmp",
-    output:
-        "{which}.txt",
-    wildcard_constraints:
-        which="one|two",
-    shell:
-        "./behave {wildcards.which} && cp {input[0]} {output}"
-
-rule late:
-    input:
-        "one.txt",
-    output:
-        "late.txt",
-    shell:
-        "./behave late waits:go && touch {output}"
-
-rule bad:
-    input:
-        "kept.tmp",
-    output:
-        "bad.txt",
-    shell:
-        "./behave bad fails"
-
-rule keep:
-    output:
-        temp("kept.tmp"),
-    shell:
-        "touch {output}"
-"""
+        output="{which}.txt",
+        does="{wildcards.which}",
+        then="cp {input[0]} {output}",
+        wildcard_constraints={"which": "one|two"},
+    ),
+    rule("late", "one.txt", does="late waits:go"),
+    rule("bad", "kept.tmp", does="bad fails", then=""),
+    rule("keep", output=temp("kept.tmp"), shell="touch {output}"),
+)
 
 
 def test_a_temporary_file_goes_with_its_last_reader_and_stays_when_that_fails(slurm: Sandbox, folder: Path) -> None:
@@ -88,30 +61,11 @@ def test_temporary_files_that_are_to_be_kept_are(slurm: Sandbox, folder: Path) -
 def test_a_reader_that_another_command_adds_finds_the_temporary_file(slurm: Sandbox, folder: Path) -> None:
     with_behaviour(
         folder,
-        """
-        rule two:
-            input:
-                "made.tmp",
-                "one.txt",
-            output:
-                "two.txt",
-            shell:
-                "./behave two && cp {input[0]} {output}"
-
-        rule one:
-            input:
-                "made.tmp",
-            output:
-                "one.txt",
-            shell:
-                "./behave one waits:go && touch {output}"
-
-        rule make:
-            output:
-                temp("made.tmp"),
-            shell:
-                "touch {output}"
-        """,
+        snakefile(
+            rule("two", "made.tmp", "one.txt", then="cp {input[0]} {output}"),
+            rule("one", "made.tmp", does="one waits:go"),
+            rule("make", output=temp("made.tmp"), shell="touch {output}"),
+        ),
     )
     left_behind(slurm, folder, "one.txt")
     until(lambda: "one" in moments(folder, "started"))
@@ -178,29 +132,11 @@ def test_behind_a_checkpoint_what_has_no_reader_left_goes_at_once(slurm: Sandbox
     assert not list(folder.glob("*.tmp"))
 
 
-TWO_READERS = """
-rule one:
-    input:
-        "made.tmp",
-    output:
-        "one.txt",
-    shell:
-        "./behave one waits:go && cp {input} {output}"
-
-rule two:
-    input:
-        "made.tmp",
-    output:
-        "two.txt",
-    shell:
-        "./behave two && cp {input} {output}"
-
-rule make:
-    output:
-        temp("made.tmp"),
-    shell:
-        "touch {output}"
-"""
+TWO_READERS = snakefile(
+    rule("one", "made.tmp", does="one waits:go", then="cp {input} {output}"),
+    rule("two", "made.tmp", then="cp {input} {output}"),
+    rule("make", output=temp("made.tmp"), shell="touch {output}"),
+)
 
 
 @pytest.mark.parametrize("detached", [True, False], ids=["nobody there", "watched"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from behaviour import assert_nothing_is_left, ran, states, submitted, with_behaviour
 from head import Head
+from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
@@ -25,78 +26,35 @@ PAIRS = pytest.mark.parametrize(
 )
 """Each kind of site with each policy, with a head that lives and without one, and so for every pair of them."""
 
-WORKFLOW = """
-rule all:
-    input:
-        "bad.txt",
-        "behind-2.txt",
-        "other-2.txt",
-        "tell.txt",
-        "clean.txt",
-        "unneeded.txt",
-
-# The one that fails, when the file `fail` appears, and what needs it.
-
-rule bad:
-    output:
-        "bad.txt",
-    retries:
-        int(config.get("retries", 0))
-    resources:
-        nth=lambda wildcards, attempt: attempt,
-    shell:
-        "./behave bad-{resources.nth} fails:fail"
-
-rule behind:
-    input:
-        lambda wildcards: "bad.txt" if wildcards.n == "1" else "behind-1.txt",
-    output:
-        "behind-{n}.txt",
-    shell:
-        "./behave behind-{wildcards.n} && touch {output}"
-
-# What has nothing to do with it: one runs until the file `go` appears, two wait for it.
-
-rule runs:
-    output:
-        "runs.txt",
-    shell:
-        "./behave runs waits:go && touch {output}"
-
-rule other:
-    input:
-        lambda wildcards: "runs.txt" if wildcards.n == "1" else "other-1.txt",
-    output:
-        "other-{n}.txt",
-    shell:
-        "./behave other-{wildcards.n} && touch {output}"
-
-# What is there for failures.
-
-rule tell:
-    output:
-        "tell.txt",
-    resources:
-        slurm_dependency="afternotok:bad",
-    shell:
-        "./behave tell && touch {output}"
-
-rule clean:
-    output:
-        "clean.txt",
-    resources:
-        slurm_dependency="afterany:bad",
-    shell:
-        "./behave clean && touch {output}"
-
-rule unneeded:
-    output:
-        "unneeded.txt",
-    resources:
-        slurm_dependency="afternotok:runs",
-    shell:
-        "./behave unneeded && touch {output}"
-"""
+WORKFLOW = snakefile(
+    wanted("bad.txt", "behind-2.txt", "other-2.txt", "tell.txt", "clean.txt", "unneeded.txt"),
+    # The one that fails, when the file `fail` appears, and what needs it.
+    rule(
+        "bad",
+        does="bad-{resources.nth} fails:fail",
+        then="",
+        retries=Code('int(config.get("retries", 0))'),
+        resources={"nth": ATTEMPT},
+    ),
+    rule(
+        "behind",
+        Code('lambda wildcards: "bad.txt" if wildcards.n == "1" else "behind-1.txt"'),
+        output="behind-{n}.txt",
+        does="behind-{wildcards.n}",
+    ),
+    # What has nothing to do with it: one runs until the file `go` appears, two wait for it.
+    rule("runs", does="runs waits:go"),
+    rule(
+        "other",
+        Code('lambda wildcards: "runs.txt" if wildcards.n == "1" else "other-1.txt"'),
+        output="other-{n}.txt",
+        does="other-{wildcards.n}",
+    ),
+    # What is there for failures.
+    rule("tell", resources={"slurm_dependency": "afternotok:bad"}),
+    rule("clean", resources={"slurm_dependency": "afterany:bad"}),
+    rule("unneeded", resources={"slurm_dependency": "afternotok:runs"}),
+)
 BEHIND = {"behind[n=1]", "behind[n=2]"}
 OTHERS = {"other[n=1]", "other[n=2]"}
 
@@ -177,15 +135,14 @@ def test_a_head_that_looks_late_names_the_cause_and_not_what_fell_with_it(slurm:
 
     Tasks that were submitted before the failed one are looked at before it, too.
     """
-    deep = """
-    rule prepare:
-        input:
-            lambda wildcards: f"prepare-{int(wildcards.n) - 1}.txt" if wildcards.n != "1" else [],
-        output:
-            "prepare-{n}.txt",
-        shell:
-            "touch {output}"
-    """
+    deep = snakefile(
+        rule(
+            "prepare",
+            Code('lambda wildcards: f"prepare-{int(wildcards.n) - 1}.txt" if wildcards.n != "1" else []'),
+            output="prepare-{n}.txt",
+            shell="touch {output}",
+        )
+    )
     late = WORKFLOW.replace("rule bad:\n", 'rule bad:\n    input:\n        "prepare-3.txt",\n') + textwrap.dedent(deep)
     folder = with_behaviour(tmp_path / "run", late)
     with Head(slurm, folder) as head:
@@ -229,39 +186,13 @@ def test_on_a_full_machine_nothing_starts_after_a_failure_either(private_slurm, 
     slurm = private_slurm(nodes=(Node(name="n1", cpus=3, memory_mb=16_000),))
     folder = with_behaviour(
         tmp_path / "run",
-        """
-        rule all:
-            input:
-                "bad.txt",
-                "runs.txt",
-                expand("other-{n}.txt", n=range(4)),
-
-        rule bad:
-            output:
-                "bad.txt",
-            shell:
-                "./behave bad fails:fail"
-
-        rule runs:
-            output:
-                "runs.txt",
-            shell:
-                "./behave runs waits:go && touch {output}"
-
-        rule first:
-            output:
-                "first.txt",
-            shell:
-                "./behave first && touch {output}"
-
-        rule other:
-            input:
-                "first.txt",
-            output:
-                "other-{n}.txt",
-            shell:
-                "./behave other-{wildcards.n} waits:go && touch {output}"
-        """,
+        snakefile(
+            wanted("bad.txt", "runs.txt", Code('expand("other-{n}.txt", n=range(4))')),
+            rule("bad", does="bad fails:fail", then=""),
+            rule("runs", does="runs waits:go"),
+            rule("first"),
+            rule("other", "first.txt", output="other-{n}.txt", does="other-{wildcards.n} waits:go"),
+        ),
     )
     with Head(slurm, folder) as head:
         head.until(lambda: "Queued" in head.said and len(ran(folder)) == 4)

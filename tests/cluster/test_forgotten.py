@@ -6,19 +6,13 @@ from pathlib import Path
 import pytest
 from conftest import StartSlurm
 from head import SMALL, UNTIL_GO, Head, go, queued, run, run_detached, written
+from snakefiles import Code, rule, snakefile, wanted
 
-RETRIED = """
-    rule all:
-        input: expand("{n}.txt", n=range(3)), "end.txt"
-    rule one:
-        output: "{n}.txt"
-        retries: 2
-        shell: "echo {wildcards.n} >> runs; echo > {output}"
-    rule end:
-        input: expand("{n}.txt", n=range(3))
-        output: "end.txt"
-        shell: "echo end >> runs; echo > {output}"
-"""
+RETRIED = snakefile(
+    wanted(Code('expand("{n}.txt", n=range(3))'), "end.txt"),
+    rule("one", output="{n}.txt", shell="echo {wildcards.n} >> runs; echo > {output}", retries=2),
+    rule("end", Code('expand("{n}.txt", n=range(3))'), shell="echo end >> runs; echo > {output}"),
+)
 
 
 @pytest.mark.parametrize("how", ["watched", "detached"])

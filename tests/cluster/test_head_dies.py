@@ -11,6 +11,7 @@ from behaviour import assert_nothing_is_left, moments, ran, with_behaviour
 from comparison import Tree, differences, fresh_copy, run_forked, snapshot
 from detached import closing_log, until
 from head import PATIENCE, Head, assert_settled, of_rule, queued, run, run_detached, states
+from snakefiles import Code, hook, rule, snakefile, temp, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -177,7 +178,7 @@ def test_beside_a_living_head_the_closing_job_does_nothing_and_leaves_with_it(sl
 
 
 def test_without_a_closing_job_nothing_is_queued_behind_the_tasks(slurm: Sandbox, folder: Path) -> None:
-    with_behaviour(folder, "rule one:\n    output: 'one.txt'\n    shell: './behave one waits:go && touch {output}'\n")
+    with_behaviour(folder, snakefile(rule("one", does="one waits:go")))
     with Head(slurm, folder, "--kempner-no-closing-job") as head:
         head.until_queued()
         assert not of_rule(queued(slurm, folder, helpers=True), "closing")
@@ -193,7 +194,7 @@ def test_without_a_closing_job_nothing_is_queued_behind_the_tasks(slurm: Sandbox
 
 
 def test_a_run_that_only_its_head_can_record_says_so_at_the_start(slurm: Sandbox, folder: Path) -> None:
-    with_behaviour(folder, "rule one:\n    output: 'one.txt'\n    shell: './behave one && touch {output}'\n")
+    with_behaviour(folder, snakefile(rule("one")))
     shared = "input-output software-deployment sources source-cache storage-local-copies"
     outcome = run(slurm, folder, "--shared-fs-usage", *shared.split())
     assert outcome.exit_code == 0, outcome.output
@@ -214,27 +215,12 @@ def test_a_failed_run_whose_head_was_killed_ends_as_failed(slurm: Sandbox, folde
     assert re.search(r"has failed: .*\d of \d tasks", closing_log(folder)), closing_log(folder)
 
 
-EATEN = """
-onsuccess:
-    shell("./behave onsuccess")
-onerror:
-    shell("./behave onerror")
-
-rule read:
-    input:
-        "source.txt",
-        "eaten.txt",
-    output:
-        "read.txt",
-    shell:
-        "./behave read && cat {input} > {output}"
-
-rule eat:
-    output:
-        "eaten.txt",
-    shell:
-        "./behave eat waits:go && rm source.txt && touch {output}"
-"""
+EATEN = snakefile(
+    hook("onsuccess"),
+    hook("onerror"),
+    rule("read", "source.txt", "eaten.txt", then="cat {input} > {output}"),
+    rule("eat", output="eaten.txt", does="eat waits:go", then="rm source.txt && touch {output}"),
+)
 
 
 def test_a_run_whose_workflow_can_no_longer_be_read_as_a_whole_runs_its_hook_and_leaves_no_lock(
@@ -258,7 +244,7 @@ def test_a_run_whose_workflow_can_no_longer_be_read_as_a_whole_runs_its_hook_and
 def test_a_run_whose_command_can_no_longer_be_read_ends_as_failed_and_leaves_no_lock(
     slurm: Sandbox, folder: Path
 ) -> None:
-    with_behaviour(folder, "rule one:\n    output: 'one.txt'\n    shell: './behave one waits:go && touch {output}'\n")
+    with_behaviour(folder, snakefile(rule("one", does="one waits:go")))
     profile = folder / "profile"
     profile.mkdir()
     (profile / "config.yaml").write_text("keep-going: true\n")
@@ -274,37 +260,14 @@ def test_a_run_whose_command_can_no_longer_be_read_ends_as_failed_and_leaves_no_
     assert not [*folder.glob(".snakemake/locks/*")]
 
 
-FAILS_LOCALLY = """
-onerror:
-    shell("./behave onerror")
-
-localrules: check
-
-rule all:
-    input:
-        "checked.txt",
-        "late.txt",
-
-rule check:
-    output:
-        "checked.txt",
-    shell:
-        "./behave check waits:go && false"
-
-rule long:
-    output:
-        "long.txt",
-    shell:
-        "./behave long waits:go-2 && touch {output}"
-
-rule late:
-    input:
-        "long.txt",
-    output:
-        "late.txt",
-    shell:
-        "./behave late && touch {output}"
-"""
+FAILS_LOCALLY = snakefile(
+    hook("onerror"),
+    "localrules: check",
+    wanted("checked.txt", "late.txt"),
+    rule("check", output="checked.txt", does="check waits:go", then="false"),
+    rule("long", does="long waits:go-2"),
+    rule("late", "long.txt"),
+)
 
 
 @pytest.mark.parametrize("dies", [False, True], ids=["head lives", "head dies"])
@@ -384,88 +347,25 @@ def test_a_command_given_again_that_has_only_local_rules_left_ends_the_earlier_r
 
 # --- what has succeeded stays ---------------------------------------------------------------------------------------
 
-EDITED = """
-configfile: "config.yaml"
-
-onsuccess:
-    shell("./behave onsuccess")
-onerror:
-    shell("./behave onerror")
-
-rule all:
-    input:
-        "plain.txt", "guarded.txt", "configured.txt", "listed.txt", "old.txt", "joined.txt", "sum.txt", "end.txt",
-
-rule plain:
-    input:
-        "edited.txt",
-    output:
-        "plain.txt",
-    shell:
-        "./behave plain && cp {input} {output}"
-
-rule guarded:
-    input:
-        "edited.txt",
-    output:
-        protected("guarded.txt"),
-    shell:
-        "./behave guarded && cp {input} {output}"
-
-rule configured:
-    output:
-        "configured.txt",
-    params:
-        rate=config["rate"],
-    shell:
-        "./behave configured && echo {params.rate} > {output}"
-
-rule listed:
-    input:
-        lambda wildcards: [path for path in ("edited.txt", "edited-new.txt") if os.path.exists(path)],
-    output:
-        "listed.txt",
-    shell:
-        "./behave listed && cat {input} > {output}"
-
-rule old:
-    input:
-        "edited-old.txt",
-    output:
-        "old.txt",
-    shell:
-        "./behave old && cp {input} {output}"
-
-rule store:
-    output:
-        "store.txt",
-    shell:
-        "./behave store && echo first > {output}"
-
-rule sum:
-    input:
-        "store.txt",
-    output:
-        "sum.txt",
-    shell:
-        "./behave sum && wc -l < {input} > {output}"
-
-rule join:
-    input:
-        "sum.txt",
-    output:
-        "joined.txt",
-    shell:
-        "./behave join && cp {input} {output}"
-
-rule end:
-    input:
-        "joined.txt",
-    output:
-        "end.txt",
-    shell:
-        "./behave end waits:go && cp {input} {output}"
-"""
+EDITED = snakefile(
+    'configfile: "config.yaml"',
+    hook("onsuccess"),
+    hook("onerror"),
+    wanted("plain.txt", "guarded.txt", "configured.txt", "listed.txt", "old.txt", "joined.txt", "sum.txt", "end.txt"),
+    rule("plain", "edited.txt", then="cp {input} {output}"),
+    rule("guarded", "edited.txt", output=Code('protected("guarded.txt")'), then="cp {input} {output}"),
+    rule("configured", then="echo {params.rate} > {output}", params={"rate": Code('config["rate"]')}),
+    rule(
+        "listed",
+        Code('lambda wildcards: [path for path in ("edited.txt", "edited-new.txt") if os.path.exists(path)]'),
+        then="cat {input} > {output}",
+    ),
+    rule("old", "edited-old.txt", then="cp {input} {output}"),
+    rule("store", then="echo first > {output}"),
+    rule("sum", "store.txt", then="wc -l < {input} > {output}"),
+    rule("join", "sum.txt", output="joined.txt", then="cp {input} {output}"),
+    rule("end", "joined.txt", does="end waits:go", then="cp {input} {output}"),
+)
 
 
 def with_inputs(folder: Path) -> Path:
@@ -536,33 +436,12 @@ def test_what_is_edited_while_a_run_is_queued_costs_no_output_and_runs_nothing_a
 def test_update_of_a_file_that_was_read_before_is_no_corruption(slurm: Sandbox, folder: Path) -> None:
     with_behaviour(
         folder,
-        """
-        rule all:
-            input:
-                "sum.txt", "all.txt",
-
-        rule sum:
-            input:
-                before_update("all.txt"),
-            output:
-                "sum.txt",
-            shell:
-                "./behave sum && cat {input} > {output}"
-
-        rule append:
-            input:
-                "more.txt",
-            output:
-                update("all.txt"),
-            shell:
-                "./behave append && cat {input} >> {output}"
-
-        rule more:
-            output:
-                temp("more.txt"),
-            shell:
-                "./behave more && echo more > {output}"
-        """,
+        snakefile(
+            wanted("sum.txt", "all.txt"),
+            rule("sum", Code('before_update("all.txt")'), then="cat {input} > {output}"),
+            rule("append", "more.txt", output=Code('update("all.txt")'), then="cat {input} >> {output}"),
+            rule("more", output=temp("more.txt"), then="echo more > {output}"),
+        ),
     )
     (folder / "all.txt").write_text("first\n")
     outcome = run_detached(slurm, folder, "--forcerun", "append", "sum")

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from comparison import Tree, differences, run_forked, snapshot
 from head import SMALL, UNTIL_GO, Head, all_over, assert_settled, go, run, written
+from snakefiles import Code, rule, snakefile, temp, wanted
 from test_dependency_types import assert_nothing_is_left
 
 from snakemake_executor_plugin_kempner.run.ledger import open_ledgers
@@ -50,21 +51,16 @@ def nth(wildcards, attempt):
 
 """
 
-CHAIN = """
-rule all:
-    input:
-        "6.txt",
-
-rule step:
-    input:
-        lambda wildcards: [f"{int(wildcards.n) - 1}.txt"] if wildcards.n != "1" else [],
-    output:
-        "{n}.txt",
-    resources:
-        nth=nth,
-    shell:
-        "../work step-{wildcards.n} {resources.nth} {wildcards.n}+2 && echo {input} {wildcards.n} > {output}"
-"""
+CHAIN = snakefile(
+    wanted("6.txt"),
+    rule(
+        "step",
+        Code('lambda wildcards: [f"{int(wildcards.n) - 1}.txt"] if wildcards.n != "1" else []'),
+        output="{n}.txt",
+        shell="../work step-{wildcards.n} {resources.nth} {wildcards.n}+2 && echo {input} {wildcards.n} > {output}",
+        resources={"nth": Code("nth")},
+    ),
+)
 
 DIAMOND = """
 rule sink:
@@ -96,76 +92,57 @@ rule source:
         "../work source {resources.nth} 3 && echo source > {output}"
 """
 
-FAN_IN = """
-rule gather:
-    input:
-        expand("part-{n}.txt", n=range(7)),
-    output:
-        "gathered.txt",
-    resources:
-        nth=nth,
-    shell:
-        "../work gather {resources.nth} 8 && cat {input} > {output}"
+FAN_IN = snakefile(
+    rule(
+        "gather",
+        Code('expand("part-{n}.txt", n=range(7))'),
+        output="gathered.txt",
+        shell="../work gather {resources.nth} 8 && cat {input} > {output}",
+        resources={"nth": Code("nth")},
+    ),
+    rule(
+        "part",
+        output="part-{n}.txt",
+        shell="../work part-{wildcards.n} {resources.nth} {wildcards.n} && echo {wildcards.n} > {output}",
+        resources={"nth": Code("nth")},
+    ),
+)
 
-rule part:
-    output:
-        "part-{n}.txt",
-    resources:
-        nth=nth,
-    shell:
-        "../work part-{wildcards.n} {resources.nth} {wildcards.n} && echo {wildcards.n} > {output}"
-"""
-
-TEMP = """
-rule last:
-    input:
+TEMP = snakefile(
+    rule(
+        "last",
         "joined.tmp",
-    output:
-        "last.txt",
-    resources:
-        nth=nth,
-    shell:
-        "../work last {resources.nth} 8 && cp {input} {output}"
-
-rule join:
-    input:
+        shell="../work last {resources.nth} 8 && cp {input} {output}",
+        resources={"nth": Code("nth")},
+    ),
+    rule(
+        "join",
         "left.tmp",
         "right.txt",
-    output:
-        temp("joined.tmp"),
-    resources:
-        nth=nth,
-    shell:
-        "../work join {resources.nth} 6 && cat {input} > {output}"
-
-rule left:
-    input:
+        output=temp("joined.tmp"),
+        shell="../work join {resources.nth} 6 && cat {input} > {output}",
+        resources={"nth": Code("nth")},
+    ),
+    rule(
+        "left",
         "raw.tmp",
-    output:
-        temp("left.tmp"),
-    resources:
-        nth=nth,
-    shell:
-        "../work left {resources.nth} 4 && sed s/raw/left/ {input} > {output}"
-
-rule right:
-    input:
+        output=temp("left.tmp"),
+        shell="../work left {resources.nth} 4 && sed s/raw/left/ {input} > {output}",
+        resources={"nth": Code("nth")},
+    ),
+    rule(
+        "right",
         "raw.tmp",
-    output:
-        "right.txt",
-    resources:
-        nth=nth,
-    shell:
-        "../work right {resources.nth} 3 && sed s/raw/right/ {input} > {output}"
-
-rule raw:
-    output:
-        temp("raw.tmp"),
-    resources:
-        nth=nth,
-    shell:
-        "../work raw {resources.nth} 2 && echo raw > {output}"
-"""
+        shell="../work right {resources.nth} 3 && sed s/raw/right/ {input} > {output}",
+        resources={"nth": Code("nth")},
+    ),
+    rule(
+        "raw",
+        output=temp("raw.tmp"),
+        shell="../work raw {resources.nth} 2 && echo raw > {output}",
+        resources={"nth": Code("nth")},
+    ),
+)
 
 CHECKPOINT = """
 def parts(_):

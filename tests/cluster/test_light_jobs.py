@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from comparison import Tree, differences, snapshot
 from head import assert_settled, cancel_all, ended, run, run_detached, written
+from snakefiles import directory, rule, snakefile, wanted
 from snakemake import persistence
 from soak_workflows import random_workflow
 
@@ -67,21 +68,17 @@ rule tried:
     shell: "echo {resources.mem_mb} >> tries; [ {resources.mem_mb} -gt 100 ] && echo {resources.mem_mb} > {output}"
 """
 
-FAILS = """
-rule all:
-    input: "after.txt", "beside.txt"
-rule fails:
-    output: "made.txt", directory("folder")
-    log: "logs/fails.log"
-    shell: "touch {output[0]}; mkdir {output[1]}; echo trouble > {log}; exit 7"
-rule after:
-    input: "made.txt"
-    output: "after.txt"
-    shell: "touch {output}"
-rule beside:
-    output: "beside.txt"
-    shell: "touch {output}"
-"""
+FAILS = snakefile(
+    wanted("after.txt", "beside.txt"),
+    rule(
+        "fails",
+        output=("made.txt", directory("folder")),
+        shell="touch {output[0]}; mkdir {output[1]}; echo trouble > {log}; exit 7",
+        log="logs/fails.log",
+    ),
+    rule("after", "made.txt", shell="touch {output}"),
+    rule("beside", shell="touch {output}"),
+)
 
 
 def records(folder: Path) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,9 @@ import re
 import string
 import subprocess
 
+import pytest
+
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.sbatch import OPTIONS, Takes, UnreadableError, read
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -41,3 +44,21 @@ def test_every_short_option_of_sbatch_is_read(slurm: Sandbox) -> None:
     letters = string.ascii_letters
     known = {letter for letter in letters if "invalid option" not in _refusal(slurm, f"-{letter}")}
     assert {letter for letter in letters if _is_read(letter)} == known
+
+
+def _requested(slurm: Sandbox, *options: str) -> tuple[str, ...]:
+    """What a job has of what these options decide."""
+    job_id = slurm.run("sbatch", "--parsable", "--hold", "--output=/dev/null", *options, "--wrap=true").strip()
+    shown = slurm.run("scontrol", "--oneliner", "show", "job", job_id)
+    slurm.run("scancel", job_id)
+    return tuple(re.findall(r" (?:Requeue|OverSubscribe)=(\S+)", shown))
+
+
+@pytest.mark.parametrize("pair", [("--requeue", "--no-requeue"), ("--exclusive", "--oversubscribe")], ids=" ".join)
+def test_of_options_that_undo_each_other_sbatch_takes_the_last(slurm: Sandbox, pair: tuple[str, str]) -> None:
+    answers = set()
+    for both in (pair, pair[::-1]):
+        assert Options.of(*both) == Options.of(both[1])
+        assert _requested(slurm, *both) == _requested(slurm, both[1])
+        answers.add(_requested(slurm, *both))
+    assert len(answers) == 2, "they decide nothing"

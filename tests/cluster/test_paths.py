@@ -4,20 +4,19 @@ from pathlib import Path
 
 import pytest
 from head import run, run_detached, written
+from snakefiles import Code, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
-SWEEP = """
-    rule all:
-        input: "end.txt"
-    rule point:
-        output: "point/{n}.txt"
-        shell: 'echo said by {wildcards.n}; touch "$KEMPNER_CHECKPOINT_DIR/kept"; echo > {output}'
-    rule end:
-        input: expand("point/{n}.txt", n=range(6))
-        output: "end.txt"
-        shell: "echo the last words; exit 7"
-"""
+SWEEP = snakefile(
+    wanted("end.txt"),
+    rule(
+        "point",
+        output="point/{n}.txt",
+        shell='echo said by {wildcards.n}; touch "$KEMPNER_CHECKPOINT_DIR/kept"; echo > {output}',
+    ),
+    rule("end", Code('expand("point/{n}.txt", n=range(6))'), shell="echo the last words; exit 7"),
+)
 NAMES = {
     "a backslash": "back\\slash",
     "a backslash at the end": "back\\",

@@ -7,6 +7,7 @@ from typing import Protocol
 import pytest
 from behaviour import assert_nothing_is_left, moments, states, submitted, with_behaviour
 from head import Head, start_again
+from snakefiles import rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
@@ -106,31 +107,17 @@ def test_what_waits_for_a_job_that_is_put_back_goes_on_waiting(slurm: Sandbox, t
 
 # --- a training that resumes ----------------------------------------------------------------------------------------
 
-TRAINING = """
-rule all:
-    input:
-        "report.txt",
-
-rule train:
-    output:
-        "model.txt",
-    retries: 1
-    resources:
-        slurm_partition="kempner_requeue",
-        gpu=1,
-    shell:
-        "./train {output}"
-
-rule report:
-    input:
-        "model.txt",
-    output:
-        "report.txt",
-    resources:
-        slurm_partition="shared",
-    shell:
-        "cp {input} {output}"
-"""
+TRAINING = snakefile(
+    wanted("report.txt"),
+    rule(
+        "train",
+        output="model.txt",
+        shell="./train {output}",
+        retries=1,
+        resources={"slurm_partition": "kempner_requeue", "gpu": 1},
+    ),
+    rule("report", "model.txt", shell="cp {input} {output}", resources={"slurm_partition": "shared"}),
+)
 
 TRAIN = """\
 #!/bin/bash

@@ -21,6 +21,7 @@ from head import (
     run_detached,
     states,
 )
+from snakefiles import rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -145,51 +146,14 @@ def test_a_second_head_adopts_what_the_first_one_has_left(slurm: Sandbox, folder
     assert starts == {"onstart": 2, "first": 1, "second": 1, "done": 1, "onsuccess": 1}
 
 
-CHANGING = """
-rule all:
-    input:
-        "after.txt",
-        "queued.txt",
-        "waiting.txt",
-
-rule waiting:
-    input:
-        "held.txt",
-    output:
-        "waiting.txt",
-    shell:
-        "./behave waiting && touch {output}"
-
-rule after:
-    input:
-        "running.txt",
-    output:
-        "after.txt",
-    shell:
-        "./behave after && cp {input} {output}"
-
-rule running:
-    output:
-        "running.txt",
-    shell:
-        "./behave running waits:go && echo old > {output}"
-
-rule queued:
-    input:
-        "held.txt",
-    output:
-        "queued.txt",
-    resources:
-        mem_mb=600,
-    shell:
-        "./behave queued && echo $SLURM_MEM_PER_NODE > {output}"
-
-rule held:
-    output:
-        "held.txt",
-    shell:
-        "./behave held waits:go && touch {output}"
-"""
+CHANGING = snakefile(
+    wanted("after.txt", "queued.txt", "waiting.txt"),
+    rule("waiting", "held.txt"),
+    rule("after", "running.txt", then="cp {input} {output}"),
+    rule("running", does="running waits:go", then="echo old > {output}"),
+    rule("queued", "held.txt", then="echo $SLURM_MEM_PER_NODE > {output}", resources={"mem_mb": 600}),
+    rule("held", does="held waits:go"),
+)
 
 
 def test_what_has_changed_since_it_was_queued_is_shown_and_replaced_on_demand(slurm: Sandbox, folder: Path) -> None:

@@ -20,7 +20,7 @@ from snakemake_executor_plugin_kempner.sandbox.config import kempner_partitions
 from snakemake_executor_plugin_kempner.site.file import parse_site
 from snakemake_executor_plugin_kempner.site.live import live_site, together
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
-from snakemake_executor_plugin_kempner.slurm.submit_limits import user_name
+from snakemake_executor_plugin_kempner.slurm.site_limits import user_name
 
 
 def test_what_slurm_says_of_itself(kempner: Sandbox) -> None:
@@ -41,7 +41,7 @@ def test_what_slurm_says_of_itself(kempner: Sandbox) -> None:
 def test_sbatch_takes_what_a_declaration_becomes(kempner: Sandbox, name: str) -> None:
     options = options_at(SITE, name, *REQUESTS[name])
     assert not options.faults
-    answer = kempner.run("sbatch", "--test-only", *options.arguments, "--wrap=true")
+    answer = kempner.run("sbatch", "--test-only", *options.sbatch.argv, "--wrap=true")
     assert "allocation failure" not in answer
 
 

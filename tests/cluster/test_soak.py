@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from comparison import Entry, Outcome
 from head import UNTIL_GO, Head, closed, ended, go, run, run_detached, written
+from snakefiles import rule, snakefile, temp, wanted
 from soak import End, compare, try_seed
 from soak_workflows import Kind, Trouble, Workflow, random_workflow
 
@@ -116,21 +117,12 @@ def test_a_temporary_file_stays_for_a_reader_that_has_failed_and_kept_its_output
     """Found by seed 30009, detached: the kept output made the reader look finished to the closing job's Snakemake."""
     folder = written(
         tmp_path / "run",
-        """
-        rule all:
-            input: "good.txt", "bad.txt"
-        rule make:
-            output: temp("made.txt")
-            shell: "touch {output}"
-        rule good:
-            input: "made.txt"
-            output: "good.txt"
-            shell: "touch {output}"
-        rule bad:
-            input: "made.txt"
-            output: "bad.txt"
-            shell: "touch {output}; false"
-        """,
+        snakefile(
+            wanted("good.txt", "bad.txt"),
+            rule("make", output=temp("made.txt"), shell="touch {output}"),
+            rule("good", "made.txt", shell="touch {output}"),
+            rule("bad", "made.txt", shell="touch {output}; false"),
+        ),
     )
     outcome = run_detached(slurm, folder, "--keep-going", "--keep-incomplete")
     assert outcome.exit_code == 1

@@ -24,6 +24,7 @@ from head import (
     run,
     written,
 )
+from snakefiles import rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -214,17 +215,11 @@ def test_a_second_head_finds_no_change_in_what_waits(slurm: Sandbox, folder: Pat
 
 # --- files that only the head can read ------------------------------------------------------------------------------
 
-SMALL_WORKFLOW = """
-rule all:
-    input: "b.txt"
-rule a:
-    output: "a.txt"
-    shell: "sleep 2; echo {config[word]} >{output}"
-rule b:
-    input: "a.txt"
-    output: "b.txt"
-    shell: "cp {input} {output}"
-"""
+SMALL_WORKFLOW = snakefile(
+    wanted("b.txt"),
+    rule("a", shell="sleep 2; echo {config[word]} >{output}"),
+    rule("b", "a.txt", shell="cp {input} {output}"),
+)
 
 
 def in_a_shell(slurm: Sandbox, folder: Path, redirection: str, *more: str) -> Outcome:

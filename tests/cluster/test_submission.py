@@ -28,6 +28,7 @@ from head import (
     states,
     written,
 )
+from snakefiles import Code, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
@@ -144,44 +145,13 @@ def test_when_the_head_is_killed_the_jobs_finish_without_it(slurm: Sandbox, tmp_
 
 # --- failure --------------------------------------------------------------------------------------------------------
 
-FAILURE = """
-rule all:
-    input:
-        "after_bad.txt",
-        "after_running.txt",
-
-
-rule bad:
-    output:
-        "bad.txt",
-    shell:
-        "until [ -e running.started ]; do sleep 0.2; done; echo no such gene; exit 7"
-
-
-rule after_bad:
-    input:
-        "bad.txt",
-    output:
-        "after_bad.txt",
-    shell:
-        "touch {output}"
-
-
-rule running:
-    output:
-        "running.txt",
-    shell:
-        "touch running.started; until [ -e go ]; do sleep 0.2; done; echo ran > {output}"
-
-
-rule after_running:
-    input:
-        "running.txt",
-    output:
-        "after_running.txt",
-    shell:
-        "cp {input} {output}"
-"""
+FAILURE = snakefile(
+    wanted("after_bad.txt", "after_running.txt"),
+    rule("bad", shell="until [ -e running.started ]; do sleep 0.2; done; echo no such gene; exit 7"),
+    rule("after_bad", "bad.txt", shell="touch {output}"),
+    rule("running", shell="touch running.started; until [ -e go ]; do sleep 0.2; done; echo ran > {output}"),
+    rule("after_running", "running.txt", shell="cp {input} {output}"),
+)
 
 
 def test_after_a_failure_what_has_not_started_is_cancelled_and_what_runs_finishes(
@@ -223,25 +193,15 @@ def test_a_task_that_fails_twice_is_tried_three_times_each_in_its_own_job(slurm:
     """Each attempt has the memory that is meant for it; the dependant waits for the one that succeeds."""
     folder = written(
         tmp_path / "run",
-        """
-        rule after:
-            input:
-                "stubborn.txt",
-            output:
-                "after.txt",
-            shell:
-                "cp {input} {output}; echo ran >> after.runs"
-
-        rule stubborn:
-            output:
-                "stubborn.txt",
-            retries: 2
-            resources:
-                mem_mb=lambda wildcards, attempt: 600 * attempt,
-            shell:
-                "echo $SLURM_JOB_ID {resources.mem_mb} >> tries"
-                " && test $(wc -l < tries) -eq 3 && echo third > {output}"
-        """,
+        snakefile(
+            rule("after", "stubborn.txt", shell="cp {input} {output}; echo ran >> after.runs"),
+            rule(
+                "stubborn",
+                shell="echo $SLURM_JOB_ID {resources.mem_mb} >> tries && test $(wc -l < tries) -eq 3 && echo third > {output}",
+                retries=2,
+                resources={"mem_mb": Code("lambda wildcards, attempt: 600 * attempt")},
+            ),
+        ),
     )
     outcome = run(slurm, folder)
     assert outcome.exit_code == 0, outcome.output
@@ -260,16 +220,14 @@ def test_a_task_that_fails_twice_is_tried_three_times_each_in_its_own_job(slurm:
 def test_a_rule_gets_the_gpus_it_asks_for(slurm: Sandbox, tmp_path: Path) -> None:
     folder = written(
         tmp_path / "run",
-        """
-        rule train:
-            output:
-                "devices.txt",
-            resources:
-                slurm_partition="kempner",
-                gpu=2,
-            shell:
-                "echo $CUDA_VISIBLE_DEVICES > {output}"
-        """,
+        snakefile(
+            rule(
+                "train",
+                output="devices.txt",
+                shell="echo $CUDA_VISIBLE_DEVICES > {output}",
+                resources={"slurm_partition": "kempner", "gpu": 2},
+            )
+        ),
     )
     outcome = run(slurm, folder)
     assert outcome.exit_code == 0, outcome.output
@@ -284,16 +242,7 @@ def test_a_tiny_memory_request_leaves_room_for_snakemake_itself(
     """`mem_mb=5` may be all that the command needs, but the job also holds the Snakemake that runs it."""
     slurm = private_slurm(nodes=SMALL, enforce_memory=True)
     folder = written(
-        tmp_path / "run",
-        """
-        rule tiny:
-            output:
-                "tiny.txt",
-            resources:
-                mem_mb=5,
-            shell:
-                "sleep 3; echo survived > {output}"
-        """,
+        tmp_path / "run", snakefile(rule("tiny", shell="sleep 3; echo survived > {output}", resources={"mem_mb": 5}))
     )
     outcome = run(slurm, folder)
     assert outcome.exit_code == 0, outcome.output
@@ -303,31 +252,11 @@ def test_a_tiny_memory_request_leaves_room_for_snakemake_itself(
 
 # --- clusters differ ------------------------------------------------------------------------------------------------
 
-CHAIN_THAT_FAILS = """
-rule third:
-    input:
-        "second.txt",
-    output:
-        "third.txt",
-    shell:
-        "echo half > {output}; exit 3"
-
-
-rule second:
-    input:
-        "first.txt",
-    output:
-        "second.txt",
-    shell:
-        "cp {input} {output}"
-
-
-rule first:
-    output:
-        "first.txt",
-    shell:
-        "echo first > {output}"
-"""
+CHAIN_THAT_FAILS = snakefile(
+    rule("third", "second.txt", shell="echo half > {output}; exit 3"),
+    rule("second", "first.txt", shell="cp {input} {output}"),
+    rule("first", shell="echo first > {output}"),
+)
 
 
 def test_accounting_makes_no_difference(slurm: Sandbox, slurm_with_accounting: Sandbox, tmp_path: Path) -> None:

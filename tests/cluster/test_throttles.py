@@ -7,39 +7,16 @@ from pathlib import Path
 import pytest
 from behaviour import assert_nothing_is_left, ran, with_behaviour
 from head import Head, cancel_all, run
+from snakefiles import Code, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
-WORKFLOW = """
-rule all:
-    input:
-        expand("second-{n}.txt", n=range(7)),
-        "alone.txt",
-
-rule second:
-    input:
-        "first-{n}.txt",
-    output:
-        "second-{n}.txt",
-    shell:
-        "./behave second-{wildcards.n} && cp {input} {output}"
-
-rule first:
-    output:
-        "first-{n}.txt",
-    resources:
-        licence=1,
-    shell:
-        "./behave first-{wildcards.n} && touch {output}"
-
-rule alone:
-    output:
-        "alone.txt",
-    resources:
-        licence=2,
-    shell:
-        "./behave alone && touch {output}"
-"""
+WORKFLOW = snakefile(
+    wanted(Code('expand("second-{n}.txt", n=range(7))'), "alone.txt"),
+    rule("second", "first-{n}.txt", output="second-{n}.txt", does="second-{wildcards.n}", then="cp {input} {output}"),
+    rule("first", output="first-{n}.txt", does="first-{wildcards.n}", resources={"licence": 1}),
+    rule("alone", resources={"licence": 2}),
+)
 ALL = {*(f"{rule}-{number}" for rule in ("first", "second") for number in range(7)), "alone"}
 
 

@@ -7,30 +7,20 @@ import pytest
 from behaviour import assert_nothing_is_left, ran, with_behaviour
 from conftest import StartSlurm
 from head import Head, cancel_all, closed, run, run_detached
+from snakefiles import Code, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
-WORKFLOW = """
-rule all:
-    input:
-        expand("second-{n}.txt", n=range(8)),
-
-rule second:
-    input:
-        "first-{n}.txt",
-    output:
-        "second-{n}.txt",
-    shell:
-        "./behave second-{wildcards.n} && cp {input} {output}"
-
-rule first:
-    output:
-        "first-{n}.txt",
-    params:
-        how=lambda wildcards: config.get(f"first_{wildcards.n}", "succeeds"),
-    shell:
-        "./behave first-{wildcards.n} {params.how} && touch {output}"
-"""
+WORKFLOW = snakefile(
+    wanted(Code('expand("second-{n}.txt", n=range(8))')),
+    rule("second", "first-{n}.txt", output="second-{n}.txt", does="second-{wildcards.n}", then="cp {input} {output}"),
+    rule(
+        "first",
+        output="first-{n}.txt",
+        does="first-{wildcards.n} {params.how}",
+        params={"how": Code('lambda wildcards: config.get(f"first_{wildcards.n}", "succeeds")')},
+    ),
+)
 ALL = {f"{rule}-{number}" for rule in ("first", "second") for number in range(8)}
 
 

@@ -5,9 +5,11 @@ No task runs twice, and no job is forgotten.
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from head import (
     asked,
     assert_settled,
     cancel_all,
+    closed,
     ended,
     go,
     queued,
@@ -397,3 +400,88 @@ def test_what_a_user_passes_on_the_command_line_is_read_by_nobody_else(slurm: Sa
     assert {path.name.partition(".")[0] for path in telling} >= {"ledger"}
     assert [path for path in telling if path.stat().st_mode & 0o077] == []
     assert read_ledger(telling[0].parent if telling[0].name == "ledger.jsonl" else telling[0].parent.parent)
+
+
+# --- on another cluster ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def other_cluster(slurm: Sandbox) -> Iterator[Sandbox]:
+    """A second Slurm with the same name, which has given the ids of the first one's jobs to others."""
+    with Sandbox.start() as other:
+        newest = max(map(int, slurm.run("squeue", "--states=all", "-h", "-o", "%A").split() or ["0"]))
+        while int(other.run("sbatch", "--parsable", "--hold", "--wrap=true", "--output=/dev/null")) < newest + 40:
+            pass
+        yield other
+
+
+@pytest.mark.parametrize(
+    "command", [AGAIN, ("--kempner-cancel",), ("--kempner-detach", *AGAIN)], ids=["again", "cancel", "again, detached"]
+)
+def test_on_another_cluster_a_command_neither_submits_nor_cancels_nor_closes(
+    slurm: Sandbox, other_cluster: Sandbox, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    folder = written(tmp_path / "flow", PAIR)
+    with left_by_a_dead_head(slurm, folder):
+        there = {job.job_id for job in queued(slurm, folder, helpers=True)}
+        outcome = run(other_cluster, folder, *command)
+        assert outcome.exit_code != 0
+        assert "was started on cluster sandbox" in outcome.output, outcome.output
+        assert "Nothing was submitted, cancelled or closed" in outcome.output
+        assert not queued(other_cluster, folder, helpers=True)
+        assert {job.job_id for job in queued(slurm, folder, helpers=True)} == there
+        assert [ledger.closed for ledger in open_ledgers(runs_of(folder))] == [False]
+        go(folder)
+        again = run(slurm, folder, *AGAIN)
+        assert again.exit_code == 0, again.output
+    assert_each_ran_once(folder)
+    assert_settled(slurm, folder)
+
+
+def test_on_another_cluster_a_command_leaves_a_closing_job_its_folder(
+    slurm: Sandbox, other_cluster: Sandbox, tmp_path: Path
+) -> None:
+    hook = 'onsuccess: shell("touch in_hook; until [ -e go_on ]; do sleep 0.2; done; echo hook >> runs")'
+    folder = written(tmp_path / "flow", f"{PAIR}\n{hook}\n")
+    go(folder)
+    left = run(slurm, folder, "--kempner-detach")
+    deadline = time.monotonic() + PATIENCE
+    while not (folder / "in_hook").exists():
+        assert time.monotonic() < deadline, "the closing job has not come to its hook"
+        time.sleep(PAUSE)
+    claim = (runs_of(folder) / "claim.json").read_text()
+    refused = run(other_cluster, folder, *AGAIN)
+    assert "was started on cluster sandbox" in refused.output, refused.output
+    assert (runs_of(folder) / "claim.json").read_text() == claim
+    (folder / "go_on").touch()
+    assert closed(slurm, folder, left).exit_code == 0
+    assert Counter(ran(folder)) == {"first": 1, "second": 1, "hook": 1}
+
+
+@pytest.mark.parametrize("verb", [("status",), ("cancel", "--yes"), ("cancel", "second", "--yes")], ids=" ".join)
+def test_on_another_cluster_kempner_says_where_the_run_is_and_cancels_nothing(
+    slurm: Sandbox, other_cluster: Sandbox, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    folder = written(tmp_path / "flow", PAIR)
+    with left_by_a_dead_head(slurm, folder):
+        there = {job.job_id for job in queued(slurm, folder, helpers=True)}
+        said = subprocess.run(
+            [sys.executable, "-m", "snakemake_executor_plugin_kempner", *verb], cwd=folder, capture_output=True,
+            text=True, env=dict(other_cluster.environment), check=False,
+        )  # fmt: skip
+        assert "started on cluster sandbox" in said.stdout + said.stderr
+        assert (said.returncode == 0) == (verb == ("status",))
+        assert {job.job_id for job in queued(slurm, folder, helpers=True)} == there
+
+
+def test_a_copy_of_a_folder_begins_anew_on_another_cluster(
+    slurm: Sandbox, other_cluster: Sandbox, tmp_path: Path
+) -> None:
+    folder = written(tmp_path / "flow", PAIR)
+    with left_by_a_dead_head(slurm, folder):
+        copy = shutil.copytree(folder, tmp_path / "copy")
+        go(copy)
+        outcome = run(other_cluster, copy, *AGAIN)
+        assert outcome.exit_code == 0, outcome.output
+        assert "this is a copy of that folder" in outcome.output
+    assert_each_ran_once(copy)

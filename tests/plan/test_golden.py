@@ -8,6 +8,7 @@ from builders import POLICY, a_plan, a_step, a_task, chain, diamond, edge, retry
 from describe import describe
 from test_jobscript import task_script
 
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script, continuation_script, gate_script
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
@@ -42,7 +43,7 @@ def test_golden_plan_of_a_detached_run(golden: Golden) -> None:
         a_task("split"),
         a_task("report", "train"),
     )
-    policy = replace(POLICY, detached=True, closing_options=("--time=10",))
+    policy = replace(POLICY, detached=True, closing_options=Options.of("--time=10"))
     deferred = (Deferred("a checkpoint", frozenset({"split"})), Deferred("its input", frozenset({"split", "train"})))
     golden("plan_detached", describe(make_plan(tasks, policy, deferred)))
 

@@ -11,6 +11,7 @@ from builders import POLICY, a_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snakemake_executor_plugin_kempner.options import NO_OPTIONS
 from snakemake_executor_plugin_kempner.plan.dependency import Ref
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script, gate_script
 from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Policy, Submission
@@ -54,7 +55,7 @@ def task_script(policy: Policy, step: StepSpec) -> str:
         kind=Kind.TASK,
         label=step.task,
         job_name="align.run1.1",
-        options=(),
+        options=NO_OPTIONS,
         log="",
         step=step,
     )
@@ -121,7 +122,7 @@ def test_what_slurm_finds_too_long_lies_beside_the_script() -> None:
     """Each job takes a script up to a length only (max_script_size); the step then comes from a file of the run."""
     step = a_step(wait_for=tuple(f"raw/{number}.txt" for number in range(1000)))
     one = Submission(
-        ref=Ref("join", 1), kind=Kind.TASK, label="join", job_name="join.run1.1", options=(), log="", step=step
+        ref=Ref("join", 1), kind=Kind.TASK, label="join", job_name="join.run1.1", options=NO_OPTIONS, log="", step=step
     )
     policy = replace(POLICY, largest_script=2000)
     script, manifest = call_script(Call(submissions=(one,)), policy, str)

@@ -1,6 +1,7 @@
 """However much a job waits for, Slurm takes it."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from builders import POLICY, a_task
@@ -16,6 +17,11 @@ SLURM_TAKES = 128 * 1024
 def fan_in(width: int, **policy: object) -> Plan:
     parts = [a_task("part", wildcards={"i": str(number)}) for number in range(width)]
     return make_plan([*parts, a_task("end", *(one.key for one in parts))], replace(POLICY, array_from=0, **policy))
+
+
+@cache
+def wide() -> Plan:
+    return fan_in(10_001, detached=True)
 
 
 def reached(plan: Plan, ref: Ref) -> tuple[type, set[Ref | None]]:
@@ -35,7 +41,7 @@ def reached(plan: Plan, ref: Ref) -> tuple[type, set[Ref | None]]:
 
 
 def test_a_wide_fan_in_waits_for_all_of_it_in_pieces() -> None:
-    plan = fan_in(10_001)
+    plan = wide()
     parts = {Ref(f"part[i={number}]", 1) for number in range(10_001)}
     assert reached(plan, Ref("end", 1)) == (AllOf, parts)
     (guard,) = (one.ref for one in plan.submissions if one.kind is Kind.GUARD)
@@ -43,7 +49,7 @@ def test_a_wide_fan_in_waits_for_all_of_it_in_pieces() -> None:
 
 
 def test_no_dependency_is_longer_than_slurm_takes() -> None:
-    for call in fan_in(10_001, detached=True).calls:
+    for call in wide().calls:
         if call.waits_for is not None:
             assert len(render(call.waits_for, lambda _ref: "1234567890_12345")) <= SLURM_TAKES
             assert len(call.waits_for.terms) <= lengths.LONGEST

@@ -27,8 +27,8 @@ def site(*partitions: Partition) -> Site:
 def helpers(plan: Plan) -> set[tuple[str, ...]]:
     """What of the options of jobs of ours says where they run."""
     options = (one.options for one in plan.submissions if one.kind is not Kind.TASK)
-    words = ("--partition", "--account", "--gres", "--gpus", "--constraint")
-    return {tuple(option for option in of_job if option.startswith(words)) for of_job in options}
+    names = ("partition", "account", "gres", "gpus", "constraint")
+    return {of_job.only(*names).argv for of_job in options}
 
 
 def trainings(resources: Mapping[str, int | str]) -> tuple[Task, ...]:

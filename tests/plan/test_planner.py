@@ -7,6 +7,7 @@ import pytest
 from builders import POLICY, a_plan, a_task, chain, diamond, edge, retry_with_gate
 
 from snakemake_executor_plugin_kempner.errors import PlanError
+from snakemake_executor_plugin_kempner.options import NO_OPTIONS, Options
 from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, Expression, Ref, render
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Policy, Submission, Task, log_path
@@ -115,7 +116,7 @@ def test_tasks_share_the_gate_of_what_they_need() -> None:
 
 def test_each_attempt_has_its_own_resources_and_knows_those_before() -> None:
     plan = a_plan(a_task("train", resources=[{"mem_mb": 1000}, {"mem_mb": 2000}], attempts=2), policy=ALONE)
-    assert [next(o for o in one.options if "mem" in o) for one in plan.submissions] == ["--mem=1000M", "--mem=2000M"]
+    assert [one.options.get("mem") for one in plan.submissions] == ["1000M", "2000M"]
     assert [one.earlier for one in plan.submissions] == [(), (Ref("train", 1),)]
 
 
@@ -124,8 +125,9 @@ def test_a_gate_is_put_where_no_device_is_asked_for() -> None:
     fetch = a_task("fetch", resources={"slurm_partition": "shared", "slurm_account": "lab", "mem_mb": 9000})
     plan = a_plan(train, fetch, a_task("report", "train", "fetch"), policy=ALONE)
     options = of(plan, "train", 0).options
-    assert {"--partition=shared", "--account=lab", "--mem=50M"} <= set(options)
-    assert not any(option.startswith("--gres") for option in options)
+    assert options.only("partition", "account", "mem", "gres") == Options.of(
+        "--partition=shared", "--account=lab", "--mem=50M"
+    )
 
 
 # --- declared edges -------------------------------------------------------------------------------------------------
@@ -193,14 +195,14 @@ def test_a_percent_sign_in_the_folder_is_no_replacement_of_slurm() -> None:
     plan = a_plan(a_task("fetch"), policy=replace(ALONE, folder="/flow/100%j"))
     (call,) = plan.calls
     assert log_path(call.log, "42").startswith("/flow/100%j/logs/fetch/")
-    assert any(option.startswith("--output=/flow/100%%j/logs/fetch/") for option in call.options)
+    assert call.options.get("output").startswith("/flow/100%%j/logs/fetch/")
     assert log_path(call.log, "42").endswith(".42.log")
 
 
 @pytest.mark.parametrize("kill", [True, False])
 def test_killing_on_an_invalid_dependency_is_the_policys_choice(kill: bool) -> None:
     plan = a_plan(*chain(), policy=replace(ALONE, kill_on_invalid_dep=kill))
-    assert {"--kill-on-invalid-dep=yes" in one.options for one in plan.submissions} == {kill}
+    assert {one.options.get("kill-on-invalid-dep") == "yes" for one in plan.submissions} == {kill}
 
 
 def test_every_submission_that_waits_says_why() -> None:
@@ -417,23 +419,24 @@ def test_names_of_jobs_of_ours_are_numbered_on_in_later_plans() -> None:
 def test_who_wants_mail_about_a_task_gets_it_at_the_end_of_the_run() -> None:
     mail = {"slurm_extra": "--mail-type=ALL --mail-user=me@lab.edu"}
     plan = detached(a_task("fetch"), a_task("train", resources=mail))
-    options = plan.submissions[-1].options
-    assert [one for one in options if "mail" in one] == ["--mail-type=END,FAIL", "--mail-user=me@lab.edu"]
-    assert not any("mail" in one for one in detached(*chain()).submissions[-1].options)
+    mails = [one.submissions[-1].options.only("mail-type", "mail-user") for one in (plan, detached(*chain()))]
+    assert mails == [Options.of("--mail-type=END,FAIL", "--mail-user=me@lab.edu"), NO_OPTIONS]
 
 
-def test_options_for_the_closing_job_come_last_so_that_they_count() -> None:
-    plan = detached(*chain(), deferred=(awaits("fetch"),), closing_options=("--time=5", "--mail-type=ALL"))
-    assert plan.submissions[-1].options[-2:] == ("--time=5", "--mail-type=ALL")
-    assert not any("--time=5" in one.options for one in plan.submissions[:-1])
+def test_options_for_the_closing_job_count_for_it_alone() -> None:
+    options = Options.of("--time=5", "--mail-type=ALL", "--no-requeue")
+    plan = detached(*chain(), deferred=(awaits("fetch"),), closing_options=options)
+    *others, closing = (one.options for one in plan.submissions)
+    assert closing.only("time", "mail-type", "no-requeue", "requeue") == options
+    assert not any(of_job.get("time") == "5" or "mail-type" in of_job for of_job in others)
 
 
 def test_jobs_that_look_after_the_run_ask_for_no_device() -> None:
     train = a_task("train", resources={"slurm_partition": "gpu", "gpu": 1})
     fetch = a_task("fetch", resources={"slurm_partition": "shared"})
     for one in detached(train, fetch, deferred=(awaits("fetch"),)).submissions[-2:]:
-        assert {"--partition=shared", "--time=60", "--mem=2000M"} <= set(one.options)
-        assert not any(option.startswith("--gres") for option in one.options)
+        asked = one.options.only("partition", "time", "mem", "gres")
+        assert asked == Options.of("--partition=shared", "--time=60", "--mem=2000M")
         assert one.log == f"/flow/.snakemake/kempner/run1/{one.kind.value}.log"
 
 
@@ -442,6 +445,6 @@ def test_a_log_whose_path_slurm_would_not_read_as_a_pattern_is_opened_by_the_job
     policy = replace(POLICY, folder="/fl\\ow/%j")
     (call,) = a_plan(a_task("fetch"), policy=policy).calls[:1]
     script, _ = call_script(call, policy, {}.__getitem__)
-    assert f"--output=/fl\\\\ow/%j/logs/fetch/{call.job_name}.log" in call.options
+    assert call.options.get("output") == f"/fl\\\\ow/%j/logs/fetch/{call.job_name}.log"
     assert json.dumps(call.log) in script
     assert log_path(call.log, "42").startswith("/fl\\ow/%j/logs/fetch/")

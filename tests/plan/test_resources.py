@@ -115,12 +115,12 @@ def test_resources_become_exactly_these_options(what: str) -> None:
     resources, threads, expected = TABLE[what]
     options = sbatch_options("align", resources, threads)
     assert options.faults == ()
-    assert sorted(options.arguments) == sorted(expected.split())
+    assert sorted(options.sbatch.argv) == sorted(expected.split())
 
 
 def test_an_option_with_a_space_stays_one_argument() -> None:
     options = sbatch_options("align", {"slurm_extra": "--mail-user='a person' -H"}, 1)
-    assert options.arguments[-2:] == ("--mail-user=a person", "--hold")
+    assert options.sbatch.argv[-2:] == ("--mail-user=a person", "--hold")
 
 
 # --- memory that the job's own Snakemake needs ----------------------------------------------------------------------
@@ -144,7 +144,7 @@ FLOORS = {
 def test_memory_is_raised_to_what_snakemake_itself_needs(what: str) -> None:
     resources, threads, expected, raised = FLOORS[what]
     options = sbatch_options("align", resources, threads)
-    assert expected in options.arguments
+    assert expected in options.sbatch.argv
     assert options.raised_memory == raised
 
 

@@ -58,13 +58,13 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("text", READ)
 def test_options_in_whatever_spelling_have_one_afterwards(text: str) -> None:
-    assert " ".join(map(str, read(text.split()))) == READ[text]
+    assert str(read(text.split())) == READ[text]
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_what_sbatch_would_refuse_or_take_for_a_script_is_a_fault(text: str) -> None:
     with pytest.raises(UnreadableError, match=re.escape(UNREADABLE[text])):
-        list(read(text.split()))
+        read(text.split())
 
 
 @pytest.mark.parametrize(
@@ -90,4 +90,4 @@ def test_the_fault_names_the_task_and_says_what_to_write(text: str) -> None:
 
 def test_a_value_with_a_space_is_not_split_again() -> None:
     options = sbatch_options("align", {"slurm_extra": "--licenses='a b'"}, 1)
-    assert options.arguments[-1] == "--licenses=a b"
+    assert options.sbatch.argv[-1] == "--licenses=a b"

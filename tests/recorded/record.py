@@ -17,7 +17,7 @@ from snakemake_executor_plugin_kempner.sandbox.config import SandboxPartition
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 from snakemake_executor_plugin_kempner.slurm.consumption import CONSUMPTION_FORMAT
 from snakemake_executor_plugin_kempner.slurm.parse import SACCT_FORMAT, SQUEUE_FORMAT
-from snakemake_executor_plugin_kempner.slurm.submit_limits import SiteLimits
+from snakemake_executor_plugin_kempner.slurm.site_limits import SiteLimits
 
 SQUEUE = ("squeue", "--me", "--noheader", "--states=all", f"--Format={SQUEUE_FORMAT}")
 SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={SACCT_FORMAT}")

@@ -7,6 +7,7 @@ from itertools import cycle
 from pathlib import Path
 
 from snakemake_executor_plugin_kempner.efficiency.jobs import JobUse, RunUse
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.model import Edge
 from snakemake_executor_plugin_kempner.reporting.attempts import attempt_rows
 from snakemake_executor_plugin_kempner.reporting.page import Subject
@@ -80,7 +81,7 @@ class Maker:
             number=number,
             job_id=job_id,
             record=Record(job_id=job_id, state=states[word], word=word, node=node, exit_code=int(word == "FAILED")),
-            options=_OPTIONS[rule],
+            options=Options.of(*_OPTIONS[rule]),
             folder=str(self._folder),
             log_pattern=str(log),
             submitted=BEGAN - 5,

@@ -49,7 +49,7 @@ def test_what_was_not_submitted_waits_for_what_was(tmp_path: Path) -> None:
     play.submit(chain()[0])
     play.resume()
     play.submit(*chain())
-    assert [job.option("dependency") for job in play.slurm.jobs.values()] == [None, "afterok:1", "afterok:2"]
+    assert [job.options.get("dependency") for job in play.slurm.jobs.values()] == ["", "afterok:1", "afterok:2"]
 
 
 def test_an_attempt_that_has_failed_is_not_waited_for(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_an_attempt_that_has_failed_is_not_waited_for(tmp_path: Path) -> None:
     play.clock.sleep(10)
     play.resume()
     play.submit(a_task("train", attempts=3), a_task("report", "train"))
-    assert play.slurm.named("report")[0].option("dependency") == "afterok:2?afterok:3"
+    assert play.slurm.named("report")[0].options.get("dependency") == "afterok:2?afterok:3"
     play.watch()
     assert play.ended() == {"train": Outcome.SUCCEEDED, "report": Outcome.SUCCEEDED}
 

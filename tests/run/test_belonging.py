@@ -12,6 +12,7 @@ from fakes import FakeSlurm
 from test_ledger import WHAT
 
 from snakemake_executor_plugin_kempner.errors import FolderInUse, LedgerError
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.run import belonging
 from snakemake_executor_plugin_kempner.run.belonging import (
     is_here,
@@ -153,7 +154,9 @@ def test_where_the_file_system_shows_one_owner_for_all_files_the_ledger_is_belie
 def queue(place: Path, *names: str) -> FakeSlurm:
     slurm = FakeSlurm()
     for name in names:
-        slurm.submit([f"--job-name={name.partition('.')[0]}", f"--comment={name}", f"--chdir={place}"], "sleep 1000")
+        slurm.submit(
+            Options.of(f"--job-name={name.partition('.')[0]}", f"--comment={name}", f"--chdir={place}"), "sleep 1000"
+        )
     return slurm
 
 
@@ -221,7 +224,7 @@ def test_a_job_whose_folder_cannot_be_seen_from_here_counts_where_its_run_does(f
 
 def test_elements_of_an_array_are_told_by_the_array(flow: Path) -> None:
     slurm = FakeSlurm()
-    slurm.submit([f"--comment=sort.{RUN}.3", "--array=0-40", f"--chdir={flow}"], "sleep 1000")
+    slurm.submit(Options.of(f"--comment=sort.{RUN}.3", "--array=0-40", f"--chdir={flow}"), "sleep 1000")
     (runs_in(flow) / RUN / "ledger.jsonl").unlink()
     assert len(found(flow, slurm)) == 41
     with pytest.raises(LedgerError, match=r"Slurm jobs 1\."):

@@ -11,6 +11,7 @@ from playing import LOGGER, Play, told_by
 
 from snakemake_executor_plugin_kempner import beginning
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmUnreachable
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.run.guard import guard
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded
@@ -55,7 +56,7 @@ def test_a_gate_that_stands_for_a_failure_is_no_cause(tmp_path: Path) -> None:
 def test_what_slurm_removes_for_no_reason_is_a_cause_too(tmp_path: Path) -> None:
     """A controller that has lost its memory takes what was waited for as something that cannot come."""
     play = Play(tmp_path, {"fetch": takes(50)})
-    bad = play.slurm.submit(["--job-name=other"], "exit 1")
+    bad = play.slurm.submit(Options.of("--job-name=other"), "exit 1")
     play.submit(*chain())
     play.slurm.depend(play.slurm.named("align")[0].job_id, f"afterok:{bad}")
     play.watch()

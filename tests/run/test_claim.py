@@ -16,7 +16,15 @@ from fakes import FakeClock
 
 from snakemake_executor_plugin_kempner.errors import ClaimLost, FolderInUse, LedgerError
 from snakemake_executor_plugin_kempner.run import claim as claims
-from snakemake_executor_plugin_kempner.run.claim import SILENCE, Claim, Owner, claim_folder, this_head, this_process
+from snakemake_executor_plugin_kempner.run.claim import (
+    CANCEL,
+    SILENCE,
+    Claim,
+    Owner,
+    claim_folder,
+    this_head,
+    this_process,
+)
 
 HERE = this_process("head", "run1")
 DEAD = replace(HERE, pid=2**22 + 1, run="run0")
@@ -305,6 +313,23 @@ def test_a_head_does_not_wait_for_another_head_but_for_a_job(tmp_path: Path, mon
     monkeypatch.setattr(clock, "sleep", lambda _seconds: path.unlink())
     claim_folder(tmp_path, HERE, lambda _job: True, said.append)
     assert said == ["The closing of run run0 (Slurm job 7) is at work in this folder; waiting for it."]
+    assert owner_in(tmp_path) == HERE
+
+
+def test_whoever_comes_while_a_command_cancels_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, said = FakeClock(), []
+    monkeypatch.setattr(claims, "SystemClock", lambda: clock)
+    path = held_by(tmp_path, replace(ELSEWHERE, what=CANCEL, pid=7))
+    monkeypatch.setattr(clock, "sleep", lambda _seconds: path.unlink())
+    claim_folder(tmp_path, replace(HERE, what=CANCEL), lambda _job: True, said.append)
+    assert said == ["A command that cancels (process 7 on login2) is at work in this folder; waiting for it."]
+
+
+def test_a_command_that_was_killed_while_it_cancelled_on_another_machine_holds_the_folder_for_five_minutes(
+    tmp_path: Path,
+) -> None:
+    held_by(tmp_path, replace(ELSEWHERE, what=CANCEL), silent=SILENCE + 1)
+    a_claim(tmp_path).take()
     assert owner_in(tmp_path) == HERE
 
 

@@ -37,7 +37,7 @@ from snakemake_executor_plugin_kempner.run.outcome import Outcome
 
 FURTHER_KILLS = 3
 """Of the heads that go on, in each life."""
-EVERY = 1 if os.environ.get("KEMPNER_EXAMPLES") else 5
+EVERY = 1 if os.environ.get("KEMPNER_EXAMPLES") else 7
 """One of so many places is tried. A submission has eight places: with the next one, other kinds of them are tried."""
 
 
@@ -328,7 +328,7 @@ def play(world: World, at: Sequence[int]) -> None:
         check(world)
     except BaseException as error:
         changes = (
-            f"{one.time:g} {one.job.name} {one.word} {one.job.option('dependency')}" for one in world.slurm.changes
+            f"{one.time:g} {one.job.name} {one.word} {one.job.options.get('dependency')}" for one in world.slurm.changes
         )
         error.add_note("\n".join([f"killed at the places {list(at)}", *changes]))
         raise

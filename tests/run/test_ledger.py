@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.errors import LedgerError
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.run.ledger import (
     VERSION,
     Ledger,
@@ -50,7 +51,7 @@ def test_what_was_submitted_is_read_back(tmp_path: Path) -> None:
     record = read_ledger(tmp_path)
     assert record.header["keep_going"] is True
     (entry,) = record.entries
-    assert (entry.job_id, entry.label, entry.options) == ("7", "align[s=a]", ("--mem=1M",))
+    assert (entry.job_id, entry.label, entry.options) == ("7", "align[s=a]", Options.of("--mem=1M"))
 
 
 def test_an_intent_without_an_answer_is_kept_without_an_id(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from builders import a_task, chain, diamond, edge
 from fakes import NODE_FAIL, OK, OUT_OF_MEMORY, REQUEUED, TIMEOUT, End, Trouble, failed, takes
-from playing import Play
+from playing import LONGEST, Play
 
 from snakemake_executor_plugin_kempner.errors import PlanError, SlurmError
+from snakemake_executor_plugin_kempner.options import Options
+from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.run.outcome import (
     AttemptFailed,
     Outcome,
@@ -122,7 +124,7 @@ def test_a_later_plan_does_not_name_what_has_ended(tmp_path: Path) -> None:
     play.watch()
     play.submit(a_task("fetch"), a_task("align", "fetch"))
     (align,) = play.slurm.named("align")
-    assert align.option("dependency") is None
+    assert align.options.get("dependency") == ""
     assert len(play.slurm.named("fetch")) == 1
 
 
@@ -132,7 +134,7 @@ def test_a_later_plan_waits_for_what_still_runs(tmp_path: Path) -> None:
     play.clock.sleep(10)
     play.look()
     play.submit(a_task("train", attempts=3), a_task("report", "train"))
-    assert play.slurm.named("report")[0].option("dependency") == "afterok:2?afterok:3"
+    assert play.slurm.named("report")[0].options.get("dependency") == "afterok:2?afterok:3"
 
 
 def test_what_comes_behind_a_failed_task_is_not_submitted(tmp_path: Path) -> None:
@@ -170,6 +172,7 @@ def test_a_plan_that_is_refused_leaves_the_run_as_it_was(tmp_path: Path) -> None
 
 def test_a_plan_with_faults_leaves_the_run_as_it_was(tmp_path: Path) -> None:
     play = Play(tmp_path)
+    play.slurm.calls.clear()
     with pytest.raises(PlanError):
         play.submit(a_task("fetch", resources={"gpu": -1}))
     assert not play.live.knows("fetch")
@@ -181,6 +184,7 @@ def test_a_plan_with_faults_leaves_the_run_as_it_was(tmp_path: Path) -> None:
 
 def test_one_query_for_all_jobs_and_none_when_nothing_is_open(tmp_path: Path) -> None:
     play = Play(tmp_path)
+    play.slurm.calls.clear()
     play.look()
     assert not play.slurm.calls
     play.submit(*diamond(50))
@@ -189,7 +193,10 @@ def test_one_query_for_all_jobs_and_none_when_nothing_is_open(tmp_path: Path) ->
     assert [call.command for call in play.slurm.calls] == ["queue"]
 
 
-def test_a_controller_that_is_away_is_asked_as_often_as_ever(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("is_away", "seconds"), [(False, 150), (True, 5 + 1)])
+def test_a_slow_controller_is_asked_less_often_but_not_one_that_is_away(
+    tmp_path: Path, is_away: bool, seconds: float
+) -> None:
     play = Play(tmp_path, {"train": takes(1000)})
     play.submit(a_task("train"))
     queue = play.slurm.queue
@@ -200,10 +207,9 @@ def test_a_controller_that_is_away_is_asked_as_often_as_ever(tmp_path: Path) -> 
 
     play.slurm.queue = slow_queue  # type: ignore[assignment,method-assign]
     play.look()
-    assert play.live.pause(180) == 150
-    play.slurm.down = True
+    play.slurm.down = is_away
     play.look()
-    assert play.live.pause(180) <= 2
+    assert seconds_to_the_next_query(play) == pytest.approx(seconds, abs=1)
 
 
 def test_a_query_that_fails_changes_nothing_and_is_said_less_and_less_often(
@@ -283,16 +289,77 @@ def test_a_record_that_says_nothing_of_the_end_is_no_success(tmp_path: Path, tex
     assert play.ended() == {"train": Outcome.LOST}
 
 
+def seconds_to_the_next_query(play: Play) -> float:
+    """By the calls that the scheduler gets from a head that looks each second."""
+    began, calls = play.clock.now(), len(play.slurm.asked("queue"))
+    while len(play.slurm.asked("queue")) == calls:
+        play.glance()
+        play.clock.sleep(1)
+    return play.clock.now() - 1 - began
+
+
 def test_the_pause_between_queries_grows_while_nothing_changes(tmp_path: Path) -> None:
-    play = Play(tmp_path, {"train": takes(10_000)})
+    play = Play(tmp_path, {"train": takes(10_000)}, keeps_records=False)
     play.submit(a_task("train"))
-    assert play.live.pause(180) == 1
-    play.clock.sleep(600)
-    assert play.live.pause(180) == 60
-    play.look()  # it has started
-    assert play.live.pause(180) == 10
-    play.clock.sleep(8000)
-    assert play.live.pause(180) == 180
+    assert seconds_to_the_next_query(play) == 0
+    pauses = [seconds_to_the_next_query(play) for _ in range(40)]
+    assert pauses == sorted(pauses)
+    assert max(pauses) == LONGEST - 1
+
+
+# --- records of jobs in place of queries ------------------------------------------------------------------------------
+
+
+def stages(number: int) -> list[Task]:
+    """A chain of trainings."""
+    keys = [f"train[stage={stage}]" for stage in range(number)]
+    return [
+        a_task("train", *keys[max(0, stage - 1) : stage], wildcards={"stage": str(stage)}) for stage in range(number)
+    ]
+
+
+def test_a_chain_is_watched_without_a_query_for_each_of_its_tasks(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(60)})
+    play.submit(*stages(60))
+    play.watch(rounds=10_000)
+    assert set(play.ended().values()) == {SUCCEEDED}
+    assert play.clock.now() >= 3600
+    assert len(play.slurm.asked("queue")) <= 40
+
+
+def test_a_success_is_told_as_soon_as_slurm_has_started_what_waited_for_it(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(1000)})
+    first, *others = stages(3)
+    play.submit(first, *others)
+    while first.key not in play.ended():
+        play.glance()
+        play.clock.sleep(1)
+    _, second = (change.time for change in play.slurm.changes if change.word == "RUNNING")
+    assert play.clock.now() - second <= 2
+
+
+def test_a_success_by_its_own_record_counts_only_once_slurm_agrees(tmp_path: Path) -> None:
+    """A job may be killed by memory or with its node after its work has ended well."""
+    play = Play(tmp_path, {"train": End(word="OUT_OF_MEMORY", seconds=500)}, keeps_records=False)
+    play.submit(a_task("train"), a_task("evaluate", "train"))
+    play.glance()
+    record = tmp_path / "ended/1.json.new"
+    record.write_text(json.dumps({"start": 1, "end": 2, "exit_code": 0, "node": "n1"}))
+    record.replace(tmp_path / "ended/1.json")
+    while play.live.open_jobs:
+        play.glance()
+        play.clock.sleep(1)
+    assert play.ended() == {"train": FAILED, "evaluate": Outcome.BLOCKED}
+
+
+def test_where_records_are_not_seen_slurm_is_asked_as_often_as_before(tmp_path: Path) -> None:
+    play = Play(tmp_path, {"train": takes(100)}, keeps_records=False)
+    play.submit(*stages(12))
+    play.watch(rounds=10_000)
+    assert set(play.ended().values()) == {SUCCEEDED}
+    late = [change.time for change in play.slurm.changes if change.word == "COMPLETED"]
+    assert play.clock.now() - late[-1] <= 20
+    assert len(play.slurm.asked("queue")) > 60
 
 
 def test_the_end_of_every_submission_is_written_down(tmp_path: Path) -> None:
@@ -308,7 +375,7 @@ def test_the_end_of_every_submission_is_written_down(tmp_path: Path) -> None:
 
 def test_cancelling_the_run_cancels_every_job_of_it_and_no_other(tmp_path: Path) -> None:
     play = Play(tmp_path, {"fetch": takes(100)})
-    other = play.slurm.submit(["--job-name=other"], "sleep 1000")
+    other = play.slurm.submit(Options.of("--job-name=other"), "sleep 1000")
     play.submit(*chain())
     play.clock.sleep(5)
     play.look()

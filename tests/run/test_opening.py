@@ -14,6 +14,7 @@ from playing import LOGGER, Play, told_by
 
 from snakemake_executor_plugin_kempner.beginning import settle_changes
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmUnreachable
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, latest_ledger, open_ledgers, read_ledger
 from snakemake_executor_plugin_kempner.run.live import LiveRun
@@ -332,7 +333,7 @@ def test_what_does_not_leave_its_node_is_an_error_that_names_it(play: Play, monk
 def test_all_that_earlier_runs_have_left_is_cancelled_and_closed(tmp_path: Path) -> None:
     play = Play(tmp_path / "run1", {"fetch": takes(100)}, detached=True, keep_going=False)
     play.submit(*chain())
-    other = play.slurm.submit(["--job-name=other"], "sleep 1000")
+    other = play.slurm.submit(Options.of("--job-name=other"), "sleep 1000")
     with told_by(play.clock):
         said = cancel_found(look(play), play.slurm)
     assert said == "Cancelled the 5 Slurm jobs of run run1."  # a guard and a closing job among them
@@ -431,8 +432,7 @@ def test_a_closing_job_that_runs_is_not_put_off_but_followed_by_another(tmp_path
     assert [one.kind.value for one in plan.submissions] == ["task", "closing"]
     assert play.slurm.asked("depend") == []
     first, second = play.slurm.named("closing")
-    text = second.option("dependency")
-    assert text is not None
+    text = second.options.get("dependency")
     assert set(text.removeprefix("afterany:").split(":")) == {first.job_id, play.slurm.named("gather")[0].job_id}
 
 
@@ -460,3 +460,9 @@ def test_a_continuation_gives_no_name_twice_though_the_one_before_died_in_the_mi
     assert not play.slurm.doubles
     entries = [entry for entry in read_ledger(play.folder).entries if entry.job_id]
     assert len({entry.job_id for entry in entries}) == len(entries) == len(play.slurm.left)
+
+
+def test_an_option_whose_name_begins_as_one_of_the_plugins_own_is_no_change(play: Play) -> None:
+    task = a_task("fetch", resources={"slurm_extra": "--export-file=variables"})
+    play.submit(task)
+    assert changes(task, look(play).left[0]) == ()

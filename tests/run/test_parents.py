@@ -96,7 +96,7 @@ def test_the_end_of_a_run_waits_for_nothing_that_slurm_has_removed_and_forgotten
 def test_a_parent_that_still_runs_is_named(tmp_path: Path) -> None:
     one = play(tmp_path, {"fetch": OK}, pause=0.2)
     one.submit(a_task("fetch"), a_task("align", "fetch"))
-    assert one.slurm.named("align")[0].option("dependency") == "afterok:1"
+    assert one.slurm.named("align")[0].options.get("dependency") == "afterok:1"
 
 
 def test_a_clean_up_after_an_end_that_is_forgotten_runs(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from snakemake_executor_plugin_kempner.errors import (
     SlurmRefused,
     SlurmUnreachable,
 )
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.dependency import Ref
 from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger
@@ -59,7 +60,7 @@ def words(entries: Sequence[dict]) -> list[str]:
 
 def test_every_submission_gets_its_id_and_waits_for_ids(desk: Desk) -> None:
     assert desk.submit() == {Ref("fetch", 1): "1", Ref("align", 1): "2", Ref("plot", 1): "3"}
-    assert [job.option("dependency") for job in desk.slurm.jobs.values()] == [None, "afterok:1", "afterok:2"]
+    assert [job.options.get("dependency") for job in desk.slurm.jobs.values()] == ["", "afterok:1", "afterok:2"]
 
 
 def test_slurm_is_asked_once_for_each_submission_and_nothing_else(desk: Desk) -> None:
@@ -77,7 +78,7 @@ def test_a_later_plan_waits_for_jobs_of_an_earlier_one(desk: Desk) -> None:
     known = desk.submit(a_task("train", attempts=2))
     later = a_plan(a_task("report", "train"), policy=replace(ALONE, standing={"train": tuple(known)}))
     desk.submitter.submit(later, known)
-    assert desk.slurm.named("report")[0].option("dependency") == "afterok:1?afterok:2"
+    assert desk.slurm.named("report")[0].options.get("dependency") == "afterok:1?afterok:2"
 
 
 class EndsBadly(FakeSlurm):
@@ -87,7 +88,7 @@ class EndsBadly(FakeSlurm):
         super().__init__()
         self._bad, self._carried_out, self._answer = range(first, first + number), carried_out, answer
 
-    def submit(self, options: Sequence[str], script: str) -> str:
+    def submit(self, options: Options, script: str) -> str:
         is_bad = len(self.asked("submit")) in self._bad
         if is_bad and not self._carried_out:
             self.calls.append(Call("submit", (), self.clock.now()))
@@ -183,7 +184,7 @@ def test_a_request_without_an_answer_is_never_carried_out_twice(desk: Desk, trou
     ids = desk.submit()
     assert not desk.slurm.doubles
     assert set(ids.values()) == set(desk.slurm.jobs)
-    assert [job.option("dependency") for job in desk.slurm.jobs.values()] == [None, "afterok:1", "afterok:2"]
+    assert [job.options.get("dependency") for job in desk.slurm.jobs.values()] == ["", "afterok:1", "afterok:2"]
 
 
 def test_a_lost_answer_is_looked_up_before_anything_is_sent_again(desk: Desk) -> None:
@@ -347,7 +348,7 @@ class FillsTheDisk(FakeSlurm):
         super().__init__(FakeClock())
         self._ledger, self._number = ledger, number
 
-    def submit(self, options: Sequence[str], script: str) -> str:
+    def submit(self, options: Options, script: str) -> str:
         job_id = super().submit(options, script)
         if len(self.jobs) == self._number:
             self._ledger.unlink()

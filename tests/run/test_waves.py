@@ -13,6 +13,7 @@ from playing import Play, task_of
 from test_laws import law
 
 from snakemake_executor_plugin_kempner.errors import PlanError, SlurmError
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Policy, Task
 from snakemake_executor_plugin_kempner.run import waves
@@ -108,7 +109,7 @@ def test_a_queue_that_is_too_small_for_anything_is_a_fault(tmp_path: Path) -> No
 def test_a_run_that_nobody_watches_waits_for_the_room_to_begin_with(tmp_path: Path) -> None:
     play = Play(tmp_path / "run1", detached=True)
     for number in range(5):
-        play.slurm.submit([f"--job-name=other-{number}", "--time=999"], "sleep 50")
+        play.slurm.submit(Options.of(f"--job-name=other-{number}", "--time=999"), "sleep 50")
     play.live.policy = replace(play.policy, largest_queue=5, array_from=0)
     play.submit(*independent(10))
     assert play.clock.now() >= 50
@@ -168,7 +169,7 @@ def test_what_fails_leaves_room_for_the_others(
 def test_jobs_of_other_runs_take_room_too(tmp_path: Path) -> None:
     play = Play(tmp_path / "run1")
     for number in range(5):
-        play.slurm.submit([f"--job-name=other-{number}", "--time=999"], "sleep 50")
+        play.slurm.submit(Options.of(f"--job-name=other-{number}", "--time=999"), "sleep 50")
     play.live.policy = replace(play.policy, largest_queue=8, array_from=0)
     play.submit(*independent(10))
     assert len(play.live.open_jobs) == 3
@@ -270,7 +271,7 @@ def test_a_refusal_because_of_others_is_not_the_last_word(tmp_path: Path) -> Non
 def test_a_run_uses_what_room_others_leave_it(tmp_path: Path) -> None:
     play = Play(tmp_path / "run1", {"other": takes(1e6), "part": takes(10)})
     for number in range(80):
-        play.slurm.submit([f"--job-name=other.{number}"], "")
+        play.slurm.submit(Options.of(f"--job-name=other.{number}"), "")
     play.live.policy = replace(play.policy, largest_queue=100)
     tasks = independent(60)
     play.submit(*tasks)

@@ -14,7 +14,7 @@ def test_golden_requests(golden: Callable[[str, str], None]) -> None:
     for name, (resources, threads) in REQUESTS.items():
         options = options_at(SITE, name, resources, threads)
         said = ", ".join(f"{key}={value!r}" for key, value in resources.items()) or "nothing"
-        lines += [f"{name}", f"  {said}; threads={threads}", f"  → {' '.join(options.arguments)}"]
+        lines += [f"{name}", f"  {said}; threads={threads}", f"  → {options.sbatch}"]
         lines += [f"    {fault}" for fault in options.faults]
         lines += [f"    {reason}" for reason in options.why]
         lines.append("")

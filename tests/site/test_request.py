@@ -2,6 +2,7 @@
 
 import pytest
 
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.sbatch import read
 from snakemake_executor_plugin_kempner.site.request import Request, request_of
 
@@ -48,12 +49,11 @@ TABLE: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("text", TABLE)
 def test_what_is_read(text: str) -> None:
-    found = request_of([str(option) for option in read(text.split())], {})
+    found = request_of(read(text.split()))
     expected = Request(**TABLE[text], given=found.given)  # type: ignore[arg-type]
     assert found == expected
 
 
 def test_the_environment_counts_where_a_job_says_nothing() -> None:
-    chosen = {"partition": "shared", "account": "lab"}
-    assert request_of(["--partition=gpu"], chosen).partition == "gpu"
-    assert request_of([], chosen).account == "lab"
+    request = request_of(Options.of("--partition=shared", "--account=lab") | Options.of("--partition=gpu"))
+    assert (request.partition, request.account) == ("gpu", "lab")

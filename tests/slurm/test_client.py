@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
+from snakemake_executor_plugin_kempner.options import NO_OPTIONS, Options
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -58,7 +59,7 @@ def stubs(tmp_path: Path) -> Stubs:
 def test_a_script_goes_by_standard_input_and_options_as_they_are(stubs: Stubs) -> None:
     stubs.answer("sbatch", "42\n")
     options = ['--comment=it\'s a "name"\nwith a newline', "--mem=1M"]
-    assert stubs.slurm().submit(options, "#!/bin/bash\necho ünï\n") == "42"
+    assert stubs.slurm().submit(Options.of(*options), "#!/bin/bash\necho ünï\n") == "42"
     assert stubs.calls("sbatch")[0][:1] == ["--parsable"]
     assert stubs.folder.joinpath("sbatch.arguments").read_text().split("\0")[1:3] == options
     assert stubs.stdin("sbatch") == "#!/bin/bash\necho ünï\n"
@@ -80,7 +81,7 @@ def test_slurm_is_made_to_look_at_each_element_that_waits_for_another(
 ) -> None:
     stubs.answer("sbatch", "42\n")
     stubs.answer("scontrol", err="Unable to contact slurm controller (connect failure)", code=1)
-    assert stubs.slurm().submit(options, "") == "42"  # it is in the queue, however that ends
+    assert stubs.slurm().submit(Options.of(*options), "") == "42"  # it is in the queue, however that ends
     assert stubs.calls("scontrol") == ([["update", *changed]] if changed else [])
 
 
@@ -97,7 +98,7 @@ def test_the_queue_names_each_element_of_an_array_and_asks_slurm_to_leave_none_o
     assert "--array" not in stubs.calls("squeue")[0]
     assert stubs.environment("squeue")["SLURM_BITSTR_LEN"] == "0"
     stubs.answer("sbatch", "7\n")
-    stubs.slurm().submit([], "")
+    stubs.slurm().submit(NO_OPTIONS, "")
     assert "SLURM_BITSTR_LEN" not in stubs.environment("sbatch")
 
 
@@ -349,14 +350,14 @@ REFUSED = [
 def test_a_controller_that_does_not_answer_is_unreachable(stubs: Stubs, answer: str) -> None:
     stubs.answer("sbatch", err=answer, code=1)
     with pytest.raises(SlurmUnreachable):
-        stubs.slurm().submit([], "")
+        stubs.slurm().submit(NO_OPTIONS, "")
 
 
 @pytest.mark.parametrize("answer", REFUSED)
 def test_what_waiting_does_not_change_is_refused_in_slurms_words(stubs: Stubs, answer: str) -> None:
     stubs.answer("sbatch", err=answer, code=1)
     with pytest.raises(SlurmRefused) as caught:
-        stubs.slurm().submit(["--mem=1M"], "")
+        stubs.slurm().submit(Options.of("--mem=1M"), "")
     assert caught.value.answer == answer.strip()
     assert (caught.value.code, caught.value.argv) == (1, ("sbatch", "--parsable", "--mem=1M"))
 
@@ -368,14 +369,14 @@ NOT_TAKEN = ("connect failure", "Connection refused", "temporarily unable", "try
 def test_whether_a_request_may_have_been_carried_out_is_said(stubs: Stubs, answer: str) -> None:
     stubs.answer("sbatch", err=answer, code=1)
     with pytest.raises(SlurmUnreachable) as caught:
-        stubs.slurm().submit([], "")
+        stubs.slurm().submit(NO_OPTIONS, "")
     assert caught.value.in_doubt != any(words in answer for words in NOT_TAKEN)
 
 
 def test_a_program_that_is_not_there_is_a_missing_slurm(tmp_path: Path) -> None:
     slurm = SlurmCommands(extra_environment={"PATH": str(tmp_path)})
     with pytest.raises(SlurmMissing, match="'sbatch' was not found"):
-        slurm.submit([], "")
+        slurm.submit(NO_OPTIONS, "")
 
 
 def test_a_program_that_finds_no_configuration_is_a_missing_slurm(stubs: Stubs) -> None:
@@ -389,21 +390,21 @@ def test_a_program_that_finds_no_configuration_is_a_missing_slurm(stubs: Stubs) 
 def test_a_command_that_hangs_is_unreachable_after_the_timeout(stubs: Stubs) -> None:
     stubs.answer("sbatch", script="exec sleep 30")
     with pytest.raises(SlurmUnreachable, match="sbatch did not answer within 0 s"):
-        stubs.slurm(timeout=0.2).submit([], "")
+        stubs.slurm(timeout=0.2).submit(NO_OPTIONS, "")
 
 
 @pytest.mark.parametrize("ends", ["kill -9 $$", "exit 137"], ids=["itself", "in a wrapper"])
 def test_a_command_that_is_killed_may_have_done_its_work(stubs: Stubs, ends: str) -> None:
     stubs.answer("sbatch", script=ends)
     with pytest.raises(SlurmUnreachable, match="sbatch was killed by signal 9") as caught:
-        stubs.slurm().submit([], "")
+        stubs.slurm().submit(NO_OPTIONS, "")
     assert caught.value.in_doubt
 
 
 def test_an_sbatch_that_says_nothing_has_not_said_that_it_succeeded(stubs: Stubs) -> None:
     stubs.answer("sbatch", "\n")
     with pytest.raises(SlurmRefused) as caught:
-        stubs.slurm().submit([], "")
+        stubs.slurm().submit(NO_OPTIONS, "")
     assert caught.value.answer == ""
 
 
@@ -411,7 +412,7 @@ def test_a_program_that_cannot_be_started_is_an_error(stubs: Stubs) -> None:
     (stubs.folder / "sbatch").write_bytes(b"\x7fELF no program at all")
     (stubs.folder / "sbatch").chmod(0o755)
     with pytest.raises(SlurmError, match="could not be started"):
-        stubs.slurm(PATH=str(stubs.folder)).submit([], "")
+        stubs.slurm(PATH=str(stubs.folder)).submit(NO_OPTIONS, "")
 
 
 def test_scancel_that_cannot_reach_the_controller_is_noticed_although_it_answers_0(stubs: Stubs) -> None:
@@ -448,7 +449,7 @@ def test_a_job_gets_this_processs_environment_and_what_is_given_beside(
     monkeypatch.setenv("SLURM_JOB_ID", "99")
     monkeypatch.setenv("SECRET_OF_THE_SITE", "a\nb")
     stubs.answer("sbatch", "7\n")
-    stubs.slurm(DECLARED="yes").submit([], "")
+    stubs.slurm(DECLARED="yes").submit(NO_OPTIONS, "")
     environment = stubs.environment("sbatch")
     assert environment["SECRET_OF_THE_SITE"] == "a\nb"
     assert environment["DECLARED"] == "yes"

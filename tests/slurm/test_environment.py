@@ -48,7 +48,7 @@ def test_devices_of_a_surrounding_job_are_not_passed_on() -> None:
 def test_what_would_break_a_run_is_dropped_and_said(name: str) -> None:
     environment = {**OWN, name: "1-3"}
     assert submission_environment(environment) == OWN
-    assert chosen_options(environment) == {}
+    assert chosen_options(environment).values == {}
     (said,) = notices(environment)
     assert said.startswith(f"{name}=1-3 is not passed on to sbatch: ")
 
@@ -66,7 +66,7 @@ def test_what_a_surrounding_job_sets_too_is_said_outside_of_a_job(name: str) -> 
 def test_a_default_of_the_user_is_used_and_said(name: str) -> None:
     environment = {**OWN, name: "x"}
     assert submission_environment(environment) == environment
-    assert chosen_options(environment) == {USED[name]: "x"}
+    assert chosen_options(environment).values == {USED[name]: "x"}
     (said,) = notices(environment)
     assert f"{name}=x (--{USED[name]})" in said
 
@@ -77,7 +77,7 @@ def test_each_variable_has_one_rule_and_names_an_option_of_sbatch() -> None:
 
 
 def test_a_flag_is_set_by_an_empty_value_and_an_option_is_not() -> None:
-    assert chosen_options({"SBATCH_REQUEUE": "", "SBATCH_PARTITION": ""}) == {"requeue": ""}
+    assert chosen_options({"SBATCH_REQUEUE": "", "SBATCH_PARTITION": ""}).values == {"requeue": ""}
 
 
 def test_nothing_is_said_where_nothing_is_set() -> None:

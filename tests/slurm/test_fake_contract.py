@@ -49,3 +49,10 @@ class TestArraysOfFakeSlurm(ArrayContract):
     @classmethod
     def world(cls) -> ByHand:
         return FakeWorld(FakeSlurm(keeps_accounts=True))
+
+
+class TestArraysOfFakeSlurmThatRefusesUnknownIds(ArrayContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def world(cls) -> ByHand:
+        return FakeWorld(FakeSlurm(keeps_accounts=True, refuses_unknown_ids=True))

@@ -3,13 +3,21 @@
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.errors import SlurmError
-from snakemake_executor_plugin_kempner.slurm.parse import Record, parse_job_id, parse_sacct, parse_squeue, record_of
+from snakemake_executor_plugin_kempner.slurm.parse import (
+    Record,
+    parse_cluster,
+    parse_job_id,
+    parse_sacct,
+    parse_squeue,
+    record_of,
+)
 from snakemake_executor_plugin_kempner.slurm.states import JobState
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -37,6 +45,18 @@ TABLE = {
 }
 
 
+IN_24_11 = TABLE | {
+    "killed": ((F, "RaisedSignal:9(Killed)", 0, 9), (F, 0, 9)),
+    "over its memory": ((F, "RaisedSignal:9(Killed)", 0, 9), (F, 0, 9)),
+    "node failed": ((F, "NodeDown", 0, 1), (F, 1, None)),
+    "cancelled while running": ((C, "", 143, None), (C, 0, None)),
+}
+
+
+def expected(recorded: Path, what: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    return (IN_24_11 if recorded.name.startswith("24.") else TABLE)[what]
+
+
 @pytest.fixture(params=VERSIONS)
 def recorded(request: pytest.FixtureRequest) -> Path:
     return RECORDED / request.param
@@ -57,13 +77,13 @@ def sacct(recorded: Path) -> dict[str, Record]:
 @pytest.mark.parametrize("what", TABLE)
 def test_the_queue_tells_state_reason_and_end(recorded: Path, what: str) -> None:
     record = squeue(recorded)[jobs(recorded)[what]]
-    assert (record.state, record.reason, record.exit_code, record.signal) == TABLE[what][0]
+    assert (record.state, record.reason, record.exit_code, record.signal) == expected(recorded, what)[0]
 
 
 @pytest.mark.parametrize("what", TABLE)
 def test_accounting_tells_state_and_end(recorded: Path, what: str) -> None:
     record = sacct(recorded)[jobs(recorded)[what]]
-    assert (record.state, record.exit_code, record.signal) == TABLE[what][1]
+    assert (record.state, record.exit_code, record.signal) == expected(recorded, what)[1]
 
 
 def test_elements_of_an_array_are_records_of_their_own(recorded: Path) -> None:
@@ -89,6 +109,13 @@ def test_what_has_no_node_yet_has_an_empty_one(recorded: Path) -> None:
 def test_what_can_never_start_is_told_from_what_only_waits(recorded: Path) -> None:
     records = {name: squeue(recorded)[job_id] for name, job_id in jobs(recorded).items() if name in TABLE}
     assert {name for name, record in records.items() if record.never} == {"never", "removed"}
+
+
+def test_the_mark_of_a_cluster_is_its_name_and_where_its_jobs_are_kept() -> None:
+    told = "Configuration data as of 2026\nClusterName             = odyssey\nStateSaveLocation       = /state/a b\nx = 1\n"
+    assert parse_cluster(told) == "cluster odyssey (/state/a b)"
+    with pytest.raises(SlurmError, match="did not tell the name"):
+        parse_cluster("slurm_load_ctl_conf error\n")
 
 
 def test_the_answer_of_sbatch_is_a_job_id(recorded: Path) -> None:
@@ -151,6 +178,16 @@ def test_an_element_that_is_missing_is_told_of_by_its_array_or_not_at_all() -> N
 def test_a_state_that_nobody_knows_is_kept_as_unknown() -> None:
     (record,) = parse_squeue("7|ASCENDED|None|0|n1\n")
     assert (record.state, record.word, record.exit_code) == (JobState.UNKNOWN, "ASCENDED", None)
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "signal"), [("768", 3, None), ("9", 0, 9), ("0", 0, None), ("3:0", 3, None), ("0:9", 0, 9)]
+)
+def test_the_queue_tells_an_exit_code_as_either_version_of_slurm_prints_it(
+    ended: str, code: int, signal: int | None
+) -> None:
+    (record,) = parse_squeue(f"7|FAILED|None|{ended}|n1\n")
+    assert (record.exit_code, record.signal) == (code, signal)
 
 
 @pytest.mark.parametrize("ended", ["", "x", "-1", "0:x"])

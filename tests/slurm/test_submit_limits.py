@@ -7,13 +7,9 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmMissing, SlurmUnreachable
-from snakemake_executor_plugin_kempner.slurm.submit_limits import (
-    Limits,
-    LimitScope,
-    SiteLimits,
-    lacks_room,
-    parse_limits,
-)
+from snakemake_executor_plugin_kempner.options import Options
+from snakemake_executor_plugin_kempner.slurm.site_limits import SiteLimits, parse_limits
+from snakemake_executor_plugin_kempner.slurm.submit_limits import Limits, LimitScope, lacks_room
 
 RECORDED = sorted(path.parent for path in (Path(__file__).parents[1] / "recorded").glob("*/limits_user.txt"))
 CONFIG = "MaxArraySize            = 1001\nMaxJobCount             = 10000\nAccountingStorageEnforce = {}\n"
@@ -178,7 +174,7 @@ def test_the_size_of_scripts_is_among_the_schedulers_parameters() -> None:
 
 
 def test_a_place_comes_from_options_or_from_what_sbatch_takes_from_its_environment() -> None:
-    options = ("--mem=5M", "--requeue", "--partition=a,b", "--account=lab")
+    options = Options.of("--mem=5M", "--requeue", "--partition=a,b", "--account=lab")
     environment = {"SBATCH_PARTITION": "c", "SBATCH_QOS": "long"}
     assert LimitScope.of(options, environment) == LimitScope(account="lab", partition="a,b", qos="long")
 

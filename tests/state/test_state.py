@@ -8,6 +8,7 @@ from builders import a_task, chain, diamond, edge, sweep
 from fakes import OK, OUT_OF_MEMORY, End, FakeSlurm, Trouble, failed, takes
 from playing import Play
 
+from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
 from snakemake_executor_plugin_kempner.run.outcome import IN_THE_HEAD, Outcome
@@ -207,7 +208,7 @@ def test_a_job_of_another_cluster_with_the_same_id_is_none_of_the_run(folder: Pa
     assert states(play)["align"] == "running"
     elsewhere = FakeSlurm(play.clock)
     for _ in range(4):
-        elsewhere.submit(["--job-name=another", "--time=60"], "sleep 600")
+        elsewhere.submit(Options.of("--job-name=another", "--time=60"), "sleep 600")
     state = looked_at_folder(folder, elsewhere)
     assert [task.state.value for task in state.tasks] == ["done", "unknown", "never"]
     assert state.tasks[1].attempts[0].limit_s is None

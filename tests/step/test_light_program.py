@@ -309,3 +309,12 @@ def test_its_job_id_is_that_of_the_package(environment: dict[str, str], monkeypa
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert around.own_job_id() == own_job_id(environment)
+
+
+def test_what_surrounds_a_full_job_imports_neither_slurms_commands_nor_the_records_of_runs() -> None:
+    package = "snakemake_executor_plugin_kempner"
+    program = f"import sys, {package}.step.__main__; print(*sys.modules)"
+    imported = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert f"{package}.step.asked" in imported
+    assert not {f"{package}.{name}" for name in ("slurm", "run", "adapt", "site")} & set(imported.split())
+    assert not {"subprocess", "tempfile", "snakemake"} & set(imported.split())
