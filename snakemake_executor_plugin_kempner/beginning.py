@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .errors import Fault, LedgerError, PlanError, SlurmMissing
-from .invocation import started
+from .invocation import started, versions
 from .options import Options
 from .plan.model import Kind, Policy, Task
 from .printable import quoted
@@ -205,6 +205,7 @@ def begin_run(
         mail=policy.mail,
         on_end=policy.on_end,
         closing_options=policy.closing_options.argv,
+        versions=versions(),
     )
     for notice in notices(os.environ):
         logger.warning(notice)

@@ -21,6 +21,7 @@ from .options import Options
 from .plan.dependency import array_of
 from .plan.model import Kind, Policy
 from .report import cause_of, failure_message, short_path, unexplained_message
+from .reporting.writing import write_at_end
 from .run.again import changed, resubmit
 from .run.latest import latest_run
 from .run.ledger import Entry, Ledger, LedgerRecord, read_ledger
@@ -95,6 +96,7 @@ class Closing:
             notes.append(f"What Snakemake said at the end: {short_path(self._folder / CLOSING_JOB_LOG)}")
         self._finish.run(self._folder, result, notes)
         Ledger(self._folder).close(result=result)
+        write_at_end(self._folder, self._slurm, print)
 
     def give_up(self, why: str) -> None:
         """Leave a page about a run that could not be ended."""

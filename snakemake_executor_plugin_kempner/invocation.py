@@ -8,7 +8,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -41,6 +43,16 @@ _THIS = Invocation(tuple(sys.argv), _here(), time.time())
 def started() -> Invocation:
     """How this process was started."""
     return _THIS
+
+
+def versions() -> dict[str, str]:
+    """Versions of what plans a run."""
+    packages = {"plugin": "snakemake-executor-plugin-kempner", "Snakemake": "snakemake"}
+    found = {}
+    for name, package in packages.items():
+        with suppress(PackageNotFoundError):
+            found[name] = version(package)
+    return {**found, "Python": ".".join(map(str, sys.version_info[:3]))}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

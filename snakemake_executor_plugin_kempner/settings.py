@@ -51,6 +51,14 @@ class Settings(ExecutorSettingsBase):
             "dependencies, its sbatch options, and the reasons.",
         },
     )
+    export: Path | None = field(
+        default=None,
+        metadata={
+            "help": "Submit nothing. Write the plan into this file: a bash script of sbatch lines that needs no plugin "
+            "(.sh), or a graph of the tasks for Graphviz (.dot) or Mermaid (.mmd). 'kempner export' does so for a run.",
+            "type": Path,
+        },
+    )
     cancel: bool = field(
         default=False,
         metadata={

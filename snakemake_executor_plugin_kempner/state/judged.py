@@ -155,6 +155,7 @@ def _attempt(entry: Entry, record: Record | None, sources: Sources) -> Attempt:
         expected=listed.starts if listed and is_waiting else None,
         limit_s=listed.limit_s if listed else None,
         peak_memory_mb=written.peak_memory_mb if written else None,
+        restarts=written.restarts if written else 0,
     )
 
 

@@ -67,6 +67,8 @@ class Attempt:
     limit_s: int | None = None
     peak_memory_mb: int | None = None
     """Of its largest process."""
+    restarts: int = 0
+    """How often Slurm has put it back into the queue."""
 
     @property
     def word(self) -> str:

@@ -177,7 +177,8 @@ rule odd:
 def test_no_name_and_no_log_does_harm(slurm: Sandbox, tmp_path: Path) -> None:
     folder = written(tmp_path / "run", ODD)
     run_detached(slurm, folder, "--keep-going", "--default-resources", "mem_mb=600")
-    for words in ([], ["why", "failed"], ["logs"], ["runs"], ["status", "--json"], ["why", "--json"]):
+    reports = (["report"], ["report", "--csv"], ["report", "--json"], ["export"], ["export", "--form", "mermaid"])
+    for words in ([], ["why", "failed"], ["logs"], ["runs"], ["status", "--json"], ["why", "--json"], *reports):
         said = kempner(slurm, folder, *words)
         assert all(line.replace("\t", "").isprintable() for line in said.split("\n")), words
     assert f"{len(HOSTILE)} failed" in kempner(slurm, folder)
