@@ -24,7 +24,7 @@ from .coordinator import Coordinator
 from .departure import Departure
 from .ending.finish import Finish, Page
 from .errors import KempnerError
-from .invocation import Continued, Leaving, started
+from .invocation import Continued, Leaving, StartingOver, started
 from .live_view import LiveView
 from .planning import Planning
 from .report import detached_message, left_message
@@ -33,6 +33,7 @@ from .run.cluster import refuse_folder_of_other_cluster
 from .run.folders import make_folders
 from .run.interrupt import hear_ctrl_c_once
 from .run.live import LiveRun
+from .run.meanwhile import ended_since
 from .run.result import Result
 from .slurm.client import SlurmCommands
 
@@ -64,6 +65,8 @@ class Executor(RemoteExecutor):
             # has been waited for, it may have queued more of them.
             self._claim_folder()
             earlier = beginning.rules_in_open_runs(self._runs)
+        if self.continued is None and (ended := ended_since(self._runs, started().time)):
+            self._start_over(ended)
         if self._is_detached:
             run_local_rules_as_jobs(self.workflow)
         else:
@@ -92,6 +95,17 @@ class Executor(RemoteExecutor):
             self._claim = claim_folder(self._runs, this_head(self._folder.name), self._slurm.runs, self.logger.info)
         except KempnerError as error:
             raise WorkflowError(str(error)) from None
+
+    def _start_over(self, ended: Sequence[str]) -> None:
+        """Give the same command once more: what was read of the files is out of date."""
+        self._release()
+        what = f"{'Run' if len(ended) == 1 else 'Runs'} {', '.join(ended)} ended while the workflow was read"
+        try:
+            again = StartingOver()
+        except ValueError:
+            raise WorkflowError(f"{what}, so that tasks might run twice. Give the same command again.") from None
+        self.logger.info(f"{what}; reading it again.")
+        raise again
 
     # --- Snakemake hands over jobs ------------------------------------------------------------------------------
 

@@ -408,6 +408,32 @@ def test_a_local_rule_that_the_closing_job_queues_while_a_head_waits_for_it_runs
     assert ran(folder) == {"make", "look", "onsuccess"}
 
 
+def test_a_head_that_waits_while_the_run_comes_to_its_end_reads_the_workflow_again(
+    slurm: Sandbox, folder: Path
+) -> None:
+    """It looks once a second whether it may go on; what is queued meanwhile may be over before it looks."""
+    with_behaviour(folder, AT_WORK + LOCAL_LAST.format(look="succeeds", make="waits:go"))
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        head.kill()
+        (folder / "go").touch()
+        until((folder / "at_work").exists)
+        with Head(slurm, folder, "--nolock", "--rerun-incomplete") as second:
+            second.until(lambda: "waiting for it" in second.said)
+            second.signal(signal.SIGSTOP)
+            (folder / "waited_for").touch()
+            until(lambda: is_closed(folder), shown=lambda: closing_log(folder))
+            second.signal(signal.SIGCONT)
+            assert second.end() == 0, second.said
+            assert "ended while the workflow was read; reading it again" in second.said
+            assert "Nothing to be done" in second.said
+            assert_nothing_is_left(slurm, folder)
+    assert {what: len(times) for what, times in moments(folder, "started").items()} == {
+        "make": 1, "look": 1, "onsuccess": 1,
+    }  # fmt: skip
+    assert_settled(slurm, folder)
+
+
 @pytest.mark.parametrize("way", ["detached", "watched", "head killed"])
 def test_what_is_edited_while_a_run_is_queued_costs_no_output_and_runs_nothing_again(
     slurm: Sandbox, folder: Path, way: str
