@@ -199,10 +199,10 @@ def test_dependants_of_what_meets_its_time_limit_and_its_next_attempt(slurm: San
         ),
         rule("after_slow", "slow.txt", output="after-slow.txt"),
     )
-    folder = with_behaviour(tmp_path / "run", BY_TYPE + _dedented(more))
+    folder = with_behaviour(tmp_path / "run", BY_TYPE + more)
     with Head(slurm, folder, "all", "after-slow.txt", "--keep-going", "--config", "how=timeouts") as head:
         assert head.end() == 1, head.said
-        assert found(folder, head.said, how) == expected(how)
+        assert found(folder, head.said, how) == expected(how), head.said
         assert "stopped at its time limit of 1 min" in head.said
         jobs = job_starts(slurm, folder)
         limit = timedelta(seconds=59)  # Slurm cuts off parts of a second
@@ -218,10 +218,6 @@ def test_dependants_of_what_meets_its_time_limit_and_its_next_attempt(slurm: San
         assert {"slow-1", "slow-2", "after_slow"} <= ran(folder)
         assert [submitted(folder)[one].options["--time"] for one in ("slow", "slow#2")] == ["1", "2"]
         assert_nothing_is_left(slurm, folder)
-
-
-def _dedented(text: str) -> str:
-    return re.sub(r"(?m)^    ", "", text)
 
 
 # --- what the text becomes ------------------------------------------------------------------------------------------
