@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from .errors import Fault, LedgerError, PlanError, SlurmMissing
-from .invocation import started
+from .invocation import started, versions
+from .options import Options
 from .plan.model import Kind, Policy, Task
+from .printable import quoted
 from .report import changed_message, kept_message, unplanned_message
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
 from .run.clock import SystemClock
@@ -21,6 +23,7 @@ from .run.live import LiveRun
 from .run.opening import EarlierRuns, changes, close_earlier, go_on, keep, look_back
 from .run.outcome import TaskEvent
 from .run.pruning import prune
+from .run.result import Result
 from .site.file import applies, packaged, read_site
 from .site.live import Tell, live_site, together
 from .site.model import Site
@@ -142,15 +145,40 @@ def rules_in_open_runs(runs: Path) -> set[str]:
     return {entry.label.partition("[")[0] for ledger in ledgers for entry in ledger.of_kind(Kind.TASK)}
 
 
-def close_what_is_over(runs: Path, slurm: Slurm, logger: logging.Logger) -> None:
+def close_what_is_over(
+    runs: Path, slurm: Slurm, logger: logging.Logger, result: Result, finish: Callable[[Path, Result], None]
+) -> None:
     """Close earlier runs without remaining tasks, after a command that had nothing to hand over.
+
+    Args:
+        runs: `.snakemake/kempner`.
+        slurm: the scheduler.
+        logger: gets warnings.
+        result: of the command, and so of those runs.
+        finish: does what is to be done at the end of the run in a folder.
 
     Raises:
         LedgerError, SlurmError: as `look_back`.
     """
     found = look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
     if not any(entry.kind == Kind.TASK.value for entry in found.jobs.values()):
-        close_earlier(found, "", slurm)
+        for ledger in found.ledgers:
+            finish(ledger.folder, result)
+        close_earlier(found, "", slurm, result)
+
+
+def keep_end(policy: Policy, found: EarlierRuns, say: Callable[[str], None]) -> Policy:
+    """The policy, with what earlier runs were to do at their end where this command does not say it itself."""
+    kept: dict[str, str | Options] = {}
+    for ledger in reversed(found.ledgers):
+        for name in ("mail", "on_end", "closing_options"):
+            asked = ledger.header.get(name)
+            if asked and not getattr(policy, name) and name not in kept:
+                kept[name] = asked if isinstance(asked, str) else Options.of(*asked)
+                shown = asked if isinstance(asked, str) else shlex.join(asked)
+                flag = f"--kempner-{name.replace('_', '-')}"
+                say(f"As run {ledger.run} was started with it, this run keeps {flag} {quoted(shown)}.")
+    return replace(policy, **kept)  # type: ignore[arg-type]  # by its names
 
 
 def begin_run(
@@ -174,6 +202,10 @@ def begin_run(
         records_in_files=policy.records_in_files,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
         efficiency_report=policy.efficiency_report,
+        mail=policy.mail,
+        on_end=policy.on_end,
+        closing_options=policy.closing_options.argv,
+        versions=versions(),
     )
     for notice in notices(os.environ):
         logger.warning(notice)

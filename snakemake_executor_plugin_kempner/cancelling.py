@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .adapt.cancelling import instead_of_running
+from .ending.finish import Finish
 from .invocation import started
 from .run.cancelling import Canceller
 from .slurm.client import SlurmCommands
@@ -27,4 +28,6 @@ def _cancel(say: Callable[[str], None], warn: Callable[[str], None]) -> None:
         SlurmError: the jobs do not leave the queue.
     """
     runs = Path(".snakemake/kempner").absolute()
-    say(Canceller(runs, os.getcwd(), SlurmCommands(), say, warn).everything(started().time))
+    slurm = SlurmCommands()
+    finish = Finish(slurm=slurm, say=say, warn=warn)
+    say(Canceller(runs, os.getcwd(), slurm, say, warn, finish=finish.cancelled).everything(started().time))

@@ -1,34 +1,35 @@
 """The end of a run, by its closing job: it comes when everything has ended.
 
-It runs the hooks of the workflow, once, tidies up, and ends as the run has ended, so that mail about it is mail about
-the run.
+It runs the hooks of the workflow, once, tidies up, sees to the page and the mail about the run, and ends as the run has
+ended, so that another job can wait for it.
 """
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from .beginning import go_on_with_run
 from .causes.alike import alike
-from .efficiency.report import report_at_end
-from .errors import SlurmRefused, SlurmUnreachable
+from .ending.finish import Finish, page_of
+from .errors import KempnerError, SlurmRefused, SlurmUnreachable
+from .layout import CLOSING_JOB_LOG, PAGE
 from .options import Options
 from .plan.dependency import array_of
-from .plan.jobscript import continuation_script
 from .plan.model import Kind, Policy
-from .report import cause_of, end_of_run, failure_message, unexplained_message
+from .report import cause_of, failure_message, short_path, unexplained_message
+from .reporting.writing import write_at_end
+from .run.again import changed, resubmit
 from .run.latest import latest_run
 from .run.ledger import Entry, Ledger, LedgerRecord, read_ledger
 from .run.live import LiveRun
 from .run.opening import entries_in_queue
-from .run.outcome import Outcome, TaskEnded
+from .run.outcome import TaskEnded
 from .run.records import usage_of
 from .run.result import Result
-from .run.settled import counted
 from .slurm.client import Slurm
 from .slurm.parse import Usage
 from .slurm.submit_limits import lacks_room
@@ -82,23 +83,31 @@ class Closing:
         )
 
     def end(self, code: int) -> None:
-        """Let nothing of the run stay in the queue, close its ledger, and say in one line how it has ended."""
+        """Let nothing of the run stay in the queue, do what is to be done once for each run, and close its ledger."""
         ledger = read_ledger(self._folder)
         if left := [entry.job_id for entry in self._others(ledger)]:
             self._slurm.cancel(left)
         self._check()
         if ledger.header.get("locks"):
             _remove_locks(self._folder.parents[1] / "locks", ledger.header.get("time", 0.0))
-        Ledger(self._folder).close(result=Result.FAILED if code else Result.SUCCEEDED)
-        succeeded, tasks = counted(ledger)
-        ends = patiently(lambda: self._ends[1])
-        spare = sum(end.outcome is Outcome.NOT_NEEDED for end in ends)
-        never = sum(end.outcome in (Outcome.BLOCKED, Outcome.STOPPED) for end in ends)
-        numbers = succeeded, tasks, spare, never
-        causes = [end for end in ends if end.outcome.is_cause]
-        print(end_of_run(ledger.run, code, numbers, causes, self._failed_hook), flush=True)
-        if ledger.header.get("efficiency_report"):
-            report_at_end(self._folder, self._slurm, print, print)
+        result = Result.FAILED if code else Result.SUCCEEDED
+        notes = [f"The hook {self._failed_hook} has failed."] if self._failed_hook else []
+        if code:
+            notes.append(f"What Snakemake said at the end: {short_path(self._folder / CLOSING_JOB_LOG)}")
+        self._finish.run(self._folder, result, notes)
+        Ledger(self._folder).close(result=result)
+        write_at_end(self._folder, self._slurm, print)
+
+    def give_up(self, why: str) -> None:
+        """Leave a page about a run that could not be ended."""
+        said = f"Its closing job could not end it ({short_path(self._folder / CLOSING_JOB_LOG)}): {why}"
+        with suppress(KempnerError, OSError):
+            if found := page_of(self._folder, self._slurm, [said]):
+                (self._folder / PAGE).write_text(found.text, encoding="utf-8")
+
+    @property
+    def _finish(self) -> Finish:
+        return Finish(slurm=self._slurm, say=_say, warn=_say, show=lambda page: _say(page.view.result))
 
     def _others(self, ledger: LedgerRecord) -> list[Entry]:
         """What the run has in the queue besides this job."""
@@ -164,29 +173,15 @@ class Closing:
         return failure_message(first, usage, tuple(fallen), [end.label for end in others])
 
 
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
 def _remove_locks(folder: Path, until: float) -> None:
     """Remove Snakemake's locks that the run's head has left, which has died; younger ones are those of another process."""
     for lock in folder.glob("*.lock"):
         if lock.stat().st_mtime <= until:
             lock.unlink(missing_ok=True)
-
-
-def resubmit(own: Entry, folder: Path, kind: Kind, slurm: Slurm, new: Options) -> str:
-    """Submit a job once more that goes on with a run; its id.
-
-    Args:
-        own: what the ledger has of the job.
-        folder: of the run that the new one goes on with.
-        kind: of the job.
-        slurm: the scheduler.
-        new: options that replace those of the same name. It waits for nothing and begins at once unless they say so.
-    """
-    return slurm.submit(changed(own.options, new), continuation_script(sys.executable, str(folder), kind.value))
-
-
-def changed(options: Options, new: Options) -> Options:
-    """Options of sbatch with others in their place, and without what they waited for."""
-    return options.without("dependency", "begin") | new
 
 
 def patiently(ask: Callable[[], T]) -> T:

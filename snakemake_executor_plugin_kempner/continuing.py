@@ -11,11 +11,12 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from .closing import Closing, patiently, resubmit
-from .errors import FolderInUse, KempnerError, SlurmError
+from .closing import Closing, patiently
+from .errors import ClaimLost, FolderInUse, KempnerError, SlurmError
 from .invocation import Continued, Leaving
 from .options import Options
 from .plan.model import Kind
+from .run.again import resubmit
 from .run.claim import Claim, Owner, this_process
 from .run.clock import SystemClock
 from .run.latest import is_latest
@@ -107,9 +108,15 @@ class _Job:
         ledger = closing.begin()
         if ledger is None:
             return 0
-        code, goes_on_by_itself = self._snakemake(ledger, closing)
-        if not goes_on_by_itself:
-            closing.end(code)
+        try:
+            code, goes_on_by_itself = self._snakemake(ledger, closing)
+            if not goes_on_by_itself:
+                closing.end(code)
+        except ClaimLost:
+            raise  # the page is that of the other process
+        except Exception as error:
+            closing.give_up(str(error))
+            raise
         return code
 
     def _snakemake(self, ledger: LedgerRecord, closing: Closing | None = None) -> tuple[int, bool]:

@@ -1,6 +1,5 @@
 """Plans what Snakemake hands over, follows the run, and reports its ends: between planning, Slurm and Snakemake."""
 
-import sys
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ from .errors import KempnerError
 from .handover import Handover
 from .invocation import Continued
 from .planning import Planning
-from .report import failures_summary
 from .run.live import LiveRun
 from .run.outcome import AttemptFailed, TaskEnded, TaskEvent
 from .run.stopping import is_stopped
@@ -83,13 +81,11 @@ class Coordinator:
             self._handover.failed_here(self._failed_here.popleft())
 
     def tell_the_end(self) -> None:
-        """Say what still runs, and what has failed."""
+        """Say what still runs, and what has failed without being handed over."""
         if self._handover.stopping and self.live.running:
             self._logger.info(f"{self.live.running} Slurm jobs of this run are still running and will finish.")
-        for event in self._failed:  # what Snakemake had no reason to hand over
+        for event in self._failed:
             self._handover.tell_failure(event)
-        if self._handover.failures:
-            self._logger.error(failures_summary(self._handover.failures, sys.argv))
 
     def _plan_or_refuse(self) -> None:
         """The first plan fails as a whole; when a later one fails, what is in the queue goes on without it."""

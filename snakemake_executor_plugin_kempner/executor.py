@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import sys
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,21 +17,23 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from . import beginning
 from .adapt.hooks import note_hooks
 from .adapt.leaving import leave_when_lost
-from .adapt.quiet import let_errors_be_heard
-from .adapt.scheduler import run_local_rules_as_jobs
+from .adapt.quiet import has_terminal_to_itself, let_errors_be_heard
+from .adapt.scheduler import has_failed, run_local_rules_as_jobs
 from .adapt.temporary import keep_for_others
 from .coordinator import Coordinator
 from .departure import Departure
-from .efficiency.report import report_at_end
+from .ending.finish import Finish, Page
 from .errors import KempnerError
-from .invocation import Continued, Leaving, started
+from .invocation import Continued, Leaving, StartingOver, started
+from .live_view import LiveView
 from .planning import Planning
 from .report import detached_message, left_message
 from .run.claim import Claim, claim_folder, this_head
 from .run.cluster import refuse_folder_of_other_cluster
+from .run.folders import make_folders
 from .run.interrupt import hear_ctrl_c_once
-from .run.ledger import make_folders
 from .run.live import LiveRun
+from .run.meanwhile import ended_since
 from .run.result import Result
 from .slurm.client import SlurmCommands
 
@@ -48,6 +51,7 @@ class Executor(RemoteExecutor):
     continued: ClassVar[Continued | None] = None
     _run: Coordinator | None = None  # the watching thread starts before __post_init__
     _claim: Claim | None = None
+    _view: LiveView | None = None
     _result = Result.UNKNOWN
     _ask: Callable[[], None] = staticmethod(lambda: None)
 
@@ -61,11 +65,13 @@ class Executor(RemoteExecutor):
             # has been waited for, it may have queued more of them.
             self._claim_folder()
             earlier = beginning.rules_in_open_runs(self._runs)
+        if self.continued is None and (ended := ended_since(self._runs, started().time)):
+            self._start_over(ended)
         if self._is_detached:
             run_local_rules_as_jobs(self.workflow)
         else:
             run_local_rules_as_jobs(self.workflow, earlier)
-            note_hooks(self.workflow, self._note_hook, self._end)
+            note_hooks(self.workflow, self._note_hook, self._hook_has_ended)
 
     @cached_property
     def _slurm(self) -> SlurmCommands:
@@ -89,6 +95,17 @@ class Executor(RemoteExecutor):
             self._claim = claim_folder(self._runs, this_head(self._folder.name), self._slurm.runs, self.logger.info)
         except KempnerError as error:
             raise WorkflowError(str(error)) from None
+
+    def _start_over(self, ended: Sequence[str]) -> None:
+        """Give the same command once more: what was read of the files is out of date."""
+        self._release()
+        what = f"{'Run' if len(ended) == 1 else 'Runs'} {', '.join(ended)} ended while the workflow was read"
+        try:
+            again = StartingOver()
+        except ValueError:
+            raise WorkflowError(f"{what}, so that tasks might run twice. Give the same command again.") from None
+        self.logger.info(f"{what}; reading it again.")
+        raise again
 
     # --- Snakemake hands over jobs ------------------------------------------------------------------------------
 
@@ -125,6 +142,9 @@ class Executor(RemoteExecutor):
             self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
         if not detached:
             self._departure.on_signals()
+            if has_terminal_to_itself(self.workflow):
+                self._view = LiveView(self._folder, self.logger)
+                self._view.start()
         return run
 
     def _begin(self, planning: Planning, ready: Sequence[Any]) -> Coordinator:
@@ -164,8 +184,11 @@ class Executor(RemoteExecutor):
     # --- leaving ------------------------------------------------------------------------------------------------
 
     def cancel(self) -> None:
+        self._take_view_away()
         code = self._departure.code
         if code is None:
+            by_user = isinstance(sys.exception(), KeyboardInterrupt | SystemExit)
+            self._result = Result.CANCELLED if by_user else Result.FAILED
             super().cancel()
             return
         super().shutdown()
@@ -185,46 +208,66 @@ class Executor(RemoteExecutor):
                 self.logger.error(str(error))  # noqa: TRY400 - a message for the user, not a stack
 
     def shutdown(self) -> None:
+        self._take_view_away()
         super().shutdown()
         if self._run is not None:
             self._run.settle_local_failures()
-            self._tell_the_end(self._run)
+            if not self._is_detached:
+                self._departure.on_no_signal()
+            self._run.tell_the_end()
         if self.workflow.execution_settings.no_hooks:
+            self._note_result(Result.FAILED if has_failed(self.workflow.scheduler) else Result.SUCCEEDED)
             self._end()
         else:
             atexit.register(self._end)  # hooks run first, if Snakemake comes to them
 
-    def _tell_the_end(self, run: Coordinator) -> None:
-        if not self._is_detached:
-            self._departure.on_no_signal()
-        if run.live.policy.efficiency_report and self.continued is None:
-            report_at_end(Path(run.live.policy.folder), self._slurm, self.logger.info, self.logger.warning)
-        run.tell_the_end()
+    def _take_view_away(self) -> None:
+        if self._view is not None:
+            self._view.stop()
+
+    def _note_result(self, result: Result) -> None:
+        if self._result is Result.UNKNOWN:
+            self._result = result
 
     def _note_hook(self, name: str) -> None:
+        self._note_result(Result.SUCCEEDED if name == "onsuccess" else Result.FAILED)
         if self._live is None:
             return
-        self._result = Result.SUCCEEDED if name == "onsuccess" else Result.FAILED
         try:
             self._live.hook(name)
         except KempnerError as error:
             self.logger.warning(f"The closing job may run {name} once more: {error}")
 
-    def _end(self) -> None:
+    def _hook_has_ended(self, failed: str) -> None:
+        """The end of the run, after its hook; `failed` is the hook's name if it has failed."""
+        if failed and self._result is Result.SUCCEEDED:
+            self._result = Result.FAILED
+        self._end([f"The hook {failed} has failed."] if failed else [])
+
+    def _end(self, notes: Sequence[str] = ()) -> None:
         """The run is over, hooks included: nothing of it stays in the queue but what still runs."""
         atexit.unregister(self._end)
         if self._live is not None and self.continued is None:
             self._ask()
             try:
-                self._live.end(self._result)
+                folder = Path(self._live.policy.folder)
+                if not self._live.end(self._result, lambda: self._finish.run(folder, self._result, notes)):
+                    self._finish.tell(folder, notes)
             except KempnerError as error:
                 self.logger.warning(f"The run's helper jobs are left in the queue: {error}")
         elif self._live is None and self._claim is not None:
             try:
-                beginning.close_what_is_over(self._runs, self._slurm, self.logger)
+                beginning.close_what_is_over(self._runs, self._slurm, self.logger, self._result, self._finish.run)
             except KempnerError as error:
                 self.logger.warning(f"An earlier run in this folder is left as it is: {error}")
         self._release()
+
+    @cached_property
+    def _finish(self) -> Finish:
+        return Finish(slurm=self._slurm, say=self.logger.info, warn=self.logger.warning, show=self._show)
+
+    def _show(self, page: Page) -> None:
+        (self.logger.error if page.is_of_failure else self.logger.info)(f"\n{page.text}")
 
     def _release(self) -> None:
         if self._claim is not None:

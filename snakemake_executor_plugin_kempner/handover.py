@@ -7,12 +7,13 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.real import RealExecutor
 
 from .adapt.postprocess import accept, leave, tidy_up
+from .adapt.quiet import shows_messages
 from .adapt.scheduler import finish_as_not_needed, withdraw
 from .adapt.units import job_label, task_key
 from .errors import SlurmError
-from .report import attempt_message, cause_of, failure_message, short_path, stuck_message
+from .report import attempt_message, failure_message, short_path, stuck_message
 from .run.live import LiveRun
-from .run.outcome import IN_THE_HEAD, AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
+from .run.outcome import IN_THE_HEAD, AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskRuns, TaskStuck
 from .run.records import usage_of
 from .slurm.client import Slurm
 from .slurm.parse import Usage
@@ -33,10 +34,8 @@ class Handover:
         self._reported: dict[str, TaskEnded] = {}
         self.waiting: list[Any] = []
         """Jobs that were handed over and are not in the queue yet."""
-        self.failures: dict[str, str] = {}
-        """Why each task whose failure was reported has failed, by its label."""
-        self.fallen: set[str] = set()
-        """Labels of the tasks that cannot run because of them."""
+        self.failures: set[str] = set()
+        """Labels of the tasks whose failure was reported."""
         self.stopping = False
         """A task has failed, and no new task may start."""
 
@@ -48,6 +47,7 @@ class Handover:
             key = task_key(job)
             if self._reported.pop(key, None):  # its end was reported, and Snakemake wants to run it again
                 self._live.forget(key)
+                self.failures.discard(job_label(job))
         if self.stopping:  # a failure has stopped the run: nothing new is submitted
             withdraw(self._scheduler, *(job for job in jobs if not self._is_planned(job)))
             jobs = [job for job in jobs if self._is_planned(job)]
@@ -75,14 +75,14 @@ class Handover:
         refused = [job for job in jobs if not self._is_planned(job)]
         self.waiting = [job for job in self.waiting if job not in refused]
         self._logger.error(why)
-        self.failures |= {job_label(job): "cannot be submitted" for job in refused}
+        self.failures |= {job_label(job) for job in refused}
         withdraw(self._scheduler, *refused)
         self.stop_unless_keep_going()
 
     def failed_here(self, job: Any) -> None:
         """A local rule has failed in this process: no later process runs it once more."""
         self._live.refuse({task_key(job): (job_label(job), IN_THE_HEAD)})
-        self.failures[job_label(job)] = ""
+        self.failures.add(job_label(job))
         self.stop_unless_keep_going()
 
     def _is_planned(self, job: Any) -> bool:
@@ -114,6 +114,9 @@ class Handover:
             match event:
                 case TaskStuck():
                     self._logger.warning(stuck_message(event))
+                case TaskRuns():
+                    where = f" on {event.node}" if event.node else ""
+                    self._logger.info(f"{event.job.submission.label} runs{where} (Slurm job {event.job.job_id}).")
                 case TaskRequeued():
                     self._logger.info(f"{event.job.submission.label} (Slurm job {event.job.job_id}) was requeued.")
                 case AttemptFailed():
@@ -153,7 +156,7 @@ class Handover:
         if info is None:
             self._logger.error(attempt_message(event, Usage()))
             return
-        message = attempt_message(event, usage_of(event.job, self._slurm))
+        message = self._heard(info.job, attempt_message(event, usage_of(event.job, self._slurm)))
         self._executor.print_job_error(info, msg=message, aux_logs=[str(event.job.log)])
         info.job.attempt = event.next.submission.turn.attempt
         info.external_jobid = event.next.job_id
@@ -187,16 +190,23 @@ class Handover:
             else:
                 tidy_up(self._executor.workflow, info.job)
             logs = [str(event.job.log)] if event.job else []
-            self._executor.report_job_error(info, msg=self._failure(event), aux_logs=logs)
+            message = self._heard(info.job, self._failure(event))
+            self._executor.report_job_error(info, msg=message, aux_logs=logs)
         self.stop_unless_keep_going()
 
     def _failure(self, event: TaskEnded) -> str:
-        """The message: first the cause, then the tasks that cannot run because of it."""
+        """The message: first the cause, then the tasks that cannot run because of it. A second time, that it was told."""
+        if event.label in self.failures:
+            return f"{event.label} failed, as told above.\n"
         usage = usage_of(event.job, self._slurm) if event.job else Usage()
-        self.failures[event.label] = cause_of(event)
-        fallen = self._live.fallen(event.task)
-        self.fallen.update(fallen)
-        return failure_message(event, usage, fallen)
+        self.failures.add(event.label)
+        return failure_message(event, usage, self._live.fallen(event.task))
+
+    def _heard(self, job: Any, message: str) -> str:
+        """The message, which is told here if it would be lost with Snakemake's own word about the failed job."""
+        if not shows_messages(self._executor.workflow, job):
+            self._logger.error(message)
+        return message
 
     @property
     def _logger(self) -> Any:

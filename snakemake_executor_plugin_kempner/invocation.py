@@ -4,11 +4,14 @@ Taken down when the plugin is imported, which Snakemake does while it reads its 
 `--directory`, and before it looks at any file.
 """
 
+import atexit
 import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -43,6 +46,16 @@ def started() -> Invocation:
     return _THIS
 
 
+def versions() -> dict[str, str]:
+    """Versions of what plans a run."""
+    packages = {"plugin": "snakemake-executor-plugin-kempner", "Snakemake": "snakemake"}
+    found = {}
+    for name, package in packages.items():
+        with suppress(PackageNotFoundError):
+            found[name] = version(package)
+    return {**found, "Python": ".".join(map(str, sys.version_info[:3]))}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Continued:
     """The run that this process goes on with, as one of the run's own jobs."""
@@ -59,3 +72,33 @@ class Continued:
 
 class Leaving(SystemExit):
     """The process ends here and the run goes on without it."""
+
+
+class StartingOver(SystemExit):
+    """This process gives its own command once more, when all that it holds has been given back.
+
+    Raises:
+        ValueError: it was not started by a `snakemake` command, or has started over before.
+    """
+
+    def __init__(self) -> None:
+        if not _THIS.is_command_line or _AGAIN in os.environ:
+            raise ValueError("this process cannot give its command once more")
+        _again.append(_THIS)
+        super().__init__(0)
+
+
+_AGAIN = "KEMPNER_STARTED_OVER"
+"""In the environment of a process that has started over: the clocks of two machines may differ for long."""
+_again: list[Invocation] = []
+
+
+def _start_over() -> None:
+    for this in _again:
+        os.chdir(this.folder)
+        os.execve(  # noqa: S606 - no shell is wanted
+            sys.executable, [sys.executable, "-m", "snakemake", *this.command[1:]], {**os.environ, _AGAIN: "1"}
+        )
+
+
+atexit.register(_start_over)  # first of all that is registered, so that it runs last

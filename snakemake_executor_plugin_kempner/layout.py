@@ -1,5 +1,8 @@
 """What lies where in the folder of a run, `.snakemake/kempner/<run>/`."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 LEDGER = "ledger.jsonl"
 """What was intended, submitted, ended and cancelled, a line each."""
 LOGS = "logs"
@@ -8,6 +11,8 @@ ENDED = "ended"
 """A record of each job by itself: when it started and ended, where, with which exit code."""
 ARRAYS = "arrays"
 """What the elements of a job array do not have in common."""
+SCRIPTS = "scripts.jsonl"
+"""What each call of sbatch runs and waits for, a line each, so that a run can be exported."""
 SUCCEEDED = "succeeded"
 """A file for each task that has succeeded, for those that remove temporary files by themselves."""
 STOPPED = "stopped"
@@ -20,7 +25,18 @@ SOURCES = "sources"
 """The workflow as it was when the run began: Snakefiles, wrappers, configuration."""
 CLOSED = "closed"
 """Nothing of the run is left to look after."""
-CLOSING_LOG = "closing.log"
-"""The end of the run, as its closing job has seen it."""
+PAGE = "closing.log"
+"""The end of the run in a page, by whichever process has ended it."""
+CLOSING_JOB_LOG = "closing-job.log"
+"""What the closing job and its Snakemake have printed."""
+REPORT = "report.html"
+"""The page of `kempner report --html`."""
 CHECKPOINTS = "checkpoints"
-"""Beside the folders of all runs: KEMPNER_CHECKPOINT_DIR of each task."""
+"""Beside the folders of runs: KEMPNER_CHECKPOINT_DIR of each task."""
+LATEST = "latest"
+"""Beside the folders of runs: a link to that of the run that began last."""
+
+
+def run_folders(runs: Path) -> Iterator[Path]:
+    """The folders of runs that have a ledger, each once: a link to a run is none."""
+    return (path.parent for path in runs.glob(f"*/{LEDGER}") if not path.parent.is_symlink())

@@ -10,7 +10,7 @@ class ExecutorSettings(Settings):
     """Settings that take effect: Snakemake constructs them after it has read its command line, and before all else."""
 
     def __post_init__(self) -> None:
-        if self.preview:
+        if self.preview or self.export:
             from .previewing import preview_instead_of_running  # noqa: PLC0415 - the settings alone cost nothing
 
             preview_instead_of_running()

@@ -60,6 +60,9 @@ class Options:
     def __contains__(self, name: str) -> bool:
         return name in self.values
 
+    def __bool__(self) -> bool:
+        return bool(self.values)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.values)
 

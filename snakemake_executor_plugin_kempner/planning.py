@@ -19,6 +19,7 @@ from .adapt.units import Scope
 from .invocation import started
 from .plan.model import Plan, Policy
 from .report import NO_ROOM, needs_head_message, plan_messages
+from .run.folders import link_latest
 from .run.live import LiveRun
 from .run.opening import EarlierRuns, cancel_tasks, close_earlier, without_tasks
 from .run.outcome import TaskEvent
@@ -79,6 +80,7 @@ class Planning:
         expiry = None if self._is_preview else self._settings.delete_runs_after
         found = beginning.earlier_runs(runs, self._slurm, self._logger, expiry)
         self._found = self._settle_changes(found, ready)
+        self.policy = beginning.keep_end(self.policy, found, self._logger.info)
         if not (self.policy.ends_itself or self._settings.no_closing_job) and started().is_command_line:
             self._logger.warning(needs_head_message())
         return beginning.begin_run(self.policy, self._found, self._slurm, self._logger, self._limits)
@@ -145,6 +147,7 @@ class Planning:
             return
         beginning.tell_what_is_left(found, self._logger, to_submit)
         if not self._is_preview:
+            link_latest(Path(self.policy.folder))
             close_earlier(found, self.policy.run, self._slurm)
 
     def _say(self, plan: Plan, later: Sequence[str]) -> None:

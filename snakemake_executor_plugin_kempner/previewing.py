@@ -1,4 +1,6 @@
-"""`--kempner-preview`: does everything that a run does before the first sbatch, then prints what would be queued."""
+"""`--kempner-preview`, `--kempner-export`: everything that a run does before the first sbatch, then what would be queued,
+as text or in a file.
+"""
 
 from collections.abc import Collection, Mapping
 from itertools import count
@@ -7,10 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from .adapt.instead_of_jobs import instead_of_scheduling
-from .invocation import Leaving
+from .export.forms import exported, form_of, write
+from .invocation import Leaving, started
 from .options import Options
 from .planning import Planning
 from .preview_text import preview
+from .report import command_line, short_path
 from .slurm.client import SlurmCommands
 
 
@@ -35,15 +39,23 @@ def preview_instead_of_running() -> None:
 
 
 def _preview(workflow: Any, executor: Any) -> None:
-    """Print the preview, and exit.
+    """Print the preview, or write the plan into a file, and exit.
 
     Raises:
-        KempnerError: the run would fail before anything is submitted.
+        KempnerError: the run would fail before anything is submitted, or the file cannot be written.
     """
     settings, slurm = executor.executor_settings, _Unsubmitted(executor.envvars())
     with TemporaryDirectory(prefix="kempner-preview-") as folder:
         planning = Planning(workflow, executor, slurm, Path(folder), detached=settings.detach, is_preview=True)
         live = planning.begin(Path(".snakemake/kempner").absolute(), ready=())
         plan = planning.plan(live, ready=())
-        executor.logger.info(preview(plan, planning.later(live)))
+        later = planning.later(live)
+        if settings.preview or not settings.export:
+            executor.logger.info(preview(plan, later))
+        if settings.export:
+            text = exported(plan, form_of(settings.export), later, command_line(started().command))
+            write(settings.export, text)
+            executor.logger.info(
+                f"The plan is written to {short_path(settings.export.absolute())}; nothing was submitted."
+            )
     raise Leaving(0)

@@ -3,13 +3,13 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from .causes.alike import alike, names
+from .causes.alike import names
 from .causes.explained import Explanation, explained
 from .causes.meaning import requested_memory
-from .layout import CLOSING_LOG
+from .layout import PAGE
 from .plan.model import Kind, Plan, Policy
 from .plan.resources import SET_BY_PLUGIN
 from .printable import printable, quoted
@@ -115,9 +115,9 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, seen_from: str) -
     table = Table("rule", "tasks", "Slurm jobs", "waits for", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.columns[1].justify = "right"
     for row in rows:
-        own = {Kind.CLOSING.value: "the end of everything", Kind.CONTINUATION.value: "what decides over the rest"}
-        waits = ", ".join(row.waits_for) or own.get(row.rule, "")
-        table.add_row(printable(row.rule), str(row.tasks) if row.tasks else "", for_people(row.job_ids), waits)
+        name = printable(row.rule) if row.tasks or len(row.job_ids) == 1 else count_of(len(row.job_ids), row.rule)
+        waits = ", ".join(row.waits_for) or ("" if row.tasks else _HELPERS_WAIT_FOR.get(row.rule, ""))
+        table.add_row(name, str(row.tasks) if row.tasks else "", for_people(row.job_ids), waits)
     console = Console(width=100, no_color=True, highlight=False, force_terminal=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
@@ -127,18 +127,26 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, seen_from: str) -
     look = "kempner" if place == "." else f"kempner -C {quoted(place)}"
     return "\n".join([
         *lines, "",
-        f"Run {policy.run} is in Slurm's hands; nothing of it needs this terminal or this machine.",
-        f"  its end:  {folder}/{CLOSING_LOG}",
+        f"Run {policy.run} is in Slurm's hands; nothing of {printable(Path(policy.workdir).name)} needs this terminal or this machine.",
+        f"  its end:  {folder}/{PAGE}",
         f"  watch:    {look}",
         f"  cancel:   {look} cancel {policy.run}",
     ])  # fmt: skip
+
+
+_HELPERS_WAIT_FOR = {
+    Kind.GATE.value: "an attempt that succeeds",
+    Kind.GUARD.value: "the first failure",
+    Kind.CONTINUATION.value: "checkpoint results",
+    Kind.CLOSING.value: "all jobs",
+}
 
 
 def left_message(policy: Policy, jobs: int, command: Sequence[str]) -> str:
     """The last message of a head that is told to end while its jobs stay in the queue."""
     again = command_line(command)
     end = (
-        f"Its closing job ends it: {short_path(Path(policy.folder) / CLOSING_LOG)}"
+        f"Its closing job ends it: {short_path(Path(policy.folder) / PAGE)}"
         if policy.ends_itself
         else "Hooks, temporary files and what is below checkpoints wait until the same command is given again"
     )
@@ -157,10 +165,10 @@ def command_line(command: Sequence[str]) -> str:
     return " ".join(map(quoted, ["snakemake" if program == "__main__.py" else program, *command[1:]]))
 
 
-def short_path(path: Path) -> str:
-    """The path relative to the working directory, if it is below."""
+def short_path(path: Path, seen_from: Path | None = None) -> str:
+    """The path relative to a folder, by default the working directory, if it is below."""
     try:
-        return printable(str(path.relative_to(Path.cwd())))
+        return printable(str(path.relative_to(seen_from or Path.cwd())))
     except ValueError:
         return printable(str(path))
 
@@ -242,61 +250,12 @@ def _some(labels: Sequence[str]) -> str:
     return ", ".join(labels[:_FALLEN]) + more
 
 
-def failures_summary(causes: Mapping[str, str], command: Sequence[str], fallen: int = 0) -> str:
-    """The last lines of a failed run.
-
-    Args:
-        causes: why each failed task has, by its label.
-        command: that began the run.
-        fallen: number of tasks that cannot run because of them.
-    """
-    again = command_line(command)
-    lines = [f"Failed: {names(causes)}."]
-    if len(causes) > 1:
-        lines += causes_in_lines(causes)
-    if fallen:
-        lines.append(f"{count_of(fallen, 'task')} never ran because of {'this' if len(causes) == 1 else 'these'}.")
-    return "\n".join([*lines, f"What has succeeded is kept. To go on when the cause is mended: {again}"])
-
-
-def causes_in_lines(causes: Mapping[str, str]) -> Iterator[str]:
-    """`  3 × ValueError: loss is NaN: train[seed=0-2]`, a line for failures of the same cause."""
-    for cause, labels in alike(causes).items():
-        yield f"  {len(labels)} × {printable(cause)}: {names(labels)}"
-
-
 def unexplained_message(labels: Sequence[str]) -> str:
     """Tasks of an ended run have not succeeded, for an unknown reason."""
     return (
         f"{count_of(len(labels), 'task')} did not run to the end, and neither Slurm nor a record says why: "
         f"{_some(labels)}.\n  The run counts as failed. The same command runs what is missing.\n"
     )
-
-
-def end_of_run(run: str, code: int, numbers: tuple[int, int, int, int], causes: Sequence[TaskEnded], hook: str) -> str:
-    """The last line of a run without a head.
-
-    Args:
-        run: its name.
-        code: exit code of its Snakemake.
-        numbers: succeeded tasks, all tasks, tasks that were not needed, tasks that never ran because of a failure.
-        causes: the root causes of a failure.
-        hook: name of the hook that has failed; empty if none has.
-    """
-    well, tasks, spare, never = numbers
-    not_needed = f", {spare} {'was' if spare == 1 else 'were'} not needed" if spare else ""
-    counted = f"{well} of {tasks} tasks succeeded{not_needed}{f', {never} never ran' if never else ''}."
-    if not code:
-        return f"Run {run} has ended: {counted}"
-    ends: dict[str, list[str]] = {}
-    for event in causes:
-        word = _ENDS.get(event.outcome, "failed") if event.job or event.why == IN_THE_HEAD else "never started"
-        ends.setdefault(word, []).append(event.label)
-    whys = ", ".join(f"{names(labels)} {word}" for word, labels in ends.items())
-    return f"Run {run} has failed: {whys or (f'hook {hook} failed' if hook else 'see the error above')}. {counted}"
-
-
-_ENDS = {Outcome.CANCELLED: "was cancelled", Outcome.CUT_OFF: "never started", Outcome.LOST: "is lost"}
 
 
 def attempt_message(event: AttemptFailed, usage: Usage) -> str:

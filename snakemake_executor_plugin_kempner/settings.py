@@ -51,6 +51,14 @@ class Settings(ExecutorSettingsBase):
             "dependencies, its sbatch options, and the reasons.",
         },
     )
+    export: Path | None = field(
+        default=None,
+        metadata={
+            "help": "Submit nothing. Write the plan into this file: a bash script of sbatch lines that needs no plugin "
+            "(.sh), or a graph of the tasks for Graphviz (.dot) or Mermaid (.mmd). 'kempner export' does so for a run.",
+            "type": Path,
+        },
+    )
     cancel: bool = field(
         default=False,
         metadata={
@@ -147,12 +155,29 @@ class Settings(ExecutorSettingsBase):
             "flag they are only reported.",
         },
     )
+    mail: str = field(
+        default="",
+        metadata={
+            "help": "Send one mail when the run has ended, however it has ended: to this address, or 'self' for the user who "
+            "has started it. Its subject is the workflow's folder and the result, its text the page that is also in "
+            ".snakemake/kempner/latest/closing.log.",
+            "type": str,
+        },
+    )
+    on_end: str = field(
+        default="",
+        metadata={
+            "help": "Run this shell command once when the run has ended, however it has ended. KEMPNER_RESULT is "
+            "succeeded, failed, cancelled or unknown; KEMPNER_RUN, KEMPNER_FOLDER and KEMPNER_PAGE name the run, "
+            "its working directory and the file with the page about its end.",
+            "type": str,
+        },
+    )
     closing_options: str = field(
         default="",
         metadata={
-            "help": "More sbatch options for the closing job of the run, in one text, such as '--mail-type=END,FAIL "
-            "--partition=shared'. The closing job of a detached run ends as the run does: COMPLETED or "
-            "FAILED.",
+            "help": "More sbatch options for the closing job of the run, in one text, such as '--partition=shared "
+            "--time=120'. The closing job of a detached run ends as the run does: COMPLETED or FAILED.",
         },
     )
     no_closing_job: bool = field(

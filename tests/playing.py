@@ -16,11 +16,12 @@ from builders import POLICY
 from fakes import Change, End, Ends, FakeClock, FakeJob, FakeSlurm, by_rule
 
 from snakemake_executor_plugin_kempner import beginning
+from snakemake_executor_plugin_kempner.layout import run_folders
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run import latest, ledger, observer, opening
+from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.guard import guard
-from snakemake_executor_plugin_kempner.run.ledger import make_folders
 from snakemake_executor_plugin_kempner.run.opening import EarlierRuns, close_earlier, look_back
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded, TaskEvent
 from snakemake_executor_plugin_kempner.slurm.parse import Record
@@ -130,7 +131,7 @@ class Play:
             since: when the new head began to look at files; now, if it is not said.
         """
         runs = self.folder.parent
-        run = f"run{len(list(runs.iterdir())) + 1}"
+        run = f"run{len(list(run_folders(runs))) + 1}"
         since = self.clock.now() if since is None else since
         with told_by(self.clock):
             found = look_back(runs, os.getcwd(), self.slurm, since, LOGGER.warning)

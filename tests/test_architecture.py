@@ -28,28 +28,38 @@ MAY_IMPORT = {
     "run": {"errors", "layout", "notation", "options", "plan", "slurm", "site"},
     "report": {"errors", "layout", "plan", "slurm", "run", "printable", "causes", "site"},
     "causes": {"notation", "options", "plan", "printable", "site", "slurm"},
-    "state": {"causes", "errors", "layout", "options", "plan", "run", "slurm"},
-    "cli": {"causes", "draft_site", "efficiency", "errors", "layout", "plan", "printable", "report", "run", "sandbox", "site", "slurm", "state"},
+    "state": {"causes", "errors", "layout", "options", "plan", "printable", "report", "run", "site", "slurm"},
+    "ending": {"efficiency", "errors", "layout", "options", "plan", "printable", "run", "slurm", "state"},
+    "cli": {
+        "causes", "draft_site", "efficiency", "ending", "errors", "export", "layout", "plan", "printable", "report", "reporting",
+        "run", "sandbox", "site", "slurm", "state",
+    },
+    "export": {"errors", "layout", "notation", "options", "plan", "printable", "run"},
+    "reporting": {
+        "causes", "efficiency", "errors", "export", "layout", "notation", "options", "plan", "printable", "report", "run",
+        "site", "slurm", "state",
+    },
     "__main__": {"cli"},
     "step": {"errors", "plan", "slurm", "run", "adapt", "printable"},
     "adapt": {"errors", "layout", "plan", "settings", "site"},
     "settings": set(),
     "modes": {"settings", "cancelling", "previewing", "adapt"},
     "preview_text": {"errors", "plan", "report"},
-    "previewing": {"adapt", "invocation", "options", "planning", "preview_text", "slurm"},
+    "previewing": {"adapt", "export", "invocation", "options", "planning", "preview_text", "report", "slurm"},
     "draft_site": {"errors", "site", "slurm"},
-    "efficiency": {"errors", "layout", "notation", "plan", "site", "slurm", "run", "report"},
-    "cancelling": {"slurm", "run", "adapt", "invocation"},
+    "efficiency": {"errors", "layout", "notation", "plan", "printable", "site", "slurm", "run", "report"},
+    "live_view": {"errors", "run", "slurm", "state"},
+    "cancelling": {"ending", "slurm", "run", "adapt", "invocation"},
     "handover": {"errors", "slurm", "run", "report", "adapt"},
     "planning": {"plan", "slurm", "run", "report", "adapt", "beginning", "settings", "invocation"},
     "departure": set(),
     "coordinator": {"errors", "slurm", "run", "report", "adapt", "invocation", "handover", "planning"},
     "executor": {
-        "errors", "slurm", "run", "report", "efficiency", "adapt", "invocation", "beginning", "coordinator", "departure",
+        "ending", "errors", "slurm", "run", "report", "adapt", "live_view", "invocation", "beginning", "coordinator", "departure",
         "planning",
     },
-    "beginning": {"errors", "plan", "site", "slurm", "run", "report", "invocation"},
-    "closing": {"errors", "options", "plan", "slurm", "run", "report", "causes", "efficiency", "adapt", "beginning"},
+    "beginning": {"errors", "options", "plan", "printable", "site", "slurm", "run", "report", "invocation"},
+    "closing": {"ending", "errors", "layout", "options", "plan", "slurm", "run", "report", "reporting", "causes", "adapt", "beginning"},
     "continuing": {"errors", "options", "plan", "slurm", "run", "adapt", "executor", "invocation", "closing"},
     "invocation": set(),
     "sandbox": {"errors", "notation"},
@@ -126,9 +136,10 @@ def test_nothing_but_the_command_line_imports_the_sandbox() -> None:
     assert [module for module in MODULES if "sandbox" in of_package(module)] == ["cli.others"]
 
 
-def test_processes_are_started_in_one_place() -> None:
+def test_processes_are_started_in_two_places() -> None:
+    """Slurm's commands, and what a user wishes for the end of a run."""
     inside = {module for module in MODULES if "subprocess" in imported(module)}
-    assert {module for module in inside if part(module) != "sandbox"} == {"slurm.programs"}
+    assert {module for module in inside if part(module) != "sandbox"} == {"slurm.programs", "ending.programs"}
 
 
 def test_the_processes_of_the_machine_are_looked_at_in_one_place() -> None:

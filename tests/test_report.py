@@ -1,5 +1,6 @@
 """What a person reads."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,13 +17,11 @@ from snakemake_executor_plugin_kempner.report import (
     count_of,
     deferred_summary,
     detached_message,
-    end_of_run,
     failure_message,
-    failures_summary,
     plan_summary,
     stuck_message,
 )
-from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskStuck
+from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from snakemake_executor_plugin_kempner.slurm.parse import Record, Usage
 from snakemake_executor_plugin_kempner.slurm.states import JobState
 
@@ -123,6 +122,24 @@ def test_reasons_to_queue_later_are_counted() -> None:
 def test_a_head_that_leaves_says_how_to_look_and_how_to_cancel(seen_from: str, place: str, end: str) -> None:
     said = detached_message((), POLICY, seen_from)
     assert said.endswith(f"  its end:  {end}\n  watch:    kempner{place}\n  cancel:   kempner{place} cancel run1")
+
+
+def test_a_head_that_leaves_counts_helper_jobs_and_names_the_workflow_by_its_folder() -> None:
+    rows = (
+        RuleJobs(rule="train", tasks=3, job_ids=("4", "2", "3"), waits_for=("prep",)),
+        RuleJobs(rule="gate", job_ids=("9", "10", "12")),
+        RuleJobs(rule="guard", job_ids=("16",)),
+        RuleJobs(rule="closing", job_ids=("17",)),
+    )
+    said = detached_message(rows, replace(POLICY, workdir="/lab/sweep"), "/lab/sweep")
+    table = [re.split(r"\s{2,}", line.strip()) for line in said.splitlines()[2:6]]
+    assert table == [
+        ["train", "3", "2-4", "prep"],
+        ["3 gates", "9-10, 12", "an attempt that succeeds"],
+        ["guard", "16", "the first failure"],
+        ["closing", "17", "all jobs"],
+    ]
+    assert "nothing of sweep needs this terminal or this machine." in said
 
 
 # --- failures -------------------------------------------------------------------------------------------------------
@@ -240,33 +257,11 @@ def test_failures_of_the_same_cause_are_told_together(log: Path) -> None:
     assert text.endswith("  2 more tasks for the same reason: train[seed=2-3]\n")
 
 
-def test_the_last_line_of_a_run_counts_what_succeeded_and_what_never_ran(log: Path) -> None:
-    bad = [replace(ended(a_job(log), a_record()), label=f"train[lr=0.1,seed={seed}]") for seed in range(3)]
-    lost = replace(bad[0], label="plot", outcome=Outcome.LOST)
-    assert end_of_run("run1", 1, (7, 18, 1, 6), [*bad, lost], "") == (
-        "Run run1 has failed: train[lr=0.1,seed=0-2] failed, plot is lost. 7 of 18 tasks succeeded, 1 was not needed, 6 never ran."
-    )
-    assert end_of_run("run1", 0, (3, 3, 0, 0), [], "") == "Run run1 has ended: 3 of 3 tasks succeeded."
-    assert end_of_run("run1", 1, (3, 3, 0, 0), [], "onsuccess").startswith(
-        "Run run1 has failed: hook onsuccess failed."
-    )
-
-
 def test_what_fell_with_a_task_is_listed_up_to_ten() -> None:
     fallen = [f"plot[{number}]" for number in range(12)]
     text = failure_message(ended(a_job("x"), a_record()), NOTHING_KNOWN, fallen)
     assert "12 tasks cannot run now: plot[0], " in text
     assert text.endswith("plot[9] and 2 more\n")
-
-
-def test_the_end_of_a_run_names_each_failed_task_once_and_how_to_go_on() -> None:
-    text = failures_summary(
-        {"a": "exit code 3", "b": "exit code 3"}, ["/env/bin/snakemake", "--config", "name=it's"], 4
-    )
-    assert text.startswith("Failed: a, b.\n  2 × exit code 3: a, b\n4 tasks never ran because of these.\n")
-    assert text.endswith("""snakemake --config 'name=it'"'"'s'""")
-    many = {f"train[lr={rate},seed={seed}]": "ValueError" for rate in ("0.1", "0.2") for seed in range(3)}
-    assert failures_summary(many, []).startswith("Failed: train[lr=0.1,seed=0-2], train[lr=0.2,seed=0-2].\n")
 
 
 def test_a_task_that_will_not_start_says_why_and_what_it_asks_for() -> None:
@@ -302,7 +297,7 @@ def test_no_name_reaches_a_terminal_as_it_is(tmp_path: Path) -> None:
     end = TaskEnded(task=task.key, label=task.label, outcome=Outcome.FAILED, job=job, record=a_record())
     texts = [
         failure_message(end, NOTHING_KNOWN, [task.label]),
-        failures_summary({task.label: HOSTILE, "other": HOSTILE}, ["snakemake", "--config", HOSTILE]),
+        command_line(["snakemake", "--config", HOSTILE]),
         stuck_message(TaskStuck(task=task.key, job=job, reason="BadConstraints")),
         str(PlanError([Fault(where=task.label, what=HOSTILE, remedy=HOSTILE)])),
         str(SlurmRefused(["sbatch"], 1, HOSTILE)),

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 
-def note_hooks(workflow: Any, note: Callable[[str], None], ended: Callable[[], None]) -> None:
+def note_hooks(workflow: Any, note: Callable[[str], None], ended: Callable[[str], None]) -> None:
     """Record `onsuccess` and `onerror` before they run.
 
     Args:
         workflow: Snakemake's, about to run.
         note: gets the name of a hook that is about to run.
-        ended: called after the hook, with or without an error.
+        ended: called after the hook, with its name if it has failed.
     """
     if workflow.execution_settings.no_hooks:
         return
@@ -20,14 +20,16 @@ def note_hooks(workflow: Any, note: Callable[[str], None], ended: Callable[[], N
 
 
 def _noted(
-    name: str, hook: Callable[[Any], None], note: Callable[[str], None], ended: Callable[[], None]
+    name: str, hook: Callable[[Any], None], note: Callable[[str], None], ended: Callable[[str], None]
 ) -> Callable[[Any], None]:
     def run(log: Any) -> None:
         note(name)
+        failed = name
         try:
             hook(log)
+            failed = ""
         finally:
-            ended()
+            ended(failed)
 
     return run
 

@@ -17,6 +17,10 @@ from .possible import possible_tasks
 
 _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
 """Deployment methods that build an environment before jobs run."""
+_ADDRESS = re.compile(
+    r"[A-Za-z0-9_][\w.!#$%&'*+/=?^`{|}~-]{0,63}@[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?", re.ASCII
+)
+"""A mail address as Slurm, sendmail and mail take it: without quotes, spaces or a leading dash."""
 
 
 def policy_of(
@@ -62,6 +66,8 @@ def policy_of(
         efficiency_report=settings.efficiency_report,
         largest_queue=settings.max_queued,
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
+        mail=settings.mail,
+        on_end=settings.on_end,
     )
 
 
@@ -75,6 +81,9 @@ def _faults(settings: Settings, *, shares_records: bool) -> Iterator[Fault]:
     if not re.fullmatch(r"[\w.=+-]{0,40}", settings.jobname_prefix, re.ASCII):
         what = f"--kempner-jobname-prefix {settings.jobname_prefix!r} takes up to 40 letters, digits and any of _-.+="
         yield Fault(where="command line", what=what)
+    if settings.mail and settings.mail != "self" and not _ADDRESS.fullmatch(settings.mail):
+        what = f"--kempner-mail {settings.mail!r} is no mail address"
+        yield Fault(where="command line", what=what, remedy="take an address such as name@example.org, or self")
     if settings.detach and not shares_records:
         what = (
             "--kempner-detach, and --shared-fs-usage without persistence: nobody would record what has made the outputs"

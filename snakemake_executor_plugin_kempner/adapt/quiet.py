@@ -1,6 +1,7 @@
-"""Prints errors despite Snakemake's --quiet: they are the only explanation of a failure, since jobs run elsewhere."""
+"""Errors are heard despite Snakemake's --quiet and its logger plugins: nothing else explains a failure, since jobs run elsewhere."""
 
 import logging
+import os
 import sys
 from typing import Any
 
@@ -25,3 +26,20 @@ def let_errors_be_heard(workflow: Any) -> None:
     settings = workflow.output_settings
     if settings.quiet and not settings.dryrun and not any(isinstance(handler, _Unheard) for handler in logger.handlers):
         logger.addHandler(_Unheard(DefaultFilter(settings.quiet, False, False, False, True)))
+
+
+def shows_messages(workflow: Any, job: Any) -> bool:
+    """Whether the message about a failed job is printed with Snakemake's word about it.
+
+    For groups Snakemake leaves the message out, and so does a logger plugin that prints in place of Snakemake
+    (snakemake-logger-plugin-rich).
+    """
+    handlers = workflow.logger_manager.plugin_handlers
+    return not job.is_group() and not any(handler.writes_to_stream for handler in handlers)
+
+
+def has_terminal_to_itself(workflow: Any) -> bool:
+    """Whether Snakemake itself prints on a terminal, and is not told to be quiet."""
+    is_alone = not any(handler.writes_to_stream for handler in workflow.logger_manager.plugin_handlers)
+    may_move = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return is_alone and may_move and not workflow.output_settings.quiet

@@ -12,6 +12,11 @@ def locked(scheduler: Any) -> Iterator[None]:
         yield
 
 
+def has_failed(scheduler: Any) -> bool:
+    """Whether a job has failed, or was taken back."""
+    return bool(scheduler._errors)  # noqa: SLF001
+
+
 def withdraw(scheduler: Any, *jobs: Any) -> None:
     """Take back jobs that were handed over and will not run. This makes the run fail, with or without --keep-going.
 

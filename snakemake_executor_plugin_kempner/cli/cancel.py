@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import click
 
 from ..causes.alike import names
+from ..ending.finish import Finish
 from ..errors import SlurmError
 from ..report import count_of
 from ..run.cancelling import Canceller
@@ -38,7 +39,8 @@ def cancel(place: Place, run: str, words: tuple[str, ...], *, yes: bool, as_json
     else:
         if not yes:
             click.confirm(f"{_what(state, tasks, needing, is_all=not words)} Cancel?", abort=True, err=as_json)
-        canceller = Canceller(place.runs, str(place.workdir), place.slurm, _say, _say)
+        finish = Finish(slurm=place.slurm, say=_say, warn=_say)
+        canceller = Canceller(place.runs, str(place.workdir), place.slurm, _say, _say, finish=finish.cancelled)
         ledger = place.ledger(state.run)
         message = canceller.tasks(ledger, {task.key for task in tasks}) if words else canceller.run(ledger)
     if as_json:

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..errors import KempnerError
+from ..layout import run_folders
 from ..run.belonging import unexplained
 from ..run.ledger import open_ledgers
 from ..site.live import live_site
@@ -268,7 +269,7 @@ def _runs(start: Path, slurm: Slurm) -> Iterator[Finding]:
 def _open_runs(runs: Path, workdir: Path, slurm: Slurm) -> Iterator[Finding]:
     ledgers = open_ledgers(runs)
     names = ", ".join(ledger.run for ledger in ledgers)
-    yield ok("runs", f"{len(list(runs.glob('*/ledger.jsonl')))} recorded; open: {names or 'none'}")
+    yield ok("runs", f"{len(list(run_folders(runs)))} recorded; open: {names or 'none'}")
     lost = unexplained(runs, str(workdir), slurm, ledgers)
     if lost:
         what = f"{len(lost)} jobs of this folder are in the queue that no ledger explains: nobody needs them"

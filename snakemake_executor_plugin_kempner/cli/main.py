@@ -159,6 +159,46 @@ def runs_(ctx: click.Context, *, as_json: bool, folder: str | None) -> None:
     runs(_place(ctx), as_json=as_json)
 
 
+@kempner.command("report")
+@click.argument("run", default="", shell_complete=_runs_of)
+@click.option("--html", is_flag=True, help="Write a page with charts, by default report.html in the run's folder.")
+@click.option("--csv", "as_csv", is_flag=True, help="Write a row for each attempt, by default to standard output.")
+@click.option("-o", "output", metavar="FILE", type=click.Path(dir_okay=False), help="Where to write it.")
+@_JSON
+@_FOLDER
+@click.pass_context
+def report_(
+    ctx: click.Context, run: str, *, html: bool, as_csv: bool, output: str | None, as_json: bool, folder: str | None
+) -> None:
+    """What the jobs of a run used, how long they waited, and their GPU hours; with advice."""
+    from .report import report  # noqa: PLC0415
+
+    del folder
+    if html + as_csv + as_json > 1:
+        raise click.UsageError("--html, --csv and --json are three reports: give one of them at a time.")
+    if output and not (html or as_csv):
+        raise click.UsageError("-o FILE needs --html or --csv.")
+    report(_place(ctx), run, form="html" if html else "csv" if as_csv else "json" if as_json else "", output=output)
+
+
+@kempner.command("export")
+@click.argument("run", default="", shell_complete=_runs_of)
+@click.option("-o", "output", metavar="FILE", type=click.Path(dir_okay=False), help="Where to write it.")
+@click.option(
+    "--form",
+    type=click.Choice(["bash", "dot", "mermaid"]),
+    help="By default as FILE ends (.sh, .dot, .mmd), else bash.",
+)
+@_FOLDER
+@click.pass_context
+def export_(ctx: click.Context, run: str, *, output: str | None, form: str | None, folder: str | None) -> None:
+    """The plan of a run as a bash script of sbatch lines, or as a graph for Graphviz or Mermaid."""
+    from .export import export  # noqa: PLC0415
+
+    del folder
+    export(_place(ctx), run, form=form, output=output)
+
+
 @kempner.command("cancel")
 @click.argument("what", nargs=-1, metavar="[RUN|TASK]...", shell_complete=_tasks_of)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")

@@ -9,28 +9,13 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..printable import printable
-from ..state.model import State
+from ..state.shown import text
+
+__all__ = ["as_json", "console", "print_json", "text"]
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
-STYLES: Mapping[str, str] = {
-    State.DONE: "green",
-    State.RUNNING: "cyan",
-    State.RETRYING: "yellow",
-    State.FAILED: "bold red",
-    State.NEVER: "red",
-    State.CANCELLED: "magenta",
-    State.UNKNOWN: "bold yellow",
-    "ok": "green",
-    "warning": "yellow",
-    "error": "bold red",
-    "faint": "dim",
-    "strong": "bold",
-}
-"""Style of each state of a task, and of each kind of message."""
 _WIDE = 100_000
 """Columns where there is no terminal: nothing is cut off or wrapped."""
 
@@ -48,13 +33,6 @@ def console() -> "Console":
         force_terminal=None if is_terminal else False,
         no_color=True if os.environ.get("NO_COLOR") else None,
     )
-
-
-def text(words: str, style: str = "") -> "Text":
-    """Words with a style; control characters are escaped, and line breaks kept."""
-    from rich.text import Text  # noqa: PLC0415
-
-    return Text(printable(words, keep="\n\t"), style=STYLES.get(style, style))
 
 
 def print_json(value: Any) -> None:

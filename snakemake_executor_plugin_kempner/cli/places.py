@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import KempnerError
-from ..layout import LEDGER
+from ..layout import LEDGER, run_folders
 from ..printable import printable
 from ..run.ledger import LedgerRecord, read_ledger
 from ..slurm.client import SlurmCommands
@@ -87,7 +87,7 @@ class Place:
 
     def names(self) -> list[str]:
         """Names of the runs."""
-        return sorted(path.parent.name for path in self.runs.glob(f"*/{LEDGER}"))
+        return sorted(folder.name for folder in run_folders(self.runs))
 
     def is_run(self, name: str) -> bool:
         """Whether the word means a run, and no task."""

@@ -9,9 +9,9 @@ from ..slurm.listing import Listed
 from ..state.judged import run_state
 from ..state.model import RunState, State
 from ..state.sources import read_sources
+from ..state.wording import moment
 from .output import console, print_json, text
 from .places import Place
-from .wording import moment
 
 _MOST = 20
 
@@ -51,7 +51,9 @@ def runs(place: Place, *, as_json: bool) -> None:
         table.add_row(
             text(line.run), moment(line.since, now), text(line.state), done, failed, text(line.command, "faint")
         )
-    console().print(table)
+    out = console()
+    out.print(text(f"Runs of {place.workdir.name}, {place.workdir}", "strong"))
+    out.print(table)
 
 
 def _line(state: RunState) -> RunLine:

@@ -6,13 +6,11 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..causes.alike import names
-from ..report import count_of
-from ..state.model import State
-from .output import STYLES, console, print_json, text
-from .overview import ALWAYS, COLUMNS, Overview, overview
+from ..state.overview import Overview, overview, title
+from ..state.shown import causes_of, table_of
+from ..state.wording import moment, span
+from .output import console, print_json, text
 from .places import Place
-from .wording import moment, span
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,19 +49,21 @@ def _watch(place: Place, run: str) -> None:
 
 def shown(view: Overview, now: float) -> Iterator["RenderableType"]:
     """An overview as lines and a table."""
-    since = f"since {moment(view.since, now)} ({span(now - view.since)})" if view.since else ""
-    yield text(f"Run {view.run} {view.result}", _style(view.result))
+    since = f"since {moment(view.since, now)} ({span(view.until - view.since)})" if view.since else ""
+    yield text(f"{title(view)}", _style(view.result))
     yield text(f"  {view.command}", "faint")
     yield text("  " + "; ".join(filter(None, (since, view.whose))))
     if view.rows:
         yield text("")
-        yield _table(view)
+        yield table_of(view.rows)
     if view.waits or view.longest:
         yield text("")
     yield from (text(f"  {line}") for line in view.waits)
     if view.longest:
         yield text(f"  longest: {view.longest}")
-    yield from _failures(view)
+    if view.failures:
+        yield text("")
+        yield from causes_of(view.failures, _CAUSES)
     yield text("")
     yield from (text(f"  {note}", "warning") for note in view.notes)
     if view.end:
@@ -74,37 +74,3 @@ def shown(view: Overview, now: float) -> Iterator["RenderableType"]:
 
 def _style(result: str) -> str:
     return "ok" if result.startswith("has succeeded") else "error" if result.startswith("has failed") else "strong"
-
-
-def _table(view: Overview) -> "RenderableType":
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only here
-    from rich.table import Table  # noqa: PLC0415
-
-    columns = [column for column in COLUMNS if column in ALWAYS or any(row.numbers.get(column) for row in view.rows)]
-    with_gpus = any(row.gpu_hours for row in view.rows)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("rule", overflow="fold")
-    for name in ("tasks", *columns, *(["GPU hours"] if with_gpus else [])):
-        table.add_column(name, justify="right")
-    for row in view.rows:
-        cells = [
-            text(str(row.numbers[column]), column) if row.numbers.get(column) else text("·", "faint")
-            for column in columns
-        ]
-        table.add_row(text(row.rule), str(row.tasks), *cells, *([f"{row.gpu_hours:.1f}"] if with_gpus else []))
-    return table
-
-
-def _failures(view: Overview) -> Iterator["RenderableType"]:
-    if not view.failures:
-        return
-    yield text("")
-    for failure in view.failures[:_CAUSES]:
-        line = text(f"  {len(failure.labels)} × ", STYLES[State.FAILED])
-        line.append_text(text(failure.cause, STYLES[State.FAILED]))
-        line.append_text(text(f"  {names(failure.labels)}"))
-        if failure.never:
-            line.append_text(text(f"; {count_of(failure.never, 'task')} cannot run", "faint"))
-        yield line
-    if len(view.failures) > _CAUSES:
-        yield text(f"  and {len(view.failures) - _CAUSES} more causes", "faint")

@@ -13,10 +13,10 @@ from ..run.stopping import is_stopped
 from ..slurm.states import JobState, is_held
 from ..state.explanation import cause_of, explanation, same_causes
 from ..state.model import Attempt, RunState, State, TaskState
+from ..state.overview import reason
+from ..state.wording import moment, span
 from .output import console, print_json, text
-from .overview import reason
 from .places import Place, chosen
-from .wording import moment, span
 
 if TYPE_CHECKING:
     from rich.text import Text

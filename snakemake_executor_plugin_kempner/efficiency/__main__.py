@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import KempnerError, LedgerError
-from ..layout import LEDGER
+from ..layout import run_folders
 from ..run.ledger import LedgerRecord, read_ledger
 from ..slurm.client import SlurmCommands
 from .jobs import run_use
@@ -48,7 +48,7 @@ def _ledger(runs: Path, name: str) -> LedgerRecord:
     Raises:
         LedgerError: there is no such run, or its ledger cannot be read.
     """
-    names = sorted(path.parent.name for path in runs.glob(f"*/{LEDGER}"))
+    names = sorted(folder.name for folder in run_folders(runs))
     if not names:
         raise LedgerError(
             f"No run is recorded in {runs.absolute()}: call this in the folder where snakemake was called"

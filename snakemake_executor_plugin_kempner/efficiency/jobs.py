@@ -79,15 +79,19 @@ class RunUse:
     """Number of jobs that have started and whose end is unknown."""
 
 
-def run_use(ledger: LedgerRecord, slurm: Slurm, warn: Callable[[str], None]) -> RunUse:
+def run_use(
+    ledger: LedgerRecord, slurm: Slurm, warn: Callable[[str], None], *, earlier: Iterable[LedgerRecord] = ()
+) -> RunUse:
     """Combine accounting with the jobs' own records; the queue is read for jobs whose end is in neither.
 
     Args:
         ledger: of the run.
         slurm: answers queries of accounting and queue.
         warn: gets a message when Slurm does not answer; the jobs' own records are used then.
+        earlier: ledgers of runs that this run has taken over, oldest first; their jobs are counted too.
     """
-    entries = [entry for entry in ledger.of_kind(Kind.TASK) if entry.job_id]
+    jobs = (entry for known in (*earlier, ledger) for entry in known.of_kind(Kind.TASK) if entry.job_id)
+    entries = list({entry.job_id: entry for entry in jobs}.values())
     consumption = _answers(lambda: slurm.consumption([entry.job_id for entry in entries]), warn)
     accounts = {account.job_id: account for account in consumption}
     written = {entry.job_id: step_record(Path(entry.folder), entry.job_id) for entry in entries}

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from ..printable import cell as safe
 from ..report import short_path
 from ..run.ledger import read_ledger
 from ..slurm.client import Slurm
@@ -27,12 +28,12 @@ _COLUMNS: dict[str, Callable[[Group], str]] = {
 _NUMBERS, _WORDS = ("attempt", "jobs"), ("rule", "ended")
 
 _CELLS: dict[str, Callable[[JobUse], object]] = {
-    "task": lambda job: job.label,
-    "rule": lambda job: job.rule,
+    "task": lambda job: safe(job.label),
+    "rule": lambda job: safe(job.rule),
     "attempt": lambda job: job.attempt,
     "job_id": lambda job: job.job_id,
-    "state": lambda job: job.state,
-    "node": lambda job: job.node,
+    "state": lambda job: safe(job.state),
+    "node": lambda job: safe(job.node),
     "elapsed_s": lambda job: _rounded(job.elapsed_s),
     "limit_s": lambda job: job.limit_s,
     "cores": lambda job: job.cores,
@@ -50,10 +51,17 @@ def use_message(use: RunUse, width: int = WIDTH) -> str:
     """A table by rule, notes on missing values, and suggestions."""
     groups = grouped(use.jobs)
     lines = [f"What the jobs of run {use.run} used:", *_table(groups, width)] if groups else []
-    lines += [f"  {line}" for line in _missing(use)]
+    lines += [f"  {line}" for line in missing(use)]
     if said := list(advice(groups)):
         lines += ["", *said]
     return "\n".join(lines)
+
+
+def columns(groups: Iterable[Group]) -> dict[str, list[str]]:
+    """The cells of each column of the table; columns without a word are left out."""
+    groups = tuple(groups)
+    cells = {name: [cell(group) for group in groups] for name, cell in _COLUMNS.items()}
+    return {name: of_column for name, of_column in cells.items() if any(of_column)}
 
 
 def _table(groups: Iterable[Group], width: int) -> Iterator[str]:
@@ -61,8 +69,7 @@ def _table(groups: Iterable[Group], width: int) -> Iterator[str]:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    rows = {name: [cell(group) for group in groups] for name, cell in _COLUMNS.items()}
-    shown = {name: cells for name, cells in rows.items() if any(cells)}
+    shown = columns(groups)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for name in shown:
         table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=name not in _WORDS)
@@ -74,7 +81,7 @@ def _table(groups: Iterable[Group], width: int) -> Iterator[str]:
     yield from (line.rstrip() for line in capture.get().splitlines())
 
 
-def _missing(use: RunUse) -> Iterator[str]:
+def missing(use: RunUse) -> Iterator[str]:
     if not use.jobs:
         yield f"No job of run {use.run} has ended yet."
     if use.open:

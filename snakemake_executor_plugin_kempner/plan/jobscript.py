@@ -84,6 +84,16 @@ def _task_script(what: str, policy: Policy, spec: Mapping[str, Any], *arguments:
     return "\n".join(lines)
 
 
+def spec_in(script: str) -> dict[str, Any]:
+    """What the step of a script reads, without what lies in a manifest.
+
+    Raises:
+        ValueError: it is no script of a task.
+    """
+    spec = json.loads(script.partition(f"<<'{_END}'\n")[2].rpartition(f"\n{_END}\n")[0])
+    return dict(spec)
+
+
 def guard_script(python: str, folder: str) -> str:
     """The script of the guard of the run in the folder."""
     command = f"{shlex.quote(python)} -m snakemake_executor_plugin_kempner.run.guard {shlex.quote(folder)}"

@@ -36,3 +36,15 @@ def manifest(lines: Mapping[int, Mapping[str, Any]]) -> bytes:
         parts.append(part)
     table = (f"{at:0{_WIDTH - 1}}\n".encode() for at in places.values())
     return b"".join([*table, *parts])
+
+
+def line_of(text: bytes, index: int) -> dict[str, Any]:
+    """What a manifest has for an index.
+
+    Raises:
+        ValueError: nothing, or the manifest is damaged.
+    """
+    place = int(text[index * _WIDTH : (index + 1) * _WIDTH])
+    if place == _NONE:
+        raise ValueError(f"the manifest has no line for index {index}")
+    return dict(json.loads(text[place : text.index(b"\n", place)]))

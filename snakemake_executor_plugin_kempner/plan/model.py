@@ -322,6 +322,10 @@ class Policy:
     """The closing job of an earlier plan, if it is still pending."""
     closing_options: Options = NO_OPTIONS
     """More options of sbatch for the closing job."""
+    mail: str = ""
+    """Who gets a mail about the end of the run: an address, or `self`; empty for nobody."""
+    on_end: str = ""
+    """Command of the user for the end of the run."""
     array_from: int = 5
     """Smallest number of alike tasks that becomes a job array; 0 for never."""
     limits: Mapping[str, int] = field(default_factory=dict)

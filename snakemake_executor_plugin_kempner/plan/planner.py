@@ -8,7 +8,8 @@ from graphlib import CycleError
 from itertools import count
 
 from ..errors import Fault, PlanError
-from ..options import NO_OPTIONS, Options
+from ..layout import CLOSING_JOB_LOG
+from ..options import Options
 from .arrays import in_calls
 from .asking import handlers_of_handlers, may_not_be_needed, notices_of, of_possible, options_of
 from .at_site import choices, verdict
@@ -291,7 +292,8 @@ class _Planner:
             log = f"{self.policy.folder}/{kind.value}.log"  # people look for it: without a number in its name
             options |= Options({"requeue": None})  # while a head lives, it comes again later
         if kind is Kind.CLOSING:
-            options |= self._mail() | self.policy.closing_options
+            log = f"{self.policy.folder}/{CLOSING_JOB_LOG}"
+            options |= self.policy.closing_options
         return Submission(
             ref=ref,
             kind=kind,
@@ -304,13 +306,6 @@ class _Planner:
             why=f"{kind.value}: {condition[1]}",
             spared=kind in _SPARED,
         )
-
-    def _mail(self) -> Options:
-        """A user who requests mail for a task also gets mail about the end of the run."""
-        for of_task in self.options.values():
-            if {"mail-type", "mail-user"} & of_task.sbatch.values.keys():
-                return Options({"mail-type": "END,FAIL"}) | of_task.sbatch.only("mail-user")
-        return NO_OPTIONS
 
 
 def _of_log(turn: Turn) -> str:

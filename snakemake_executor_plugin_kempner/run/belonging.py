@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FolderInUse, LedgerError
-from ..layout import LEDGER
+from ..layout import LEDGER, run_folders
 from ..plan.model import Kind
 from ..slurm.client import Slurm
 from ..slurm.ids import array_id, in_order
@@ -85,15 +85,15 @@ def refuse_other_users(runs: Path, workdir: str) -> None:
     Raises:
         FolderInUse: a run of another user in this folder is not closed.
     """
-    for path in runs.glob(f"*/{LEDGER}"):
-        user = other_user(path.parent)
-        if not user or _is_over(path.parent, workdir):
+    for folder in run_folders(runs):
+        user = other_user(folder)
+        if not user or _is_over(folder, workdir):
             continue
         raise FolderInUse(
             f"User {user}",
-            f"run {path.parent.name} of {user} is not closed, and what it has in the queue can be seen by {user} alone. Ask "
+            f"run {folder.name} of {user} is not closed, and what it has in the queue can be seen by {user} alone. Ask "
             f"{user} to wait for its end or to cancel it (--kempner-cancel), or work in a copy of this folder. If none of "
-            f"its jobs is left (squeue --user={user}), move {path.parent} out of the way.",
+            f"its jobs is left (squeue --user={user}), move {folder} out of the way.",
         )
 
 

@@ -36,11 +36,15 @@ class Canceller:
         slurm: the scheduler.
         say: gets messages.
         warn: gets warnings.
+        finish: does what is to be done at the end of the run in a folder, which was cancelled.
         pause: seconds between two looks at a head that is to take notice.
     """
 
-    def __init__(self, runs: Path, workdir: str, slurm: Slurm, say: Say, warn: Say, *, pause: float = _PAUSE) -> None:
-        self._runs, self._workdir, self._slurm = runs, workdir, slurm
+    def __init__(
+        self, runs: Path, workdir: str, slurm: Slurm, say: Say, warn: Say, *,
+        finish: Callable[[Path], None], pause: float = _PAUSE,
+    ) -> None:  # fmt: skip
+        self._runs, self._workdir, self._slurm, self._finish = runs, workdir, slurm, finish
         self._say, self._warn, self._pause = say, warn, pause
 
     def everything(self, since: float) -> str:
@@ -77,7 +81,7 @@ class Canceller:
             names = {entry.job_name for record in ours for entry in record.entries}
             jobs = {job_id: entry for job_id, entry in found.jobs.items() if entry.job_name in names}
             lost = {job_id: name for job_id, name in self._unexplained(found).items() if f".{ledger.run}." in name}
-            said = cancel_found(replace(found, ledgers=ours, jobs=jobs), self._slurm, lost)
+            said = cancel_found(replace(found, ledgers=ours, jobs=jobs), self._slurm, lost, self._finish)
         return f"{beside}\n{said}" if beside and jobs else beside or said
 
     def tasks(self, ledger: LedgerRecord, keys: Collection[str]) -> str:
@@ -186,7 +190,7 @@ class Canceller:
 
     def _all(self, since: float) -> str:
         found = self._found(since)
-        return cancel_found(found, self._slurm, self._unexplained(found))
+        return cancel_found(found, self._slurm, self._unexplained(found), self._finish)
 
     def _found(self, since: float) -> EarlierRuns:
         """What is left of the runs; if a ledger is missing or damaged, its jobs are looked for by their names."""

@@ -10,8 +10,9 @@ from ..plan.model import Deferred, Kind, Plan, Policy, Submission, Task
 from ..slurm.client import Slurm
 from ..slurm.site_limits import SiteLimits
 from .clock import Clock
+from .folders import make_folders
 from .jobs import OpenJobs
-from .ledger import Ledger, make_folders
+from .ledger import Ledger
 from .outcome import Job
 from .submit import Submitter
 from .tasks import Tasks

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..plan.dependency import Ref
 from ..slurm.parse import Record
 from ..slurm.states import JobState
-from .outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskStuck
+from .outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskRuns, TaskStuck
 from .tasks import Tasks, TaskState
 from .watch import Change, Followed
 
@@ -41,27 +41,38 @@ class Judge:
 
     def judge(self, changes: Sequence[Change], view: View) -> tuple[TaskEvent, ...]:
         """The meaning of the changes, and of earlier ends that could not be explained until now."""
-        held, self._held = self._held, []
-        return tuple(event for change in (*changes, *held) for event in self._events(change, view))
+        left, events = [*changes, *self._held], list[TaskEvent]()
+        while left:
+            self._held = []
+            events += [event for change in left for event in self._events(change, view)]
+            if len(self._held) == len(left):
+                break
+            left = self._held  # an end that was judged after these may explain them
+        if self._held and not view.followed:
+            left, self._held = self._held, []
+            events += [event for change in left for event in self._events(change, view, is_last=True)]
+        return tuple(events)
 
     def job_of(self, ref: Ref) -> Job | None:
         """The job of a task's attempt; None for a gate, or for a task that is submitted again."""
         state = self.tasks.get(ref.task)
         return state.jobs.get(ref.attempt) if state else None
 
-    def _events(self, change: Change, view: View) -> Iterator[TaskEvent]:
+    def _events(self, change: Change, view: View, *, is_last: bool = False) -> Iterator[TaskEvent]:
         ref, record = change.job.ref, change.record
         job = self.job_of(ref)
         if job is None:
             return
+        if change.has_started:
+            yield TaskRuns(task=ref.task, job=job, node=record.node)
         if change.was_requeued:
             yield TaskRequeued(task=ref.task, job=job)
         if change.is_stuck:
             yield TaskStuck(task=ref.task, job=job, reason=record.stuck, is_held=record.is_held)
         if change.has_ended and not self.tasks[ref.task].ended:
-            yield from self._ended(self.tasks[ref.task], change, view)
+            yield from self._ended(self.tasks[ref.task], change, view, is_last=is_last)
 
-    def _ended(self, state: TaskState, change: Change, view: View) -> Iterator[TaskEvent]:
+    def _ended(self, state: TaskState, change: Change, view: View, *, is_last: bool) -> Iterator[TaskEvent]:
         attempt, record = change.job.ref.attempt, change.record
         job = state.jobs[attempt]
         if attempt in state.passed_over():
@@ -83,7 +94,7 @@ class Judge:
             return
         if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
             return  # reported with the attempt that has succeeded
-        if outcome is Outcome.CUT_OFF and self._may_be_explained(state, view):
+        if outcome is Outcome.CUT_OFF and not is_last and self._may_be_explained(state, view):
             self._held.append(change)
             return
         if outcome in (Outcome.CANCELLED, Outcome.LOST):
@@ -97,8 +108,6 @@ class Judge:
 
     def _may_be_explained(self, state: TaskState, view: View) -> bool:
         """Whether the end of a task before this task is not known yet."""
-        if not view.followed:
-            return False
         before = (self.tasks.get(edge.on) for edge in state.task.edges)
         return any(other is not None and other.ended is None and _is_unclear(other, view) for other in before)
 

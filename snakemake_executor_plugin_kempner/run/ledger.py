@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LedgerError
-from ..layout import ARRAYS, CLOSED, ENDED, LEDGER
+from ..layout import CLOSED, LEDGER, run_folders
 from ..options import Options
 from ..plan.dependency import DependencyType, for_element
 from ..plan.model import Edge, Kind, Turn
 from ..slurm.ids import array_id
+from .folders import point_to
 from .lines import VERSION, parse, says_anything
 
 _OWNER_ALONE = 0o600
@@ -92,6 +93,8 @@ class Ledger:
         if self._note({"closed": True, "by": by, "result": result}):
             with suppress(OSError):
                 (self.path.parent / CLOSED).touch()
+            if by:
+                point_to(self.path.parent, by)
 
     def _mend(self) -> None:
         """End an incomplete last line, of a process that was killed while writing; the next line must be separate."""
@@ -193,6 +196,8 @@ class LedgerRecord:
     """The run has ended with nothing left in the queue, or another run has taken it over."""
     result: str  # a `Result`, or what a later version writes
     folder: Path
+    ended: float = 0.0
+    """When it was closed, in seconds since 1970; 0 if that is not known."""
     taken_over_by: str = ""
     """Name of the run that has taken it over."""
     hooks: frozenset[str] = frozenset()
@@ -258,6 +263,7 @@ def read_ledger(folder: Path) -> LedgerRecord:
         closed=any("closed" in entry for entry in others),
         result=next((str(entry.get("result", "")) for entry in reversed(others) if "closed" in entry), ""),
         folder=folder,
+        ended=next((_seconds(entry.get("time")) for entry in others if "closed" in entry), 0.0),
         taken_over_by=next((entry["by"] for entry in reversed(others) if entry.get("by")), ""),
         refused={entry["refused"]: (entry["label"], entry["why"]) for entry in others if "refused" in entry},
         hooks=frozenset(entry["hook"] for entry in others if "hook" in entry),
@@ -299,6 +305,10 @@ def _entry(told: dict[str, Any], ids: Mapping[str, str], folder: Path) -> Entry:
     )
 
 
+def _seconds(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
 def _element_id(array: str, index: int | None) -> str:
     return array if index is None or not array else f"{array}_{index}"
 
@@ -326,7 +336,7 @@ def all_ledgers(folder: Path, which: Callable[[bytes], Any] = bool) -> Iterator[
     Raises:
         LedgerError: a ledger cannot be read, or has an unknown version; its jobs may be in the queue.
     """
-    for path in folder.glob(f"*/{LEDGER}"):
+    for path in (run / LEDGER for run in run_folders(folder)):
         try:
             if which(content := path.read_bytes()) and says_anything(content):
                 yield read_ledger(path.parent)
@@ -365,20 +375,6 @@ def open_ledgers(folder: Path) -> tuple[LedgerRecord, ...]:
     # By the time in the first line: a run that takes over writes to the file again, and may die while doing so.
     found = sorted(all_ledgers(folder), key=lambda record: float(record.header.get("time", 0)))
     return tuple(record for record in found if not record.closed)
-
-
-def make_folders(run_folder: Path, logs: Iterable[str]) -> None:
-    """Make the folders that jobs write to; if the folder of a log is missing, slurmd fails the job.
-
-    Raises:
-        LedgerError: a folder cannot be made.
-    """
-    folders = {run_folder / ENDED, run_folder / ARRAYS, *(Path(log).parent for log in logs)}
-    for folder in sorted(folders):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LedgerError(f"The folder {folder} cannot be made: {error.strerror}") from error
 
 
 def write_manifest(path: Path, text: bytes) -> None:

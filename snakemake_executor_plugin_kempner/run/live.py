@@ -1,12 +1,12 @@
 """A run while its head lives: what was submitted, what became of it, what a change means for a task."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import LedgerError, SlurmError
 from ..plan.dependency import Ref
-from ..plan.model import LOOK_AFTER, Deferred, Plan, Policy, Task
+from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Task
 from ..slurm.client import Slurm
 from ..slurm.parse import records_of
 from ..slurm.site_limits import SiteLimits
@@ -204,9 +204,15 @@ class LiveRun:
         return len(self._tasks.standing()) + len(self._dispatcher.later)
 
     def overview(self) -> tuple[RuleJobs, ...]:
-        """Everything that has not ended, by rule, in the order of planning; the jobs that look after the run come last."""
-        ours = (job for job in self._jobs.values() if job.ref.task in LOOK_AFTER)
-        return (*self._tasks.by_rule(), *(RuleJobs(rule=job.ref.task, job_ids=(job.job_id,)) for job in ours))
+        """Everything that has not ended, by rule, in the order of planning; helper jobs come last."""
+        helpers: dict[str, list[str]] = {}
+        for job_id, job in self._jobs.items():
+            if job.ref.task == Kind.GUARD.value or job.ref.task in LOOK_AFTER:
+                helpers.setdefault(job.ref.task, []).append(job_id)
+            elif job_id in self._jobs.gates:
+                helpers.setdefault(Kind.GATE.value, []).append(job_id)
+        ours = sorted(helpers.items(), key=lambda helper: helper[0] in LOOK_AFTER)
+        return (*self._tasks.by_rule(), *(RuleJobs(rule=kind, job_ids=tuple(ids)) for kind, ids in ours))
 
     @property
     def in_flight(self) -> Collection[str]:
@@ -263,10 +269,17 @@ class LiveRun:
             closing = self._dispatcher.ids.get(self._jobs.closing) if self._jobs.closing else None
             self.cancel([closing] if closing else [])
 
-    def end(self, result: Result = Result.UNKNOWN) -> None:
+    def end(self, result: Result = Result.UNKNOWN, finish: Callable[[], None] = lambda: None) -> bool:
         """Take what is left in the queue out of it, helpers above all, and close the ledger.
 
         While a task runs on, or may still run because another has failed, nothing is done: the closing job ends the run.
+
+        Args:
+            result: how the run has ended.
+            finish: called when it has ended, while the closing job is there to go on if this process dies.
+
+        Returns:
+            Whether the run has ended.
 
         Raises:
             SlurmError: Slurm could not be asked, or as `cancel`.
@@ -278,10 +291,13 @@ class LiveRun:
         going = {job_id for job_id, record in seen.items() if not record.state.is_final}
         of_tasks = {job_id for job_id in going if self._jobs[job_id].ref.task in self._tasks}
         if any(seen[job_id].state is JobState.RUNNING or job_id in self._jobs.spared for job_id in of_tasks):
-            return
+            return False
+        if left.is_nothing:
+            finish()
         self.cancel(going)
         if left.is_nothing:
             self._ledger.close(result=result)
+        return left.is_nothing
 
     def cancel(self, job_ids: Collection[str] | None = None, *, pending_only: bool = False) -> int:
         """Cancel the given submissions, or all that have not ended; `pending_only` spares what runs.

@@ -233,8 +233,8 @@ def entries_in_queue(ledger: LedgerRecord, slurm: Slurm) -> tuple[Entry, ...]:
     return tuple(in_queue([ledger], *_seen([ledger], slurm)))
 
 
-def close_earlier(found: EarlierRuns, run: str, slurm: Slurm) -> None:
-    """Close earlier runs: from now on, the run with that name looks after what is left.
+def close_earlier(found: EarlierRuns, run: str, slurm: Slurm, result: Result = Result.UNKNOWN) -> None:
+    """Close earlier runs: from now on, the run with that name looks after what is left. Without one, they have ended.
 
     Raises:
         SlurmError: closing jobs of earlier runs could not be cancelled.
@@ -247,7 +247,7 @@ def close_earlier(found: EarlierRuns, run: str, slurm: Slurm) -> None:
     if over:  # jobs that can no longer start and that Slurm does not remove; their tasks are submitted again
         slurm.cancel(over, pending_only=True)
     for ledger in found.ledgers:
-        Ledger(ledger.folder).close(by=run)
+        Ledger(ledger.folder).close(by=run, result=result)
 
 
 def changes(task: Task, left: QueuedTask, site: Site | None = None) -> tuple[str, ...]:
@@ -299,13 +299,19 @@ def cancel_tasks(found: EarlierRuns, tasks: Collection[str], slurm: Slurm) -> Ea
     return left
 
 
-def cancel_found(found: EarlierRuns, slurm: Slurm, unexplained: Mapping[str, str] = MappingProxyType({})) -> str:
+def cancel_found(
+    found: EarlierRuns,
+    slurm: Slurm,
+    unexplained: Mapping[str, str] = MappingProxyType({}),
+    finish: Callable[[Path], None] = lambda _folder: None,
+) -> str:
     """Cancel all jobs of earlier runs, including closing jobs, and close their ledgers; returns a message.
 
     Args:
         found: the jobs in their ledgers.
         slurm: the scheduler.
         unexplained: names of jobs, by id, that belong to runs of this folder but are in no ledger.
+        finish: does what is to be done at the end of the run in a folder.
 
     Raises:
         SlurmError: the jobs do not leave the queue.
@@ -316,6 +322,7 @@ def cancel_found(found: EarlierRuns, slurm: Slurm, unexplained: Mapping[str, str
     for ledger in found.ledgers:
         record, known = Ledger(ledger.folder), {entry.job_name for entry in ledger.entries}
         record.cancelled(job_id for job_id, entry in found.jobs.items() if entry.job_name in known)
+        finish(ledger.folder)
         record.close(result=Result.CANCELLED)
     if not names:
         return "No job of an earlier run in this folder is in the queue."

@@ -79,6 +79,15 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRuns:
+    """Its job has started, or runs at the first look."""
+
+    task: str
+    job: Job
+    node: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRequeued:
     """Its job was running and waits again."""
 
@@ -138,7 +147,7 @@ class TaskEnded:
         return self.record.exit_code is not None and self.record.exit_code <= _SIGNALS and not self.record.signal
 
 
-TaskEvent = TaskRequeued | TaskStuck | AttemptFailed | TaskEnded
+TaskEvent = TaskRuns | TaskRequeued | TaskStuck | AttemptFailed | TaskEnded
 """What a run tells of its tasks: made by `Judge`, passed on to Snakemake and the user by `Handover.tell`."""
 
 

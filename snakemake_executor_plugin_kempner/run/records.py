@@ -35,6 +35,8 @@ class StepRecord:
     """Of the largest process."""
     cpu_seconds: float | None = None
     """User and system time of all processes that have been waited for."""
+    restarts: int = 0
+    """How often Slurm had put the job back into the queue before this start."""
 
     def as_record(self) -> Record | None:
         """The end as a record of Slurm; None if it is unknown."""
@@ -88,4 +90,5 @@ def read_record(path: Path, job_id: str) -> StepRecord | None:
         node=str(written.get("node", "")),
         peak_memory_mb=number("peak_memory_mb"),
         cpu_seconds=number("cpu_seconds"),
+        restarts=int(number("restarts") or 0),
     )

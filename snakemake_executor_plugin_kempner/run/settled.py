@@ -52,19 +52,6 @@ def settled(record: LedgerRecord) -> Settled:
     return Settled(succeeded=frozenset(done), up_to_date=frozenset().union(*up_to_date))
 
 
-def counted(record: LedgerRecord) -> tuple[int, int]:
-    """How many tasks have succeeded, and how many there are, of a run and of those that it has taken over.
-
-    Raises:
-        LedgerError: a ledger cannot be read.
-    """
-    chain = taken_over(record)
-    entries = {entry.job_id: entry for run in chain for entry in run.of_kind(Kind.TASK)}
-    tasks = {*(entry.task for run in chain for entry in run.of_kind(Kind.TASK)), *record.refused}
-    done = {entry.task for entry in entries.values() if has_succeeded(entry)} | set(settled(record).succeeded)
-    return len(tasks & done), len(tasks)
-
-
 def has_succeeded(entry: Entry) -> bool:
     """Whether a job has, by its own account."""
     written = step_record(Path(entry.folder), entry.job_id) if entry.job_id else None

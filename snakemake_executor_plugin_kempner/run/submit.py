@@ -19,6 +19,7 @@ from .clock import Clock
 from .interrupt import undisturbed
 from .ledger import Ledger, write_manifest
 from .parents import Parents, UnneededError, whose
+from .scripts import keep
 
 PATIENCE = 900.0
 """Seconds for which requests are repeated while slurmctld does not answer."""
@@ -129,6 +130,7 @@ class Submitter:
         script, manifest = call_script(call, policy, job_id)
         if manifest is not None:
             write_manifest(Path(manifest_path(call, policy)), manifest)
+        keep(Path(policy.folder), call, script)
         self._ledger.intend(call.job_name, **_intent(call), options=(options | _dependency(waits_for, job_id)).argv)
         found = self._patiently(call, options, script, job_id)
         self._ledger.submitted(call.job_name, found)

@@ -45,6 +45,10 @@ class Change:
         return self.record.state.is_final or self.record.state is JobState.UNKNOWN
 
     @property
+    def has_started(self) -> bool:
+        return self.job.state is not JobState.RUNNING and self.record.state is JobState.RUNNING
+
+    @property
     def was_requeued(self) -> bool:
         return self.job.state is JobState.RUNNING and self.record.state is JobState.WAITING
 

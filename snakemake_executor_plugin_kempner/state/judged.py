@@ -43,6 +43,8 @@ def run_state(sources: Sources) -> RunState:
         run=ledger.run,
         folder=ledger.folder,
         command=tuple(command),
+        started_in=str(ledger.header.get("started_in", "")),
+        ended=ledger.ended,
         since=float(next((earlier.header["time"] for earlier in sources.ledgers if "time" in earlier.header), 0.0)),
         closed=ledger.closed,
         result=ledger.result,
@@ -153,6 +155,7 @@ def _attempt(entry: Entry, record: Record | None, sources: Sources) -> Attempt:
         expected=listed.starts if listed and is_waiting else None,
         limit_s=listed.limit_s if listed else None,
         peak_memory_mb=written.peak_memory_mb if written else None,
+        restarts=written.restarts if written else 0,
     )
 
 

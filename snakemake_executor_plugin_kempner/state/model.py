@@ -10,6 +10,7 @@ from pathlib import Path
 from ..options import Options
 from ..plan.dependency import DependencyType
 from ..plan.model import Edge, log_path
+from ..printable import printable
 from ..run.outcome import workflow_folder
 from ..slurm.parse import Record
 
@@ -66,6 +67,8 @@ class Attempt:
     limit_s: int | None = None
     peak_memory_mb: int | None = None
     """Of its largest process."""
+    restarts: int = 0
+    """How often Slurm has put it back into the queue."""
 
     @property
     def word(self) -> str:
@@ -139,7 +142,11 @@ class RunState:
     run: str
     folder: Path
     command: tuple[str, ...] = ()
+    started_in: str = ""
+    """The folder in which the command was given."""
     since: float = 0.0
+    ended: float = 0.0
+    """0 if it is open, or if nobody knows when it was closed."""
     closed: bool = False
     result: str = ""
     """How it has ended, by whoever has closed it; empty if that is not known."""
@@ -159,6 +166,16 @@ class RunState:
     """Why Slurm could not be asked; empty if it has answered."""
     left_out: int = field(default=0)
     """Outputs that were left for later when the last plan was submitted, if a continuation is to follow."""
+
+    @property
+    def workdir(self) -> Path:
+        """Where the files of the workflow are."""
+        return workflow_folder(self.folder)
+
+    @property
+    def name(self) -> str:
+        """What people call the workflow: its folder."""
+        return printable(self.workdir.name or str(self.workdir))
 
     @cached_property
     def by_key(self) -> Mapping[str, TaskState]:

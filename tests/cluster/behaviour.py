@@ -65,7 +65,7 @@ def submitted(folder: Path) -> dict[str, Submitted]:
     """Everything that the runs in a folder have submitted, by name, except guards and closing jobs."""
     entries = [
         json.loads(line)
-        for ledger in sorted((folder / ".snakemake" / "kempner").glob("*/ledger.jsonl"))
+        for ledger in sorted((folder / ".snakemake" / "kempner").glob("[0-9a-f]*/ledger.jsonl"))
         for line in ledger.read_text().splitlines()
     ]
     intents = {entry["intent"]: entry for entry in entries if "intent" in entry}
@@ -127,7 +127,7 @@ def assert_nothing_is_left(slurm: Sandbox, folder: Path, *, within: float = PATI
 
 
 def _notes(folder: Path) -> str:
-    logs = sorted((folder / ".snakemake" / "kempner").glob("*/logs/guards/*.log"))
+    logs = sorted((folder / ".snakemake" / "kempner").glob("[0-9a-f]*/logs/guards/*.log"))
     guards = "".join(log.read_text() for log in logs) or "nothing\n"
     times = folder / "times"
     return f"The guards said:\n{guards}Started and ended:\n{times.read_text() if times.exists() else 'nothing'}"

@@ -54,7 +54,17 @@ def job_of(slurm: Sandbox, folder: Path, rule: str) -> str:
 
 
 def closing_log(folder: Path) -> str:
-    return "".join(path.read_text(errors="replace") for path in folder.glob(".snakemake/kempner/*/closing.log"))
+    """What closing jobs and their Snakemake have printed."""
+    return _of_runs(folder, "closing-job.log")
+
+
+def page(folder: Path) -> str:
+    """The page about the end of each run of the folder."""
+    return _of_runs(folder, "closing.log")
+
+
+def _of_runs(folder: Path, name: str) -> str:
+    return "".join(path.read_text(errors="replace") for path in folder.glob(f".snakemake/kempner/[0-9a-f]*/{name}"))
 
 
 HELD = snakefile(

@@ -81,9 +81,10 @@ def closed(slurm: Sandbox, folder: Path, left: Outcome) -> Outcome:
         assert time.monotonic() < deadline, f"still in the queue: {jobs}. The head said:\n{left.output}"
         time.sleep(PAUSE)
     ends = {int(name.rsplit(".", 1)[1]): state for name, state in jobs if name.startswith("closing.")}
-    (log,) = folder.rglob(f".snakemake/kempner/{found[1]}/closing.log")
+    (log,) = folder.rglob(f".snakemake/kempner/{found[1]}/closing-job.log")
     assert read_ledger(log.parent).unread == 0, "the run has written what nobody can read"
-    said = log.read_text(errors="replace")
+    page = log.with_name("closing.log")
+    said = log.read_text(errors="replace") + (page.read_text(errors="replace") if page.exists() else "")
     return Outcome(exit_code=0 if ends[max(ends)] == "COMPLETED" else 1, output=f"{left.output}\n{said}")
 
 

@@ -73,7 +73,7 @@ def _again(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
         return first
     asked(slurm, folder, "--unlock")
     kept = workflow.fails and "--keep-incomplete" in workflow.options  # Snakemake takes what has failed for done then
-    if kept or any(folder.glob(f".snakemake/kempner/*/{CLOSED}")):  # what had failed would be tried once more
+    if kept or any(folder.glob(f".snakemake/kempner/[0-9a-f]*/{CLOSED}")):  # what had failed would be tried once more
         return _end_by_itself(slurm, folder, first)
     second = run(slurm, folder, "--rerun-incomplete", *_options(workflow))
     return _end_by_itself(slurm, folder, first) if "Nothing to be done" in second.output else second

@@ -180,7 +180,7 @@ def test_a_head_that_looks_late_names_the_attempt_that_a_person_cancelled(slurm:
         said = head.said
     assert ran(folder) == {"train-1", "tell"}
     assert "train was cancelled" in said
-    assert "Failed: train.\n" in said
+    assert ": train\n" in said
     assert "BUG" not in said
 
 
@@ -219,7 +219,7 @@ def test_cancelling_an_attempt_that_waits_leaves_the_one_that_runs_alone(
 def has_noted_the_end_of(folder: Path, name: str) -> bool:
     """Whether the head has written down that this submission has ended."""
     job_id = submitted(folder)[name].job_id
-    ledgers = (folder / ".snakemake" / "kempner").glob("*/ledger.jsonl")
+    ledgers = (folder / ".snakemake" / "kempner").glob("[0-9a-f]*/ledger.jsonl")
     entries = (json.loads(line) for ledger in ledgers for line in ledger.read_text().splitlines())
     return any(entry.get("ended") == job_id for entry in entries)
 

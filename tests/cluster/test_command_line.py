@@ -130,9 +130,9 @@ def test_a_part_is_cancelled_with_what_needs_it_and_the_rest_goes_on(slurm: Sand
         assert states(slurm, folder)["train"] == {"waiting": 6}
         assert "Cancelled 3 tasks" in kempner(slurm, folder, "cancel", "train[*,seed=3]", "--yes")
         go(folder)
-        (log,) = (path.parent for path in folder.glob(".snakemake/kempner/*/ledger.jsonl"))
+        (log,) = (path.parent for path in folder.glob(".snakemake/kempner/[0-9a-f]*/ledger.jsonl"))
         head.until(
-            lambda: "has failed: " in (log / "closing.log").read_text() if (log / "closing.log").exists() else False
+            lambda: " has failed: " in (log / "closing.log").read_text() if (log / "closing.log").exists() else False
         )
         assert states(slurm, folder) == {
             "preprocess": {"done": 1},
@@ -140,8 +140,9 @@ def test_a_part_is_cancelled_with_what_needs_it_and_the_rest_goes_on(slurm: Sand
             "evaluate": {"done": 5, "never": 1},
             "report": {"never": 1},
         }
-        said = (log / "closing.log").read_text().splitlines()[-1]
-        assert "has failed: train[lr=0.1,seed=3] was cancelled. 11 of 14 tasks succeeded, 2 never ran." in said
+        said = (log / "closing.log").read_text()
+        assert " has failed: 11 of 14 tasks done, 2 never, 1 cancelled\n" in said
+        assert "  1 × cancelled: train[lr=0.1,seed=3]\n" in said
 
 
 def test_a_run_is_cancelled_beside_its_head_and_without_a_snakefile_that_parses(slurm: Sandbox, tmp_path: Path) -> None:
@@ -176,7 +177,8 @@ rule odd:
 def test_no_name_and_no_log_does_harm(slurm: Sandbox, tmp_path: Path) -> None:
     folder = written(tmp_path / "run", ODD)
     run_detached(slurm, folder, "--keep-going", "--default-resources", "mem_mb=600")
-    for words in ([], ["why", "failed"], ["logs"], ["runs"], ["status", "--json"], ["why", "--json"]):
+    reports = (["report"], ["report", "--csv"], ["report", "--json"], ["export"], ["export", "--form", "mermaid"])
+    for words in ([], ["why", "failed"], ["logs"], ["runs"], ["status", "--json"], ["why", "--json"], *reports):
         said = kempner(slurm, folder, *words)
         assert all(line.replace("\t", "").isprintable() for line in said.split("\n")), words
     assert f"{len(HOSTILE)} failed" in kempner(slurm, folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from behaviour import moments, ran, with_behaviour
 from comparison import Outcome, run_forked, run_snakemake
-from detached import DETACHED, closing_log, job_of, left_behind, once, until, with_hooks
+from detached import DETACHED, closing_log, job_of, left_behind, once, page, until, with_hooks
 from head import (
     OVER,
     SMALL,
@@ -227,7 +227,7 @@ def test_a_run_may_take_so_long_that_slurm_has_forgotten_how_it_began(
     until(lambda: not of_rule(queued(slurm, folder, helpers=True), "unsteady"))
     (folder / "go").touch()
     until(lambda: {"onsuccess", "onerror"} & moments(folder, "ended").keys(), shown=lambda: closing_log(folder))
-    until(lambda: "4 of 4" in closing_log(folder), shown=lambda: closing_log(folder))
+    until(lambda: "4 of 4" in page(folder), shown=lambda: closing_log(folder))
     begun = list(once(folder))
     assert [*begun[:3], *begun[5:]] == ["onstart", "try-1", "try-2", "gather", "onsuccess"]
 
@@ -250,7 +250,7 @@ def ends(name):
     \"\"\"In the continuation, wait until both tasks have ended and been recorded.\"\"\"
     if os.environ.get("SLURM_JOB_NAME", "").startswith("continuation"):
         open("looked", "w").close()
-        while sum("exit_code" in open(path).read() for path in glob.glob(".snakemake/kempner/*/ended/*.json")) < 2:
+        while sum("exit_code" in open(path).read() for path in glob.glob(".snakemake/kempner/[0-9a-f]*/ended/*.json")) < 2:
             time.sleep(0.1)
     return len(open(name).read())
 
@@ -304,7 +304,7 @@ def test_a_checkpoint_that_fails_ends_the_run(slurm: Sandbox, folder: Path) -> N
     outcome = closed(slurm, folder, left)
     assert outcome.exit_code == 1, outcome.output
     assert ran(folder) == {"onstart", "try-1", "try-2", "sized", "decide", "onerror"}
-    assert "decide failed" in closing_log(folder)
+    assert ": decide" in page(folder)
 
 
 def test_a_command_that_asks_for_less_says_what_will_not_follow_by_itself(slurm: Sandbox, folder: Path) -> None:

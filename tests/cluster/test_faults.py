@@ -384,6 +384,6 @@ def killed_at(call: int, slurm: Sandbox, folder: Path) -> Iterator[None]:
 
 def recorded(folder: Path) -> list[str]:
     """Ids of the jobs that the head has written down."""
-    (ledger,) = folder.glob(".snakemake/kempner/*/ledger.jsonl")
+    (ledger,) = folder.glob(".snakemake/kempner/[0-9a-f]*/ledger.jsonl")
     entries = map(json.loads, ledger.read_text().splitlines())
     return [entry["job_id"] for entry in entries if "submitted" in entry]

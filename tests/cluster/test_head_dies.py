@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from behaviour import assert_nothing_is_left, moments, ran, with_behaviour
 from comparison import Tree, differences, fresh_copy, run_forked, snapshot
-from detached import closing_log, until
+from detached import closing_log, page, until
 from head import PATIENCE, Head, assert_settled, of_rule, queued, run, run_detached, states
 from snakefiles import Code, hook, rule, snakefile, temp, wanted
 
@@ -19,7 +19,9 @@ VARYING = ("times", "go*", "edited*", "*.head-*")
 
 
 def is_closed(folder: Path) -> bool:
-    return any('"closed": true' in path.read_text() for path in folder.glob(".snakemake/kempner/*/ledger.jsonl"))
+    return any(
+        '"closed": true' in path.read_text() for path in folder.glob(".snakemake/kempner/[0-9a-f]*/ledger.jsonl")
+    )
 
 
 EVERYTHING = """
@@ -139,7 +141,7 @@ def test_a_run_whose_head_dies_right_after_the_submission_ends_by_itself(
     assert ran(folder) == {"onstart", "prepare", "split", "part-a", "part-b", "gather", "look", "late", "onsuccess"}
     assert begun["onstart"] == min(begun.values())
     assert begun["onsuccess"] == max(begun.values())
-    assert "has ended" in closing_log(folder)
+    assert "has succeeded: 7 of 7 tasks done" in page(folder)
     assert_settled(slurm, folder)
 
 
@@ -174,7 +176,8 @@ def test_beside_a_living_head_the_closing_job_does_nothing_and_leaves_with_it(sl
         assert_nothing_is_left(slurm, folder, within=10)
     assert "onsuccess" in ran(folder)
     assert is_closed(folder)
-    assert "has ended" not in closing_log(folder)
+    assert "has succeeded" not in closing_log(folder)
+    assert "has succeeded: " in page(folder)
 
 
 def test_without_a_closing_job_nothing_is_queued_behind_the_tasks(slurm: Sandbox, folder: Path) -> None:
@@ -212,7 +215,7 @@ def test_a_failed_run_whose_head_was_killed_ends_as_failed(slurm: Sandbox, folde
         assert_nothing_is_left(slurm, folder)
     assert {"onstart", "prepare", "split", "onerror"} <= ran(folder)
     assert "gather" not in ran(folder)
-    assert re.search(r"has failed: .*\d of \d tasks", closing_log(folder)), closing_log(folder)
+    assert re.search(r"has failed: \d of \d tasks done, 1 failed", page(folder)), page(folder)
 
 
 EATEN = snakefile(
@@ -236,8 +239,8 @@ def test_a_run_whose_workflow_can_no_longer_be_read_as_a_whole_runs_its_hook_and
         until(lambda: is_closed(folder), within=3 * PATIENCE, shown=lambda: closing_log(folder))
         assert_nothing_is_left(slurm, folder)
     assert ran(folder) == {"eat", "onerror"}
-    assert "has failed: read failed. 1 of 2 tasks succeeded" in closing_log(folder)
-    assert "source.txt" in closing_log(folder)
+    assert "has failed: 1 of 2 tasks done, 1 failed" in page(folder)
+    assert "source.txt" in page(folder)
     assert not [*folder.glob(".snakemake/locks/*")]
 
 
@@ -255,7 +258,7 @@ def test_a_run_whose_command_can_no_longer_be_read_ends_as_failed_and_leaves_no_
         (folder / "go").touch()
         until(lambda: is_closed(folder), within=3 * PATIENCE, shown=lambda: closing_log(folder))
         assert_nothing_is_left(slurm, folder)
-    assert "has failed" in closing_log(folder), closing_log(folder)
+    assert "has failed" in page(folder), closing_log(folder)
     assert (folder / "one.txt").exists()
     assert not [*folder.glob(".snakemake/locks/*")]
 
@@ -285,12 +288,13 @@ def test_a_local_rule_that_has_failed_stops_the_run_and_is_not_run_by_its_closin
         (folder / "go-2").touch()
         if not dies:
             assert head.end() == 1, head.said
-            assert "Failed: check" in head.said
+            assert ": check\n" in page(folder)
+            assert page(folder) in head.said
         until(lambda: is_closed(folder), within=3 * PATIENCE, shown=lambda: closing_log(folder))
         assert_nothing_is_left(slurm, folder)
     assert ran(folder) == {"check", "long", "onerror"}
     if dies:
-        assert "has failed: check failed. 1 of 3 tasks succeeded" in closing_log(folder), closing_log(folder)
+        assert "has failed: 1 of 3 tasks done, 1 failed, 1 never" in page(folder), page(folder)
 
 
 LOCAL_LAST = """
@@ -402,6 +406,32 @@ def test_a_local_rule_that_the_closing_job_queues_while_a_head_waits_for_it_runs
             until(lambda: is_closed(folder), shown=lambda: closing_log(folder))
             assert_nothing_is_left(slurm, folder)
     assert ran(folder) == {"make", "look", "onsuccess"}
+
+
+def test_a_head_that_waits_while_the_run_comes_to_its_end_reads_the_workflow_again(
+    slurm: Sandbox, folder: Path
+) -> None:
+    """It looks once a second whether it may go on; what is queued meanwhile may be over before it looks."""
+    with_behaviour(folder, AT_WORK + LOCAL_LAST.format(look="succeeds", make="waits:go"))
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        head.kill()
+        (folder / "go").touch()
+        until((folder / "at_work").exists)
+        with Head(slurm, folder, "--nolock", "--rerun-incomplete") as second:
+            second.until(lambda: "waiting for it" in second.said)
+            second.signal(signal.SIGSTOP)
+            (folder / "waited_for").touch()
+            until(lambda: is_closed(folder), shown=lambda: closing_log(folder))
+            second.signal(signal.SIGCONT)
+            assert second.end() == 0, second.said
+            assert "ended while the workflow was read; reading it again" in second.said
+            assert "Nothing to be done" in second.said
+            assert_nothing_is_left(slurm, folder)
+    assert {what: len(times) for what, times in moments(folder, "started").items()} == {
+        "make": 1, "look": 1, "onsuccess": 1,
+    }  # fmt: skip
+    assert_settled(slurm, folder)
 
 
 @pytest.mark.parametrize("way", ["detached", "watched", "head killed"])

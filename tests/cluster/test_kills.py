@@ -360,7 +360,7 @@ class Site:
 
     def ledgers(self) -> set[Path]:
         """Folders of runs."""
-        return {folder.parent for folder in self.runs.glob("*/ended")}
+        return {folder.parent for folder in self.runs.glob("[0-9a-f]*/ended")}
 
     def head(self, slow: float = 0, first: str = "", **extra: str) -> Head:
         """A head whose sbatch may kill it; the first answer of its squeue comes late."""
@@ -436,7 +436,7 @@ def killed_again_and_again(site: Site, deaths: Sequence[Death], stack: ExitStack
     site.count_kill()
     code = last.end()
     print(last.said)
-    print(*(ledger.read_text() for ledger in site.runs.glob("*/ledger.jsonl")), sep="\n")
+    print(*(ledger.read_text() for ledger in site.runs.glob("[0-9a-f]*/ledger.jsonl")), sep="\n")
     assert code == 0, "the last head failed; what it said stands above"
 
 
@@ -521,9 +521,7 @@ def watching(seconds: float, slow: float = 0) -> Death:
     return Death(moment=Moment.WATCHING, number=0, seconds=seconds, later=0, alone=True, pause=0, slow=slow)
 
 
-UNTIL_QUEUED = (
-    "for i in $(seq 1000); do ! grep -qs 'submitted.*TASK' .snakemake/kempner/*/ledger.jsonl || break; sleep 0.2; done;"
-)
+UNTIL_QUEUED = "for i in $(seq 1000); do ! grep -qs 'submitted.*TASK' .snakemake/kempner/[0-9a-f]*/ledger.jsonl || break; sleep 0.2; done;"
 """Shell: run until a head has queued the task, a few minutes at most."""
 
 
@@ -542,7 +540,7 @@ def test_a_head_that_adopts_what_is_ready_queues_all_the_rest_at_once(slurm: San
                 "first.txt",
             shell:
                 "../work first 1 0; {UNTIL_QUEUED.replace("TASK", "second")}"
-                " cat .snakemake/kempner/*/ledger.jsonl > ../ledgers && touch {{output}}"
+                " cat .snakemake/kempner/[0-9a-f]*/ledger.jsonl > ../ledgers && touch {{output}}"
         """
     site = prepared(slurm, tmp_path / "run", snakefile, AT_ONCE)
     with ExitStack() as stack:

@@ -92,13 +92,13 @@ def records(folder: Path) -> Iterator[tuple[str, Any]]:
 
 def ends(folder: Path) -> Mapping[tuple[str, int, bool], int]:
     """How often each task has ended how, by what its jobs have written down."""
-    told = [json.loads(path.read_text()) for path in folder.glob(".snakemake/kempner/*/ended/*.json")]
+    told = [json.loads(path.read_text()) for path in folder.glob(".snakemake/kempner/[0-9a-f]*/ended/*.json")]
     return Counter((one["task"], one["attempt"], one["exit_code"] == 0) for one in told)
 
 
 def light_tasks(folder: Path) -> set[str]:
     """Rules whose jobs were light, by their logs: Snakemake says there what it does."""
-    logs = folder.glob(".snakemake/kempner/*/logs/*/*.log")
+    logs = folder.glob(".snakemake/kempner/[0-9a-f]*/logs/*/*.log")
     found = {path.parent.name for path in logs if "Building DAG of jobs" not in path.read_text()}
     return found - {"gates", "guards"}
 
@@ -139,7 +139,7 @@ def test_a_failure_leaves_the_same_and_ends_with_the_exit_code_of_the_command(
 ) -> None:
     light, full = both(slurm, tmp_path, FAILS, "--keep-going", option, detached=False)
     same(light, full)
-    told = [json.loads(path.read_text()) for path in light.glob(".snakemake/kempner/*/ended/*.json")]
+    told = [json.loads(path.read_text()) for path in light.glob(".snakemake/kempner/[0-9a-f]*/ended/*.json")]
     assert {one["exit_code"] for one in told if one["task"] == "fails"} == {7}
 
 

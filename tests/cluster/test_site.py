@@ -145,7 +145,7 @@ def test_a_preview_shows_what_is_then_queued_and_does_nothing(kempner: Sandbox, 
     assert f"Queued {number.removesuffix('.')} (run" in done.output
     for said in re.findall(r"^(?:train gets|workflow:) .*", shown.output, re.MULTILINE):
         assert said in done.output
-    (ledger,) = folder.glob(".snakemake/kempner/*/ledger.jsonl")
+    (ledger,) = folder.glob(".snakemake/kempner/[0-9a-f]*/ledger.jsonl")
     asked = [re.sub(" --(job-name|comment|output).*", "", line) for line in re.findall(r"sbatch +(.*)", shown.output)]
     entries = map(json.loads, ledger.read_text().splitlines())
     submitted = [[*entry["options"]] for entry in entries if "intent" in entry]

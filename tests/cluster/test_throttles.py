@@ -30,7 +30,7 @@ def folder(slurm: Sandbox, tmp_path: Path) -> Iterator[Path]:
 def most_at_once(folder: Path, **takes: int) -> int:
     """The most that was taken at one moment, by the jobs' own records; `takes` is what a task of each rule takes."""
     moments: list[tuple[float, int]] = []
-    for path in folder.glob(".snakemake/kempner/*/ended/*.json"):
+    for path in folder.glob(".snakemake/kempner/[0-9a-f]*/ended/*.json"):
         job = json.loads(path.read_text())
         units = takes.get(job["task"].partition("[")[0], 0)
         moments += [(job["start"], units), (job["end"], -units)]

@@ -68,7 +68,7 @@ def test_a_small_submit_limit_and_small_arrays_are_kept_watched_and_with_nobody_
     outcome = run_detached(slurm, left, *more)
     assert outcome.exit_code == 0, outcome.output
     assert ran(left) == ALL
-    assert "16 of 16 tasks succeeded" in outcome.output
+    assert "16 of 16 tasks done" in outcome.output
 
 
 def test_what_is_forced_and_has_no_room_is_forced_later(slurm: Sandbox, folder: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_watched_run_says_at_its_end_what_its_jobs_used(slurm_with_accounting:
     outcome = run(slurm_with_accounting, folder, REPORT)
     assert outcome.exit_code == 0, outcome.output
     assert "What the jobs of run" in outcome.output
-    (left,) = folder.glob(".snakemake/kempner/*/efficiency.csv")
+    (left,) = folder.glob(".snakemake/kempner/[0-9a-f]*/efficiency.csv")
     assert rows(left.read_text()).keys() == {"burn", "doze"}
 
     found = rows(command(slurm_with_accounting, folder, "--csv", "-"))
@@ -80,7 +80,7 @@ def test_a_run_that_nobody_watches_says_it_in_its_closing_log(slurm_with_account
         slurm_with_accounting, folder, run(slurm_with_accounting, folder, REPORT, "--kempner-detach", "burnt.txt")
     )
     assert outcome.exit_code == 0, outcome.output
-    (log,) = folder.glob(".snakemake/kempner/*/closing.log")
+    (log,) = folder.glob(".snakemake/kempner/[0-9a-f]*/closing.log")
     assert "What the jobs of run" in log.read_text()
-    (left,) = folder.glob(".snakemake/kempner/*/efficiency.csv")
+    (left,) = folder.glob(".snakemake/kempner/[0-9a-f]*/efficiency.csv")
     assert rows(left.read_text())["burn"]["state"] == "COMPLETED"

@@ -65,7 +65,7 @@ def runs_of(folder: Path) -> Path:
 
 
 def ledger_of(folder: Path) -> Path:
-    (ledger,) = runs_of(folder).glob("*/ledger.jsonl")
+    (ledger,) = runs_of(folder).glob("[0-9a-f]*/ledger.jsonl")
     return ledger
 
 

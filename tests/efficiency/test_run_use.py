@@ -11,7 +11,8 @@ import pytest
 from snakemake_executor_plugin_kempner.efficiency.jobs import JobUse, RunUse, run_use
 from snakemake_executor_plugin_kempner.efficiency.report import report_at_end
 from snakemake_executor_plugin_kempner.errors import SlurmUnreachable
-from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders, read_ledger
+from snakemake_executor_plugin_kempner.run.folders import make_folders
+from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
 from snakemake_executor_plugin_kempner.slurm.consumption import Consumption
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 from snakemake_executor_plugin_kempner.slurm.states import JobState

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
-from snakemake_executor_plugin_kempner.plan.manifest import manifest, split
+from snakemake_executor_plugin_kempner.plan.manifest import line_of, manifest, split
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 from snakemake_executor_plugin_kempner.step.light.around import read_line
@@ -18,13 +18,17 @@ values = st.none() | st.integers() | st.text() | st.lists(st.text(), max_size=3)
 
 @given(st.dictionaries(st.integers(0, 300), st.dictionaries(st.text(), values, max_size=3), min_size=1))
 def test_an_element_finds_its_own_line(lines: dict[int, dict[str, object]]) -> None:
-    file = io.BytesIO(manifest(dict(sorted(lines.items()))))
+    text = manifest(dict(sorted(lines.items())))
+    file = io.BytesIO(text)
     assert {index: read_line(file, index) for index in lines} == lines
+    assert {index: line_of(text, index) for index in lines} == lines
 
 
 def test_an_index_without_a_task_is_an_error() -> None:
     with pytest.raises(ValueError, match="no element 1"):
         read_line(io.BytesIO(manifest({0: {}, 2: {}})), 1)
+    with pytest.raises(ValueError, match="no line for index 1"):
+        line_of(manifest({0: {}, 2: {}}), 1)
 
 
 @given(st.lists(st.fixed_dictionaries({"a": st.integers(0, 1), "b": st.text(max_size=1)}), min_size=1))

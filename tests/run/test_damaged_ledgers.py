@@ -14,12 +14,12 @@ from test_laws import MEMORY, law
 from test_ledger import WHAT
 
 from snakemake_executor_plugin_kempner.errors import LedgerError
+from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.ledger import (
     Ledger,
     LedgerRecord,
     all_ledgers,
     latest_ledger,
-    make_folders,
     open_ledgers,
     read_ledger,
     taken_over,

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.errors import LedgerError
 from snakemake_executor_plugin_kempner.options import Options
+from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.ledger import (
     VERSION,
     Ledger,
     latest_ledger,
-    make_folders,
     open_ledgers,
     read_ledger,
     taken_over,

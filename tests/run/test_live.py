@@ -17,6 +17,7 @@ from snakemake_executor_plugin_kempner.run.outcome import (
     Outcome,
     TaskEnded,
     TaskRequeued,
+    TaskRuns,
 )
 from snakemake_executor_plugin_kempner.run.watch import GRACE
 
@@ -71,11 +72,11 @@ def test_one_failure_in_a_diamond_spares_its_siblings(tmp_path: Path) -> None:
     assert play.ended()["merge"] is BLOCKED
 
 
-def test_a_requeued_job_is_said_to_be_requeued_and_ends_once(tmp_path: Path) -> None:
+def test_each_start_of_a_job_is_told_and_a_requeued_job_ends_once(tmp_path: Path) -> None:
     play = Play(tmp_path, {"train": [REQUEUED, OK]})
     play.submit(a_task("train"))
     play.watch()
-    assert [type(event) for event in play.events] == [TaskRequeued, TaskEnded]
+    assert [type(event) for event in play.events] == [TaskRuns, TaskRequeued, TaskRuns, TaskEnded]
 
 
 def test_a_job_that_somebody_cancels_is_cancelled_and_not_tried_again(tmp_path: Path) -> None:

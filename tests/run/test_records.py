@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from builders import a_step
 
-from snakemake_executor_plugin_kempner.run.ledger import make_folders
+from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.records import StepRecord, step_record
 from snakemake_executor_plugin_kempner.slurm.states import JobState
 from snakemake_executor_plugin_kempner.step.light.around import Record

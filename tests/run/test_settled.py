@@ -8,8 +8,9 @@ import pytest
 from test_ledger import WHAT
 
 from snakemake_executor_plugin_kempner.errors import LedgerError
-from snakemake_executor_plugin_kempner.run.ledger import Entry, Ledger, make_folders, read_ledger
-from snakemake_executor_plugin_kempner.run.settled import Settled, counted, has_succeeded, note_up_to_date, settled
+from snakemake_executor_plugin_kempner.run.folders import make_folders
+from snakemake_executor_plugin_kempner.run.ledger import Entry, Ledger, read_ledger
+from snakemake_executor_plugin_kempner.run.settled import Settled, has_succeeded, note_up_to_date, settled
 
 STARTED = {"start": 10.0, "node": "n1"}
 NONE: frozenset[str] = frozenset()
@@ -298,19 +299,3 @@ def test_a_run_that_was_not_taken_over_by_this_one_is_not_asked(tmp_path: Path, 
     note_up_to_date(other.folder, ["a"])
     other.ledger.close(by=by)
     assert second.settled == Settled(succeeded=NONE, up_to_date=NONE)
-
-
-def test_the_end_of_a_run_counts_the_tasks_of_those_that_it_has_taken_over(tmp_path: Path) -> None:
-    first, second = Run(tmp_path, "first"), Run(tmp_path, "second")
-    first.submit("done before", "1")
-    first.end("1")
-    first.submit("went on", "2")
-    first.submit("tried again", "3")
-    first.end("3", exit_code=1)
-    second.adopt(first.entries[1])
-    second.submit("tried again", "4")
-    first.ledger.close(by="second")
-    second.end("4")
-    assert counted(read_ledger(second.folder)) == (2, 3)
-    first.end("2")
-    assert counted(read_ledger(second.folder)) == (3, 3)

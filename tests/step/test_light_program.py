@@ -20,7 +20,8 @@ from snakemake_executor_plugin_kempner.plan.jobscript import call_script
 from snakemake_executor_plugin_kempner.plan.light import FORMATS, LightRule, LightTask
 from snakemake_executor_plugin_kempner.plan.model import Call, Submission
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
-from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders
+from snakemake_executor_plugin_kempner.run.folders import make_folders
+from snakemake_executor_plugin_kempner.run.ledger import Ledger
 from snakemake_executor_plugin_kempner.run.program import keep_program
 from snakemake_executor_plugin_kempner.slurm.ids import own_job_id
 from snakemake_executor_plugin_kempner.step.light import around

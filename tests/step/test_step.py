@@ -20,7 +20,8 @@ from fakes import FakeSlurm
 
 from snakemake_executor_plugin_kempner.plan.manifest import manifest, split
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
-from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders
+from snakemake_executor_plugin_kempner.run.folders import make_folders
+from snakemake_executor_plugin_kempner.run.ledger import Ledger
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 from snakemake_executor_plugin_kempner.step.asked import Direct
 from snakemake_executor_plugin_kempner.step.earlier import decided_before

@@ -1,19 +1,21 @@
 """The state of a run → what an overview shows. Pure, except for the logs of failed tasks."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..causes.alike import names
-from ..layout import CLOSING_LOG
+from ..layout import PAGE
 from ..plan.model import Kind
+from ..printable import printable
 from ..report import command_line, count_of, short_path
 from ..run.result import Result
 from ..site.request import request_of
 from ..slurm.reasons import in_words
 from ..slurm.states import JobState
-from ..state.explanation import same_causes
-from ..state.model import RunState, State, TaskState
+from .explanation import explanation, same_causes
+from .model import Attempt, RunState, State, TaskState
 from .wording import moment, span
 
 COLUMNS = (
@@ -34,6 +36,11 @@ class Row:
     numbers: Mapping[State, int]
     gpu_hours: float
 
+    @property
+    def is_over(self) -> bool:
+        """All of them are done, or were not needed."""
+        return self.numbers.get(State.DONE, 0) + self.numbers.get(State.NOT_NEEDED, 0) == self.tasks
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
@@ -42,23 +49,37 @@ class Failure:
     cause: str
     labels: tuple[str, ...]
     log: str
-    """Of the first of them."""
+    """That says why, of the first of them."""
     never: int
     """Tasks that never run because of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """All that `kempner status` shows."""
+    """All that `kempner status` shows, and the page about the end of a run."""
 
     run: str
+    name: str
+    """The folder of the workflow, by its last part."""
+    folder: str
+    started_in: str
+    """Where the command was given."""
     command: str
     since: float
+    until: float
+    """Its end, or now."""
+    computing: float
+    """Seconds in which some task ran."""
+    gpu_hours: float
+    gpu_hours_lost: float
+    """In attempts that have not succeeded."""
     result: str
     """How far it is, or how it has ended."""
     whose: str
     """Who looks after it."""
     rows: tuple[Row, ...]
+    runs: str
+    """The tasks that run, by name."""
     waits: tuple[str, ...]
     longest: str
     failures: tuple[Failure, ...]
@@ -67,21 +88,42 @@ class Overview:
     notes: tuple[str, ...]
 
 
-def overview(state: RunState, now: float) -> Overview:
-    """What there is to say of a run."""
+def overview(state: RunState, now: float, seen_from: Path | None = None) -> Overview:
+    """What there is to say of a run.
+
+    Args:
+        state: of the run.
+        now: seconds since 1970.
+        seen_from: folder to which paths are relative; by default the working directory.
+    """
+    until = state.ended or now
+    attempts = [attempt for task in state.tasks for attempt in task.attempts]
     return Overview(
         run=state.run,
+        name=state.name,
+        folder=printable(str(state.workdir)),
+        started_in=state.started_in,
         command=command_line(state.command),
         since=state.since,
+        until=until,
+        computing=_computing(attempts, until),
+        gpu_hours=round(sum(_gpu_hours(attempt, until) for attempt in attempts), 2),
+        gpu_hours_lost=round(sum(_gpu_hours(attempt, until) for attempt in attempts if _is_lost(attempt)), 2),
         result=_result(state),
         whose=_whose(state),
-        rows=tuple(_row(rule, tasks, now) for rule, tasks in state.rules.items()),
+        rows=tuple(_row(rule, tasks, until) for rule, tasks in state.rules.items()),
+        runs=names(task.label for task in state.tasks if task.state is State.RUNNING),
         waits=tuple(_waits(state, now)),
         longest=_longest(state, now),
-        failures=tuple(_failures(state)),
-        end=_end(state),
+        failures=tuple(_failures(state, seen_from)),
+        end=_end(state, seen_from),
         notes=tuple(_notes(state)),
     )
+
+
+def title(view: Overview) -> str:
+    """A run, its workflow, and how far it is."""
+    return f"Run {view.run} of {view.name} {view.result}"
 
 
 def _result(state: RunState) -> str:
@@ -117,10 +159,10 @@ def _whose(state: RunState) -> str:
     return "nobody looks after it: give the same command again to go on" if state.tasks else "nobody looks after it"
 
 
-def _end(state: RunState) -> str:
-    path = state.folder / CLOSING_LOG
+def _end(state: RunState, seen_from: Path | None) -> str:
+    path = state.folder / PAGE
     has_closing = any(helper.kind == Kind.CLOSING.value for helper in state.helpers)
-    return short_path(path) if path.exists() or has_closing else ""
+    return short_path(path, seen_from) if path.exists() or has_closing else ""
 
 
 def _notes(state: RunState) -> Iterator[str]:
@@ -144,16 +186,34 @@ def _row(rule: str, tasks: Sequence[TaskState], now: float) -> Row:
         rule=rule,
         tasks=len(tasks),
         numbers=Counter(task.state for task in tasks),
-        gpu_hours=round(sum(_gpu_hours(task, now) for task in tasks), 2),
+        gpu_hours=round(sum(_gpu_hours(attempt, now) for task in tasks for attempt in task.attempts), 2),
     )
 
 
-def _gpu_hours(task: TaskState, now: float) -> float:
-    return sum(
-        (attempt.seconds(now) or 0.0) * request_of(attempt.options).gpus / 3600
-        for attempt in task.attempts
-        if attempt.start
-    )
+def _gpu_hours(attempt: Attempt, now: float) -> float:
+    return (attempt.seconds(now) or 0.0) * request_of(attempt.options).gpus / 3600 if attempt.start else 0.0
+
+
+def _is_lost(attempt: Attempt) -> bool:
+    """What it has computed is of no use."""
+    record = attempt.record
+    return record is not None and record.state.is_final and record.state is not JobState.SUCCEEDED
+
+
+def _computing(attempts: Iterable[Attempt], until: float) -> float:
+    """Seconds in which at least one job of a task ran."""
+    spans = sorted((attempt.start, _last_moment(attempt, until)) for attempt in attempts if attempt.start is not None)
+    total, reached = 0.0, 0.0
+    for start, end in spans:
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def _last_moment(attempt: Attempt, until: float) -> float:
+    """Of a job that has ended at an unknown moment, the start is all that is known."""
+    runs = attempt.record is None or not attempt.record.state.is_final
+    return attempt.end if attempt.end is not None else until if runs else attempt.start or until
 
 
 # --- what it waits for ----------------------------------------------------------------------------------------------
@@ -210,13 +270,15 @@ def _longest(state: RunState, now: float) -> str:
 # --- what has failed ------------------------------------------------------------------------------------------------
 
 
-def _failures(state: RunState) -> Iterator[Failure]:
+def _failures(state: RunState, seen_from: Path | None) -> Iterator[Failure]:
     for same in same_causes(task for task in state.tasks if task.state.is_cause):
-        first = same.tasks[0].last
+        first = same.tasks[0]
+        why = None if first.why else explanation(first)
+        log = why.log if why else first.last.log if first.last and first.last.job_id else None
         never = [needing for needing in state.needing(*same.tasks) if needing.state is State.NEVER]
         yield Failure(
             cause=same.cause,
             labels=tuple(task.label for task in same.tasks),
-            log=short_path(first.log) if first and first.job_id else "",
+            log=short_path(log, seen_from) if log else "",
             never=len(never),
         )

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from snakemake_executor_plugin_kempner.cli.wording import moment, span
+from snakemake_executor_plugin_kempner.state.wording import moment, span
 
 
 @pytest.mark.parametrize(

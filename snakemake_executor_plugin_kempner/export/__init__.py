@@ -1,0 +1,1 @@
+"""A plan in other languages: bash, Graphviz, Mermaid."""

@@ -1,0 +1,1 @@
+"""What a run looked like over time: rows, a CSV, and a page with charts."""
