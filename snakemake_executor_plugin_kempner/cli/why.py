@@ -31,6 +31,8 @@ class Try:
     """An attempt, explained."""
 
     number: int
+    which: str
+    """`attempt 2`, `segment 2 of 6`."""
     job_id: str
     word: str
     node: str
@@ -154,6 +156,7 @@ def _try(task: TaskState, attempt: Attempt, now: float) -> Try:
     record = attempt.record
     return Try(
         number=attempt.number,
+        which=str(attempt.turn),
         job_id=attempt.job_id,
         word=attempt.word,
         node=record.node if record else "",
@@ -219,7 +222,7 @@ def _shown_attempt(attempt: Try, said: str) -> Iterator["Text"]:
     node = f"on {attempt.node}" if attempt.node else ""
     job = f"Slurm job {attempt.job_id or '(none yet)'}"
     parts = [f"{job}: {attempt.word}", how, node, ran, memory]
-    yield text(f"  attempt {attempt.number}: {', '.join(filter(None, parts))}")
+    yield text(f"  {attempt.which}: {', '.join(filter(None, parts))}")
     if attempt.cause not in ("", said) and not any(line.startswith(attempt.cause) for line in attempt.what_to_do):
         yield text(f"    {attempt.cause}", State.FAILED)
     yield from (text(f"    {line}") for line in attempt.what_to_do)

@@ -46,7 +46,7 @@ def _memory_met(group: Group) -> Iterator[str]:
 
 
 def _time_met(group: Group) -> Iterator[str]:
-    met = [job for job in group.jobs if job.state == "TIMEOUT"]
+    met = [job for job in group.jobs if job.state == "TIMEOUT" and not job.segment]
     if met:
         asked = max((job.limit_s or 0 for job in met), default=0)
         yield f"{group.name} needed more time than {_had(asked, time_for_people)} ({_jobs(met)} TIMEOUT): raise runtime."

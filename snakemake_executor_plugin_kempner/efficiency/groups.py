@@ -1,8 +1,8 @@
 """Jobs grouped by rule and attempt, with their numbers as text. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from statistics import median
 
 from ..notation import memory_for_people, time_for_people
@@ -67,13 +67,37 @@ class Group:
 def grouped(jobs: Iterable[JobUse]) -> tuple[Group, ...]:
     """Groups in the order in which the rules first appear, then by attempt."""
     rules: dict[str, dict[int, list[JobUse]]] = {}
-    for job in jobs:
+    for job in over_segments(jobs):
         rules.setdefault(job.rule, {}).setdefault(job.attempt, []).append(job)
     return tuple(
         Group(rule=rule, attempt=attempt, jobs=tuple(attempts[attempt]), has_others=len(attempts) > 1)
         for rule, attempts in rules.items()
         for attempt in sorted(attempts)
     )
+
+
+def over_segments(jobs: Iterable[JobUse]) -> Iterator[JobUse]:
+    """Jobs as they are, and the segments of an attempt as a single job: their time added up, without a limit."""
+    divided: dict[tuple[str, int] | int, list[JobUse]] = {}
+    for place, job in enumerate(jobs):
+        divided.setdefault((job.label, job.attempt) if job.segment else place, []).append(job)
+    for segments in divided.values():
+        if len(segments) == 1:
+            yield segments[0]
+            continue
+        peaks = [job.peak_memory_mb for job in segments if job.peak_memory_mb is not None]
+        yield replace(
+            segments[-1],
+            elapsed_s=_sum(job.elapsed_s for job in segments),
+            cpu_s=_sum(job.cpu_s for job in segments),
+            peak_memory_mb=max(peaks, default=None),
+            limit_s=None,
+        )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def of(used: str, requested: str) -> str:

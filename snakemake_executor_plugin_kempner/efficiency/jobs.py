@@ -25,6 +25,8 @@ class JobUse:
     label: str
     rule: str
     attempt: int
+    segment: int = 0
+    """Number of the segment; 0 for an attempt that is not divided."""
     job_id: str
     state: str
     """As Slurm prints it."""
@@ -152,7 +154,8 @@ def _job_use(entry: Entry, state: str, account: Consumption | None, own: StepRec
     return JobUse(
         label=entry.label,
         rule=entry.label.partition("[")[0],
-        attempt=entry.attempt,
+        attempt=entry.turn.attempt,
+        segment=entry.turn.segment if entry.segments > 1 else 0,
         job_id=entry.job_id,
         state=state,
         node=known.node or own.node,

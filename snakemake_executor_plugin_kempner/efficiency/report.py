@@ -44,6 +44,7 @@ _CELLS: dict[str, Callable[[JobUse], object]] = {
     "memory_efficiency": lambda job: _rounded(job.memory_efficiency),
     "gpus": lambda job: job.gpus,
     "gpu_utilisation": lambda job: _rounded(job.gpu_utilisation),
+    "segment": lambda job: job.segment or None,
 }
 
 

@@ -161,7 +161,7 @@ def _call(call: Call, script: Script, names: _Names) -> Iterator[str]:
     """A call of sbatch with its job script."""
     first, variable = call.first, names.variables[call.job_name]
     number = f"{len(call.submissions)} tasks" if call.is_array else printable(first.label)
-    attempt = f", attempt {first.ref.attempt}: runs if those before it have failed" if first.ref.attempt > 1 else ""
+    attempt = f", {first.turn}: runs if those before it have failed" if first.ref.attempt > 1 else ""
     what = f"{printable(first.rule)}: {number}" if call.is_array else number
     if first.kind is Kind.GATE:
         what = f"gate: succeeds as soon as one of these has, for jobs that wait for {printable(first.label)}"

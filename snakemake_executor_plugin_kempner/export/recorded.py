@@ -109,6 +109,7 @@ def _submission(entry: Entry) -> Submission:
     singleton = "singleton" in entry.dependency
     return Submission(
         ref=Ref(entry.task, entry.attempt),
+        segments=entry.segments,
         kind=Kind(entry.kind),
         label=entry.label,
         rule=entry.label.partition("[")[0] if entry.kind == Kind.TASK.value else "",

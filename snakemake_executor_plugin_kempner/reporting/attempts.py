@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ..efficiency.jobs import JobUse
 from ..plan.dependency import DependencyType
-from ..plan.model import Edge
+from ..plan.model import Edge, Turn
 from ..site.request import Request, request_of
 from ..state.model import Attempt, RunState, State, TaskState
 
@@ -19,6 +19,9 @@ class AttemptRow:
     label: str
     rule: str
     attempt: int
+    """Its number among all attempts of the task, with their segments."""
+    segments: int = 1
+    """How many segments each attempt of the task has."""
     job_id: str
     word: str
     """State of the job, as Slurm writes it."""
@@ -36,6 +39,10 @@ class AttemptRow:
     use: JobUse | None
     """None if it has not run and ended."""
     log: str
+
+    @property
+    def turn(self) -> Turn:
+        return Turn.of(self.attempt, self.segments)
 
     @property
     def waited_s(self) -> float | None:
@@ -83,6 +90,7 @@ def _row(state: RunState, task: TaskState, attempt: Attempt, uses: Mapping[str, 
         label=task.label,
         rule=task.rule,
         attempt=attempt.number,
+        segments=attempt.segments,
         job_id=attempt.job_id,
         word=use.state if use else attempt.word,
         state=task.state if task.last and attempt.number == task.last.number else State.FAILED,

@@ -85,7 +85,7 @@ def _by_start(rows: Iterable[AttemptRow]) -> list[AttemptRow]:
 
 def _pieces(row: AttemptRow, now: float, *, has_retries: bool) -> Iterator[dict[str, Any]]:
     """The parts of an attempt's bar: waits for tasks, waits in the queue, runs."""
-    name = printable(f"{row.label}, attempt {row.attempt}" if has_retries and row.attempt > 1 else row.label)
+    name = printable(f"{row.label}, {row.turn}" if has_retries and row.attempt > 1 else row.label)
     spans = [
         (WAITS, row.submit, row.eligible or row.start or now),
         (QUEUED, row.eligible, row.start or now),

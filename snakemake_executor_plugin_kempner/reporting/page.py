@@ -15,6 +15,7 @@ from ..efficiency.jobs import RunUse
 from ..efficiency.report import columns, missing
 from ..export.graph import Node
 from ..notation import time_for_people
+from ..plan.model import Turn
 from ..plan.resources import SET_BY_PLUGIN
 from ..printable import printable
 from ..state.explanation import explanation, same_causes
@@ -226,10 +227,10 @@ def _requests(state: RunState) -> Iterator[tuple[str, int, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for task in state.tasks:
         for attempt in task.attempts:
-            found[_whose(task, attempt.number), str(attempt.options.without(*SET_BY_PLUGIN))] += 1
+            found[_whose(task, attempt.turn), str(attempt.options.without(*SET_BY_PLUGIN))] += 1
     for (whose, options), number in found.items():
         yield printable(whose), number, printable(options)
 
 
-def _whose(task: TaskState, attempt: int) -> str:
-    return f"{task.rule} (attempt {attempt})" if attempt > 1 else task.rule
+def _whose(task: TaskState, turn: Turn) -> str:
+    return f"{task.rule} (attempt {turn.attempt})" if turn.attempt > 1 else task.rule

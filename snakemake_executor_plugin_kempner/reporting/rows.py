@@ -15,7 +15,7 @@ _HOUR = 3600
 CELLS: Mapping[str, Callable[[AttemptRow], object]] = {
     "task": lambda row: cell(row.label),
     "rule": lambda row: cell(row.rule),
-    "attempt": lambda row: row.attempt,
+    "attempt": lambda row: row.turn.attempt,
     "job_id": lambda row: row.job_id,
     "state": lambda row: cell(row.word),
     "outcome": lambda row: row.state.value,
@@ -41,6 +41,7 @@ CELLS: Mapping[str, Callable[[AttemptRow], object]] = {
     "gpus": lambda row: row.use.gpus if row.use else None,
     "gpu_utilisation": lambda row: _rounded(row.use.gpu_utilisation if row.use else None),
     "log": lambda row: cell(row.log),
+    "segment": lambda row: row.turn.segment if row.turn.segments > 1 else None,
 }
 """Columns of the CSV: what was asked for has the names of requests, what follows `elapsed_s` was used."""
 

@@ -120,10 +120,12 @@ def _state(judged: judging.TaskState, attempts: tuple[Attempt, ...]) -> State:
     waiting = [record for record in records if record and record.state is JobState.WAITING]
     if waiting and all(record.never for record in waiting):
         return State.NEVER
-    has_failed = JobState.FAILED in states
+    has_failed = any(
+        state is JobState.FAILED and not attempt.is_cut_short for state, attempt in zip(states, attempts, strict=True)
+    )
     if waiting:
         return State.RETRYING if has_failed else State.WAITING
-    if has_failed and not judged.complete:
+    if JobState.FAILED in states and not judged.complete:
         return State.RETRYING  # its next attempt has not been submitted yet
     return State.NEVER if JobState.CANCELLED in states else State.UNKNOWN
 
@@ -142,6 +144,7 @@ def _attempt(entry: Entry, record: Record | None, sources: Sources) -> Attempt:
         end = start + listed.used_s
     return Attempt(
         number=entry.attempt,
+        segments=entry.segments,
         job_id=entry.job_id,
         record=replace(record, node=written.node)
         if record and written and not record.node and not is_waiting

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ..options import Options
 from ..plan.dependency import DependencyType
-from ..plan.model import Edge, log_path
+from ..plan.model import Edge, Turn, log_path
 from ..printable import printable
 from ..run.outcome import workflow_folder
+from ..run.segments import is_to_be_continued
 from ..slurm.parse import Record
 
 
@@ -49,6 +50,7 @@ class Attempt:
     """A try of a task, or a job that looks after the run."""
 
     number: int
+    """Among all attempts of the task, with their segments."""
     job_id: str
     """Empty if Slurm has not answered yet."""
     record: Record | None
@@ -69,6 +71,18 @@ class Attempt:
     """Of its largest process."""
     restarts: int = 0
     """How often Slurm has put it back into the queue."""
+
+    segments: int = 1
+    """How many segments each attempt of the task has."""
+
+    @property
+    def turn(self) -> Turn:
+        return Turn.of(self.number, self.segments)
+
+    @property
+    def is_cut_short(self) -> bool:
+        """It was a segment, and the next goes on with its work."""
+        return self.segments > 1 and self.record is not None and is_to_be_continued(self.record)
 
     @property
     def word(self) -> str:

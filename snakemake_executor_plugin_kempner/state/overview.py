@@ -197,7 +197,9 @@ def _gpu_hours(attempt: Attempt, now: float) -> float:
 def _is_lost(attempt: Attempt) -> bool:
     """What it has computed is of no use."""
     record = attempt.record
-    return record is not None and record.state.is_final and record.state is not JobState.SUCCEEDED
+    if record is None or attempt.is_cut_short:
+        return False
+    return record.state.is_final and record.state is not JobState.SUCCEEDED
 
 
 def _computing(attempts: Iterable[Attempt], until: float) -> float:
@@ -241,13 +243,17 @@ def reason(state: RunState, task: TaskState) -> str:
     attempt = task.pending
     word = attempt.record.reason if attempt and attempt.record else ""
     if word != _DEPENDENCY:
-        return in_words(word)
+        return f"{_segment(attempt)}{in_words(word)}"
     before = state.waits_for(task)
     if before:
         rules = Counter(earlier.rule for earlier in before)
         which = ", ".join(rule if number == 1 else f"{number} {rule}" for rule, number in rules.items())
         return f"waiting for {which}"
     return "waiting for its turn (--jobs, --resources), or for Slurm to notice that its input is there"
+
+
+def _segment(attempt: Attempt | None) -> str:
+    return f"{attempt.turn}: " if attempt and attempt.turn.segment > 1 else ""
 
 
 def _longest(state: RunState, now: float) -> str:
@@ -264,7 +270,8 @@ def _longest(state: RunState, now: float) -> str:
     used, limit, task, attempt = max(running, key=lambda entry: (entry[0] / entry[1] if entry[1] else 0.0, entry[0]))
     of = f" of {span(limit)} ({100 * used / limit:.0f} %)" if limit else ""
     where = f" on {attempt.record.node}" if attempt.record and attempt.record.node else ""
-    return f"{task.label} has run for {span(used)}{of}{where}"
+    which = f" ({attempt.turn})" if attempt.segments > 1 else ""
+    return f"{task.label}{which} has run for {span(used)}{of}{where}"
 
 
 # --- what has failed ------------------------------------------------------------------------------------------------

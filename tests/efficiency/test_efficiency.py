@@ -159,7 +159,7 @@ def test_a_row_for_each_job_with_empty_cells_for_what_is_not_known() -> None:
         ("task", "train[n=1]"), ("rule", "train"), ("attempt", "1"), ("job_id", "7"), ("state", "COMPLETED"),
         ("node", "n1"), ("elapsed_s", "3000.0"), ("limit_s", "7200"), ("cores", "4"), ("cpu_s", "10000.0"),
         ("cpu_efficiency", "0.8333"), ("peak_memory_mb", "3100"), ("memory_mb", "4000"), ("memory_efficiency", "0.775"),
-        ("gpus", "1"), ("gpu_utilisation", "84.0"),
+        ("gpus", "1"), ("gpu_utilisation", "84.0"), ("segment", ""),
     ]  # fmt: skip
     assert other["task"] == "fetch[a=1,b=x y]"
     assert {name for name, value in other.items() if not value} == set(known) - {
@@ -207,3 +207,16 @@ def test_where_nothing_has_run_the_command_says_so(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "call this in the folder where snakemake was called" in done.stderr
+
+
+def test_the_segments_of_an_attempt_count_as_a_single_job_whose_time_is_their_sum() -> None:
+    first, second, third = (
+        replace(
+            FITS, job_id=str(number), segment=number, state=state, elapsed_s=7200.0, cpu_s=20_000.0, peak_memory_mb=peak
+        )
+        for number, state, peak in ((1, "TIMEOUT", 3000), (2, "TIMEOUT", 3500), (3, "COMPLETED", 3000))
+    )
+    (group,) = grouped([first, second, third])
+    assert (group.ends, group.time, group.cpu, group.memory) == ("COMPLETED", "6 h", "69% of 4", "3.4 GB of 3.9 GB")
+    assert said_of(first, second, third) == []
+    assert said_of(first) == []  # a segment that meets its limit has no need of more time

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from builders import a_task, chain, diamond, edge, sweep
-from fakes import OK, OUT_OF_MEMORY, End, FakeSlurm, Trouble, failed, takes
+from fakes import OK, OUT_OF_MEMORY, TIMEOUT, End, FakeSlurm, Trouble, failed, takes
 from playing import Play
 
 from snakemake_executor_plugin_kempner.options import Options
@@ -14,6 +14,7 @@ from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
 from snakemake_executor_plugin_kempner.run.outcome import IN_THE_HEAD, Outcome
 from snakemake_executor_plugin_kempner.state.judged import run_state
 from snakemake_executor_plugin_kempner.state.model import RunState, State
+from snakemake_executor_plugin_kempner.state.overview import overview, reason
 from snakemake_executor_plugin_kempner.state.sources import read_sources
 
 AGES = 10_000.0
@@ -69,6 +70,22 @@ def test_a_task_whose_first_attempt_has_failed_waits_to_be_tried_again(folder: P
     task, _ = looked_at(play).tasks
     assert task.state in (State.RETRYING, State.RUNNING)
     assert task.attempts[0].word == "FAILED"
+
+
+def test_a_segment_that_was_cut_short_is_no_failure_and_the_state_says_which_one_runs(folder: Path) -> None:
+    play = Play(folder, {"train": [TIMEOUT, takes(100)]})
+    play.submit(a_task("train", resources={"slurm_segments": 6, "gpu": 4}))
+    play.slurm.advance(1)
+    play.slurm.max_running = 0
+    play.slurm.advance(10)
+    (task,) = looked_at(play).tasks
+    assert (task.state, task.attempts[0].word, task.pending.number) == (State.WAITING, "TIMEOUT", 2)
+    assert reason(looked_at(play), task).startswith("segment 2 of 6: ")
+    play.slurm.max_running = None
+    play.slurm.advance(10)
+    view = overview(looked_at(play), play.clock.now())
+    assert view.longest.startswith("train (segment 2 of 6) has run for ")
+    assert view.gpu_hours_lost == 0
 
 
 def test_a_success_after_a_failure_is_done(folder: Path) -> None:
