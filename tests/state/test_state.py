@@ -72,7 +72,7 @@ def test_a_task_whose_first_attempt_has_failed_waits_to_be_tried_again(folder: P
     assert task.attempts[0].word == "FAILED"
 
 
-def test_a_segment_that_was_cut_short_is_no_failure_and_the_state_says_which_one_runs(folder: Path) -> None:
+def test_a_segment_that_was_cut_short_is_no_failure_and_the_state_says_which_one_waits(folder: Path) -> None:
     play = Play(folder, {"train": [TIMEOUT, takes(100)]})
     play.submit(a_task("train", resources={"slurm_segments": 6, "gpu": 4}))
     play.slurm.advance(1)
@@ -81,8 +81,12 @@ def test_a_segment_that_was_cut_short_is_no_failure_and_the_state_says_which_one
     (task,) = looked_at(play).tasks
     assert (task.state, task.attempts[0].word, task.pending.number) == (State.WAITING, "TIMEOUT", 2)
     assert reason(looked_at(play), task).startswith("segment 2 of 6: ")
-    play.slurm.max_running = None
-    play.slurm.advance(10)
+
+
+def test_of_a_running_segment_the_state_says_which_it_is(folder: Path) -> None:
+    play = Play(folder, {"train": [TIMEOUT, takes(100)]})
+    play.submit(a_task("train", resources={"slurm_segments": 6, "gpu": 4}))
+    play.slurm.advance(20)
     view = overview(looked_at(play), play.clock.now())
     assert view.longest.startswith("train (segment 2 of 6) has run for ")
     assert view.gpu_hours_lost == 0
