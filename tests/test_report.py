@@ -163,6 +163,22 @@ def test_the_last_attempt_is_named_where_there_were_several() -> None:
     )
 
 
+def test_a_segment_that_was_cut_short_is_not_said_to_have_failed(log: Path) -> None:
+    first, second = (a_job(log, number, {"slurm_segments": 2}) for number in (1, 2))
+    event = AttemptFailed(task="train", job=first, record=a_record("TIMEOUT"), next=second)
+    said = "Segment 1 of 2 of train[seed=1] is to be continued (TIMEOUT); segment 2 of 2 is Slurm job 8."
+    assert attempt_message(event, NOTHING_KNOWN) == said
+
+
+def test_a_task_that_its_segments_do_not_suffice_for_says_where_its_work_is_and_how_to_go_on(log: Path) -> None:
+    job = replace(a_job(log, 4, {"slurm_segments": 2}), folder="/flow/.snakemake/kempner/run1")
+    text = failure_message(ended(job, a_record("TIMEOUT")), NOTHING_KNOWN)
+    kept = f"/flow/.snakemake/kempner/checkpoints/{job.submission.ref.task}"
+    assert text.startswith("train[seed=1] failed (attempt 2, segment 2 of 2).\n  It is not finished after 2 segments.")
+    assert f"Its work is kept in {kept}: give the same command again to go on from there" in text
+    assert "It is not finished" not in failure_message(ended(job, a_record(exit_code=1)), NOTHING_KNOWN)
+
+
 def test_a_task_that_was_cancelled_is_not_said_to_have_failed() -> None:
     record = a_record("CANCELLED", JobState.CANCELLED, reason="Dependency", signal=15)
     text = failure_message(ended(a_job("x"), record, Outcome.CANCELLED), NOTHING_KNOWN)

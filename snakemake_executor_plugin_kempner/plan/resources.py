@@ -99,13 +99,20 @@ def _minutes(value: Value) -> str:
         raise BadValueError("takes minutes, a text like '2h 30m' or Slurm's D-HH:MM:SS") from None
 
 
+def _least_minutes(value: Value) -> str:
+    try:
+        return _minutes(value)
+    except BadValueError:
+        raise BadValueError("takes minutes, or Slurm's D-HH:MM:SS") from None
+
+
 ROWS = (
     Row("partition", ("slurm_partition", "partition"), _word),
     Row("account", ("slurm_account", "account"), _word),
     Row("clusters", ("clusters", "cluster", "slurm_cluster"), _word),
     Row("qos", ("slurm_qos", "qos"), _word),
     Row("time", ("runtime", "time", "walltime"), _minutes),
-    Row("time-min", ("runtime_min",), _minutes),
+    Row("time-min", ("runtime_min",), _least_minutes),
     Row("constraint", ("constraint",), _word),
     Row("reservation", ("reservation", "slurm_reservation"), _word),
     Row("signal", ("slurm_signal",), _word),

@@ -154,6 +154,11 @@ def test_what_is_no_number_of_segments_is_an_error(value: int | str) -> None:
         a_plan(a_task("train", resources={"slurm_segments": value}))
 
 
+def test_a_least_time_that_cannot_be_read_is_an_error() -> None:
+    with pytest.raises(PlanError, match="resource runtime_min='2h' takes minutes, or Slurm's D-HH:MM:SS"):
+        a_plan(in_three(runtime_min="2h"))
+
+
 def test_a_group_cannot_be_divided() -> None:
     with pytest.raises(PlanError, match="train: is a group of jobs, which slurm_segments cannot divide"):
         a_plan(replace(in_three(), members=("first", "second")))
