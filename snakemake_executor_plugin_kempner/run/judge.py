@@ -76,7 +76,8 @@ class Judge:
         attempt, record = change.job.ref.attempt, change.record
         job = state.jobs[attempt]
         if attempt in state.passed_over():
-            return  # the segment that has failed decides
+            yield from self._of_failed_segment(state, view)
+            return
         stopped = record.state is JobState.CANCELLED and not record.node and self.was_stopped(job.job_id)
         outcome = self.tasks.outcome(state.task, record, never=job.job_id in view.doomed, stopped=stopped)
         later = [number for number in state.jobs if number > attempt]
@@ -105,6 +106,15 @@ class Judge:
             task=state.task.key, label=state.task.label, outcome=outcome, why=why, job=job, record=record
         )
         yield state.ended
+
+    def _of_failed_segment(self, state: TaskState, view: View) -> Iterator[TaskEvent]:
+        """The end of a task whose last attempt has failed in a segment that an earlier process has seen, and did not judge."""
+        counted = [number for number in state.records if number not in state.passed_over()]
+        if state.open_attempts or not counted:
+            return
+        job, record = state.jobs[max(counted)], state.records[max(counted)]
+        followed = Followed(ref=job.submission.ref, job_id=job.job_id)
+        yield from self._ended(state, Change(job=followed, record=record), view, is_last=True)
 
     def _may_be_explained(self, state: TaskState, view: View) -> bool:
         """Whether the end of a task before this task is not known yet."""

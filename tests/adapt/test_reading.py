@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import a_plan
 from reading import Read
 
 from snakemake_executor_plugin_kempner.adapt.dag import Reading
 from snakemake_executor_plugin_kempner.adapt.possible import possible_tasks
+from snakemake_executor_plugin_kempner.errors import PlanError
 
 WIDE = """
 rule all:
@@ -230,3 +232,54 @@ def test_a_group_behind_a_checkpoint_says_what_it_asks_for(read: Read) -> None:
 def test_a_task_knows_the_logs_of_its_rule(read: Read) -> None:
     reading, _ = read(WIDE.replace("RESOURCES", 'log: "logs/{x}.out", err="logs/{x}.err"'))
     assert [task.logs for task in of_rule(reading, "b")][1] == ("logs/1.out", "logs/1.err")
+
+
+# --- segments -------------------------------------------------------------------------------------------------------
+
+SEGMENTED = """
+rule train:
+    output: "model"
+    retries: 1
+    resources: slurm_segments=3, mem_mb=lambda wildcards, attempt: 1000 * attempt
+    shell: "train {output}"
+"""
+
+
+def test_each_segment_has_the_resources_and_the_number_of_its_attempt(read: Read) -> None:
+    (task,) = read(SEGMENTED)[0].tasks
+    assert [(attempt.number, attempt.step.attempt, attempt.step.segment) for attempt in task.attempts] == [
+        (1, 1, 1), (2, 1, 2), (3, 1, 3), (4, 2, 1), (5, 2, 2), (6, 2, 3),
+    ]  # fmt: skip
+    assert [attempt.resources["mem_mb"] for attempt in task.attempts] == [1000] * 3 + [2000] * 3
+    assert len({attempt.step.checkpoints for attempt in task.attempts}) == 1
+
+
+def test_segments_may_come_from_a_profile(read: Read) -> None:
+    plain = SEGMENTED.replace("slurm_segments=3, ", "").replace("retries: 1", "")
+    (task,) = read(plain, defaults=("slurm_segments=2",))[0].tasks
+    assert [attempt.step.segment for attempt in task.attempts] == [1, 2]
+
+
+PIPED = """
+rule all:
+    input: "b"
+
+rule a:
+    output: pipe("a")
+    resources: slurm_segments=2
+    shell: "echo > {output}"
+
+rule b:
+    input: "a"
+    output: "b"
+    shell: "cat {input} > {output}"
+"""
+
+
+@pytest.mark.parametrize(
+    "text", [PIPED, PIPED.replace('pipe("a")', '"a"').replace("    shell", "    group: 'both'\n    shell")]
+)
+def test_a_group_and_a_pipe_with_segments_are_an_error_before_anything_is_submitted(read: Read, text: str) -> None:
+    found, _ = read(text)
+    with pytest.raises(PlanError, match="is a group of jobs, which slurm_segments cannot divide"):
+        a_plan(*found.tasks)

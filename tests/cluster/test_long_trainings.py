@@ -139,7 +139,8 @@ def test_a_training_that_is_told_to_stop_put_back_and_stops_by_itself_makes_each
         slurm.run("kill", "-USR1", *lines(folder / "train.pid"))
         if not dies:
             assert head.end() == 0, head.said
-            assert "failed" not in head.said
+            assert "train failed" not in head.said
+            assert "Error" not in head.said
             assert (
                 f"Segment 1 of 6 of train is to be continued (exit code 75); segment 2 of 6 is Slurm job {second}"
                 in head.said

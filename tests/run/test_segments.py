@@ -197,6 +197,20 @@ def test_the_next_head_takes_over_a_chain_of_segments(tmp_path: Path) -> None:
     assert len(play.slurm.named("train")) == 3
 
 
+def test_a_failure_that_the_head_before_has_not_seen_ends_the_task(tmp_path: Path) -> None:
+    training = Training([TIMEOUT, NODE_FAIL], is_killed=True)
+    play = training.plays(tmp_path / "run1", segments=4)
+    while play.slurm.jobs["2"].word != "NODE_FAIL":
+        play.slurm.tick()
+    play.resume()
+    play.submit(*training.tasks)
+    play.watch()
+    assert play.ended() == {"train": FAILED, "report": Outcome.BLOCKED}
+    assert the_end(play).job.job_id == "2"
+    assert training.ran == ["1.1", "1.2"]
+    assert not play.slurm.left
+
+
 def test_a_segment_whose_end_is_lost_does_not_lose_the_training(tmp_path: Path) -> None:
     training = Training([TIMEOUT, End(seconds=1000)])
     play = training.plays(tmp_path, segments=3, min_job_age=1)

@@ -355,7 +355,5 @@ def test_how_a_segment_ends_tells_whether_the_next_goes_on(
     assert job.returncode == told(tmp_path)["exit_code"] == code
     assert kept.exists() or code == 0
     goes_on = code == 75
-    assert (f"segment {segment} of 3 is to be continued; the next goes on from {kept}" in said) == (
-        goes_on and segment < 3
-    )
-    assert ("give the same command again to go on from there" in said) == (goes_on and segment == 3)
+    assert (f"segment {segment} of 3 is to be continued from {kept}" in said) == goes_on
+    assert ("There is no further segment. Give the same command again" in said) == (goes_on and segment == 3)

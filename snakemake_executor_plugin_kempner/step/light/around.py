@@ -136,25 +136,22 @@ def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
     record.write(exit_code=code)
     if code != 0 and signalled and rare.was_cancelled():
         record.write(exit_code=code, cancelled=True)
-    if code == TO_BE_CONTINUED and spec.segments > 1:
+    elif code == TO_BE_CONTINUED and spec.segments > 1:
         _say_how_it_goes_on(spec)
-        if spec.segment < spec.segments:
-            return code
-    if code != 0 and spec.segment < spec.segments:
+    if spec.segment < spec.segments and code not in (0, TO_BE_CONTINUED):
         rare.pass_over(spec)
-    if code != 0 and spec.stops and not signalled:
+    goes_on = code == TO_BE_CONTINUED and spec.segment < spec.segments
+    if code != 0 and spec.stops and not signalled and not goes_on:
         rare.stop(spec)
     return code
 
 
 def _say_how_it_goes_on(spec: Any) -> None:
-    which = f"segment {spec.segment} of {spec.segments}"
-    if spec.segment < spec.segments:
-        say(f"kempner: {spec.task}: {which} is to be continued; the next goes on from {spec.checkpoints}.")
-    else:
+    say(f"kempner: {spec.task}: segment {spec.segment} of {spec.segments} is to be continued from {spec.checkpoints}.")
+    if spec.segment == spec.segments:
         say(
-            f"kempner: {spec.task}: {which} was the last, and the work is not finished. It is kept in {spec.checkpoints}: "
-            "give the same command again to go on from there, with a larger slurm_segments if it takes more jobs."
+            "kempner: There is no further segment. Give the same command again to go on from there, with a larger "
+            "slurm_segments if it takes more jobs."
         )
 
 
