@@ -185,6 +185,28 @@ def test_without_a_head_a_failure_stops_the_run_and_a_segment_that_is_cut_short_
     assert play.slurm.named("late")[0].word == ("COMPLETED" if keep_going else "CANCELLED")
 
 
+@WATCHED
+def test_segments_that_are_passed_over_do_not_have_to_start_first(tmp_path: Path, *, is_watched: bool) -> None:
+    """The failed segment takes them out of the queue; where it was killed, the head that watches does."""
+    training = Training([TIMEOUT, NODE_FAIL], is_killed=is_watched)
+    play = training.plays(tmp_path, segments=4)
+    play.slurm.jobs["3"].held = True  # it would wait for long
+    follow(play, is_watched=is_watched)
+    assert training.ran == ["1.1", "1.2"]
+    assert [job.runs for job in play.slurm.named("train")] == [1, 1, 0, 0]
+
+
+def test_a_guard_sees_the_failure_although_a_head_has_cancelled_the_segments_behind_it(tmp_path: Path) -> None:
+    training = Training([TIMEOUT, NODE_FAIL], is_killed=True)
+    play = training.plays(tmp_path, segments=4, keep_going=False)
+    play.submit(a_task("slow"), a_task("late", "slow"))
+    play.slurm.jobs["3"].held = True
+    passes(play, 10)
+    play.look()  # and then the head dies
+    play.run_headless()
+    assert play.slurm.named("late")[0].word == "CANCELLED"
+
+
 def test_the_next_head_takes_over_a_chain_of_segments(tmp_path: Path) -> None:
     training = Training([TIMEOUT, End(seconds=30), OK])
     play = training.plays(tmp_path / "run1", segments=3)
