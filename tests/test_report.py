@@ -228,6 +228,7 @@ def test_a_limit_that_was_met_is_said_in_words(word: str, resources: dict[str, i
             "killed by SIGKILL (peak memory 300 MB of 4000M): most often for memory",
         ),
         ({"exit_code": 137}, {}, "killed by SIGKILL: most often for memory"),
+        ({"exit_code": 75}, {}, "exit code 75: the program says that it is to be continued: "),
         ({"exit_code": 127, "node": "n7"}, {}, "exit code 127: a program is missing on n7: "),
         (
             {"exit_code": 1},

@@ -15,6 +15,10 @@ _MORE = 1.5
 """How much more memory is advised."""
 
 _CODES = {
+    75: (
+        "the program says that it is to be continued",
+        "give the same command again, or let the next job go on by itself: slurm_segments",
+    ),
     126: ("a program could not be executed", "is it executable, and made for this kind of node?"),
     127: (
         "a program is missing{on}",
