@@ -167,8 +167,10 @@ class Executor(RemoteExecutor):
             yield info
 
     def _tick(self) -> None:
-        if self._run is not None:
-            with self._mutex:
+        if self._run is None:
+            return
+        with self._mutex:
+            if self._departure.code is None:  # a head that leaves has said its last word
                 self._ask()
                 self._run.tick(self.executor_settings.status_interval)
 

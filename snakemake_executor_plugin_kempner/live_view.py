@@ -1,7 +1,7 @@
 """The live view of a watched run: below what Snakemake prints, on a terminal, until the run has ended.
 
-It shows what `kempner status` shows, in fewer lines, and reads it in the same way. A thread looks every ten seconds, and more
-rarely where looking takes long, so that neither Slurm nor the head process notices it.
+It shows what `kempner status` shows, in fewer lines, and reads it in the same way. A thread looks every ten seconds, then more and more
+rarely, up to two minutes, and more rarely still where looking takes long, so that neither Slurm nor the head process notices it.
 """
 
 import logging
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _PAUSE, _FIRST = 10.0, 1.0
+_PATIENT, _SLOWEST = 15.0, 120.0
+"""Two looks are this part (1/15) of the view's age apart, up to so many seconds."""
 _SHARE = 30
 """Looking takes at most this part (1/30) of the time."""
 _RULES, _WAITS, _CAUSES = 8, 3, 3
@@ -72,7 +74,7 @@ class LiveView:
             self._live.stop()
 
     def _follow(self) -> None:
-        pause = _FIRST
+        pause, start = _FIRST, time.monotonic()
         while not self._over.wait(pause):
             began = time.monotonic()
             try:
@@ -83,7 +85,8 @@ class LiveView:
                 self.stop()
                 self._logger.warning(f"The live view is switched off: {error}")
                 return
-            pause = max(_PAUSE, _SHARE * (time.monotonic() - began))
+            now = time.monotonic()
+            pause = max(_PAUSE, min((now - start) / _PATIENT, _SLOWEST), _SHARE * (now - began))
 
     def _look(self) -> None:
         from rich.console import Group  # noqa: PLC0415

@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 SHARED = SandboxOptions(max_array_size=10_001, max_job_count=20_000, min_job_age=900)
 """However busy the machine is, a test still finds its first job when its last one has ended."""
 
-WAITING = ("test_faults.py", "test_attempts.py", "test_dependency_types.py")
+WAITING = ("test_faults.py", "test_attempts.py", "test_dependency_types.py", "test_sweep.py")
 """Files whose tests wait for time limits, for daemons that are away, for a node to be given up."""
 
 THOROUGH = (

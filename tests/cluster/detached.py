@@ -63,6 +63,13 @@ def page(folder: Path) -> str:
     return _of_runs(folder, "closing.log")
 
 
+def is_closed(folder: Path) -> bool:
+    """Whether a run of the folder is over, by its ledger."""
+    return any(
+        '"closed": true' in path.read_text() for path in folder.glob(".snakemake/kempner/[0-9a-f]*/ledger.jsonl")
+    )
+
+
 def _of_runs(folder: Path, name: str) -> str:
     return "".join(path.read_text(errors="replace") for path in folder.glob(f".snakemake/kempner/[0-9a-f]*/{name}"))
 

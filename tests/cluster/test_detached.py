@@ -52,6 +52,8 @@ def test_the_head_leaves_while_the_first_task_runs_and_says_what_is_queued(slurm
         assert not [path for path in folder.glob(".snakemake/locks/*") if path.is_file()]
         assert not (folder / ".snakemake/kempner/claim.json").exists()
         assert re.search(r"Run (\w+) is in Slurm's hands.*kempner cancel \1", head.said, re.DOTALL)
+        last_words = head.said.partition("is in Slurm's hands")[2].splitlines()[1:]
+        assert all(line.startswith("  ") for line in last_words if line), head.said
         (folder / "go").touch()
         ended(slurm, folder)
     assert ran(folder) == {"first", "second", "third-1", "third-2"}

@@ -9,19 +9,13 @@ from pathlib import Path
 import pytest
 from behaviour import assert_nothing_is_left, moments, ran, with_behaviour
 from comparison import Tree, differences, fresh_copy, run_forked, snapshot
-from detached import closing_log, page, until
+from detached import closing_log, is_closed, page, until
 from head import PATIENCE, Head, assert_settled, of_rule, queued, run, run_detached, states
 from snakefiles import Code, hook, rule, snakefile, temp, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 VARYING = ("times", "go*", "edited*", "*.head-*")
-
-
-def is_closed(folder: Path) -> bool:
-    return any(
-        '"closed": true' in path.read_text() for path in folder.glob(".snakemake/kempner/[0-9a-f]*/ledger.jsonl")
-    )
 
 
 EVERYTHING = """

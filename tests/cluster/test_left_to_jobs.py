@@ -10,6 +10,7 @@ import pytest
 from columns import detached
 from comparison import differences, fresh_copy, snapshot
 from conftest import StartSlurm
+from detached import is_closed
 from head import Head, assert_settled
 from test_feature_matrix import WORKFLOWS, Case, Executor, Step, local, play
 
@@ -125,9 +126,3 @@ def test_a_head_that_is_killed_leaves_the_same_in_the_end(case: Case, slurm: San
     sentences = differences(expected, found)
     assert not sentences, "\n".join(sentences)
     assert_settled(slurm, folder, *case.args)
-
-
-def is_closed(folder: Path) -> bool:
-    return any(
-        '"closed": true' in path.read_text() for path in folder.glob(".snakemake/kempner/[0-9a-f]*/ledger.jsonl")
-    )
