@@ -7,6 +7,7 @@ from ..plan.dependency import Ref
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .outcome import AttemptFailed, Job, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskRuns, TaskStuck
+from .segments import is_to_be_continued
 from .tasks import Tasks, TaskState
 from .watch import Change, Followed
 
@@ -76,7 +77,7 @@ class Judge:
         attempt, record = change.job.ref.attempt, change.record
         job = state.jobs[attempt]
         if attempt in state.passed_over():
-            yield from self._of_failed_segment(state, view)
+            yield from self._of_failed_segment(state, attempt, view)
             return
         stopped = record.state is JobState.CANCELLED and not record.node and self.was_stopped(job.job_id)
         outcome = self.tasks.outcome(state.task, record, never=job.job_id in view.doomed, stopped=stopped)
@@ -93,6 +94,9 @@ class Judge:
         ):
             yield AttemptFailed(task=state.task.key, job=job, record=record, next=state.jobs[to_come[0]])
             return
+        if attempt + 1 in state.records and _goes_on(job, record):
+            yield from self._judged_by(state, attempt + 1, view)  # whoever cancelled it has ended the task
+            return
         if outcome is not Outcome.SUCCEEDED and any(_well(state.records.get(number)) for number in later):
             return  # reported with the attempt that has succeeded
         if outcome is Outcome.CUT_OFF and not is_last and self._may_be_explained(state, view):
@@ -107,14 +111,25 @@ class Judge:
         )
         yield state.ended
 
-    def _of_failed_segment(self, state: TaskState, view: View) -> Iterator[TaskEvent]:
-        """The end of a task whose last attempt has failed in a segment that an earlier process has seen, and did not judge."""
-        counted = [number for number in state.records if number not in state.passed_over()]
-        if state.open_attempts or not counted:
+    def _of_failed_segment(self, state: TaskState, behind: int, view: View) -> Iterator[TaskEvent]:
+        """The end of a task whose last attempt has failed in a segment that an earlier process has seen, and did not judge.
+
+        Args:
+            state: of the task.
+            behind: a segment of the attempt that was passed over.
+            view: of the queue.
+        """
+        is_last = state.jobs[behind].submission.turn.attempt == state.jobs[max(state.jobs)].submission.turn.attempt
+        if not is_last or state.open_attempts:
             return
-        job, record = state.jobs[max(counted)], state.records[max(counted)]
+        failed = max(number for number in state.records if number < behind and number not in state.passed_over())
+        yield from self._judged_by(state, failed, view)
+
+    def _judged_by(self, state: TaskState, number: int, view: View) -> Iterator[TaskEvent]:
+        """What the end of another job of the task means, which is known already."""
+        job = state.jobs[number]
         followed = Followed(ref=job.submission.ref, job_id=job.job_id)
-        yield from self._ended(state, Change(job=followed, record=record), view, is_last=True)
+        yield from self._ended(state, Change(job=followed, record=state.records[number]), view, is_last=True)
 
     def _may_be_explained(self, state: TaskState, view: View) -> bool:
         """Whether the end of a task before this task is not known yet."""
@@ -136,6 +151,11 @@ def _is_unclear(state: TaskState, view: View) -> bool:
 def _has_started(state: TaskState, number: int, view: View) -> bool:
     job, record = view.followed.get(state.jobs[number].job_id), state.records.get(number)
     return (job is not None and job.state is JobState.RUNNING) or (record is not None and bool(record.node))
+
+
+def _goes_on(job: Job, record: Record) -> bool:
+    """Whether a job was a segment that is no failure, and not the last."""
+    return not job.submission.turn.is_last_segment and is_to_be_continued(record)
 
 
 def _counts(record: Record | None) -> bool:

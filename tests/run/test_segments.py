@@ -12,10 +12,13 @@ from playing import Play
 from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.plan.step import TO_BE_CONTINUED, StepSpec
 from snakemake_executor_plugin_kempner.run.guard import pass_over
+from snakemake_executor_plugin_kempner.run.ledger import read_ledger
 from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Outcome, TaskEnded
 from snakemake_executor_plugin_kempner.run.segments import has_failed, is_to_be_continued, passed_over
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 from snakemake_executor_plugin_kempner.slurm.states import job_state
+from snakemake_executor_plugin_kempner.state.judged import run_state
+from snakemake_executor_plugin_kempner.state.sources import read_sources
 from snakemake_executor_plugin_kempner.step.earlier import decided_before
 
 SUCCEEDED, FAILED, CANCELLED = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED
@@ -67,6 +70,12 @@ def train(*, attempts: int, segments: int) -> tuple[Task, ...]:
     return a_task("train", attempts=attempts, resources={"slurm_segments": segments}), a_task("report", "train")
 
 
+def looked_at(play: Play) -> dict[str, str]:
+    """What has become of the tasks, for somebody who has not watched and sees all ends at once."""
+    tasks = run_state(read_sources(read_ledger(play.folder), play.slurm)).tasks
+    return {task.key: task.state.value for task in tasks}
+
+
 def the_end(play: Play) -> TaskEnded:
     (ended,) = [event for event in play.events if isinstance(event, TaskEnded) and event.task == "train"]
     return ended
@@ -104,6 +113,7 @@ def test_a_segment_that_is_cut_short_is_followed_by_the_next_until_one_succeeds(
     follow(play, is_watched=is_watched)
     assert training.ran == ["1.1", "1.2", "1.3"]
     assert play.slurm.named("report")[0].word == "COMPLETED"
+    assert looked_at(play) == {"train": "done", "report": "done"}
     if is_watched:
         assert play.ended() == {"train": SUCCEEDED, "report": SUCCEEDED}
 
@@ -119,6 +129,7 @@ def test_a_segment_that_fails_is_no_segment_to_go_on_from(
     follow(play, is_watched=is_watched)
     assert training.ran == ["1.1", "1.2"]
     assert play.slurm.named("report")[0].runs == 0
+    assert looked_at(play) == {"train": "failed", "report": "never"}
     if is_watched:
         assert play.ended()["train"] is FAILED
         assert the_end(play).job.job_id == "2"
@@ -134,6 +145,7 @@ def test_a_failure_is_retried_by_the_next_attempt_with_segments_of_its_own(
     follow(play, is_watched=is_watched)
     assert training.ran == ["1.1", "1.2", "2.1", "2.2"]
     assert play.slurm.named("report")[0].word == "COMPLETED"
+    assert looked_at(play) == {"train": "done", "report": "done"}
     if is_watched:
         assert play.ended() == {"train": SUCCEEDED, "report": SUCCEEDED}
 
@@ -155,6 +167,7 @@ def test_segments_that_do_not_suffice_are_a_failure(tmp_path: Path, *, is_watche
     play = training.plays(tmp_path, segments=3)
     follow(play, is_watched=is_watched)
     assert training.ran == ["1.1", "1.2", "1.3"]
+    assert looked_at(play)["train"] == "failed"
     if is_watched:
         assert the_end(play).outcome is FAILED
         assert is_to_be_continued(the_end(play).record)
@@ -169,6 +182,7 @@ def test_a_segment_that_a_person_cancels_is_not_followed_by_another(tmp_path: Pa
     play.slurm.cancel(["2"])
     follow(play, is_watched=is_watched)
     assert training.ran == ["1.1", "1.2"]
+    assert looked_at(play)["train"] == "cancelled"
     if is_watched:
         assert the_end(play).outcome is CANCELLED
 
