@@ -109,7 +109,7 @@ def test_a_segment_that_is_cut_short_is_followed_by_the_next_until_one_succeeds(
     tmp_path: Path, end: End, *, kill: bool, is_watched: bool
 ) -> None:
     training = Training([end, end, OK])
-    play = training.plays(tmp_path, segments=5, kill=kill)
+    play = training.plays(tmp_path / "run1", segments=5, kill=kill)
     follow(play, is_watched=is_watched)
     assert training.ran == ["1.1", "1.2", "1.3"]
     assert play.slurm.named("report")[0].word == "COMPLETED"
@@ -125,7 +125,7 @@ def test_a_segment_that_fails_is_no_segment_to_go_on_from(
     tmp_path: Path, end: End, *, is_killed: bool, is_watched: bool
 ) -> None:
     training = Training([TIMEOUT, end, OK], is_killed=is_killed)
-    play = training.plays(tmp_path, segments=6)
+    play = training.plays(tmp_path / "run1", segments=6)
     follow(play, is_watched=is_watched)
     assert training.ran == ["1.1", "1.2"]
     assert play.slurm.named("report")[0].runs == 0
@@ -141,7 +141,7 @@ def test_a_failure_is_retried_by_the_next_attempt_with_segments_of_its_own(
     tmp_path: Path, *, is_killed: bool, is_watched: bool
 ) -> None:
     training = Training([TIMEOUT, failed(3), TIMEOUT, OK], is_killed=is_killed)
-    play = training.plays(tmp_path, attempts=2, segments=4)
+    play = training.plays(tmp_path / "run1", attempts=2, segments=4)
     follow(play, is_watched=is_watched)
     assert training.ran == ["1.1", "1.2", "2.1", "2.2"]
     assert play.slurm.named("report")[0].word == "COMPLETED"
@@ -152,7 +152,7 @@ def test_a_failure_is_retried_by_the_next_attempt_with_segments_of_its_own(
 
 def test_what_follows_an_end_is_told_as_what_it_is(tmp_path: Path) -> None:
     training = Training([TIMEOUT, failed(3), OK])
-    play = training.plays(tmp_path, attempts=2, segments=3)
+    play = training.plays(tmp_path / "run1", attempts=2, segments=3)
     play.watch()
     events = [event for event in play.events if isinstance(event, AttemptFailed)]
     assert [(event.goes_on, event.job.job_id, event.next.job_id) for event in events] == [
@@ -164,7 +164,7 @@ def test_what_follows_an_end_is_told_as_what_it_is(tmp_path: Path) -> None:
 @WATCHED
 def test_segments_that_do_not_suffice_are_a_failure(tmp_path: Path, *, is_watched: bool) -> None:
     training = Training([TIMEOUT, TEMPFAIL, TIMEOUT])
-    play = training.plays(tmp_path, segments=3)
+    play = training.plays(tmp_path / "run1", segments=3)
     follow(play, is_watched=is_watched)
     assert training.ran == ["1.1", "1.2", "1.3"]
     assert looked_at(play)["train"] == "failed"
@@ -176,7 +176,7 @@ def test_segments_that_do_not_suffice_are_a_failure(tmp_path: Path, *, is_watche
 @WATCHED
 def test_a_segment_that_a_person_cancels_is_not_followed_by_another(tmp_path: Path, *, is_watched: bool) -> None:
     training = Training([TIMEOUT, End(seconds=1000)])
-    play = training.plays(tmp_path, attempts=2, segments=6)
+    play = training.plays(tmp_path / "run1", attempts=2, segments=6)
     passes(play, 20)
     assert training.ran == ["1.1", "1.2"]
     play.slurm.cancel(["2"])
@@ -192,7 +192,7 @@ def test_without_a_head_a_failure_stops_the_run_and_a_segment_that_is_cut_short_
     tmp_path: Path, *, keep_going: bool
 ) -> None:
     training = Training([TIMEOUT, failed(1)])
-    play = training.plays(tmp_path, segments=4, keep_going=keep_going)
+    play = training.plays(tmp_path / "run1", segments=4, keep_going=keep_going)
     play.submit(a_task("slow"), a_task("late", "slow"))
     play.run_headless()
     assert training.ran == ["1.1", "1.2"]
@@ -203,7 +203,7 @@ def test_without_a_head_a_failure_stops_the_run_and_a_segment_that_is_cut_short_
 def test_segments_that_are_passed_over_do_not_have_to_start_first(tmp_path: Path, *, is_watched: bool) -> None:
     """The failed segment takes them out of the queue; where it was killed, the head that watches does."""
     training = Training([TIMEOUT, NODE_FAIL], is_killed=is_watched)
-    play = training.plays(tmp_path, segments=4)
+    play = training.plays(tmp_path / "run1", segments=4)
     play.slurm.jobs["3"].held = True  # it would wait for long
     follow(play, is_watched=is_watched)
     assert training.ran == ["1.1", "1.2"]
@@ -212,7 +212,7 @@ def test_segments_that_are_passed_over_do_not_have_to_start_first(tmp_path: Path
 
 def test_a_guard_sees_the_failure_although_a_head_has_cancelled_the_segments_behind_it(tmp_path: Path) -> None:
     training = Training([TIMEOUT, NODE_FAIL], is_killed=True)
-    play = training.plays(tmp_path, segments=4, keep_going=False)
+    play = training.plays(tmp_path / "run1", segments=4, keep_going=False)
     play.submit(a_task("slow"), a_task("late", "slow"))
     play.slurm.jobs["3"].held = True
     passes(play, 10)
@@ -249,7 +249,7 @@ def test_a_failure_that_the_head_before_has_not_seen_ends_the_task(tmp_path: Pat
 
 def test_a_segment_whose_end_is_lost_does_not_lose_the_training(tmp_path: Path) -> None:
     training = Training([TIMEOUT, End(seconds=1000)])
-    play = training.plays(tmp_path, segments=3, min_job_age=1)
+    play = training.plays(tmp_path / "run1", segments=3, min_job_age=1)
     passes(play, 60)  # the controller has forgotten the first, whose record has no end, and nobody has looked
     play.watch()
     assert play.ended() == {"train": SUCCEEDED, "report": SUCCEEDED}
