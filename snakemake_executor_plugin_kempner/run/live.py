@@ -284,6 +284,7 @@ class LiveRun:
         Raises:
             SlurmError: Slurm could not be asked, or as `cancel`.
         """
+        self._dispatcher.withdrawal.wait()
         left = self._dispatcher.withdrawal.left_behind()
         if left.message:
             self._logger.warning(left.message)

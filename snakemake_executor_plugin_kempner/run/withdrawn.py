@@ -1,5 +1,6 @@
 """Cancels jobs of a run, including jobs of a plan whose submission was interrupted, which are looked up in Slurm."""
 
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,12 +8,16 @@ from pathlib import Path
 
 from ..errors import KempnerError, SlurmError
 from ..slurm.client import Slurm
+from ..slurm.parse import records_of
+from ..slurm.states import JobState
 from .adopt import carried_out, in_queue
 from .ledger import Ledger, read_ledger
 from .submit import Submitter
 
 _LEAVING = "COMPLETING"
 """State of a cancelled job that has not left its node yet."""
+_PATIENCE = 10
+"""Seconds for which cancelled jobs may run on before a process leaves that has cancelled them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +71,7 @@ class Withdrawal:
     def __init__(self, folder: Path, slurm: Slurm, ledger: Ledger, submitter: Submitter) -> None:
         self._folder, self._slurm, self._ledger, self._submitter = folder, slurm, ledger, submitter
         self._is_cut_short = False
+        self._cancelled: set[str] = set()
 
     @contextmanager
     def submitting(self) -> Iterator[None]:
@@ -93,4 +99,18 @@ class Withdrawal:
         except SlurmError as error:
             raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(job_ids)}") from error
         self._ledger.cancelled(job_ids)
+        if not pending_only:
+            self._cancelled.update(job_ids)
         return len(job_ids)
+
+    def wait(self) -> None:
+        """Wait a little for cancelled jobs that still run: what has left its node is over, and the run with it.
+
+        Raises:
+            SlurmError: Slurm did not answer.
+        """
+        for _ in range(_PATIENCE if self._cancelled else 0):
+            seen = records_of(self._cancelled, self._slurm.queue())
+            if not any(record.state is JobState.RUNNING for record in seen.values()):
+                return
+            time.sleep(1)

@@ -58,6 +58,8 @@ THOROUGH = (
     "test_whose_folder.py::test_ctrl_c*-(0.05,)]",
     "test_whose_folder.py::test_ctrl_c*detached*",
     "test_whose_folder.py::test_jobs_of_which*[[]detached-*",
+    "test_whose_folder.py::test_on_another_cluster*[[]again, detached]",
+    "test_whose_folder.py::test_on_another_cluster*second --yes]",
 )
 """Variations that continuous integration leaves out, as patterns of their names."""
 

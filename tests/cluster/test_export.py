@@ -140,7 +140,7 @@ def test_a_run_that_has_ended_is_exported_and_runs_again_elsewhere(
     folder = written(tmp_path / "run", WORKFLOW)
     done = run_detached(slurm, folder, *OPTIONS)
     assert done.exit_code == 0, done.output
-    (page,) = folder.glob(".snakemake/kempner/*/report.html")
+    (page,) = folder.glob(".snakemake/kempner/[0-9a-f]*/report.html")
     assert "succeeded</title>" in page.read_text()
     assert exported_and_run(slurm, folder, written(tmp_path / "again", WORKFLOW)) == made_locally
 

@@ -38,7 +38,7 @@ from test_faults import Wrapped, ran
 
 from snakemake_executor_plugin_kempner.run.claim import SILENCE
 from snakemake_executor_plugin_kempner.run.ledger import open_ledgers, read_ledger
-from snakemake_executor_plugin_kempner.sandbox import Sandbox
+from snakemake_executor_plugin_kempner.sandbox import Sandbox, SandboxOptions
 
 pytestmark = pytest.mark.cluster
 
@@ -408,10 +408,10 @@ def test_what_a_user_passes_on_the_command_line_is_read_by_nobody_else(slurm: Sa
 @pytest.fixture(scope="module")
 def other_cluster(slurm: Sandbox) -> Iterator[Sandbox]:
     """A second Slurm with the same name, which has given the ids of the first one's jobs to others."""
-    with Sandbox.start() as other:
-        newest = max(map(int, slurm.run("squeue", "--states=all", "-h", "-o", "%A").split() or ["0"]))
-        while int(other.run("sbatch", "--parsable", "--hold", "--wrap=true", "--output=/dev/null")) < newest + 40:
-            pass
+    newest = max(map(int, slurm.run("squeue", "--states=all", "-h", "-o", "%A").split() or ["0"]))
+    with Sandbox.start(options=SandboxOptions(first_job_id=newest)) as other:
+        for _ in range(100):
+            other.run("sbatch", "--hold", "--wrap=true", "--output=/dev/null")
         yield other
 
 

@@ -12,6 +12,8 @@ from playing import LONGEST, Play
 from snakemake_executor_plugin_kempner.errors import PlanError, SlurmError
 from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.run import withdrawn
+from snakemake_executor_plugin_kempner.run.ledger import read_ledger
 from snakemake_executor_plugin_kempner.run.outcome import (
     AttemptFailed,
     Outcome,
@@ -19,7 +21,9 @@ from snakemake_executor_plugin_kempner.run.outcome import (
     TaskRequeued,
     TaskRuns,
 )
+from snakemake_executor_plugin_kempner.run.result import Result
 from snakemake_executor_plugin_kempner.run.watch import GRACE
+from snakemake_executor_plugin_kempner.slurm.states import JobState
 
 SUCCEEDED, FAILED, BLOCKED, CANCELLED = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.BLOCKED, Outcome.CANCELLED
 
@@ -384,6 +388,25 @@ def test_cancelling_the_run_cancels_every_job_of_it_and_no_other(tmp_path: Path)
     assert [job.job_id for job in play.slurm.left] == [other]
     play.watch()
     assert set(play.ended().values()) <= {CANCELLED, BLOCKED}
+
+
+@pytest.mark.parametrize(("lingers", "is_over"), [(2, True), (60, False)])
+def test_a_cancelled_run_is_over_when_its_jobs_have_left_their_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lingers: int, is_over: bool
+) -> None:
+    """A training that gets SIGTERM may take half a minute to end: not as long as that is waited."""
+    play = Play(tmp_path, {"train": takes(1000)})
+    play.submit(a_task("train"))
+    play.clock.sleep(5)
+    play.look()
+    play.live.cancel()
+    queue, slept = play.slurm.queue, list[float]()
+    running = tuple(replace(record, state=JobState.RUNNING, word="RUNNING") for record in queue())
+    monkeypatch.setattr(play.slurm, "queue", lambda: running if len(slept) < lingers else queue())
+    monkeypatch.setattr(withdrawn.time, "sleep", slept.append)
+    assert play.live.end(Result.CANCELLED) is is_over
+    assert len(slept) == (lingers if is_over else 10)
+    assert read_ledger(tmp_path).closed is is_over
 
 
 def test_stopping_spares_what_runs_and_what_was_declared_to_follow(tmp_path: Path) -> None:
