@@ -372,7 +372,7 @@ def test_a_disk_too_full_for_the_record_leaves_no_job_behind(slurm: Sandbox, tmp
 def test_a_disk_that_fills_up_while_jobs_run_ends_with_a_message(slurm: Sandbox, tmp_path: Path) -> None:
     """The running task fails, because its log cannot be written, and those behind it leave the queue."""
     folder = written(tmp_path / "run", FAN_OUT)
-    with small_disk(folder / ".snakemake" / "kempner", 160) as disk, Head(slurm, folder) as head:
+    with small_disk(folder / ".snakemake" / "kempner", 400) as disk, Head(slurm, folder) as head:
         head.until(lambda: [one.state for one in of_rule(queued(slurm, folder), "source")] == ["RUNNING"])
         head.until(lambda: "is Slurm job" in head.said)
         fill(disk)
