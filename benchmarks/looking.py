@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from snakemake_executor_plugin_kempner.run.ledger import Ledger, make_folders
+from snakemake_executor_plugin_kempner.run.folders import make_folders
+from snakemake_executor_plugin_kempner.run.ledger import Ledger
 
 ARRAY, REPEAT, FAILED, RUNNING = 1000, 5, 50, 100
 
