@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 
 from .plan.dependency import AnyOf, Expression, Ref
 from .plan.model import Call, Kind, Plan, Submission
+from .plan.reserves import is_reserve, unreserved
 from .plan.resources import SET_BY_PLUGIN
 from .report import count_of, deferred_summary, plan_summary
 
 _OURS = {
+    Kind.RELEASE: "release job, which starts further attempts of what has failed",
     Kind.GUARD: "guard of the run",
     Kind.CONTINUATION: "continuation, which plans what has to wait",
     Kind.CLOSING: "closing job, the end of the run",
 }
+_RELEASED = ", each by itself: a task that fails releases its next attempt"
 
 
 @dataclass(slots=True)
@@ -55,8 +58,8 @@ def preview(plan: Plan, later: Iterable[str]) -> str:
     for call in plan.calls:
         key = (
             names[call.first.ref],
-            _waits_for(call.waits_for, names),
-            str(call.first.options.without(*SET_BY_PLUGIN)),
+            _waits_for(call.waits_for, names) + (_RELEASED if is_reserve(call.first.options) else ""),
+            str(unreserved(call.first.options).without(*SET_BY_PLUGIN)),
         )
         alike.setdefault(key, _Alike()).add(call)
     lines = [f"{plan_summary(plan, 'Would queue') if plan.calls else 'Nothing would be queued'}."]

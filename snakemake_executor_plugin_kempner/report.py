@@ -41,8 +41,8 @@ def plan_summary(plan: Plan, verb: str = "Queued") -> str:
     submissions = plan.submissions
     kinds = Counter(submission.kind for submission in submissions)
     tasks = len(plan.tasks)
-    helpers = (Kind.GATE, Kind.GUARD, Kind.CONTINUATION, Kind.CLOSING)
-    names = {Kind.CLOSING: "closing job"}
+    helpers = (Kind.GATE, Kind.RELEASE, Kind.GUARD, Kind.CONTINUATION, Kind.CLOSING)
+    names = {Kind.RELEASE: "release job", Kind.CLOSING: "closing job"}
     turns = [submission.turn for submission in submissions if submission.kind is Kind.TASK]
     segments = sum(1 for turn in turns if turn.segment > 1)
     numbers = {
@@ -136,6 +136,7 @@ def detached_message(rows: Sequence[RuleJobs], policy: Policy, seen_from: str) -
 
 _HELPERS_WAIT_FOR = {
     Kind.GATE.value: "an attempt that succeeds",
+    Kind.RELEASE.value: "an attempt that fails",
     Kind.GUARD.value: "the first failure",
     Kind.CONTINUATION.value: "checkpoint results",
     Kind.CLOSING.value: "all jobs",

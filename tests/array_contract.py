@@ -57,6 +57,14 @@ HELD = {
     "scattered": ",".join(str(index * index) for index in range(32)),
 }
 
+RESERVES = {
+    "reserve": ("afternotok:{mixed}", {0: RUNS, 1: RUNS, 2: REMOVED, 3: WAITS}),
+    "reserve of what succeeds": ("afternotok:{good}", dict.fromkeys(range(4), REMOVED)),
+}
+"""Arrays that never start by themselves, with --kill-on-invalid-dep=yes: what they wait for, and what becomes of the elements."""
+RELEASED = {0: None, 1: "afternotok:{mixed}_1", 2: "afternotok:{mixed}_2"}
+"""Elements of `reserve` that are released: as they are, behind an element that fails, behind one that does not."""
+
 CHILDREN = {
     "afterok:{mixed}": REMOVED,
     "afterok:{good}": RUNS,
@@ -111,6 +119,9 @@ ARRAYS = {
     "afterok:{fails}": [REMOVED, REMOVED],
     "afterok:{mixed}": [REMOVED, REMOVED],
     "afterok:{good}_1": [RUNS, RUNS],
+    "aftercorr:{mixed}?aftercorr:{reserve}": [RUNS, RUNS, RUNS, RUNS],
+    "aftercorr:{half done}?aftercorr:{reserve}": [RUNS, RUNS, WAITS, WAITS],
+    "aftercorr:{mixed}?aftercorr:{its elements cancelled}": [RUNS, REMOVED, RUNS],
 }
 """What becomes of the elements 0, 1, … of an array, with --kill-on-invalid-dep=yes."""
 
@@ -141,6 +152,9 @@ class ArrayScene:
         self.submit("runs on", LONG)
         self.submit("waiting ones cancelled", LONG, "--array=0-2%1")
         self.submit("waiting elements cancelled", LONG, "--array=0-4%1")
+        for key, (text, _) in RESERVES.items():
+            options = ("--array=0-3", "--begin=2037-01-01", f"--dependency={text.format_map(self.ids)}", KILL)
+            self.submit(key, "exit 0", *options)
         for text, expected in self.children.items():
             if expected != REFUSED:
                 self.submit(f"child {text}", "exit 0", f"--dependency={text.format_map(self.ids)}", KILL)
@@ -157,6 +171,8 @@ class ArrayScene:
         late = f"afterany:{ids['runs on']}"
         self.slurm.depend(ids["put off"], late)
         self.slurm.depend(element_id(ids["one put off"], 1), late)
+        for index, text in RELEASED.items():
+            self.slurm.release(element_id(ids["reserve"], index), text and text.format_map(ids))
         self.slurm.cancel([ids["cancelled"]])
         self.slurm.cancel([element_id(ids["its elements cancelled"], index) for index in (1, 3)])
         self.slurm.cancel([element_id(ids["all of its elements cancelled"], index) for index in (0, 1)])
@@ -182,6 +198,8 @@ class ArrayScene:
         for text, fates in ARRAYS.items():
             array = self.ids[f"array {text}"]
             ends += [element_id(array, index) for index, expected in enumerate(fates) if expected != WAITS]
+        for key, (_, fates_by_index) in RESERVES.items():
+            ends += [element_id(self.ids[key], index) for index, end in fates_by_index.items() if end != WAITS]
         ends += [element_id(self.ids["stays"], index) for index in range(3)]
         ends += [element_id(self.ids["one put off"], index) for index in (0, 2)]
         ends += [element_id(self.ids["one never starts"], 1)]
@@ -282,6 +300,18 @@ class ArrayContract(ABC):
     def test_what_becomes_of_an_array_that_waits(self, scene: ArrayScene, text: str) -> None:
         told = scene.of(f"array {text}")
         assert {index: fate(record) for index, record in told.items()} == dict(enumerate(ARRAYS[text]))
+
+    @pytest.mark.parametrize("key", RESERVES)
+    def test_an_element_that_never_starts_by_itself_starts_when_it_is_released(
+        self, scene: ArrayScene, key: str
+    ) -> None:
+        told = scene.of(key)
+        assert {index: fate(record) for index, record in told.items()} == RESERVES[key][1]
+
+    def test_what_runs_or_has_ended_cannot_be_released(self, scene: ArrayScene) -> None:
+        for job_id in (element_id(scene.ids["good"], 1), element_id(scene.ids["half done"], 2)):
+            with pytest.raises(SlurmRefused):
+                scene.slurm.release(job_id)
 
     def test_elements_that_will_never_start_say_so(self, scene: ArrayScene) -> None:
         assert [fate(record) for record in scene.of("stays").values()] == [NEVER] * 3

@@ -19,7 +19,7 @@ def describe(plan: Plan) -> str:
 def _what(call: Call) -> str:
     first = call.first
     if first.kind is Kind.GATE:
-        return f"gate of {first.label}"
+        return f"array of {len(call.submissions)} gates" if call.is_array else f"gate of {first.label}"
     if first.kind is Kind.GUARD:
         return "guard of the run"
     if first.kind is not Kind.TASK:

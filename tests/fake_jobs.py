@@ -126,7 +126,7 @@ class FakeJob:
     started: float | None = None
     ended: float | None = None
     begin: float = 0.0
-    """Earliest start."""
+    """Earliest start; infinite with `--begin`."""
     end: End = OK
     """How the present run ends, or the last one has ended."""
     due: float = 0.0

@@ -5,6 +5,7 @@ before it, and starts what may start. So a chain of cancellations takes one roun
 between that a user could see.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -175,7 +176,7 @@ class FakeQueue:
         return max(min(times), self._time + ROUND) if times else None
 
     def _awaited(self, job: FakeJob) -> Iterator[float]:
-        if job.begin > self._time:
+        if self._time < job.begin < math.inf:
             yield job.begin
         for condition in job.conditions:
             is_open = condition.verdict is Verdict.OPEN and condition.minutes

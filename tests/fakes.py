@@ -9,6 +9,7 @@
 What happens to jobs is in `fake_queue.py`, how they end in `fake_jobs.py`.
 """
 
+import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -235,6 +236,9 @@ class FakeSlurm(FakeQueue):
     def depend(self, job_id: str, dependency: str) -> None:
         self._do("depend", (job_id, dependency), lambda: self._depend(job_id, dependency))
 
+    def release(self, job_id: str, dependency: str | None = None) -> None:
+        self._do("release", (job_id, dependency or ""), lambda: self._release(job_id, dependency))
+
     def requeue(self, job_id: str) -> None:
         self._do("requeue", (job_id,), lambda: self._requeue(job_id))
 
@@ -291,6 +295,7 @@ class FakeSlurm(FakeQueue):
                 kill_on_invalid_dep=options.get("kill-on-invalid-dep") == "yes",
                 held="hold" in options,
                 submitted=self.clock.now(),
+                begin=math.inf if "begin" in options else 0.0,
             )
             job.reason = "Dependency" if job.verdict is not Verdict.MET else "None"
             self.jobs[job.job_id] = job
@@ -323,6 +328,14 @@ class FakeSlurm(FakeQueue):
                 self._restless = True
         if not all(job.is_pending for job in jobs):
             raise _refused("depend", "Job is no longer pending execution")
+
+    def _release(self, job_id: str, dependency: str | None) -> None:
+        if dependency is not None:
+            self._depend(job_id, dependency)
+        if not (self.jobs.get(job_id) and self.jobs[job_id].is_pending):
+            raise _refused("release", "Job is no longer pending execution")
+        self.jobs[job_id].separate = True
+        self.start_now(job_id)
 
     def _requeue(self, job_id: str) -> None:
         """What has ended goes back into the queue, too, as long as the controller knows it."""

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.guard import guard
 from snakemake_executor_plugin_kempner.run.opening import EarlierRuns, close_earlier, look_back
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded, TaskEvent
+from snakemake_executor_plugin_kempner.run.release import release
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 from snakemake_executor_plugin_kempner.step.light.around import read_line
 
@@ -114,7 +116,7 @@ class Play:
         self.policy = replace(
             POLICY, folder=str(folder), kill_on_invalid_dep=kill, keep_going=keep_going, detached=detached
         )
-        self._guarded: set[str] = set()
+        self._helped: set[str] = set()
         self._begin(EarlierRuns(ledgers=(), left=()))
 
     def _begin(self, found: EarlierRuns) -> None:
@@ -155,6 +157,7 @@ class Play:
     def glance(self) -> tuple[TaskEvent, ...]:
         """As the head does each second: read what jobs have recorded, and ask Slurm if that is due."""
         self.slurm.advance(0)  # jobs run on while nobody asks
+        self.run_helpers()
         events = self.live.watch(LONGEST, is_urgent=False)
         self.events += events
         return events
@@ -179,11 +182,20 @@ class Play:
             if not self.slurm.left:
                 return
             self.slurm.tick()
-            for job in self.slurm.named("guard"):
-                if job.is_running and job.runs == 1 and job.job_id not in self._guarded:
-                    self._guarded.add(job.job_id)
-                    guard(self.folder, _Passing(self.slurm), job.job_id, pause=0)
+            self.run_helpers()
         raise AssertionError(f"still in the queue: {[(job.name, job.reason) for job in self.slurm.left]}")
+
+    def run_helpers(self) -> None:
+        """Let guards and release jobs do what they do, each once."""
+        for job in [*self.slurm.named("guard"), *self.slurm.named("release")]:
+            if not job.is_running or job.runs > 1 or job.job_id in self._helped:
+                continue
+            self._helped.add(job.job_id)
+            if job.rule == "guard":
+                guard(self.folder, _Passing(self.slurm), job.job_id, pause=0)
+            else:
+                array = shlex.split(job.script.splitlines()[-1])[-1]
+                release(self.folder, array, _Passing(self.slurm), job.name, pause=0)
 
     # --- what happened ----------------------------------------------------------------------------------------------
 
@@ -208,7 +220,7 @@ class _Passing:
     def __init__(self, slurm: FakeSlurm) -> None:
         self._slurm = slurm
         self.submit, self.cancel, self.find, self.accounting = slurm.submit, slurm.cancel, slurm.find, slurm.accounting
-        self.show = slurm.show
+        self.show, self.release = slurm.show, slurm.release
 
     def queue(self) -> tuple[Record, ...]:
         self._slurm.tick()

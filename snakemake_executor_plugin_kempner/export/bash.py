@@ -11,6 +11,7 @@ from ..plan.dependency import AnyOf, DependencyType, Expression, Ref, render
 from ..plan.model import Call, Kind
 from ..plan.resources import SET_BY_PLUGIN
 from ..printable import printable
+from .released import released
 from .words import readable, word, words
 from .work import STRICT, Work
 
@@ -66,7 +67,7 @@ def bash_script(script: Script) -> str:
     Raises:
         KempnerError: a task waits for a job that is not part of the plan.
     """
-    calls = _needed(script.calls)
+    calls = _needed(released(script.calls))
     namer = _Names()
     for call in calls:
         namer.add(call)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ..errors import Fault, PlanError
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term
 from .model import Call, Kind, Policy, Submission
+from .reserves import is_reserve
 from .slots import STANDING, LimitedJob, Placement, Slots, place
 
 JOBS = "_nodes"
@@ -74,6 +75,9 @@ def _jobs(calls: Sequence[Call]) -> Iterator[LimitedJob]:
     for call in calls:
         terms = call.waits_for.terms if call.waits_for else ()
         width, needs = len(call.submissions), call.first.units
+        if is_reserve(call.first.options):
+            # A released attempt takes the place of the one before it, while others of the first array may still run.
+            terms, needs = tuple(term for term in terms if term.type is not DependencyType.AFTERNOTOK), {}
         each = [numbers[term.on] for term in terms if term.type is DependencyType.AFTERCORR and term.on]
         if isinstance(call.waits_for, AnyOf):
             # An attempt of the task has succeeded: attempts before it have failed, attempts after it never start.

@@ -56,6 +56,7 @@ def _spec(submission: Submission, call: Call, policy: Policy, job_id: Callable[[
         earlier_attempts=tuple(map(job_id, submission.earlier)),
         earlier_tries=_tries(submission),
         stops=policy.folder if submission.stops else "",
+        releases=call.has_reserve,
         log_name=submission.log if call.is_array else "",
         log=call.log if call.opens_own_log else "",
     )
@@ -98,6 +99,12 @@ def guard_script(python: str, folder: str) -> str:
     """The script of the guard of the run in the folder."""
     command = f"{shlex.quote(python)} -m snakemake_executor_plugin_kempner.run.guard {shlex.quote(folder)}"
     return f"#!/bin/bash\n# guard: acts on the first failure of the run\nexec {command}\n"
+
+
+def release_script(python: str, folder: str, array: str) -> str:
+    """The script of the release job of an array of the run in the folder."""
+    command = shlex.join([python, "-m", "snakemake_executor_plugin_kempner.run.release", folder, array])
+    return f"#!/bin/bash\n# release: starts further attempts of tasks that have failed\nexec {command}\n"
 
 
 def continuation_script(python: str, folder: str, kind: str) -> str:

@@ -133,6 +133,8 @@ class Kind(Enum):
     """Runs an attempt of a task."""
     GATE = "gate"
     """Does nothing; stands for "one attempt of the task has succeeded" as a single job id."""
+    RELEASE = "release"
+    """Releases further attempts of an array's tasks when attempts have failed (`plan/reserves.py`)."""
     GUARD = "guard"
     """Acts on the first failure without a head process: cancels queued jobs that should no longer start."""
     CONTINUATION = "continuation"
@@ -208,6 +210,8 @@ class Call:
     """Of the elements of an array; empty for a submission alone."""
     throttle: int = 0
     """How many elements may run at once; 0 for any number."""
+    has_reserve: bool = False
+    """Further attempts of its tasks wait in reserve (`plan/reserves.py`): one that fails releases the next."""
 
     @property
     def first(self) -> Submission:

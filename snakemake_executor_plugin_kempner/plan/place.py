@@ -1,4 +1,4 @@
-"""Where helper jobs run (gates, guard, continuation, closing job): they need few resources and never a GPU."""
+"""Where helper jobs run (gates, release jobs, guard, continuation, closing job): they need few resources and never a GPU."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from .resources import PLACEMENT, TaskOptions
 
 LIMITS: Mapping[Kind, Options] = {
     Kind.GATE: Options({"time": "5", "mem": "50M"}),
+    Kind.RELEASE: Options({"time": "5", "mem": "300M"}),
     Kind.GUARD: Options({"time": "5", "mem": "300M"}),
     # Snakemake with the whole workflow, as in the head process.
     Kind.CONTINUATION: Options({"time": "60", "mem": "2000M"}),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from graphlib import CycleError
 from itertools import count
@@ -15,12 +15,13 @@ from .asking import handlers_of_handlers, may_not_be_needed, notices_of, of_poss
 from .at_site import choices, verdict
 from .concurrency import turns, within_limits
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
-from .jobscript import continuation_script, gate_script, guard_script
+from .jobscript import continuation_script, gate_script, guard_script, release_script
 from .lengths import in_pieces
 from .misspelt import misspelt
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task, Turn
 from .order import in_order
 from .place import LIMITS, place_of_helpers
+from .reserves import reservable, with_release_jobs
 from .resources import TaskOptions
 from .segments import faults_of_segments
 from .undisturbed import undisturbed
@@ -109,10 +110,12 @@ class _Planner:
 
     def __post_init__(self) -> None:
         self._numbers = count(self.policy.first_number)
-        self._gate_numbers = count(1)
+        self._gate_numbers, self._release_numbers = count(1), count()
         self._attempts: dict[str, tuple[Ref, ...]] = dict(self.policy.standing)
         self._gates: dict[str, Ref] = {}
         self._labels: dict[str, str] = {}
+        self._awaited: set[str] = set()
+        """Tasks of which something waits for the end, successful or not."""
         self.place = place_of_helpers(self.options.values(), self.policy.site)
         kill = {"kill-on-invalid-dep": "yes"} if self.policy.kill_on_invalid_dep else {}
         common = Options({"chdir": self.policy.workdir, "open-mode": "append", "export": "ALL", **kill})
@@ -120,7 +123,9 @@ class _Planner:
 
     def calls(self) -> Iterator[Call]:
         """The submissions added so far, as calls of sbatch."""
-        calls = in_calls(self.submissions, self.policy.largest_array)
+        may_be_reserve = reservable(self.submissions, self.policy, self._awaited)
+        calls = in_calls(self.submissions, self.policy.largest_array, may_be_reserve)
+        calls = tuple(with_release_jobs(calls, self._release_for))
         return in_pieces(within_limits(calls, self.policy, self._gate_for), self._gate_for)
 
     def said(self) -> Iterator[str]:
@@ -132,6 +137,11 @@ class _Planner:
         ref = Ref(f"{Kind.GATE.value} {self.policy.first_number}.{next(self._gate_numbers)}", 0)
         return self._tiny(Kind.GATE, ref, words, gate_script(words), (expression, words))
 
+    def _release_for(self, condition: AnyOf, array: str) -> Submission:
+        ref = Ref(Kind.RELEASE.value, self.policy.first_number + next(self._release_numbers))
+        script = release_script(self.policy.python, self.policy.folder, array)
+        return self._tiny(Kind.RELEASE, ref, Kind.RELEASE.value, script, (condition, "an attempt has failed"))
+
     def add(self, task: Task) -> None:
         """Queue every attempt of a task; each waits until all attempts before it have failed.
 
@@ -141,6 +151,7 @@ class _Planner:
         """
         refs = list(self.policy.standing.get(task.key, ()))  # of an earlier head, which died before queueing the rest
         self._labels[task.key] = label = task.label
+        self._awaited |= {edge.on for edge in task.edges if edge.type is DependencyType.AFTERANY}
         for attempt in task.attempts:
             ref = Ref(task.key, attempt.number)
             self.submissions.append(self._submission(task, label, attempt, ref, refs))
@@ -208,8 +219,10 @@ class _Planner:
             label = self._labels.get(key, key)
             any_attempt = AnyOf(tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in refs))
             condition = (any_attempt, f"one of {len(refs)} attempts of {label} has succeeded")
-            script = gate_script(f"one attempt of {label} has succeeded")
-            self._gates[key] = self._add_tiny(Kind.GATE, Ref(key, 0), label, script, condition)
+            script = gate_script(f"one attempt of {label.partition('[')[0]} has succeeded")
+            gate = self._tiny(Kind.GATE, Ref(key, 0), label, script, condition)
+            self.submissions.append(replace(gate, array_from=self.policy.array_from))
+            self._gates[key] = gate.ref
         return self._gates[key]
 
     def add_guard(self, tasks: Sequence[Task]) -> None:
@@ -264,6 +277,7 @@ class _Planner:
         if len(awaited) == 1 and not however:
             return tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in self._attempts[awaited[0]])
         if however:
+            self._awaited.update(awaited)
             ends = [Term(type=DependencyType.AFTERANY, on=ref) for key in awaited for ref in self._attempts[key]]
             words = f"{len(awaited)} tasks have ended"
         else:

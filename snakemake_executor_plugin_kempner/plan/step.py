@@ -41,6 +41,8 @@ class StepSpec:
     """This is segment `segment` of `segments` of its attempt (`plan/segments.py`)."""
     earlier_tries: tuple[int, ...] = ()
     """Of a task with segments: for each job in `earlier_attempts`, of which attempt it is a segment."""
+    releases: bool = False
+    """The next attempt waits in reserve (`plan/reserves.py`): a failure of this one releases it."""
     stops: str = ""
     """Folder of the run, if a failure of this attempt stops the run (the last attempt, without --keep-going)."""
     checkpoints: str = ""

@@ -21,6 +21,7 @@ from ..slurm.states import NEVER_REASONS, JobState
 from .cutoff import cut_off
 from .ledger import Entry, latest_ledger
 from .segments import passed_over
+from .sources import with_written
 from .stopping import mark_stopped
 
 _LOOK_ON = frozenset({Kind.GUARD.value, Kind.CLOSING.value})
@@ -46,7 +47,8 @@ def guard(folder: Path, slurm: Slurm, own_job_id: str = "", pause: float = _PAUS
     has_failed = False
     ids = [entry.job_id for entry in entries]
     for _ in range(_ROUNDS):
-        seen = records_of(ids, slurm.queue())
+        # An attempt in reserve may be cancelled long after the one before it has succeeded.
+        seen = with_written(records_of(ids, slurm.queue()), (entry for entry in entries if entry.attempts > 1))
         doomed = cut_off(entries, seen)
         has_failed = _failed(entries, seen, ledger.cancelled)
         if not keep_going and has_failed:

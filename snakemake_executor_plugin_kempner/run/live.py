@@ -207,7 +207,7 @@ class LiveRun:
         """Everything that has not ended, by rule, in the order of planning; helper jobs come last."""
         helpers: dict[str, list[str]] = {}
         for job_id, job in self._jobs.items():
-            if job.ref.task == Kind.GUARD.value or job.ref.task in LOOK_AFTER:
+            if job.ref.task in (Kind.RELEASE.value, Kind.GUARD.value) or job.ref.task in LOOK_AFTER:
                 helpers.setdefault(job.ref.task, []).append(job_id)
             elif job_id in self._jobs.gates:
                 helpers.setdefault(Kind.GATE.value, []).append(job_id)

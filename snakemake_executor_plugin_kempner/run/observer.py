@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import SlurmError
 from ..plan.dependency import Ref
+from ..plan.reserves import is_reserve
 from ..slurm.client import Slurm
 from ..slurm.states import JobState
 from .clock import Clock
@@ -16,6 +17,7 @@ from .ledger import Ledger
 from .look import look
 from .outcome import Outcome, TaskEvent
 from .pace import Pace
+from .release import release_one
 from .stopping import StoppedJobs
 from .tasks import Tasks
 from .telling import Evidence, Telling
@@ -46,6 +48,8 @@ class Observer:
         self.stopped = StoppedJobs(folder)
         """Jobs that were cancelled because the run stops."""
         self._doomed: set[str] = set()
+        self._released: set[str] = set()
+        """Attempts in reserve that this process has released."""
         self._telling = Telling(self._folder_of)
         self._evidence = Evidence(tasks=tasks, known=self._telling.known, since=time.time())
         self._is_told = True
@@ -115,7 +119,21 @@ class Observer:
         view = View(followed=self._jobs, doomed=self._doomed, was_answered=was_answered)
         events = self._judge.judge(changes, view)
         self._is_told = self._is_told and all(map(self._was_told, changes))
+        self._release()
         return events
+
+    def _release(self) -> None:
+        """Release the next attempts of what has failed, for jobs that were killed before they could do it themselves."""
+        for state in self._tasks.values():
+            for number in state.open_attempts if state.ended is None else ():
+                job, before = state.jobs[number], state.records.get(number - 1)
+                has_failed = before is not None and before.state is JobState.FAILED
+                if has_failed and is_reserve(job.submission.options) and job.job_id not in self._released:
+                    self._released.add(job.job_id)
+                    try:
+                        release_one(self._slurm, job.job_id, state.jobs[number - 1].job_id)
+                    except SlurmError as error:  # the release job does the same; it may also run already
+                        self._logger.debug(str(error))
 
     def _was_told(self, change: Change) -> bool:
         """Whether a job's record tells as much as Slurm did, and no failure."""

@@ -11,6 +11,7 @@ from ..errors import SlurmError, SlurmUnreachable
 from ..plan.at_site import options_at
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind, Task
+from ..plan.reserves import unreserved
 from ..plan.resources import SET_BY_PLUGIN
 from ..site.model import Site
 from ..slurm.client import Slurm
@@ -257,7 +258,7 @@ def changes(task: Task, left: QueuedTask, site: Site | None = None) -> tuple[str
     for attempt in task.attempts:
         entry = next((known for known in left.entries if known.attempt == attempt.number), None)
         now = options_at(site, task.label, attempt.resources, attempt.threads).sbatch
-        if entry is not None and now != entry.options.without(*SET_BY_PLUGIN):
+        if entry is not None and now != unreserved(entry.options).without(*SET_BY_PLUGIN):
             changed.append("resources")
             break
     return tuple(changed)

@@ -11,11 +11,14 @@ from pathlib import Path
 from ..errors import SlurmError
 from ..plan.dependency import DependencyType, Expression, Ref, Term, array_of, without_met
 from ..plan.model import Call, Kind
+from ..plan.reserves import is_reserve
 from ..slurm.client import Slurm
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .records import step_record
 
+_FOR_FAILURES = frozenset({Kind.GUARD, Kind.RELEASE})
+"""Kinds of jobs that have nothing to do where all has succeeded."""
 _SHORT = 60.0
 """If Slurm keeps ended jobs for less than this (seconds), the queue is read before a plan's first submission."""
 
@@ -25,8 +28,8 @@ class _UnknownError(Exception):
 
 
 class UnneededError(SlurmError):
-    """A submission is not needed any more: a further attempt of a task that has succeeded, or a guard for such tasks.
-    Slurm would cancel it at once.
+    """A submission is not needed any more: a further attempt of a task that has succeeded, or a guard or release job for
+    such tasks. Slurm would cancel it at once.
     """
 
 
@@ -82,7 +85,7 @@ class Parents:
         try:
             left = self._left(call.waits_for, job_id, never, unknown)
         except ValueError:
-            if call.first.kind is Kind.GUARD or any(_is_earlier_attempt(term, call) for term in never):
+            if call.first.kind in _FOR_FAILURES or any(_is_earlier_attempt(term, call) for term in never):
                 raise UnneededError(f"{whose(call)} is not needed any more") from None
             raise self._too_late(call, never[0].job_id(job_id)) from None
         if left is not None and unknown:
@@ -160,7 +163,7 @@ def _is_earlier_attempt(term: Term, call: Call) -> bool:
         term.type is DependencyType.AFTERNOTOK
         and call.first.kind is Kind.TASK
         and term.on is not None
-        and term.on.task == call.first.ref.task
+        and (term.on.task == call.first.ref.task or is_reserve(call.first.options))
     )
 
 

@@ -112,6 +112,17 @@ class Slurm(Protocol):
             SlurmError: the job or some element of it does not wait any more, or the controller did not answer.
         """
 
+    def release(self, job_id: str, dependency: str | None = None) -> None:
+        """Let a waiting job start at once that was submitted with `--begin`.
+
+        Args:
+            job_id: of the job.
+            dependency: in place of the one that it has; empty for none. By default that stays.
+
+        Raises:
+            SlurmError: the job does not wait any more, or the controller did not answer.
+        """
+
     def requeue(self, job_id: str) -> None:
         """Put a job that runs back into the queue, from where Slurm starts it again after some minutes.
 
@@ -281,6 +292,11 @@ class SlurmCommands:
     def depend(self, job_id: str, dependency: str) -> None:
         self.before_acting()
         self._call(["scontrol", "update", f"JobId={job_id}", f"Dependency={dependency}"])
+
+    def release(self, job_id: str, dependency: str | None = None) -> None:
+        self.before_acting()
+        changes = [] if dependency is None else [f"Dependency={dependency}"]
+        self._call(["scontrol", "update", f"JobId={job_id}", "StartTime=now", *changes])
 
     def requeue(self, job_id: str) -> None:
         self._call(["scontrol", "requeue", job_id])

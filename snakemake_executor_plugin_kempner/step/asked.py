@@ -40,6 +40,17 @@ class Direct:
         except KempnerError as error:  # the next segment does the same, when it starts
             print(f"kempner: further segments could not be cancelled: {error}", file=sys.stderr)
 
+    def release_next(self, spec: Any) -> None:
+        """Release the next attempt of this job's task, since this one has failed."""
+        from ..errors import KempnerError
+        from ..run.release import release_next
+        from ..slurm.client import SlurmCommands
+
+        try:
+            release_next(Path(spec.records).parent, SlurmCommands(), own_job_id())
+        except KempnerError as error:  # the release job does the same, a little later
+            print(f"kempner: the next attempt could not be released: {error}", file=sys.stderr)
+
     def stop(self, spec: Any) -> None:
         """Stop the run, of which this job is a failed task."""
         from ..errors import KempnerError
@@ -78,6 +89,11 @@ def _pass_over(about: Any) -> int:
     return YES
 
 
+def _release_next(about: Any) -> int:
+    Direct().release_next(about)
+    return YES
+
+
 def _stop(about: Any) -> int:
     Direct().stop(about)
     return YES
@@ -87,6 +103,7 @@ _ANSWERS: Mapping[str, Callable[[Any], int]] = {
     "decided_before": _decided_before,
     "was_cancelled": _was_cancelled,
     "pass_over": _pass_over,
+    "release_next": _release_next,
     "stop": _stop,
 }
 

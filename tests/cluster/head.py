@@ -24,7 +24,7 @@ PAUSE = 0.4
 """Seconds between two looks at the queue; each costs as much as a tenth of a small job."""
 SMALL = (Node(name="n1", cpus=8, memory_mb=16_000),)
 OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"})
-HELPERS = frozenset({"gate", "guard", "continuation", "closing"})
+HELPERS = frozenset({"gate", "release", "guard", "continuation", "closing"})
 """First words of the names of jobs that are not tasks of the workflow."""
 UNTIL_GO = "until [ -e go ]; do sleep 0.2; done"
 """Shell: hold a task back until the test has seen enough and makes the file `go`."""

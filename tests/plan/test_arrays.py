@@ -9,9 +9,17 @@ from hypothesis import strategies as st
 from strategies import layers
 
 from snakemake_executor_plugin_kempner.errors import PlanError
-from snakemake_executor_plugin_kempner.plan.dependency import DependencyType, Expression, Ref, Term, for_element
-from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Plan, Policy, Task
+from snakemake_executor_plugin_kempner.plan.dependency import (
+    AnyOf,
+    DependencyType,
+    Expression,
+    Ref,
+    Term,
+    for_element,
+)
+from snakemake_executor_plugin_kempner.plan.model import Attempt, Call, Edge, Kind, Plan, Policy, Task
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.reserves import is_reserve
 
 EAGER = replace(POLICY, array_from=2, keep_going=True)
 """Two tasks are an array already, and there is no guard."""
@@ -26,14 +34,31 @@ def meaning(expression: Expression | None) -> Meaning:
 
 
 def meanings(plan: Plan) -> dict[Ref, Meaning]:
-    """What each submission waits for by the call that it is part of, as Slurm reads that."""
+    """What each submission waits for by the call that it is part of, as Slurm reads that.
+
+    An attempt in reserve: what it waits for when it is released.
+    """
     home = {one.ref: call for call in plan.calls for one in call.submissions}
     found: dict[Ref, Meaning] = {}
     for call in plan.calls:
         for place, one in enumerate(call.submissions):
             terms = [own for term in _terms(call) for own in _meant(term, home, call.indices[place : place + 1])]
-            found[one.ref] = (type(call.waits_for), frozenset(terms)) if call.waits_for else None
+            if is_reserve(one.options):
+                others = {earlier for array in _failed_before(call, home) for earlier in array} - set(one.earlier)
+                terms = [own for own in terms if own[1] not in others]
+            if one.kind is not Kind.RELEASE:
+                found[one.ref] = (type(call.waits_for), frozenset(terms)) if call.waits_for else None
     return found
+
+
+def _failed_before(call: Call, home: dict[Ref, Call]) -> list[list[Ref]]:
+    before = [home[term.on] for term in _terms(call) if term.on and term.type is DependencyType.AFTERNOTOK]
+    return [[one.ref for one in array.submissions] for array in before]
+
+
+def submitted(plan: Plan) -> dict[Ref, Meaning]:
+    """What each submission waits for alone."""
+    return {one.ref: meaning(one.waits_for) for one in plan.submissions if one.kind is not Kind.RELEASE}
 
 
 def _terms(call: Call) -> tuple[Term, ...]:
@@ -78,16 +103,16 @@ def keys(rule: str, *numbers: int) -> list[str]:
 def test_each_task_waits_for_exactly_what_it_waits_for_alone(tasks: list[Task], array_from: int, largest: int) -> None:
     plan = make_plan(tasks, replace(EAGER, array_from=array_from, largest_array=largest))
     found = meanings(plan)
-    assert found == {one.ref: meaning(one.waits_for) for one in plan.submissions}
-    alone = make_plan(tasks, replace(EAGER, array_from=0))
-    assert found == {one.ref: meaning(one.waits_for) for one in alone.submissions}
+    assert found == submitted(plan)
+    assert found == submitted(make_plan(tasks, replace(EAGER, array_from=0)))
 
 
 @given(layers(), st.sampled_from([2, 4, 1000]))
 def test_each_submission_is_made_once_after_all_that_it_waits_for(tasks: list[Task], largest: int) -> None:
     plan = make_plan(tasks, replace(EAGER, largest_array=largest))
     alone = make_plan(tasks, replace(EAGER, array_from=0))
-    assert sorted(one.ref for one in plan.submissions) == sorted(one.ref for one in alone.submissions)
+    assert submitted(plan).keys() == submitted(alone).keys()
+    assert len(plan.submissions) == len({one.ref for one in plan.submissions})
     known: set[Ref | None] = {None}
     for call in plan.calls:
         assert {term.on for term in _terms(call)} <= known
@@ -159,9 +184,72 @@ def test_a_sliding_window_stays_single() -> None:
     assert shape(make_plan(tasks, EAGER)) == {"a": 1, "b": 5}
 
 
-def test_only_first_attempts_are_arrays_so_that_what_has_failed_alone_is_tried_again() -> None:
-    plan = make_plan(several("a", [[]] * 4, attempts=2), EAGER)
-    assert [len(call.submissions) for call in plan.calls] == [4, 1, 1, 1, 1]
+def test_further_attempts_wait_in_reserve_and_a_job_releases_them() -> None:
+    plan = make_plan(several("a", [[]] * 4, attempts=3), EAGER)
+    first, second, third, release = plan.calls
+    assert [len(call.submissions) for call in plan.calls] == [4, 4, 4, 1]
+    assert [is_reserve(call.first.options) for call in plan.calls] == [False, True, True, False]
+    assert second.indices == first.indices == third.indices
+    assert texts(second) == ["afternotok a[i=0] 1 whole"]
+    assert texts(third) == ["afternotok a[i=0] 1 whole", "afternotok a[i=0] 2 whole"]
+    assert release.first.kind is Kind.RELEASE
+    assert texts(release) == [f"afternotok a[i={number}] 1" for number in range(4)]
+    assert [call.has_reserve for call in plan.calls] == [True, True, False, False]
+
+
+def test_what_waits_for_tasks_with_retries_follows_all_their_attempts_element_by_element() -> None:
+    plan = make_plan([*several("a", [[]] * 4, attempts=2), *several("b", [keys("a", n) for n in range(4)])], EAGER)
+    (behind,) = (call for call in plan.calls if call.first.rule == "b")
+    assert isinstance(behind.waits_for, AnyOf)
+    assert texts(behind) == ["aftercorr a[i=0] 1 whole", "aftercorr a[i=0] 2 whole"]
+
+
+def test_what_needs_all_tasks_with_retries_waits_for_an_array_of_gates() -> None:
+    tasks = [*several("a", [[]] * 4, attempts=2), a_task("report", *keys("a", 0, 1, 2, 3))]
+    plan = make_plan(tasks, EAGER)
+    (gates,) = (call for call in plan.calls if call.first.kind is Kind.GATE)
+    assert len(gates.submissions) == 4
+    (report,) = (call for call in plan.calls if call.first.rule == "report")
+    assert texts(report) == ["afterok a[i=0] 0 whole"]
+
+
+def test_calls_grow_with_rules_not_with_tasks_also_with_retries() -> None:
+    def calls(number: int) -> int:
+        first = several("a", [[]] * number, attempts=3)
+        second = several("b", [keys("a", n) for n in range(number)], attempts=2)
+        return len(make_plan([*first, *second, a_task("c", *keys("b", *range(number)))], EAGER).calls)
+
+    assert calls(10) == calls(200) <= 12
+
+
+def test_tasks_that_take_turns_are_tried_again_alone() -> None:
+    limited = replace(EAGER, limits={"_nodes": 2})
+    tasks = [replace(task, attempts=_counted(task.attempts)) for task in several("a", [[]] * 3, attempts=2)]
+    assert not any(is_reserve(call.first.options) for call in make_plan(tasks, limited).calls)
+    assert any(
+        is_reserve(call.first.options) for call in make_plan(tasks, replace(limited, limits={"_nodes": 3})).calls
+    )
+
+
+def _counted(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    return tuple(replace(attempt, units={"_nodes": 1}) for attempt in attempts)
+
+
+def test_what_waits_for_the_end_of_all_attempts_need_not_wait_for_a_reserve() -> None:
+    cleanup = [a_task("b", Edge(on=key, type=DependencyType.AFTERANY)) for key in keys("a", 0)]
+    plan = make_plan([*several("a", [[]] * 4, attempts=2), *cleanup], EAGER)
+    second = [call for call in plan.calls if call.first.rule == "a" and call.first.ref.attempt == 2]
+    assert sorted(len(call.submissions) for call in second) == [1, 3]
+
+
+def test_where_slurm_keeps_what_can_never_start_there_is_no_reserve() -> None:
+    plan = make_plan(several("a", [[]] * 4, attempts=2), replace(EAGER, kill_on_invalid_dep=False))
+    assert not any(is_reserve(call.first.options) for call in plan.calls)
+
+
+def texts(call: Call) -> list[str]:
+    found = (f"{term.type} {term.on.task} {term.on.attempt}{' whole' * term.whole}" for term in _terms(call) if term.on)
+    return list(found)
 
 
 def test_tasks_that_ask_for_different_things_are_different_arrays() -> None:

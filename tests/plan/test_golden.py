@@ -15,12 +15,23 @@ from snakemake_executor_plugin_kempner.plan.planner import make_plan
 
 Golden = Callable[[str, str], None]
 
+
+def _of_sweep(rule: str, seed: int, *resources: dict[str, int | str], after: str = "") -> Task:
+    needs = (after,) if after else ()
+    return a_task(rule, *needs, wildcards={"seed": str(seed)}, attempts=len(resources), resources=resources)
+
+
 PLANS: dict[str, tuple[Task, ...]] = {
     "chain": chain(),
     "diamond": diamond(3),
     "sweep": sweep(5),
     "retry_with_gate": retry_with_gate(),
     "retry_alone": (a_task("train", attempts=2), a_task("report", "train")),
+    "sweep_with_retries": (
+        *(_of_sweep("train", seed, {"mem_mb": 1000}, {"mem_mb": 2000}) for seed in range(5)),
+        *(_of_sweep("score", seed, {}, after=f"train[seed={seed}]") for seed in range(5)),
+        a_task("report", *(f"train[seed={seed}]" for seed in range(5))),
+    ),
     "handlers": (
         a_task("train", attempts=2, resources={"gpu": 1, "slurm_partition": "kempner"}),
         a_task("monitor", edge("after", "train", 5)),

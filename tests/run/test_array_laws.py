@@ -111,6 +111,7 @@ def test_waves_change_nothing_but_the_time(
         play.submit(*_ordered(tasks))
         for _ in range(3000):
             play.look()
+            play.run_helpers()
             play.live.submit_later()
             assert len(play.slurm.left) <= room
             if not play.live.open_jobs and not play.live.later:

@@ -138,6 +138,10 @@ def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
         record.write(exit_code=code, cancelled=True)
     elif code == TO_BE_CONTINUED and spec.segments > 1:
         _say_how_it_goes_on(spec)
+    if (
+        code != 0 and spec.releases
+    ):  # also after a signal: Slurm starts it only if this job is not put back into the queue
+        rare.release_next(spec)
     if spec.segment < spec.segments and code not in (0, TO_BE_CONTINUED):
         rare.pass_over(spec)
     goes_on = code == TO_BE_CONTINUED and spec.segment < spec.segments

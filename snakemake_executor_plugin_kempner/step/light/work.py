@@ -262,6 +262,9 @@ class Asked:
     def pass_over(self, spec: Any) -> None:
         _ask("pass_over", {"records": spec.records})
 
+    def release_next(self, spec: Any) -> None:
+        _ask("release_next", {"records": spec.records})
+
     def stop(self, spec: Any) -> None:
         _ask("stop", {"stops": spec.stops})
 

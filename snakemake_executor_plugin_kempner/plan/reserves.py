@@ -1,0 +1,108 @@
+"""Further attempts that cost a call for each rule, not for each task. Pure.
+
+Slurm has no `afternotok` for each element of an array. So the second attempts of an array's tasks are an array with a start
+time that never comes, a *reserve*: its elements wait for the inputs of their tasks as ever, and for a failure in the first
+array. When an attempt fails, the element of the same index is *released*: it gets the dependency that it would have alone, and
+may start at once (`run/release.py`). What succeeds costs nothing. If all of the first array succeed, Slurm itself takes the
+reserve out of the queue (`--kill-on-invalid-dep`); after a failure the release job takes out what is not needed.
+
+    train    0  1  2  3          --array=0-3
+    train    0  1  2  3          --array=0-3 --begin=2037-01-01 --dependency=afternotok:TRAIN      the reserve
+    release                      --dependency=afternotok:TRAIN_0?afternotok:TRAIN_1?…
+    evaluate 0  1  2  3          --array=0-3 --dependency=aftercorr:TRAIN?aftercorr:RESERVE
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from ..options import Options
+from .dependency import AnyOf, DependencyType, Ref, Term
+from .model import Call, Kind, Policy, Submission
+
+_BEGIN = "2037-01-01"
+"""Slurm takes a later one too, but not every program that shows it."""
+
+
+def reserved(submission: Submission) -> Submission:
+    """The submission, to start only when it is released."""
+    return replace(submission, options=submission.options | Options({"begin": _BEGIN}))
+
+
+def is_reserve(options: Options) -> bool:
+    """Whether a job with these options starts only when it is released."""
+    return options.get("begin") == _BEGIN
+
+
+def unreserved(options: Options) -> Options:
+    """The options of a job, without those that keep it in reserve."""
+    return options.without("begin") if is_reserve(options) else options
+
+
+def reservable(
+    submissions: Sequence[Submission], policy: Policy, awaited: Collection[str]
+) -> Callable[[Submission], bool]:
+    """Which submissions may be elements of a reserve.
+
+    Not where Slurm does not cancel what can never start. Not tasks that take turns because of a limit: an attempt that is released
+    takes the place of the one before it, which may be given to another task by then. And not where something waits for the end of
+    all attempts, because a reserve may end late.
+
+    Args:
+        submissions: of the plan.
+        policy: of the run.
+        awaited: keys of the tasks of which something waits for the end, successful or not.
+    """
+    scarce = _scarce(submissions, policy) if policy.limits else frozenset()
+
+    def may_be(submission: Submission) -> bool:
+        return (
+            submission.kind is Kind.TASK
+            and bool(submission.earlier)
+            and submission.segments == 1
+            and not submission.spared
+            and not submission.shown_name  # takes turns by its name
+            and not scarce.intersection(submission.units)
+            and submission.ref.task not in awaited
+            and "begin" not in submission.options
+        )
+
+    return may_be if policy.kill_on_invalid_dep else lambda _submission: False
+
+
+def _scarce(submissions: Iterable[Submission], policy: Policy) -> frozenset[str]:
+    """The limits that tasks would exceed if all ran at once, each with one of its attempts."""
+    of_task: dict[str, Counter[str]] = {}
+    for submission in submissions:
+        if submission.units:
+            of_task[submission.ref.task] = of_task.get(submission.ref.task, Counter()) | Counter(submission.units)
+    wanted = Counter[str]()
+    for each in (*of_task.values(), *policy.standing_units):
+        wanted.update(each)
+    return frozenset(name for name, most in policy.limits.items() if wanted[name] > most)
+
+
+def with_release_jobs(calls: Sequence[Call], release: Callable[[AnyOf, str], Submission]) -> Iterator[Call]:
+    """The calls, with a release job for each array whose tasks have further attempts in reserve.
+
+    Args:
+        calls: in order.
+        release: makes the job, given what it waits for and the name of the array.
+    """
+    last = {submission.ref: number for number, call in enumerate(calls) for submission in call.submissions}
+    firsts = [call for call in calls if call.is_array and call.has_reserve and not is_reserve(call.first.options)]
+    behind: dict[int, list[Call]] = {}
+    for first in firsts:
+        reserves = [ref for submission in first.submissions for ref in _attempts(submission, last)]
+        behind.setdefault(max(last[ref] for ref in reserves), []).append(first)
+    for number, call in enumerate(calls):
+        yield call
+        for first in behind.get(number, ()):
+            refs = (submission.ref for submission in first.submissions)
+            condition = AnyOf(tuple(Term(type=DependencyType.AFTERNOTOK, on=ref) for ref in refs))
+            yield Call(submissions=(release(condition, first.job_name),), waits_for=condition)
+
+
+def _attempts(submission: Submission, known: Collection[Ref]) -> Iterator[Ref]:
+    refs = (Ref(submission.ref.task, number) for number in range(1, submission.attempts + 1))
+    return (ref for ref in refs if ref in known)

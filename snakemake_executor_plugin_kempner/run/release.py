@@ -1,0 +1,195 @@
+"""Releases attempts that wait in reserve (`plan/reserves.py`), when the attempt before them has failed.
+
+Three do it, and it does no harm if more than one does: a failing job for the next attempt of its task, a head for what it sees, and
+the release job of each array, for jobs that are killed before they can: `python -m snakemake_executor_plugin_kempner.run.release
+FOLDER ARRAY`. Slurm starts a release job at the first failure of the array, and it queues the next one.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from ..errors import KempnerError, SlurmError, SlurmRefused
+from ..options import Options
+from ..plan.dependency import DependencyType, array_of
+from ..plan.jobscript import release_script
+from ..plan.model import Kind
+from ..plan.reserves import is_reserve
+from ..slurm.client import Slurm, SlurmCommands
+from ..slurm.parse import Record
+from ..slurm.states import JobState
+from .ledger import Entry, LedgerRecord, latest_ledger, read_ledger
+from .sources import controller_records, with_written
+
+_ROUNDS, _PAUSE = 5, 2.0
+
+
+@dataclass(kw_only=True)
+class Due:
+    """What is to be done about the reserves of some tasks."""
+
+    failed: dict[str, str] = field(default_factory=dict)
+    """Attempts in reserve, each with the job before it, which has run and failed."""
+    never_ran: list[str] = field(default_factory=list)
+    """Attempts in reserve behind a job that has never run: they decide for themselves whether they run (`step/earlier.py`)."""
+    unneeded: list[str] = field(default_factory=list)
+    """Attempts in reserve of tasks that have succeeded."""
+    undecided: list[Entry] = field(default_factory=list)
+    """Jobs of which the end decides about a reserve."""
+
+
+def due(entries: Iterable[Entry], seen: Mapping[str, Record]) -> Due:
+    """What is to be done about reserves that wait.
+
+    Args:
+        entries: of tasks, each attempt after the one before.
+        seen: what is known of their jobs.
+    """
+    found = Due()
+    of_task: dict[str, list[Entry]] = {}
+    for entry in entries:
+        of_task.setdefault(entry.task, []).append(entry)
+    for attempts in of_task.values():
+        waiting = [entry.job_id for entry in attempts if is_reserve(entry.options) and _waits(seen.get(entry.job_id))]
+        if any(_state(seen.get(entry.job_id)) is JobState.SUCCEEDED for entry in attempts):
+            found.unneeded += waiting
+            continue
+        for before, entry in pairwise(attempts):
+            if entry.job_id not in waiting:
+                continue
+            match _state(seen.get(before.job_id)):
+                case JobState.FAILED:
+                    found.failed[entry.job_id] = before.job_id
+                case JobState.WAITING | JobState.RUNNING:
+                    found.undecided.append(before)
+                case _:
+                    found.never_ran.append(entry.job_id)
+    return found
+
+
+def _state(record: Record | None) -> JobState:
+    return record.state if record else JobState.UNKNOWN
+
+
+def _waits(record: Record | None) -> bool:
+    return record is not None and record.state is JobState.WAITING
+
+
+def release_one(slurm: Slurm, job_id: str, before: str) -> None:
+    """Let an attempt start when the job before it has failed: the dependency that it would have alone.
+
+    If Slurm has forgotten that job, which has failed, there is nothing to wait for.
+    """
+    try:
+        slurm.release(job_id, f"{DependencyType.AFTERNOTOK}:{before}")
+    except SlurmRefused as error:
+        if "depend" not in error.answer.lower():
+            raise
+        slurm.release(job_id, "")
+
+
+def release_next(folder: Path, slurm: Slurm, own_job_id: str) -> None:
+    """Release the next attempt of a task; called by an attempt that fails, before it ends.
+
+    Slurm starts it only when this job has ended, and not well: so nothing is decided before its end is known.
+    """
+    entries = latest_ledger(folder).entries
+    own = next((entry for entry in entries if entry.job_id == own_job_id), None)
+    for entry in entries:
+        is_next = own is not None and entry.task == own.task and entry.attempt == own.attempt + 1
+        if is_next and entry.job_id and is_reserve(entry.options):
+            release_one(slurm, entry.job_id, own_job_id)
+
+
+def release(folder: Path, array: str, slurm: Slurm, own_name: str, pause: float = _PAUSE) -> None:
+    """Release what is due of the tasks of an array, take out of the queue what is not needed, and queue the next release job.
+
+    Args:
+        folder: of the run that has queued it.
+        array: name of the array of the first attempts.
+        slurm: the scheduler.
+        own_name: job name of this release job.
+        pause: seconds before it is tried again where Slurm does not answer, or refuses the next release job.
+
+    Raises:
+        LedgerError: the run cannot be read.
+        SlurmError: Slurm has not answered for some time.
+    """
+    own = next(entry for entry in read_ledger(folder).of_kind(Kind.RELEASE) if entry.job_name == own_name)
+    for tries_left in reversed(range(_ROUNDS)):
+        ledger = latest_ledger(folder)
+        entries = _entries(ledger, array)
+        try:
+            known = controller_records(slurm, [entry.job_id for entry in entries])
+            found = due(entries, with_written(known, entries))
+            _act(found, slurm)
+            if found.undecided:
+                _queue_again(own, release_script(sys.executable, str(ledger.folder), array), found.undecided, slurm)
+        except SlurmError:
+            if not tries_left:
+                raise
+            time.sleep(pause)
+        else:
+            return
+
+
+def _entries(ledger: LedgerRecord, array: str) -> list[Entry]:
+    tasks = {entry.task for entry in ledger.entries if entry.job_name == array}
+    found = [
+        entry for entry in ledger.entries if entry.kind == Kind.TASK.value and entry.task in tasks and entry.job_id
+    ]
+    return sorted(found, key=lambda entry: entry.attempt)
+
+
+def _act(found: Due, slurm: Slurm) -> None:
+    for job_id, before in found.failed.items():
+        with _reported(job_id):
+            release_one(slurm, job_id, before)
+    for job_id in found.never_ran:
+        with _reported(job_id):
+            slurm.release(job_id)
+    if found.unneeded:
+        slurm.cancel(found.unneeded, pending_only=True)
+
+
+@contextmanager
+def _reported(job_id: str) -> Iterator[None]:
+    """What Slurm refuses about a job is no reason to leave the others: it may have started or ended meanwhile."""
+    try:
+        yield
+    except SlurmRefused as error:
+        print(f"kempner release: Slurm job {job_id}: {error}", file=sys.stderr)
+
+
+def _queue_again(own: Entry, script: str, undecided: Sequence[Entry], slurm: Slurm) -> None:
+    """Queue a release job for the next failure, or the end, of what is undecided."""
+    dependency = "?".join(dict.fromkeys(term for entry in undecided for term in _terms(entry)))
+    slurm.submit(own.options | Options({"dependency": dependency}), script)
+
+
+def _terms(undecided: Entry) -> Iterator[str]:
+    if is_reserve(undecided.options):  # others of its array may wait for a release that never comes
+        yield f"{DependencyType.AFTERANY}:{undecided.job_id}"
+    else:
+        yield f"{DependencyType.AFTERNOTOK}:{undecided.job_id}"
+        yield f"{DependencyType.AFTERANY}:{array_of(undecided.job_id)}"
+
+
+def main() -> int:
+    """Exit code of a release job."""
+    folder, array = sys.argv[1:]
+    try:
+        release(Path(folder), array, SlurmCommands(), os.environ.get("SLURM_JOB_NAME", ""))
+    except KempnerError as error:
+        print(f"kempner release: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Further attempts of a sweep wait in reserve: calls for each rule, an attempt for each failure, and nobody has to watch."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from behaviour import assert_nothing_is_left, moments, with_behaviour
+from detached import page
+from head import Head, cancel_all, closed, of_rule, queued, run, run_detached
+from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
+
+from snakemake_executor_plugin_kempner.sandbox import Sandbox
+
+HOW = "$(./how {wildcards.n} {resources.nth})"
+HOW_SCRIPT = """\
+#!/bin/bash
+# how SEED ATTEMPT: how this attempt is to behave
+case $1-$2 in
+    0-1 | 3-1 | 3-2) echo fails ;;
+    9-*) echo fails ;;
+    *) echo succeeds ;;
+esac
+"""
+DIES = "if [ {wildcards.n}-{resources.nth} = 1-1 ]; then kill -9 $PPID; fi"
+"""The first attempt of training 1 is killed, with the step that could release the next: the parent of its command."""
+
+
+def sweep(seeds: range, **resources: Code) -> str:
+    return snakefile(
+        wanted("report.txt"),
+        rule("report", Code(f'expand("evaluated-{{n}}.txt", n={list(seeds)})'), then="cat {input} > {output}"),
+        rule(
+            "evaluate", "trained-{n}.txt", output="evaluated-{n}.txt", does="evaluate-{wildcards.n}",
+            then="cp {input} {output}",
+        ),
+        rule(
+            "train", output="trained-{n}.txt", does=f"train-{{wildcards.n}}-{{resources.nth}} {HOW}",
+            then=f"{DIES} && echo {{wildcards.n}} > {{output}}", retries=2,
+            resources={"nth": ATTEMPT, "mem_mb": Code("lambda wildcards, attempt: 600 * attempt"), **resources},
+        ),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(slurm: Sandbox, tmp_path: Path) -> Iterator[Path]:
+    place = with_behaviour(tmp_path / "run", sweep(range(6)))
+    how = place / "how"
+    how.write_text(HOW_SCRIPT)
+    how.chmod(0o755)
+    yield place
+    cancel_all(slurm, place)
+
+
+EXPECTED = {
+    **{f"train-{n}-1": 1 for n in range(6)},
+    **{f"train-{n}-2": 1 for n in (0, 1, 3)},
+    "train-3-3": 1,
+    **{f"evaluate-{n}": 1 for n in range(6)},
+    "report": 1,
+}
+
+
+def runs(folder: Path) -> dict[str, int]:
+    return {name: len(times) for name, times in moments(folder, "started").items()}
+
+
+def calls(folder: Path) -> Counter[str]:
+    ledgers = folder.glob(".snakemake/kempner/[0-9a-f]*/ledger.jsonl")
+    lines = [json.loads(line) for ledger in ledgers for line in ledger.read_text().splitlines()]
+    return Counter(line["kind"] for line in lines if "intent" in line and "folder" not in line)
+
+
+def test_what_fails_or_is_killed_is_tried_again_by_itself_with_its_own_memory(slurm: Sandbox, folder: Path) -> None:
+    left = run_detached(slurm, folder)
+    assert left.exit_code == 0, left.output
+    attempts = of_rule(queued(slurm, folder), "train")
+    assert Counter(one.memory for one in attempts) == {"600M": 6, "1200M": 6, "1800M": 6}
+    ended = closed(slurm, folder, left)
+    assert ended.exit_code == 0, ended.output
+    assert runs(folder) == EXPECTED
+    assert_nothing_is_left(slurm, folder)
+    assert (folder / "report.txt").read_text().split() == list("012345")
+    assert "has succeeded" in page(folder)
+    assert calls(folder) == {"task": 5, "gate": 1, "release": 1, "guard": 1, "closing": 1}
+
+
+def test_a_watched_run_tells_of_each_failure_and_leaves_nothing(slurm: Sandbox, folder: Path) -> None:
+    outcome = run(slurm, folder)
+    assert outcome.exit_code == 0, outcome.output
+    assert runs(folder) == EXPECTED
+    assert_nothing_is_left(slurm, folder)
+    assert outcome.output.count("failed; attempt") == 4
+
+
+def test_a_head_that_is_killed_changes_nothing(slurm: Sandbox, folder: Path) -> None:
+    with Head(slurm, folder) as head:
+        head.until_queued()
+        head.kill()
+        assert_nothing_is_left(slurm, folder)
+    assert runs(folder) == EXPECTED
+    again = run(slurm, folder)
+    assert again.exit_code == 0, again.output
+    assert runs(folder) == EXPECTED
+    assert "Nothing to be done" in again.output
+
+
+def test_a_sweep_without_a_failure_needs_no_release_job(slurm: Sandbox, tmp_path: Path, folder: Path) -> None:
+    (folder / "how").write_text("#!/bin/bash\necho succeeds\n")
+    (folder / "Snakefile").write_text(sweep(range(6)).replace(DIES, "true"))
+    left = run_detached(slurm, folder)
+    ended = closed(slurm, folder, left)
+    assert ended.exit_code == 0, ended.output
+    assert_nothing_is_left(slurm, folder)
+    assert not [line for name, line in of_helpers(slurm, folder) if name == "release" and line != "CANCELLED"]
+    assert set(runs(folder).values()) == {1}
+
+
+def of_helpers(slurm: Sandbox, folder: Path) -> list[tuple[str, str]]:
+    return [(one.rule, one.state) for one in queued(slurm, folder, helpers=True)]
+
+
+def test_a_task_that_fails_for_good_takes_what_needs_it_and_the_rest_goes_on(slurm: Sandbox, folder: Path) -> None:
+    (folder / "Snakefile").write_text(sweep(range(6)).replace("[0, 1, 2, 3, 4, 5]", "[0, 1, 4, 5, 8, 9]"))
+    left = run_detached(slurm, folder, "--keep-going")
+    ended = closed(slurm, folder, left)
+    assert ended.exit_code == 1, ended.output
+    assert_nothing_is_left(slurm, folder)
+    started = runs(folder)
+    assert [started.get(f"train-9-{number}") for number in (1, 2, 3)] == [1, 1, 1]
+    assert not any(name in started for name in ("evaluate-9", "report"))
+    assert all(started[f"evaluate-{n}"] == 1 for n in (0, 1, 4, 5, 8))
+    assert "9 of 13 tasks done" in page(folder) or "10 of 13" in page(folder)
