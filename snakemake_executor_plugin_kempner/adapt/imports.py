@@ -3,20 +3,22 @@
 Each is left out only where the installed Snakemake uses it as known here; else it is imported as ever.
 """
 
+import importlib
 import importlib.util
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from snakemake_interface_common.plugin_registry import PluginRegistryBase
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_report_plugins.registry import ReportPluginRegistry
 
 _DATABASE = re.compile(r"\b(?:from|import) (?:sqlalchemy|sqlmodel)\b.*|\bmodel_\w+|\bsqlmodel_\w+")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 _KNOWN_USES = {
     "from sqlalchemy import Column, JSON",
     "from sqlmodel import SQLModel, Field",
@@ -58,6 +60,43 @@ def without_unused_packages() -> Iterator[None]:
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+def with_plain_files() -> None:
+    """Read local sources without smart_open, which brings an HTTP client; what may be a URL is read as ever.
+
+    To be called before anything of Snakemake is imported.
+    """
+    common = importlib.import_module("snakemake.common")
+    if (read := getattr(common, "parse_uri", None)) is None:
+        return
+
+    def parse_uri(path: Any) -> Any:
+        return Uri("file", path) if _is_plain(path) else read(path)
+
+    common.parse_uri = parse_uri  # type: ignore[attr-defined]
+    cache = importlib.import_module("snakemake.sourcecache")
+    whole = cache.SourceCache._open
+
+    def _open(self: Any, source_file: Any, mode: str = "r", encoding: str | None = None, **more: Any) -> Any:
+        path = str(source_file.get_path_or_uri(secret_free=False)) if type(source_file) is cache.LocalSourceFile else ""
+        if _is_plain(path) and not path.endswith(_COMPRESSED) and not more:
+            with suppress(OSError):  # what cannot be opened is told as ever
+                return open(path, mode, encoding=None if "b" in mode else encoding)
+        return whole(self, source_file, mode, encoding=encoding, **more)
+
+    cache.SourceCache._open = _open
+
+
+def _is_plain(path: Any) -> bool:
+    return type(path) is str and path.startswith("/") and "://" not in path
+
+
+class Uri(NamedTuple):
+    """What `smart_open.parse_uri` says of a file."""
+
+    scheme: str
+    uri_path: str
 
 
 def _package(name: str) -> Path | None:

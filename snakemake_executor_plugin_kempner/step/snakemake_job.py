@@ -11,8 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..adapt.imports import without_plugins, without_unused_packages
-from ..adapt.sources import read_copies
+from ..adapt.imports import with_plain_files, without_plugins, without_unused_packages
 from ..plan.step import TO_BE_CONTINUED, StepSpec
 
 _MODULE = "snakemake_executor_plugin_kempner.step.snakemake_job"
@@ -33,11 +32,14 @@ def run(spec: StepSpec) -> int:
 def _import_snakemake() -> None:
     without_plugins()
     with without_unused_packages():
+        with_plain_files()
         import_module("snakemake.cli")
 
 
 def _snakemake(arguments: list[str]) -> int:
     from snakemake import cli
+
+    from ..adapt.sources import read_copies  # imports parts of Snakemake
 
     if _SOURCES in arguments:
         read_copies(Path(arguments[arguments.index(_SOURCES) + 1]))

@@ -1,5 +1,6 @@
 """What a job's Snakemake leaves out changes nothing of what it writes."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -59,3 +60,38 @@ def test_a_snakemake_that_uses_the_database_otherwise_is_left_as_it_is(tmp_path:
 def test_an_older_snakemake_without_that_package_is_left_as_it_is(tmp_path: Path) -> None:
     assert not imports._is_known(tmp_path)
     assert not imports._is_known(None)
+
+
+WITHOUT_HTTP = """
+import sys
+from snakemake_executor_plugin_kempner.step import snakemake_job
+
+snakemake_job._import_snakemake()
+from pathlib import Path
+from snakemake.sourcecache import SourceCache, infer_source_file
+
+source = Path(sys.argv[1])
+source.write_text("ü")
+with SourceCache(source.parent / "cache", source.parent / "now").open(infer_source_file(str(source))) as file:
+    assert file.read() == "ü"
+print("smart_open" in sys.modules, "requests" in sys.modules)
+"""
+
+
+def test_a_job_with_local_sources_imports_no_http_client(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", WITHOUT_HTTP, str(tmp_path / "Snakefile")], capture_output=True, check=True, text=True
+    )
+    assert told.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("path", ["/a b/Snakefile", "/a/%20/../b", "/a/~b", "/x#y?z=1", "/ü", "rel/x", "file:///a/b"])
+def test_the_path_of_a_file_is_read_as_ever(path: str) -> None:
+    common, cache = map(importlib.import_module, ("snakemake.common", "snakemake.sourcecache"))
+    before, opened = common.parse_uri, cache.SourceCache._open
+    try:
+        imports.with_plain_files()
+        assert tuple(common.parse_uri(path)) == tuple(before(path))
+        assert common.parse_uri(path).uri_path == before(path).uri_path
+    finally:
+        common.parse_uri, cache.SourceCache._open = before, opened  # type: ignore[attr-defined]
