@@ -76,7 +76,7 @@ def with_plain_files() -> None:
 
     common.parse_uri = parse_uri  # type: ignore[attr-defined]
     cache = importlib.import_module("snakemake.sourcecache")
-    whole = cache.SourceCache._open
+    whole = cache.SourceCache._open  # noqa: SLF001 - has no public name
 
     def _open(self: Any, source_file: Any, mode: str = "r", encoding: str | None = None, **more: Any) -> Any:
         path = str(source_file.get_path_or_uri(secret_free=False)) if type(source_file) is cache.LocalSourceFile else ""
@@ -85,7 +85,7 @@ def with_plain_files() -> None:
                 return open(path, mode, encoding=None if "b" in mode else encoding)
         return whole(self, source_file, mode, encoding=encoding, **more)
 
-    cache.SourceCache._open = _open
+    cache.SourceCache._open = _open  # noqa: SLF001
 
 
 def _is_plain(path: Any) -> bool:

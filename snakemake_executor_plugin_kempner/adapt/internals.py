@@ -23,6 +23,8 @@ INTERNALS = {
     "snakemake.persistence.file:FilePersistence.finished|snakemake.persistence:Persistence.finished": (
         "a job records provenance itself, for the head may be gone"
     ),
+    "snakemake.common:parse_uri": "a job reads the path of a local source without an HTTP client",
+    "snakemake.sourcecache:SourceCache._open": "and opens it so",
     "snakemake_interface_common.plugin_registry:PluginRegistryBase.collect_plugins": "a job imports no executor plugin",
     "snakemake_interface_report_plugins.registry:ReportPluginRegistry.collect_plugins": "nor a report plugin",
     "snakemake_interface_storage_plugins.storage_object:StorageObjectRead.managed_checksum": (

@@ -10,19 +10,21 @@ from ..site.model import Site
 from .at_site import options_at, verdict
 from .dependency import DependencyType
 from .model import Policy, Task
-from .resources import STEP_MEMORY_MB, TaskOptions
+from .resources import LIGHT_MEMORY_MB, STEP_MEMORY_MB, TaskOptions
 
 
 def options_of(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int], TaskOptions]:
     """The options of each attempt; attempts with equal resources share a value."""
     options: dict[tuple[str, int], TaskOptions] = {}
-    made: dict[tuple[int, str], TaskOptions] = {}
+    made: dict[tuple[int, str, bool], TaskOptions] = {}
     for task in tasks:
         for attempt in task.attempts:
-            asked = (attempt.threads, repr(attempt.resources))  # not the values themselves: True is 1 to a dictionary
+            is_light = attempt.step.light is not None
+            # The text, and not the values themselves: True is 1 to a dictionary.
+            asked = (attempt.threads, repr(attempt.resources), is_light)
             found = made.get(asked)
             if found is None:
-                found = options_at(site, task.label, attempt.resources, attempt.threads)
+                found = options_at(site, task.label, attempt.resources, attempt.threads, is_light=is_light)
                 if found.faults:
                     of = ((task.key, task.label),)
                     found = replace(found, faults=tuple(replace(fault, tasks=of) for fault in found.faults))
@@ -66,19 +68,27 @@ def handlers_of_handlers(ordered: Sequence[Task]) -> Iterator[Fault]:
                 )
 
 
+_LEAST_MEMORY = {
+    False: (STEP_MEMORY_MB, "Snakemake itself, which runs the rule inside the job, needs about 250 MB"),
+    True: (LIGHT_MEMORY_MB, "the shell and the program around the command need about 20 MB"),
+}
+"""For full and for light jobs."""
+
+
 def notices_of(tasks: Iterable[Task], options: Mapping[tuple[str, int], TaskOptions]) -> tuple[str, ...]:
     notices: list[str] = []
-    raised: set[str] = set()
+    raised: dict[bool, set[str]] = {False: set(), True: set()}
     lost: dict[str, str] = {}
     for task in tasks:
         of_task = [options[task.key, attempt.number] for attempt in task.attempts]
         if any(option.raised_memory for option in of_task):
-            raised.add(task.name)
+            raised[task.attempts[0].step.light is not None].add(task.name)
         if task.folders and any(_may_be_requeued(option.sbatch) for option in of_task):
             lost.setdefault(task.name, task.folders[0])
-    if raised:
-        why = "Snakemake itself, which runs the rule inside the job, needs about 250 MB"
-        notices.append(f"Memory raised to {STEP_MEMORY_MB} MB for {', '.join(sorted(raised))}: {why}.")
+    for is_light, rules in raised.items():
+        if rules:
+            least, why = _LEAST_MEMORY[is_light]
+            notices.append(f"Memory raised to {least} MB for {', '.join(sorted(rules))}: {why}.")
     notices += (
         f"Rule {name} may be requeued, and its output {printable(folder)} is a folder: Snakemake removes it with all it contains "
         "before each start, so checkpoints in it will be lost. Keep them in KEMPNER_CHECKPOINT_DIR."

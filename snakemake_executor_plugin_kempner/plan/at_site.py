@@ -13,11 +13,13 @@ from ..site.request import request_of
 from ..site.whole import AlikeTasks, WholeRun, of_plan
 from .concurrency import JOBS
 from .model import Policy, Task, Turn
-from .resources import GPU_NAMES, TaskOptions, sbatch_options
+from .resources import GPU_NAMES, LIGHT_MEMORY_MB, STEP_MEMORY_MB, TaskOptions, sbatch_options
 from .segments import announced
 
 
-def options_at(site: Site | None, where: str, resources: Mapping[str, int | str], threads: int) -> TaskOptions:
+def options_at(
+    site: Site | None, where: str, resources: Mapping[str, int | str], threads: int, *, is_light: bool = False
+) -> TaskOptions:
     """Options of sbatch for a task's resources, with the options that the site adds.
 
     Args:
@@ -25,8 +27,10 @@ def options_at(site: Site | None, where: str, resources: Mapping[str, int | str]
         where: label of the task, for faults.
         resources: evaluated.
         threads: of the task.
+        is_light: no Snakemake runs in its job, which would need memory.
     """
-    options = announced(sbatch_options(where, resources, threads), resources)
+    least = LIGHT_MEMORY_MB if is_light else STEP_MEMORY_MB
+    options = announced(sbatch_options(where, resources, threads, least), resources)
     if site is None or options.faults:
         return options
     choice = choose(options.sbatch, site, default_cores=options.default_cores)

@@ -20,6 +20,8 @@ Resources = Mapping[str, Value]
 
 STEP_MEMORY_MB = 500
 """Least memory of a job: Snakemake itself, which runs the rule inside the job, needs about 250 MB."""
+LIGHT_MEMORY_MB = 50
+"""Least memory of a light job, whose own program needs about 10 MB."""
 
 _SETS = "which the plugin sets itself"
 _NO_ID = "after which sbatch submits nothing, or does not say the job's id"
@@ -177,13 +179,16 @@ class TaskOptions:
     """What they ask for."""
 
 
-def sbatch_options(where: str, resources: Resources, threads: int) -> TaskOptions:
+def sbatch_options(
+    where: str, resources: Resources, threads: int, least_memory_mb: int = STEP_MEMORY_MB
+) -> TaskOptions:
     """The sbatch options for an attempt of the task that `where` names.
 
     Args:
         where: label of the task, for faults.
         resources: evaluated resources; memory in MB, time in minutes.
         threads: CPUs of the task.
+        least_memory_mb: what its job needs beside the command.
     """
     faults: list[Fault] = []
 
@@ -205,7 +210,7 @@ def sbatch_options(where: str, resources: Resources, threads: int) -> TaskOption
     cpu_text = take(cpus[0], _positive, cpus[1])
     if cpu_text and "cpus-per-gpu" not in values:
         values["cpus-per-task"] = cpu_text
-    of_memory, raised = _memory(resources, int(cpu_text or 1), take)
+    of_memory, raised = _memory(resources, int(cpu_text or 1), take, least_memory_mb)
     values |= of_memory
     if resources.get("requeue"):
         values["requeue"] = None
@@ -268,7 +273,7 @@ def _gpu_count(value: Value) -> str:
         raise BadValueError("takes a number of GPUs, or model:number") from None
 
 
-def _memory(resources: Resources, cpus: int, take: Take) -> tuple[dict[str, str], int | None]:
+def _memory(resources: Resources, cpus: int, take: Take, least: int) -> tuple[dict[str, str], int | None]:
     per_cpu = first_given(resources, PER_CPU_NAMES)
     total = first_given(resources, ("mem_mb", "mem"))
     if per_cpu:
@@ -276,14 +281,14 @@ def _memory(resources: Resources, cpus: int, take: Take) -> tuple[dict[str, str]
         if not text:
             return {}, None
         asked = int(text) * cpus
-        needed = -(-STEP_MEMORY_MB // cpus)
-        return {"mem-per-cpu": memory(max(int(text), needed))}, asked if asked < STEP_MEMORY_MB else None
+        needed = -(-least // cpus)
+        return {"mem-per-cpu": memory(max(int(text), needed))}, asked if asked < least else None
     if total and total[1] != 0:
         text = take(total[0], _megabytes, total[1])
         if not text:
             return {}, None
         asked = int(text)
-        return {"mem": memory(max(asked, STEP_MEMORY_MB))}, asked if asked < STEP_MEMORY_MB else None
+        return {"mem": memory(max(asked, least))}, asked if asked < least else None
     return {"mem": "0"} if total else {}, None
 
 

@@ -257,7 +257,8 @@ def changes(task: Task, left: QueuedTask, site: Site | None = None) -> tuple[str
     changed = [name for name, digest in task.content.items() if first.content.get(name, digest) != digest]
     for attempt in task.attempts:
         entry = next((known for known in left.entries if known.attempt == attempt.number), None)
-        now = options_at(site, task.label, attempt.resources, attempt.threads).sbatch
+        is_light = attempt.step.light is not None
+        now = options_at(site, task.label, attempt.resources, attempt.threads, is_light=is_light).sbatch
         if entry is not None and now != unreserved(entry.options).without(*SET_BY_PLUGIN):
             changed.append("resources")
             break

@@ -10,6 +10,7 @@ from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.options import NO_OPTIONS, Options
 from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, Expression, Ref, render
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
+from snakemake_executor_plugin_kempner.plan.light import LightTask
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Policy, Submission, Task, log_path
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 
@@ -215,6 +216,21 @@ def test_raised_memory_is_said_once_for_all_rules() -> None:
     tasks = [a_task(name, wildcards={"s": "1"}, resources={"mem_mb": 10}) for name in ("b", "a", "c")]
     (notice,) = a_plan(*tasks, a_task("d", resources={"mem_mb": 4000})).notices
     assert "Memory raised to 500 MB for a, b, c" in notice
+
+
+def test_a_job_that_runs_no_snakemake_gets_the_memory_that_its_rule_asks_for() -> None:
+    light = LightTask(command="x", threads=1, outputs={}, logs=(), ensured={}, params=(), job_hash=1)
+
+    def memory(asked: int) -> tuple[str, tuple[str, ...]]:
+        (attempt,) = (task := a_task("a", resources={"mem_mb": asked})).attempts
+        own = replace(task, attempts=(replace(attempt, step=replace(attempt.step, light=light)),))
+        plan = a_plan(own)
+        return plan.submissions[0].options.get("mem"), plan.notices
+
+    assert memory(100) == ("100M", ())
+    raised, (notice,) = memory(10)
+    assert raised == "50M"
+    assert notice.startswith("Memory raised to 50 MB for a")
 
 
 # --- faults ---------------------------------------------------------------------------------------------------------
