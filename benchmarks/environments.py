@@ -29,7 +29,7 @@ def slurm_plugin_python() -> Path:
         print(f"Installing {SLURM_PLUGIN} {SLURM_PLUGIN_VERSION} in {folder} …", flush=True)
         venv.create(folder, clear=True, with_pip=True)
         wanted = [f"snakemake=={snakemake}", f"{SLURM_PLUGIN}=={SLURM_PLUGIN_VERSION}"]
-        install = [python, "-m", "pip", "install", "--quiet", *wanted]
+        install = [str(python), "-m", "pip", "install", "--quiet", *wanted]
         done = subprocess.run(install, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             raise BenchmarkError(f"pip cannot install {' and '.join(wanted)}:\n{done.stderr}")

@@ -19,7 +19,7 @@ from typing import Any
 
 import environments
 import showing
-from measuring import BenchmarkError
+from head import BenchmarkError
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 3600
@@ -115,7 +115,7 @@ def _probe(who: str, tasks: int) -> dict[str, Any]:
         )  # fmt: skip
     if done.returncode:
         raise BenchmarkError(f"{who} with {tasks} tasks failed in {folder}:\n{log.read_text()[-3000:]}")
-    result = json.loads((folder / "result.json").read_text())
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
     shutil.rmtree(folder)
     return result
 

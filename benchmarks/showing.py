@@ -45,17 +45,21 @@ def bars(file: Path, panels: Mapping[str, Mapping[str, Sequence[float]]], label:
     """Draw one bar per contestant, a panel below the other, and say whether that was possible."""
     if (figure := _figure(9, 0.8 + 1.7 * len(panels))) is None:
         return False
+    everybody = list(dict.fromkeys(name for values in panels.values() for name in values))
     for axes, (title, values) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items(), strict=True):
         middles = [median(many) for many in values.values()]
         below = [middle - min(many) for middle, many in zip(middles, values.values(), strict=True)]
         above = [max(many) - middle for middle, many in zip(middles, values.values(), strict=True)]
-        drawn = axes.barh(list(values), middles, xerr=[below, above], color=COLOURS[0], height=0.6)
+        colours = [COLOURS[everybody.index(name)] for name in values]
+        drawn = axes.barh(
+            list(values), middles, xerr=[below, above], color=colours, height=0.6, ecolor="#222222", capsize=3
+        )
         axes.bar_label(drawn, [f"{middle:.3g} {unit}" for middle in middles], padding=4)
         axes.set_title(title, fontsize="medium", loc="left")
         axes.set_xlim(0, 1.12 * max(middle + more for middle, more in zip(middles, above, strict=True)))
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel(label)
+    figure.supxlabel(label, fontsize="medium")
     figure.savefig(file, dpi=120)
     return True
 

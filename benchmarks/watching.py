@@ -93,9 +93,10 @@ def _title(minutes: float, every: int) -> str:
 
 def _per_hour(run: Run) -> float:
     """Queries in the first hour: those that were measured, and the rate of the second half for the rest."""
-    half = run["watched"] / 2
+    half: float = run["watched"] / 2
     rate = sum(1 for when in run["queries"] if when > half) / half
-    return len(run["queries"]) + max(0.0, HOUR - run["watched"]) * rate
+    left: float = max(0.0, HOUR - run["watched"])
+    return len(run["queries"]) + left * rate
 
 
 def tables(figures: Results) -> str:

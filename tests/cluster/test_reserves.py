@@ -2,16 +2,16 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from behaviour import assert_nothing_is_left, moments, with_behaviour
 from detached import page
-from head import Head, cancel_all, closed, of_rule, queued, run, run_detached
+from head import Head, cancel_all, closed, of_rule, queued, run, run_detached, written
 from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
 
-from snakemake_executor_plugin_kempner.sandbox import Sandbox
+from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
 HOW = "$(./how {wildcards.n} {resources.nth})"
 HOW_SCRIPT = """\
@@ -132,3 +132,50 @@ def test_a_task_that_fails_for_good_takes_what_needs_it_and_the_rest_goes_on(slu
     assert not any(name in started for name in ("evaluate-9", "report"))
     assert all(started[f"evaluate-{n}"] == 1 for n in (0, 1, 4, 5, 8))
     assert "9 of 13 tasks done" in page(folder) or "10 of 13" in page(folder)
+
+
+StartSlurm = Callable[..., Sandbox]
+THOUSAND = """
+FAILING = list(range(0, 1000, 20))
+
+rule all:
+    input: expand("evaluated/{n}", n=range(1000))
+
+rule evaluate:
+    input: "trained/{n}"
+    output: "evaluated/{n}"
+    shell: "echo evaluate {wildcards.n} >> ran/{wildcards.n}; cp {input} {output}"
+
+rule train:
+    output: "trained/{n}"
+    retries: 2
+    resources:
+        nth=lambda wildcards, attempt: attempt,
+        mem_mb=lambda wildcards, attempt: 50 * attempt,
+        runtime=lambda wildcards, attempt: attempt,
+    params:
+        how=lambda wildcards: ("exit 3", "kill -9 $PPID", "exec python3 -c 'import time; x = bytearray(150 << 20); time.sleep(600)'",
+                               "exec sleep 600")[int(wildcards.n) // 20 % 4] if int(wildcards.n) in FAILING else "true"
+    shell:
+        "echo train {resources.nth} {resources.mem_mb} >> ran/{wildcards.n}; "
+        "[ {resources.nth} != 1 ] || eval \\"{params.how}\\"; "
+        "echo {wildcards.n} > {output}"
+"""
+
+
+@pytest.mark.thorough
+def test_of_a_thousand_trainings_fifty_fail_once_and_each_is_tried_again_once(
+    private_slurm: StartSlurm, tmp_path: Path
+) -> None:
+    nodes = tuple(Node(name=f"n{number}", cpus=4, memory_mb=64_000) for number in range(1, 5))
+    slurm = private_slurm(nodes=nodes, slurmd_timeout=20, enforce_memory=True)
+    folder = written(tmp_path / "run", THOUSAND)
+    (folder / "ran").mkdir()
+    left = run_detached(slurm, folder, "--jobs", "unlimited")
+    assert left.exit_code == 0, left.output
+    assert calls(folder).total() <= 20
+    assert_nothing_is_left(slurm, folder, within=900)
+    assert "has succeeded" in page(folder)
+    for n in range(1000):
+        tried = [f"train {attempt} {50 * attempt}" for attempt in ((1, 2) if n % 20 == 0 else (1,))]
+        assert (folder / f"ran/{n}").read_text().splitlines() == [*tried, f"evaluate {n}"]
