@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from behaviour import assert_nothing_is_left, moments, with_behaviour
-from detached import page
+from detached import left_behind, page
 from head import Head, cancel_all, closed, of_rule, queued, run, run_detached, written
 from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
 
@@ -73,8 +73,7 @@ def calls(folder: Path) -> Counter[str]:
 
 
 def test_what_fails_or_is_killed_is_tried_again_by_itself_with_its_own_memory(slurm: Sandbox, folder: Path) -> None:
-    left = run_detached(slurm, folder)
-    assert left.exit_code == 0, left.output
+    left = left_behind(slurm, folder)
     attempts = of_rule(queued(slurm, folder), "train")
     assert Counter(one.memory for one in attempts) == {"600M": 6, "1200M": 6, "1800M": 6}
     ended = closed(slurm, folder, left)
@@ -109,8 +108,7 @@ def test_a_head_that_is_killed_changes_nothing(slurm: Sandbox, folder: Path) -> 
 def test_a_sweep_without_a_failure_needs_no_release_job(slurm: Sandbox, tmp_path: Path, folder: Path) -> None:
     (folder / "how").write_text("#!/bin/bash\necho succeeds\n")
     (folder / "Snakefile").write_text(sweep(range(6)).replace(DIES, "true"))
-    left = run_detached(slurm, folder)
-    ended = closed(slurm, folder, left)
+    ended = run_detached(slurm, folder)
     assert ended.exit_code == 0, ended.output
     assert_nothing_is_left(slurm, folder)
     assert not [line for name, line in of_helpers(slurm, folder) if name == "release" and line != "CANCELLED"]
@@ -123,8 +121,7 @@ def of_helpers(slurm: Sandbox, folder: Path) -> list[tuple[str, str]]:
 
 def test_a_task_that_fails_for_good_takes_what_needs_it_and_the_rest_goes_on(slurm: Sandbox, folder: Path) -> None:
     (folder / "Snakefile").write_text(sweep(range(6)).replace("[0, 1, 2, 3, 4, 5]", "[0, 1, 4, 5, 8, 9]"))
-    left = run_detached(slurm, folder, "--keep-going")
-    ended = closed(slurm, folder, left)
+    ended = run_detached(slurm, folder, "--keep-going")
     assert ended.exit_code == 1, ended.output
     assert_nothing_is_left(slurm, folder)
     started = runs(folder)
@@ -171,8 +168,7 @@ def test_of_a_thousand_trainings_fifty_fail_once_and_each_is_tried_again_once(
     slurm = private_slurm(nodes=nodes, slurmd_timeout=20, enforce_memory=True)
     folder = written(tmp_path / "run", THOUSAND)
     (folder / "ran").mkdir()
-    left = run_detached(slurm, folder, "--jobs", "unlimited")
-    assert left.exit_code == 0, left.output
+    left_behind(slurm, folder, "--jobs", "unlimited")
     assert calls(folder).total() <= 20
     assert_nothing_is_left(slurm, folder, within=900)
     assert "has succeeded" in page(folder)
