@@ -60,6 +60,18 @@ THOROUGH = (
     "test_whose_folder.py::test_jobs_of_which*[[]detached-*",
     "test_whose_folder.py::test_on_another_cluster*[[]again, detached]",
     "test_whose_folder.py::test_on_another_cluster*second --yes]",
+    "test_whose_folder.py::test_jobs_of_which*[[]watched-truncated]",
+    "test_whose_folder.py::test_jobs_of_which*[[]watched-emptied]",
+    "test_whose_folder.py::test_jobs_of_which*[[]watched-without_a_job]",
+    "test_whose_folder.py::test_jobs_of_which*[[]watched-of_another_version]",
+    "test_left_to_jobs.py::*[[]all batches]",
+    "test_left_to_jobs.py::*[[]many rules without a command]",
+    "test_left_to_jobs.py::*[[]temporary files, when something fails]",
+    "test_cancelled_jobs.py::test_what_is_held*[[]array-watched]",
+    "test_cancelled_jobs.py::test_what_was_not_needed*-watched]",
+    "test_submission.py::test_a_submission_that_times_out*[[]after]",
+    "test_faults.py::test_a_job_whose_head_died_before*[[]4]",
+    "test_reserves.py::test_what_a_person_cancels*[[]kempner cancel]",
 )
 """Variations that continuous integration leaves out, as patterns of their names."""
 

@@ -10,6 +10,7 @@ from behaviour import assert_nothing_is_left, moments, with_behaviour
 from detached import left_behind, page
 from head import Head, cancel_all, closed, of_rule, queued, run, run_detached, written
 from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
+from test_command_line import kempner
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
@@ -82,7 +83,7 @@ def test_what_fails_or_is_killed_is_tried_again_by_itself_with_its_own_memory(sl
     assert_nothing_is_left(slurm, folder)
     assert (folder / "report.txt").read_text().split() == list("012345")
     assert "has succeeded" in page(folder)
-    assert calls(folder) == {"task": 5, "gate": 1, "release": 1, "guard": 1, "closing": 1}
+    assert calls(folder) == {"task": 5, "release": 1, "guard": 1, "closing": 1}
 
 
 def test_a_watched_run_tells_of_each_failure_and_leaves_nothing(slurm: Sandbox, folder: Path) -> None:
@@ -175,3 +176,34 @@ def test_of_a_thousand_trainings_fifty_fail_once_and_each_is_tried_again_once(
     for n in range(1000):
         tried = [f"train {attempt} {50 * attempt}" for attempt in ((1, 2) if n % 20 == 0 else (1,))]
         assert (folder / f"ran/{n}").read_text().splitlines() == [*tried, f"evaluate {n}"]
+
+
+HELD_BACK = snakefile(
+    wanted(*(f"trained-{n}.txt" for n in range(6))),
+    rule("prepare", shell="for _ in {{1..600}}; do [ -e go ] && break; sleep 0.2; done; touch {output}"),
+    rule(
+        "train", "prepare.txt", output="trained-{n}.txt", does="train-{wildcards.n}-{resources.nth} $(./how {wildcards.n} {resources.nth})",
+        retries=1, resources={"nth": ATTEMPT},
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["scancel", "kempner cancel"])
+def test_what_a_person_cancels_while_it_waits_is_not_tried_again(
+    slurm: Sandbox, tmp_path: Path, folder: Path, how: str
+) -> None:
+    (folder / "Snakefile").write_text(HELD_BACK)
+    left = left_behind(slurm, folder, "--keep-going")
+    first = of_rule(queued(slurm, folder), "train")[4].job_id
+    assert first.endswith("_4")
+    if how == "scancel":
+        slurm.run("scancel", first)
+    else:
+        said = kempner(slurm, folder, "cancel", "train[n=4]", "--yes")
+        assert "cancelled" in said.lower(), said
+    (folder / "go").touch()
+    ended = closed(slurm, folder, left)
+    assert ended.exit_code == 1, ended.output
+    assert_nothing_is_left(slurm, folder)
+    assert runs(folder) == {**{f"train-{n}-1": 1 for n in (0, 1, 2, 3, 5)}, "train-0-2": 1, "train-3-2": 1}
+    assert not (folder / "trained-4.txt").exists()
