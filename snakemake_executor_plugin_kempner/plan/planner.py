@@ -31,6 +31,8 @@ _NAMED = 100
 """Up to how many tasks a gate's reference lists by key."""
 _SPARED = frozenset({Kind.GATE, Kind.GUARD, Kind.CLOSING})
 """Kinds that stay in the queue when the run stops after a failure."""
+_COMES_AGAIN = frozenset({Kind.RELEASE, Kind.CONTINUATION, Kind.CLOSING})
+"""Kinds that start once more when their node fails, or, while a head lives, because they ask for it."""
 
 
 @undisturbed()
@@ -307,7 +309,8 @@ class _Planner:
         options = self.place.options | LIMITS[kind]
         if kind in (Kind.CONTINUATION, Kind.CLOSING):
             log = f"{self.policy.folder}/{kind.value}.log"  # people look for it: without a number in its name
-            options |= Options({"requeue": None})  # while a head lives, it comes again later
+        if kind in _COMES_AGAIN:
+            options |= Options({"requeue": None})
         if kind is Kind.CLOSING:
             log = f"{self.policy.folder}/{CLOSING_JOB_LOG}"
             options |= self.policy.closing_options
