@@ -31,6 +31,7 @@ def plan_messages(plan: Plan, reasons: Iterable[str], said: set[str]) -> Iterato
     """Lines about a plan: what was queued, how many tasks will be queued later and why, and each notice once."""
     if plan.calls:
         yield f"{plan_summary(plan)} (run {plan.policy.run})."
+        yield from requested_summary(plan)
         yield from deferred_summary(reasons)
     yield from (notice for notice in plan.notices if notice not in said)
     said.update(plan.notices)
@@ -53,6 +54,12 @@ def plan_summary(plan: Plan, verb: str = "Queued") -> str:
     text = f"{verb} {count_of(tasks, 'task')} as {count_of(len(submissions), 'Slurm job')}"
     extra = _listed([count_of(number, noun) for noun, number in numbers.items() if number])
     return f"{text}, {extra} among them" if extra else text
+
+
+def requested_summary(plan: Plan) -> Iterator[str]:
+    """A line about the hours that the first plan of a run asks for: `  Requested: 36 GPU hours and 410 core hours; …`."""
+    if str(plan.requested) and plan.policy.first_number == 1:
+        yield f"  Requested: {plan.requested}."
 
 
 def deferred_summary(reasons: Iterable[str]) -> Iterator[str]:

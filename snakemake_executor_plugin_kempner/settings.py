@@ -91,6 +91,14 @@ class Settings(ExecutorSettingsBase):
             "type": int,
         },
     )
+    max_gpu_hours: float | None = field(
+        default=None,
+        metadata={
+            "help": "Submit nothing if the run asks for more GPU hours than this: GPUs times time limit, each task once "
+            "with all of its segments, retries not counted. Below a checkpoint, tasks that would go beyond it fail.",
+            "type": float,
+        },
+    )
     submit_pause: float = field(
         default=0.0,
         metadata={

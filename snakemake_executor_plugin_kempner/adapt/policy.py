@@ -65,6 +65,7 @@ def policy_of(
         checks=Checks(settings.checks),
         efficiency_report=settings.efficiency_report,
         largest_queue=settings.max_queued,
+        most_gpu_hours=settings.max_gpu_hours,
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
         mail=settings.mail,
         on_end=settings.on_end,
