@@ -83,6 +83,15 @@ class Settings(ExecutorSettingsBase):
             "type": str,
         },
     )
+    exclude_failed_nodes: str = field(
+        default="yes",
+        metadata={
+            "help": "'yes': after NODE_FAIL, a job that is killed before its program starts, or a failure within a minute "
+            "on a node where another job of the run failed like this, further attempts of the task (retries) keep off "
+            "the node, if another node can run them. 'no': they run wherever Slurm starts them.",
+            "type": str,
+        },
+    )
     max_queued: int | None = field(
         default=None,
         metadata={

@@ -351,6 +351,8 @@ class Policy:
     """What the head builds software environments with (`conda`, `apptainer`)."""
     checks: Checks = Checks.ERROR
     """What to do about requests that the site cannot meet, or that waste resources."""
+    retries_elsewhere: bool = True
+    """Further attempts keep off nodes that have failed a task."""
     most_gpu_hours: float | None = None
     """GPU hours that the run may ask for; None for no limit."""
     earlier_gpu_hours: float = 0.0
