@@ -64,6 +64,8 @@ def keep_off(slurm: Slurm, waiting: Iterable[tuple[str, Options, Path]], node: s
 def fails_at_once(folder: Path, slurm: Slurm, job_id: str, node: str) -> str:
     """A job has failed within a minute of its start: if it is not the first on its node, keep what waits off it.
 
+    Where as many jobs of the run have failed like this on other nodes, the node is not to blame.
+
     Args:
         folder: of the run.
         slurm: the scheduler.
@@ -73,8 +75,10 @@ def fails_at_once(folder: Path, slurm: Slurm, job_id: str, node: str) -> str:
     Returns:
         What was done, in words; empty if nothing was.
     """
+    if not _NODE.fullmatch(node):
+        return ""
     others = _short_lived(folder, job_id, node)
-    if not others or not _NODE.fullmatch(node):
+    if not others or _short_lived_elsewhere(folder, node) > len(others):
         return ""
     failed = {job_id, *(others if len(others) < _MANY else ())}
     why = f"{len(others) + 1} jobs of this run failed there within a minute of their start"
@@ -91,6 +95,12 @@ def _short_lived(folder: Path, job_id: str, node: str) -> set[str]:
         return {path.name for path in place.iterdir()} - {job_id}
     except OSError:
         return set()
+
+
+def _short_lived_elsewhere(folder: Path, node: str) -> int:
+    with suppress(OSError):
+        return sum(path.parent.name != node for path in (folder / SHORT_LIVED).glob("*/*"))
+    return 0
 
 
 def after_others(folder: Path, slurm: Slurm, job_id: str, ends: Mapping[str, Record | None]) -> None:

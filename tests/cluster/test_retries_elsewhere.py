@@ -3,15 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from head import Head, run, run_detached, written
 
-from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
+from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOptions
 
-StartSlurm = Callable[..., Sandbox]
 TWO = (Node(name="n1", cpus=8, memory_mb=8000), Node(name="n2", cpus=8, memory_mb=8000))
 OPTION = "--kempner-exclude-failed-nodes"
 LAST = -1
@@ -35,10 +34,8 @@ rule gather:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> object:
+def two() -> Iterator[Sandbox]:
     """A sandbox of two nodes; Slurm fills the first before it takes the second."""
-    from snakemake_executor_plugin_kempner.sandbox import SandboxOptions
-
     with Sandbox.start(options=SandboxOptions(nodes=TWO)) as slurm:
         yield slurm
 
@@ -112,8 +109,35 @@ def test_a_job_that_no_other_node_can_run_stays_where_it_may(two: Sandbox, tmp_p
     assert "keeps off" not in outcome.output
 
 
-def test_a_head_keeps_attempts_off_a_node_on_which_no_program_starts(two: Sandbox, tmp_path: Path) -> None:
-    folder = flow(tmp_path / "run")
-    outcome = run(two, folder, "--precommand", "[ $SLURMD_NODENAME != n1 ]")
-    assert outcome.exit_code == 0, outcome.output
-    assert "which keeps off n1 (a job ended there before its program had started)" in outcome.output
+NO_PROGRAM_ON_N1 = ("--precommand", "[ $SLURMD_NODENAME != n1 ]")
+WAITS = """
+rule train:
+    output: "done.txt"
+    threads: lambda wildcards, attempt: 1 if attempt == 1 else 8
+    resources: mem_mb=500, runtime=10
+    retries: 1
+    shell: "echo $SLURMD_NODENAME > {output}"
+"""
+
+
+def busy(slurm: Sandbox, folder: Path, node: str, cpus: int) -> None:
+    """Take cores of a node until the file of its name appears."""
+    until = f"until [ -e free-{node} ]; do sleep 0.2; done"
+    slurm.run(
+        "sbatch", "-w", node, "-c", str(cpus), "-D", str(folder), "-o", "/dev/null", "--mem=100", f"--wrap={until}"
+    )
+
+
+def test_a_head_keeps_an_attempt_that_waits_off_a_node_on_which_no_program_starts(two: Sandbox, tmp_path: Path) -> None:
+    """The first attempt dies on n1. The next waits for all cores of a node, and n1 has them first."""
+    folder = written(tmp_path / "run", WAITS)
+    busy(two, folder, "n1", 1)
+    busy(two, folder, "n2", 8)
+    with Head(two, folder, *NO_PROGRAM_ON_N1) as head:
+        head.until(lambda: "which keeps off n1 (a job ended there before its program had started)" in head.said)
+        assert "; it keeps off n1: " in why(two, folder, "train")
+        (folder / "free-n1").touch()
+        head.until(lambda: two.run("squeue", "-h", "-w", "n1", "-t", "running", "-o", "%i") == "")
+        (folder / "free-n2").touch()
+        assert head.end() == 0, head.said
+    assert (folder / "done.txt").read_text() == "n2\n"

@@ -12,13 +12,11 @@ from playing import Play
 from snakemake_executor_plugin_kempner.layout import KEPT_OFF
 from snakemake_executor_plugin_kempner.plan.model import Kind
 from snakemake_executor_plugin_kempner.report import attempt_message
-from snakemake_executor_plugin_kempner.run.elsewhere import after_others, blame, fails_at_once, kept_off
+from snakemake_executor_plugin_kempner.run.elsewhere import after_others, blame, fails_at_once, keep_off, kept_off
 from snakemake_executor_plugin_kempner.run.ledger import read_ledger
 from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed
 from snakemake_executor_plugin_kempner.slurm.parse import Record, Usage
 from snakemake_executor_plugin_kempner.slurm.states import JobState, job_state
-
-DIED = End(word="FAILED", signal=9)
 
 
 def ended(word: str, *, reason: str = "", node: str = "n1") -> Record:
@@ -54,15 +52,20 @@ def test_a_node_is_to_blame_for_ends_that_no_program_has_made(
     assert bool(blame(record, has_begun=has_begun)) is is_to_blame
 
 
-def test_attempts_behind_a_node_failure_keep_off_the_node_and_the_message_says_so(tmp_path: Path) -> None:
+def test_attempts_behind_a_node_failure_that_still_wait_keep_off_the_node(tmp_path: Path) -> None:
     play = trained(tmp_path, [NODE_FAIL, OK])
     play.watch(0.5)
-    first, second, third = play.slurm.named("train")
+    first, _, third = play.slurm.named("train")  # the second has started before the head has seen the failure
     assert third.excluded == {first.node}
+
+
+def test_the_message_about_an_attempt_says_what_the_next_keeps_off(tmp_path: Path) -> None:
+    play = trained(tmp_path, [failed(3), OK])
+    second = play.slurm.named("train")[1]
+    assert keep_off(play.slurm, [(second.job_id, second.options, tmp_path)], "n3", "it is so") == (second.job_id,)
+    play.watch(0.5)
     (event,) = [event for event in play.events if isinstance(event, AttemptFailed)]
-    if second.excluded:
-        assert f"which keeps off {first.node} (NODE_FAIL)." in attempt_message(event, Usage())
-        assert second.node != first.node
+    assert f"attempt 2 is Slurm job {second.job_id}, which keeps off n3 (it is so)." in attempt_message(event, Usage())
 
 
 def test_a_program_that_fails_is_tried_anywhere(tmp_path: Path) -> None:
@@ -136,6 +139,14 @@ def test_an_attempt_that_fails_at_once_where_the_one_before_it_did_is_the_second
     fails_at_once(tmp_path, play.slurm, first[0], "n1")
     fails_at_once(tmp_path, play.slurm, first[1], "n1")
     assert play.slurm.jobs[first[2]].excluded == {"n1"}
+
+
+def test_where_jobs_fail_at_once_on_all_nodes_alike_no_node_is_to_blame(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.submit(*(a_task("train", wildcards={"n": str(n)}, attempts=2) for n in range(9)))
+    for number in range(9):
+        fails_at_once(tmp_path, play.slurm, jobs_of(play, number)[0], NODES[number % 4])
+    assert not play.slurm.asked("keep_off")
 
 
 def test_of_many_each_takes_care_of_its_own_task(tmp_path: Path) -> None:
