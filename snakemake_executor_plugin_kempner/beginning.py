@@ -198,6 +198,7 @@ def begin_run(
         cluster=name_of_cluster(slurm),
         **marks(os.getcwd()),
         keep_going=policy.keep_going,
+        retries_elsewhere=policy.retries_elsewhere,
         locks=policy.locks,
         records_in_files=policy.records_in_files,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,

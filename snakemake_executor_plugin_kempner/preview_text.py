@@ -8,7 +8,7 @@ from .plan.dependency import AnyOf, Expression, Ref
 from .plan.model import Call, Kind, Plan, Submission
 from .plan.reserves import is_reserve, unreserved
 from .plan.resources import SET_BY_PLUGIN
-from .report import count_of, deferred_summary, plan_summary
+from .report import count_of, deferred_summary, plan_summary, requested_summary
 
 _OURS = {
     Kind.RELEASE: "release job, which starts further attempts of what has failed",
@@ -63,6 +63,7 @@ def preview(plan: Plan, later: Iterable[str]) -> str:
         )
         alike.setdefault(key, _Alike()).add(call)
     lines = [f"{plan_summary(plan, 'Would queue') if plan.calls else 'Nothing would be queued'}."]
+    lines += requested_summary(plan)
     lines += deferred_summary(later)
     for (name, waits_for, options), jobs in alike.items():
         lines += ["", f"{name}: {_number(jobs, name)}{jobs}", f"  waits for  {waits_for}", f"  sbatch     {options}"]

@@ -30,6 +30,9 @@ class _Unsubmitted(SlurmCommands):
 
     def depend(self, job_id: str, dependency: str) -> None: ...
 
+    def keep_off(self, job_id: str, node: str, options: Options) -> bool:  # noqa: ARG002
+        return False
+
     def cancel(self, job_ids: Collection[str], *, pending_only: bool = False) -> None: ...
 
 

@@ -14,6 +14,7 @@ from .plan.model import Kind, Plan, Policy
 from .plan.resources import SET_BY_PLUGIN
 from .printable import printable, quoted
 from .run.adopt import QueuedTask
+from .run.elsewhere import kept_off
 from .run.outcome import IN_THE_HEAD, AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from .run.records import step_record
 from .run.segments import is_to_be_continued
@@ -31,6 +32,7 @@ def plan_messages(plan: Plan, reasons: Iterable[str], said: set[str]) -> Iterato
     """Lines about a plan: what was queued, how many tasks will be queued later and why, and each notice once."""
     if plan.calls:
         yield f"{plan_summary(plan)} (run {plan.policy.run})."
+        yield from requested_summary(plan)
         yield from deferred_summary(reasons)
     yield from (notice for notice in plan.notices if notice not in said)
     said.update(plan.notices)
@@ -53,6 +55,12 @@ def plan_summary(plan: Plan, verb: str = "Queued") -> str:
     text = f"{verb} {count_of(tasks, 'task')} as {count_of(len(submissions), 'Slurm job')}"
     extra = _listed([count_of(number, noun) for noun, number in numbers.items() if number])
     return f"{text}, {extra} among them" if extra else text
+
+
+def requested_summary(plan: Plan) -> Iterator[str]:
+    """A line about the hours that the first plan of a run asks for: `  Requested: 36 GPU hours and 410 core hours; …`."""
+    if str(plan.requested) and plan.policy.first_number == 1:
+        yield f"  Requested: {plan.requested}."
 
 
 def deferred_summary(reasons: Iterable[str]) -> Iterator[str]:
@@ -262,7 +270,9 @@ def unexplained_message(labels: Sequence[str]) -> str:
 def attempt_message(event: AttemptFailed, usage: Usage) -> str:
     """An attempt has failed, and another follows."""
     submission, next_ = event.job.submission, event.next.submission
-    which, follows = str(submission.turn), f"{next_.turn} is Slurm job {event.next.job_id}."
+    which, follows = str(submission.turn), f"{next_.turn} is Slurm job {event.next.job_id}"
+    kept = kept_off(Path(event.next.folder), event.next.job_id)
+    follows += f", which keeps off {', '.join(f'{node} ({why})' for node, why in kept.items())}." if kept else "."
     if event.goes_on:
         how = f"exit code {event.record.exit_code}" if event.record.word == "FAILED" else event.record.word
         return f"{which.capitalize()} of {submission.label} is to be continued ({how}); {follows}"
@@ -297,6 +307,8 @@ def _with_details(what: str, job: Job, record: Record, usage: Usage, *, has_fail
     lines.append(f"  Slurm job {job.job_id}: {_end(record, why)}")
     lines += [f"  {meaning}" for meaning in why.meanings if not has_failed or meaning.what != why.cause]
     lines += [f"  {line}" for line in _consumption(job, usage)]
+    kept = kept_off(Path(job.folder), job.job_id)
+    lines += [f"  it kept off {node}: {why}" for node, why in kept.items()]
     lines.append(f"  log: {short_path(why.log)}{f' (of the job: {short_path(job.log)})' if why.log != job.log else ''}")
     lines += [f"  | {line}" for line in why.around]
     return "\n".join(lines) + "\n"

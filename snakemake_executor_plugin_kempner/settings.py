@@ -83,12 +83,29 @@ class Settings(ExecutorSettingsBase):
             "type": str,
         },
     )
+    exclude_failed_nodes: str = field(
+        default="yes",
+        metadata={
+            "help": "'yes': after NODE_FAIL, a job that is killed before its program starts, or a failure within a minute "
+            "on a node where another job of the run failed like this, further attempts of the task (retries) keep off "
+            "the node, if another node can run them. 'no': they run wherever Slurm starts them.",
+            "type": str,
+        },
+    )
     max_queued: int | None = field(
         default=None,
         metadata={
             "help": "Most jobs that you want in the queue, including those of other runs; the rest is submitted when "
             "there is room. The limits of the site are read from Slurm and apply as well.",
             "type": int,
+        },
+    )
+    max_gpu_hours: float | None = field(
+        default=None,
+        metadata={
+            "help": "Submit nothing if the run asks for more GPU hours than this: GPUs times time limit, each task once "
+            "with all of its segments, retries not counted. Below a checkpoint, tasks that would go beyond it fail.",
+            "type": float,
         },
     )
     submit_pause: float = field(

@@ -14,7 +14,7 @@ from typing import Protocol
 import pytest
 
 from snakemake_executor_plugin_kempner.errors import SlurmRefused
-from snakemake_executor_plugin_kempner.options import Options
+from snakemake_executor_plugin_kempner.options import NO_OPTIONS, Options
 from snakemake_executor_plugin_kempner.slurm.client import Slurm
 from snakemake_executor_plugin_kempner.slurm.ids import element_id
 from snakemake_executor_plugin_kempner.slurm.parse import Record
@@ -503,6 +503,13 @@ class SlurmContract(ABC):
         with pytest.raises(SlurmRefused):
             scene.slurm.depend(scene.ids["put off"], text)
         assert {record.job_id: record for record in scene.slurm.queue()}[scene.ids["put off"]].reason == "Dependency"
+
+    def test_a_job_is_not_kept_off_a_node_that_slurm_does_not_know(self, scene: Scene) -> None:
+        assert scene.slurm.keep_off(scene.ids["put off"], "no-such-node", NO_OPTIONS) is False
+
+    def test_a_job_that_slurm_does_not_know_cannot_be_kept_off_a_node(self, scene: Scene) -> None:
+        with pytest.raises(SlurmRefused):
+            scene.slurm.keep_off(UNKNOWN_ID, "n1", NO_OPTIONS)
 
     def test_a_job_that_slurm_does_not_know_cannot_be_made_to_depend(self, scene: Scene) -> None:
         with pytest.raises(SlurmRefused):

@@ -122,6 +122,8 @@ class FakeJob:
     word: str = "PENDING"
     reason: str = ""
     node: str = ""
+    excluded: frozenset[str] = frozenset()
+    """Nodes that it keeps off."""
     submitted: float = 0.0
     started: float | None = None
     ended: float | None = None

@@ -17,6 +17,7 @@ from snakemake_executor_plugin_kempner.slurm.ids import array_id, element_id
 
 ROUND = 1.0
 """Seconds between two scheduling rounds."""
+NODES = ("n1", "n2", "n3", "n4")
 BEGIN_TIME = 120.0
 """Seconds that a requeued job waits before it starts again."""
 
@@ -259,7 +260,9 @@ class FakeQueue:
     def _start(self, job: FakeJob) -> None:
         job.runs += 1
         job.separate = True
-        job.started, job.node, job.reason = self._time, f"n{int(job.array_id) % 4 + 1}", ""
+        first = int(job.array_id) % len(NODES)
+        node = next(one for one in (*NODES[first:], *NODES[:first]) if one not in job.excluded)
+        job.started, job.node, job.reason = self._time, node, ""
         job.end = self.ends(job)
         limit = job.limit
         if limit is not None and job.end.seconds > limit:

@@ -33,7 +33,7 @@ from fake_jobs import (
     parse_dependency,
     takes,
 )  # fmt: skip
-from fake_queue import Change, FakeClock, FakeQueue, Late
+from fake_queue import NODES, Change, FakeClock, FakeQueue, Late
 
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmRefused, SlurmUnreachable
 from snakemake_executor_plugin_kempner.options import Options
@@ -239,6 +239,9 @@ class FakeSlurm(FakeQueue):
     def release(self, job_id: str, dependency: str | None = None) -> None:
         self._do("release", (job_id, dependency or ""), lambda: self._release(job_id, dependency))
 
+    def keep_off(self, job_id: str, node: str, options: Options) -> bool:
+        return self._do("keep_off", (job_id, node), lambda: self._keep_off(job_id, node))
+
     def requeue(self, job_id: str) -> None:
         self._do("requeue", (job_id,), lambda: self._requeue(job_id))
 
@@ -336,6 +339,18 @@ class FakeSlurm(FakeQueue):
             raise _refused("release", "Job is no longer pending execution")
         self.jobs[job_id].separate = True
         self.start_now(job_id)
+
+    def _keep_off(self, job_id: str, node: str) -> bool:
+        job = next((one for one in self._known() if one.job_id == job_id), None)
+        if job is None:
+            raise _refused("keep_off", "Invalid job id specified")
+        excluded = job.excluded | {node}
+        if node not in NODES or not set(NODES) - excluded:
+            return False
+        if not job.is_pending:
+            raise _refused("keep_off", "Job is no longer pending execution")
+        job.excluded = excluded
+        return True
 
     def _requeue(self, job_id: str) -> None:
         """What has ended goes back into the queue, too, as long as the controller knows it."""

@@ -220,7 +220,7 @@ class _Passing:
     def __init__(self, slurm: FakeSlurm) -> None:
         self._slurm = slurm
         self.submit, self.cancel, self.find, self.accounting = slurm.submit, slurm.cancel, slurm.find, slurm.accounting
-        self.show, self.release = slurm.show, slurm.release
+        self.show, self.release, self.keep_off = slurm.show, slurm.release, slurm.keep_off
 
     def queue(self) -> tuple[Record, ...]:
         self._slurm.tick()

@@ -65,6 +65,8 @@ def policy_of(
         checks=Checks(settings.checks),
         efficiency_report=settings.efficiency_report,
         largest_queue=settings.max_queued,
+        retries_elsewhere=settings.exclude_failed_nodes == "yes",
+        most_gpu_hours=settings.max_gpu_hours,
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
         mail=settings.mail,
         on_end=settings.on_end,
@@ -75,9 +77,10 @@ def _faults(settings: Settings, *, shares_records: bool) -> Iterator[Fault]:
     if settings.checks not in tuple(Checks):
         what = f"--kempner-checks {settings.checks!r} is not known"
         yield Fault(where="command line", what=what, remedy=f"take {', '.join(Checks)}")
-    if settings.light_jobs not in ("yes", "no"):
-        what = f"--kempner-light-jobs {settings.light_jobs!r} is not known"
-        yield Fault(where="command line", what=what, remedy="take yes or no")
+    for flag, value in (("light-jobs", settings.light_jobs), ("exclude-failed-nodes", settings.exclude_failed_nodes)):
+        if value not in ("yes", "no"):
+            what = f"--kempner-{flag} {value!r} is not known"
+            yield Fault(where="command line", what=what, remedy="take yes or no")
     if not re.fullmatch(r"[\w.=+-]{0,40}", settings.jobname_prefix, re.ASCII):
         what = f"--kempner-jobname-prefix {settings.jobname_prefix!r} takes up to 40 letters, digits and any of _-.+="
         yield Fault(where="command line", what=what)

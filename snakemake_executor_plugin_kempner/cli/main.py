@@ -163,21 +163,28 @@ def runs_(ctx: click.Context, *, as_json: bool, folder: str | None) -> None:
 @click.argument("run", default="", shell_complete=_runs_of)
 @click.option("--html", is_flag=True, help="Write a page with charts, by default report.html in the run's folder.")
 @click.option("--csv", "as_csv", is_flag=True, help="Write a row for each attempt, by default to standard output.")
+@click.option("--suggest", is_flag=True, help="Write set-resources: for a profile, from all runs of the folder.")
 @click.option("-o", "output", metavar="FILE", type=click.Path(dir_okay=False), help="Where to write it.")
 @_JSON
 @_FOLDER
 @click.pass_context
 def report_(
-    ctx: click.Context, run: str, *, html: bool, as_csv: bool, output: str | None, as_json: bool, folder: str | None
-) -> None:
+    ctx: click.Context, run: str, *, html: bool, as_csv: bool, suggest: bool, output: str | None, as_json: bool,
+    folder: str | None,
+) -> None:  # fmt: skip
     """What the jobs of a run used, how long they waited, and their GPU hours; with advice."""
-    from .report import report  # noqa: PLC0415
+    from .report import report, suggest_requests  # noqa: PLC0415
 
     del folder
-    if html + as_csv + as_json > 1:
-        raise click.UsageError("--html, --csv and --json are three reports: give one of them at a time.")
-    if output and not (html or as_csv):
-        raise click.UsageError("-o FILE needs --html or --csv.")
+    if html + as_csv + as_json + suggest > 1:
+        raise click.UsageError("--html, --csv, --json and --suggest are four reports: give one of them at a time.")
+    if output and not (html or as_csv or suggest):
+        raise click.UsageError("-o FILE needs --html, --csv or --suggest.")
+    if suggest and run:
+        raise click.UsageError("--suggest reads all runs of the folder: give it without a RUN.")
+    if suggest:
+        suggest_requests(_place(ctx), output)
+        return
     report(_place(ctx), run, form="html" if html else "csv" if as_csv else "json" if as_json else "", output=output)
 
 

@@ -2,18 +2,22 @@
 
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from ..efficiency.jobs import run_use
 from ..efficiency.report import WIDTH, use_message
-from ..errors import KempnerError
+from ..efficiency.suggestion import history, suggestion
+from ..errors import KempnerError, LedgerError, SlurmError
 from ..layout import REPORT
 from ..printable import printable
 from ..report import short_path
 from ..reporting.page import Subject
 from ..reporting.rows import as_csv, waiting_lines
 from ..reporting.writing import subject, write_page
+from ..run.ledger import LedgerRecord
 from .output import print_json
-from .places import Place
+from .places import NotFoundError, Place
 
 
 def report(place: Place, run: str, *, form: str, output: str | None) -> None:
@@ -34,6 +38,41 @@ def report(place: Place, run: str, *, form: str, output: str | None) -> None:
             print_json(found.rows)
         case _:
             _print(found)
+
+
+def suggest_requests(place: Place, output: str | None) -> None:
+    """Write lines for a profile, by what the jobs of all runs of the folder have used.
+
+    Raises:
+        KempnerError: no run is recorded, or the file cannot be written.
+    """
+    ledgers = list(_of_this_cluster(place))
+    if not ledgers:
+        raise NotFoundError(f"No run of this cluster is recorded in {place.runs}.")
+    latest, *earlier = ledgers
+    use = run_use(latest, place.slurm, _warn, earlier=earlier[::-1])
+    entries = [entry for ledger in ledgers for entry in ledger.entries]
+    _write(output, suggestion(history(use.jobs, entries, len(ledgers))))
+
+
+def _of_this_cluster(place: Place) -> Iterator[LedgerRecord]:
+    """The ledgers of the folder, the latest first. A job id of another cluster means another job here."""
+    try:
+        here = place.slurm.cluster()
+    except SlurmError as error:
+        _warn(f"Slurm could not be asked: {error}")
+        here = ""
+    for name in place.latest_first():
+        try:
+            ledger = place.ledger(name)
+        except LedgerError as error:
+            _warn(f"Left out: {error}")
+            continue
+        there = ledger.header.get("cluster")
+        if here and there and there != here:
+            _warn(f"Left out: run {name}, of {there}; this is {here}.")
+            continue
+        yield ledger
 
 
 def _print(found: Subject) -> None:

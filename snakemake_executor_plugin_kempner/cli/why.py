@@ -3,12 +3,14 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..causes.alike import names
 from ..causes.explained import Explanation
 from ..printable import quoted
 from ..report import command_line, count_of, short_path
+from ..run.elsewhere import kept_off
 from ..run.stopping import is_stopped
 from ..slurm.states import JobState, is_held
 from ..state.explanation import cause_of, explanation, same_causes
@@ -44,6 +46,8 @@ class Try:
     what_to_do: tuple[str, ...]
     log: str
     around: tuple[str, ...]
+    kept_off: tuple[str, ...] = ()
+    """Nodes that have failed an attempt before it, each with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +143,8 @@ def _why_never(state: RunState, task: TaskState, roots: tuple[TaskState, ...]) -
 def _until_when(state: RunState, task: TaskState, now: float) -> str:
     expected = task.pending.expected if task.pending else None
     when = f"; Slurm expects to start it {moment(expected, now)}" if expected else ""
-    return f"{reason(state, task)}{when}"
+    kept = f"; it keeps off {', '.join(_kept_off(task.pending))}" if task.pending and _kept_off(task.pending) else ""
+    return f"{reason(state, task)}{when}{kept}"
 
 
 def _how_long(_state: RunState, task: TaskState, now: float) -> str:
@@ -169,7 +174,12 @@ def _try(task: TaskState, attempt: Attempt, now: float) -> Try:
         what_to_do=tuple(str(meaning) for meaning in known.meanings) if known else (),
         log=short_path(known.log if known else attempt.log) if attempt.start else "",
         around=known.around if known else (),
+        kept_off=_kept_off(attempt),
     )
+
+
+def _kept_off(attempt: Attempt) -> tuple[str, ...]:
+    return tuple(f"{node}: {why}" for node, why in kept_off(Path(attempt.folder), attempt.job_id).items())
 
 
 def _code(known: Explanation | None, attempt: Attempt) -> int | None:
@@ -226,6 +236,7 @@ def _shown_attempt(attempt: Try, said: str) -> Iterator["Text"]:
     if attempt.cause not in ("", said) and not any(line.startswith(attempt.cause) for line in attempt.what_to_do):
         yield text(f"    {attempt.cause}", State.FAILED)
     yield from (text(f"    {line}") for line in attempt.what_to_do)
+    yield from (text(f"    kept off {line}") for line in attempt.kept_off)
     if attempt.log:
         yield text(f"    log: {attempt.log}", "faint")
     yield from (text(f"    | {line}", "faint") for line in attempt.around)

@@ -71,7 +71,7 @@ def _memory(group: Group) -> Iterator[str]:
         return
     peaks = [(job.peak_memory_mb or 0, job.memory_mb or 0) for job in jobs]
     peak, asked = max(peak for peak, _ in peaks), max(asked for _, asked in peaks)
-    enough = _rounded_up(peak * MEMORY_HEADROOM)
+    enough = enough_memory(peak * MEMORY_HEADROOM)
     if all(peak < WASTED_MEMORY * asked for peak, asked in peaks) and asked - enough >= LEAST_MEMORY_MB:
         yield f"{group.name} asks for {memory_for_people(asked)} and used {memory_for_people(peak)} at most: {_remedy(jobs, enough)} would do."
 
@@ -82,10 +82,15 @@ def _remedy(jobs: Sequence[JobUse], size_mb: int) -> str:
     return f"{_MEMORY_RESOURCES[option]}={math.ceil(size_mb / cores)}" if option else memory(size_mb)
 
 
-def _rounded_up(megabytes: float) -> int:
+def enough_memory(megabytes: float) -> int:
     """Rounded up to a convenient number; at least 500 MB, because Snakemake itself runs inside the job."""
     step = 500 if megabytes <= 4_000 else 1_000
     return max(500, step * math.ceil(megabytes / step))
+
+
+def enough_minutes(minutes: float) -> int:
+    """Rounded up to a multiple of ten."""
+    return max(10, 10 * math.ceil(minutes / 10))
 
 
 def _time(group: Group) -> Iterator[str]:
@@ -94,7 +99,7 @@ def _time(group: Group) -> Iterator[str]:
     if not jobs or len(limits) < len(jobs) or any(job.state == "TIMEOUT" for job in group.jobs):
         return
     longest, limit = max(job.elapsed_s or 0.0 for job in jobs), max(limits)
-    enough = max(10, 10 * math.ceil(longest * TIME_HEADROOM / 600))
+    enough = enough_minutes(longest / 60 * TIME_HEADROOM)
     if longest < SHORT_RUN * min(limits) and min(limits) >= LEAST_LIMIT_S:
         whose = "asked for" if all("time" in job.given for job in jobs) else "that it may take"
         yield f"{group.name} ran {time_for_people(longest)} at most of {time_for_people(limit)} {whose}: runtime={enough} would do, and may start sooner."

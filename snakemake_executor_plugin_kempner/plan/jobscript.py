@@ -57,6 +57,7 @@ def _spec(submission: Submission, call: Call, policy: Policy, job_id: Callable[[
         earlier_tries=_tries(submission),
         stops=policy.folder if submission.stops else "",
         releases=call.has_reserve,
+        elsewhere=policy.folder if policy.retries_elsewhere and submission.ref.attempt < submission.attempts else "",
         log_name=submission.log if call.is_array else "",
         log=call.log if call.opens_own_log else "",
     )

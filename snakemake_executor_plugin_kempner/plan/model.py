@@ -11,6 +11,7 @@ from ..printable import printable
 from ..site.model import Site
 from ..site.modes import Checks
 from .dependency import DependencyType, Expression, Ref
+from .requested import Requested
 from .step import StepSpec
 
 
@@ -270,6 +271,8 @@ class Plan:
     """Messages about decisions made for the user, each shown once."""
     closing_waits_for: Expression | None = None
     """New dependency of the closing job that an earlier plan of this run has submitted."""
+    requested: Requested = field(default_factory=Requested, compare=False)
+    """By all tasks that it was made for, also those that wait for room or for a result."""
 
     @property
     def submissions(self) -> tuple[Submission, ...]:
@@ -352,6 +355,12 @@ class Policy:
     """What the head builds software environments with (`conda`, `apptainer`)."""
     checks: Checks = Checks.ERROR
     """What to do about requests that the site cannot meet, or that waste resources."""
+    retries_elsewhere: bool = True
+    """Further attempts keep off nodes that have failed a task."""
+    most_gpu_hours: float | None = None
+    """GPU hours that the run may ask for; None for no limit."""
+    earlier_gpu_hours: float = 0.0
+    """GPU hours that earlier plans of this run have asked for."""
     efficiency_report: bool = False
     """At the end, report which share of the requested resources the jobs have used."""
 

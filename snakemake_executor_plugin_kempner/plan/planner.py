@@ -12,7 +12,7 @@ from ..layout import CLOSING_JOB_LOG
 from ..options import Options
 from .arrays import in_calls
 from .asking import handlers_of_handlers, may_not_be_needed, notices_of, of_possible, options_of
-from .at_site import choices, verdict
+from .at_site import beyond_hours, choices, requests_of, verdict
 from .concurrency import turns, within_limits
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from .jobscript import continuation_script, gate_script, guard_script, release_script
@@ -21,6 +21,7 @@ from .misspelt import misspelt
 from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy, Submission, Task, Turn
 from .order import in_order
 from .place import LIMITS, place_of_helpers
+from .requested import requested
 from .reserves import likely_reserves, reservable, with_release_jobs
 from .resources import TaskOptions
 from .segments import faults_of_segments
@@ -56,7 +57,9 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
     options = {
         (task.key, attempt.number): every[task.key, attempt.number] for task in tasks for attempt in task.attempts
     }
+    asked = requested(requests_of([*ordered, *expected], every, policy.site))
     faults += (*found.faults, *disorder, *handlers_of_handlers(ordered), *faults_of_segments(tasks))
+    faults += beyond_hours(asked, [*ordered, *expected], every, policy)
     if faults:
         raise PlanError(faults)
     planner = _Planner(policy=policy, options=options)
@@ -81,6 +84,7 @@ def make_plan(tasks: Sequence[Task], policy: Policy, deferred: Sequence[Deferred
             *turns(calls, policy),
         ),
         closing_waits_for=closing_waits_for,
+        requested=asked,
     )
 
 

@@ -45,6 +45,8 @@ class StepSpec:
     """The next attempt waits in reserve (`plan/reserves.py`): a failure of this one releases it."""
     stops: str = ""
     """Folder of the run, if a failure of this attempt stops the run (the last attempt, without --keep-going)."""
+    elsewhere: str = ""
+    """Folder of the run, if further attempts of the task are to keep off a node that fails this one."""
     checkpoints: str = ""
     """The task's KEMPNER_CHECKPOINT_DIR: a folder that is kept over requeues, attempts and time limits."""
     mark: str = ""

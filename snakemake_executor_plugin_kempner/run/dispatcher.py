@@ -75,6 +75,7 @@ class Dispatcher:
             standing_units=self._tasks.units(),
             first_number=self._count + 1,
             closing=self._jobs.closing,
+            earlier_gpu_hours=self._tasks.gpu_hours(),
         )
         now = self._room.wave(fresh, current, self._tasks.decidable(deferred, {task.key for task in fresh}))
         plan = now.plan

@@ -14,10 +14,12 @@ from ..slurm.states import JobState
 from .adopt import QueuedTask
 from .clock import Clock
 from .dispatcher import Dispatcher
+from .elsewhere import blame, keep_off
 from .jobs import OpenJobs
 from .ledger import Entry, Ledger
 from .observer import Observer
-from .outcome import Job, RuleJobs, TaskEnded, TaskEvent
+from .outcome import AttemptFailed, Job, RuleJobs, TaskEnded, TaskEvent
+from .records import step_record
 from .result import Result
 from .stopping import mark_stopped
 from .tasks import Tasks, TaskState
@@ -230,11 +232,27 @@ class LiveRun:
 
         A query that fails is reported and changes nothing: it is never read as the end of a task.
         """
-        return self._observer.observe()
+        return self._tried_again(self._observer.observe())
 
     def watch(self, longest: float, *, is_urgent: bool) -> tuple[TaskEvent, ...]:
         """Say what has changed by the records of jobs, and ask Slurm if that is due; as `Observer.watch`."""
-        return self._observer.watch(longest, is_urgent=is_urgent or bool(self.later))
+        return self._tried_again(self._observer.watch(longest, is_urgent=is_urgent or bool(self.later)))
+
+    def _tried_again(self, events: tuple[TaskEvent, ...]) -> tuple[TaskEvent, ...]:
+        """Keep further attempts off nodes that have failed an attempt, and release them, before this is told."""
+        for event in events if self.policy.retries_elsewhere else ():
+            if isinstance(event, AttemptFailed):
+                self._keep_off(event)
+        self._observer.release()
+        return events
+
+    def _keep_off(self, event: AttemptFailed) -> None:
+        has_begun = step_record(Path(event.job.folder), event.job.job_id) is not None
+        if why := blame(event.record, has_begun=has_begun):
+            state, last = self._tasks[event.task], event.job.submission.ref.attempt
+            later = [state.jobs[number] for number in state.open_attempts if number > last]
+            waiting = [(job.job_id, job.submission.options, Path(job.folder)) for job in later]
+            keep_off(self._slurm, waiting, event.record.node, why)
 
     def _cancel_if_possible(self, job_ids: Collection[str]) -> None:
         """For attempts that must not follow. One that starts all the same sees that by itself (`step/earlier.py`)."""

@@ -119,10 +119,9 @@ class Observer:
         view = View(followed=self._jobs, doomed=self._doomed, was_answered=was_answered)
         events = self._judge.judge(changes, view)
         self._is_told = self._is_told and all(map(self._was_told, changes))
-        self._release()
         return events
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Release the next attempts of what has failed, for jobs that were killed before they could do it themselves."""
         for state in self._tasks.values():
             for number in state.open_attempts if state.ended is None else ():

@@ -23,7 +23,9 @@ from ..plan.reserves import is_reserve
 from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record
 from ..slurm.states import JobState
+from .elsewhere import blame, keep_off
 from .ledger import Entry, LedgerRecord, latest_ledger, read_ledger
+from .records import step_record
 from .sources import controller_records, with_written
 
 _ROUNDS, _PAUSE = 5, 2.0
@@ -127,6 +129,8 @@ def release(folder: Path, array: str, slurm: Slurm, own_name: str, pause: float 
         try:
             known = controller_records(slurm, [entry.job_id for entry in entries])
             found = due(entries, with_written(known, entries))
+            if ledger.header.get("retries_elsewhere"):
+                _keep_off(found, entries, known, slurm)
             _act(found, slurm)
             if found.undecided:
                 _queue_again(own, release_script(sys.executable, str(ledger.folder), array), found.undecided, slurm)
@@ -144,6 +148,16 @@ def _entries(ledger: LedgerRecord, array: str) -> list[Entry]:
         entry for entry in ledger.entries if entry.kind == Kind.TASK.value and entry.task in tasks and entry.job_id
     ]
     return sorted(found, key=lambda entry: entry.attempt)
+
+
+def _keep_off(found: Due, entries: Sequence[Entry], known: Mapping[str, Record], slurm: Slurm) -> None:
+    """Keep attempts off nodes that have failed the job before them, while they still wait."""
+    of_job = {entry.job_id: entry for entry in entries}
+    for job_id, before in found.failed.items():
+        folder = Path(of_job[before].folder)
+        record, has_begun = known.get(before), step_record(folder, before) is not None
+        if record is not None and (why := blame(record, has_begun=has_begun)):
+            keep_off(slurm, [(job_id, of_job[job_id].options, folder)], record.node, why)
 
 
 def _act(found: Due, slurm: Slurm) -> None:

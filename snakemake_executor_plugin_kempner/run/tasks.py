@@ -6,6 +6,7 @@ from typing import Self
 
 from ..plan.dependency import DependencyType, Ref
 from ..plan.model import Deferred, Task
+from ..site.request import request_of
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .adopt import QueuedTask
@@ -148,6 +149,14 @@ class Tasks(dict[str, TaskState]):
             if state.ended is None
             for number in state.open_attempts
         )
+
+    def gpu_hours(self) -> float:
+        """GPU hours that the submitted tasks ask for, each once with its whole time limit."""
+        first = (
+            job.submission for state in self.values() for job in state.jobs.values() if job.submission.turn.attempt == 1
+        )
+        requests = (request_of(submission.options) for submission in first)
+        return sum(request.gpus * (request.minutes or 0) for request in requests) / 60
 
     def outcome(self, task: Task, record: Record, *, never: bool, stopped: bool = False) -> Outcome:
         """The outcome of a job's end. Accounting does not say why Slurm has cancelled a job, so its edges decide.

@@ -6,7 +6,7 @@ continuation, which needs room itself, like the guard and the closing job.
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import Fault, PlanError, SlurmError
 from ..options import Options
@@ -60,6 +60,7 @@ def wave(
         PlanError: tasks have faults, with or without room; lists all of them.
     """
     plan = make_plan(tasks, policy, deferred)
+    asked = plan.requested
     room = room_for(plan)
     tasks, count = _with_handlers(tasks), len(tasks)
     while room is not None and len(plan.submissions) > room and count:
@@ -68,7 +69,7 @@ def wave(
             count -= 1
         plan = make_plan(tasks[:count], policy, _deferred(tasks[:count], tasks[count:], policy, deferred))
     has_room = room is None or len(plan.submissions) <= max(room, 0)
-    return Wave(plan=plan, later=tuple(tasks[count:]), has_room=has_room)
+    return Wave(plan=replace(plan, requested=asked), later=tuple(tasks[count:]), has_room=has_room)
 
 
 class QueueRoom:

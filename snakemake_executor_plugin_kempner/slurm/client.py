@@ -12,6 +12,7 @@ from ..errors import SlurmError, SlurmMissing, SlurmRefused
 from ..options import Options
 from .consumption import CONSUMPTION_FORMAT, Consumption, parse_consumption
 from .elements import separate, set_apart
+from .excluding import keep_off
 from .ids import abridge, array_id, expand, in_order, is_element
 from .listing import LISTING_FORMAT, Listed, parse_listing
 from .parse import (
@@ -118,6 +119,18 @@ class Slurm(Protocol):
         Args:
             job_id: of the job.
             dependency: in place of the one that it has; empty for none. By default that stays.
+
+        Raises:
+            SlurmError: the job does not wait any more, or the controller did not answer.
+        """
+
+    def keep_off(self, job_id: str, node: str, options: Options) -> bool:
+        """Exclude a node for a waiting job, beside those that it excludes; False, and no change, if no other node can run it.
+
+        Args:
+            job_id: of a job alone, or of an element of an array.
+            node: its name.
+            options: that the job was submitted with.
 
         Raises:
             SlurmError: the job does not wait any more, or the controller did not answer.
@@ -297,6 +310,10 @@ class SlurmCommands:
         self.before_acting()
         changes = [] if dependency is None else [f"Dependency={dependency}"]
         self._call(["scontrol", "update", f"JobId={job_id}", "StartTime=now", *changes])
+
+    def keep_off(self, job_id: str, node: str, options: Options) -> bool:
+        self.before_acting()
+        return keep_off(self._programs, job_id, node, options)
 
     def requeue(self, job_id: str) -> None:
         self._call(["scontrol", "requeue", job_id])

@@ -5,6 +5,7 @@ when a question is asked: most jobs ask none.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,22 @@ class Direct:
         from .earlier import was_cancelled
 
         return was_cancelled(own_job_id())
+
+    def fails_at_once(self, spec: Any) -> None:
+        """Keep further attempts off this node, if another job of the run has failed at once here, as this one has."""
+        from ..errors import KempnerError
+        from ..run.elsewhere import fails_at_once
+        from ..slurm.client import SlurmCommands
+
+        if os.environ.get("SLURM_JOB_NUM_NODES", "1") != "1":
+            return
+        node = os.environ.get("SLURMD_NODENAME", "")
+        try:
+            done = fails_at_once(Path(spec.elsewhere), SlurmCommands(), own_job_id(), node)
+        except KempnerError as error:  # the next attempt may run here once more
+            done = f"further attempts could not be kept off {node}: {error}"
+        if done:
+            print(f"kempner: {done}", file=sys.stderr)
 
     def pass_over(self, spec: Any) -> None:
         """Take the further segments of this job's attempt out of the queue, since this one has failed."""
@@ -84,6 +101,11 @@ def _was_cancelled(_about: Any) -> int:
     return YES if Direct().was_cancelled() else NO
 
 
+def _fails_at_once(about: Any) -> int:
+    Direct().fails_at_once(about)
+    return YES
+
+
 def _pass_over(about: Any) -> int:
     Direct().pass_over(about)
     return YES
@@ -102,6 +124,7 @@ def _stop(about: Any) -> int:
 _ANSWERS: Mapping[str, Callable[[Any], int]] = {
     "decided_before": _decided_before,
     "was_cancelled": _was_cancelled,
+    "fails_at_once": _fails_at_once,
     "pass_over": _pass_over,
     "release_next": _release_next,
     "stop": _stop,

@@ -7,6 +7,7 @@ accounting.
 A segment also does not run when the one before it has failed, and not only been cut short (`run/segments.py`).
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,12 +15,14 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from ..errors import SlurmError, SlurmUnreachable
+from ..errors import KempnerError, SlurmError, SlurmUnreachable
 from ..plan.step import StepSpec
+from ..run.elsewhere import after_others
 from ..run.records import StepRecord, read_record
 from ..run.segments import has_failed, passed_over
 from ..run.sources import controller_records
 from ..slurm.client import Slurm, SlurmCommands
+from ..slurm.ids import own_job_id
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 
@@ -48,6 +51,9 @@ def decided_before(spec: StepSpec, connect: Callable[[], Slurm]) -> int | None:
     code, why = _of_all(spec, known_ends, was_answered=was_answered)
     if why:
         _say(spec, why)
+    if code is None and spec.elsewhere:
+        with suppress(KempnerError):  # it is for the attempts behind this one
+            after_others(Path(spec.elsewhere), slurm, own_job_id(os.environ), ends)
     return code
 
 

@@ -448,3 +448,14 @@ def test_what_slurm_removed_is_blocked_also_when_only_accounting_knows_of_it(tmp
     play.clock.sleep(1000)
     play.watch()
     assert play.ended() == {"fetch": FAILED, "align": BLOCKED, "plot": BLOCKED}
+
+
+def test_gpu_hours_are_kept_over_all_plans_of_a_run(tmp_path: Path) -> None:
+    """What a checkpoint makes is planned later, and counts with what was submitted before."""
+    play = Play(tmp_path)
+    play.live.policy = replace(play.live.policy, most_gpu_hours=3)
+    gpu = {"gpu": 1, "runtime": 120}
+    play.submit(a_task("train", attempts=2, resources=gpu))
+    with pytest.raises(PlanError, match="asks for 4, 2 of them by what the run has submitted before: tune for 2"):
+        play.submit(a_task("tune", resources=gpu))
+    assert {job.rule for job in play.slurm.jobs.values()} == {"train"}

@@ -18,6 +18,8 @@ _POLL = 0.2
 _WIDTH = 16
 """Bytes of an entry in the table of a manifest (`plan/manifest.py`)."""
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+_SHORT_LIFE = 60
+"""Seconds: a job that fails earlier may have failed because of its node."""
 TO_BE_CONTINUED = 75
 """As in `plan/step.py`."""
 _SIGNALS = 128
@@ -25,6 +27,8 @@ _SIGNALS = 128
 signalled: list[int] = []
 """Signals that this job has received. Slurm may requeue it now, so its failure must not stop the run, and its
 checkpoints must be kept."""
+tried: list[int] = []
+"""Attempts of this process that had a reason to run; others end at once because of an earlier attempt."""
 used: dict[str, float] = {}
 """What the work has used, for the record."""
 
@@ -105,6 +109,10 @@ class Record:
             "start": time.time(),
         }
 
+    @property
+    def is_short(self) -> bool:
+        return bool(time.time() - self._known["start"] < _SHORT_LIFE)
+
     def write(self, exit_code: int | None = None, *, cancelled: bool = False) -> None:
         if cancelled:
             self._known["cancelled"] = True
@@ -134,6 +142,8 @@ def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
     if spec.segments > 1 and (code == _SIGNALS + signal.SIGTERM or (code != 0 and signalled)):
         code = TO_BE_CONTINUED  # whatever the program made of the signal: the next segment goes on
     record.write(exit_code=code)
+    if spec.elsewhere and tried and not signalled and code not in (0, TO_BE_CONTINUED) and record.is_short:
+        rare.fails_at_once(spec)
     if code != 0 and signalled and rare.was_cancelled():
         record.write(exit_code=code, cancelled=True)
     elif code == TO_BE_CONTINUED and spec.segments > 1:
@@ -166,6 +176,7 @@ def attempt(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
         return 0
     if spec.earlier_attempts and (decided := rare.decided_before(spec)) is not None:
         return int(decided)
+    tried.append(spec.attempt)
     if missing := wait_for(spec, spec.wait_for, spec.latency_wait):
         complain(spec, f"input is not visible on this node after {spec.latency_wait} s (--latency-wait)", missing)
         return 1

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ASKED = "snakemake_executor_plugin_kempner.step.asked"
 _ABOUT_EARLIER = (
-    "task", "attempt", "segment", "earlier_attempts", "earlier_tries", "records", "mark",
+    "task", "attempt", "segment", "earlier_attempts", "earlier_tries", "records", "mark", "elsewhere",
 )  # fmt: skip
 YES, NO, GO_ON = 10, 11, 12
 """Exit codes of `step/asked.py`: every other code is no answer."""
@@ -258,6 +258,9 @@ class Asked:
 
     def was_cancelled(self) -> bool:
         return _ask("was_cancelled", {}) == YES
+
+    def fails_at_once(self, spec: Any) -> None:
+        _ask("fails_at_once", {"elsewhere": spec.elsewhere})
 
     def pass_over(self, spec: Any) -> None:
         _ask("pass_over", {"records": spec.records})
