@@ -11,13 +11,15 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..errors import Fault, PlanError
 from ..plan.declared import Candidate, Catalogue, Resolution, resolve
-from ..plan.model import Deferred, Task
+from ..plan.dependency import DependencyType
+from ..plan.model import Deferred, Edge, Task
 from ..plan.order import in_order
 from ..plan.undisturbed import undisturbed
 from .command import JobCommand
 from .resources import NotYetError
 from .tasks import TaskReader
 from .units import Scope, Units, does_nothing, is_plain, job_label, members_of, name_of
+from .updating import before_updates
 
 DECLARATION = "slurm_dependency"
 """The resource that declares dependencies."""
@@ -67,6 +69,7 @@ class _Reader:
     def read(self) -> Reading:
         inputs = {unit: self._units.before(unit) for unit in self._units.all()}
         declared = self._declared(inputs)
+        self._add_updates(declared)
         before = inputs | self._with_declared(inputs, declared)
         tasks = []
         for job in self._in_order(before):
@@ -143,10 +146,17 @@ class _Reader:
             )
         return resolutions
 
+    def _add_updates(self, declared: dict[Any, Resolution]) -> None:
+        """A unit that updates a file waits for the ends of those that read it as it is before."""
+        for unit, readers in before_updates(self._workflow, self._units).items():
+            found = declared.get(unit, _NOTHING_DECLARED)
+            edges = (Edge(on=self._units.key(reader), type=DependencyType.AFTERANY) for reader in readers)
+            declared[unit] = replace(found, edges=(*found.edges, *edges))
+
     def _with_declared(
         self, inputs: Mapping[Any, tuple[Any, ...]], declared: Mapping[Any, Resolution]
     ) -> dict[Any, tuple[Any, ...]]:
-        """For each unit with a declaration, the units it waits for: makers of its inputs, and those it names."""
+        """For each unit with edges of its own, the units it waits for: makers of its inputs, and those of the edges."""
         units = {self._units.key(unit): unit for unit in inputs} if declared else {}
         return {
             unit: tuple(dict.fromkeys((*inputs[unit], *(units[edge.on] for edge in found.edges if edge.on in units))))
