@@ -316,7 +316,7 @@ FEATURES = (
         text={"read.txt": "source\n", "read.runs": "read\n"},
     ),
     Case(name="scattergather", text={"gathered.txt": GATHERED}),
-    Case(name="from_queue", text={"gathered.txt": "a\nb\n"}, needs_head="reads from a queue that is not finished"),
+    Case(name="from_queue", text={"gathered.txt": "a\nb\n"}),
     Case(
         name="resources from the size of an input",
         workflow="input_size",

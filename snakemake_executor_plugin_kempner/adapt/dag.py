@@ -18,7 +18,7 @@ from ..plan.undisturbed import undisturbed
 from .command import JobCommand
 from .resources import NotYetError
 from .tasks import TaskReader
-from .units import Scope, Units, does_nothing, is_plain, job_label, members_of, name_of
+from .units import Scope, Units, does_nothing, job_label, members_of, name_of
 from .updating import before_updates
 
 DECLARATION = "slurm_dependency"
@@ -106,9 +106,10 @@ class _Reader:
         return replace(deferred, task=self._tasks.expected(job) if is_task else None)
 
     def _check_that_it_comes(self, job: Any, deferred: Deferred) -> None:
-        if self._scope.detached and not deferred.awaits:
+        why = self._needs_head(job) or ("" if deferred.awaits else deferred.why)
+        if self._scope.detached and why:
             remedy = "leave out --kempner-detach; where a head has died, give its command again"
-            what = f"cannot be queued now, and needs a head process later: {deferred.why}"
+            what = f"cannot be queued now, and needs a head process later: {why}"
             of = ((self._units.key(job), job_label(job)),)
             self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy, tasks=of))
 
@@ -183,7 +184,7 @@ class _Reader:
 
     # --- what cannot be planned yet -----------------------------------------------------------------------------
 
-    def _deferral(self, job: Any, before: tuple[Any, ...]) -> Deferred | None:  # noqa: PLR0911 - one per reason
+    def _deferral(self, job: Any, before: tuple[Any, ...]) -> Deferred | None:
         if not self._scope.detached and self._is_local(job):
             return Deferred(f"local rule {name_of(job)} runs in the head process first")
         for unit in before:
@@ -191,16 +192,17 @@ class _Reader:
                 return self._deferred[unit]
             if unit in self._checkpoints and job not in self._ready:
                 return Deferred(f"checkpoint {name_of(unit)} decides what follows", frozenset({self._units.key(unit)}))
-        if job in self._ready:
-            return None
+        needs_head = "" if job in self._ready else self._needs_head(job)
+        return Deferred(needs_head) if needs_head else None
+
+    def _needs_head(self, job: Any) -> str:
+        """Why a head process has to do something before the job can start; empty if it can start without."""
         for member in members_of(job):
             if member.has_unfinished_queue_input():
-                return Deferred(f"{name_of(job)} reads from a queue that is not finished")
-            if is_plain(member.input) or not self._head_fetches_storage:
-                continue
-            if any(file.is_storage for file in member.input):
-                return Deferred(f"input of {name_of(job)} is fetched from storage by the head process")
-        return None
+                return f"{name_of(job)} reads from a queue that is not finished"
+            if self._head_fetches_storage and any(file.is_storage for file in member.input if file.flags):
+                return f"input of {name_of(job)} is fetched from storage by the head process"
+        return ""
 
     def _is_local(self, job: Any) -> bool:
         """Snakemake's `is_local`; cached for the rule if it does not depend on a job's own files."""

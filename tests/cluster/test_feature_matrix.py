@@ -27,7 +27,7 @@ ALL = (*CASES, *combinations.CASES)
 
 SAMPLE: Mapping[str, frozenset[str]] = {
     "watched": frozenset({
-        "before_update × update", "--omit-flags × run", "--replace-workflow-config",
+        "before_update × update", "--omit-flags × benchmark", "--replace-workflow-config × script",
         *(case.name for case in (*FEATURES, *LEFT_TO_JOBS)),
     }),
     "detached": frozenset({
