@@ -18,6 +18,10 @@ class ExecutorSettings(Settings):
             from .cancelling import cancel_instead_of_running  # noqa: PLC0415
 
             cancel_instead_of_running()
+        if not self.cancel:
+            from .adapt.grouping import keep_groups_apart  # noqa: PLC0415
+
+            keep_groups_apart()
         if self.light_jobs == "yes" and not self.cancel:
             from .adapt.watching import watch_params  # noqa: PLC0415
 

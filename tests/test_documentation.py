@@ -4,7 +4,9 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import combinations
 import pytest
+from cases import CASES
 
 from snakemake_executor_plugin_kempner.settings import Settings
 
@@ -50,3 +52,13 @@ def test_every_link_to_a_section_finds_it(page: str) -> None:
         path = (ROOT / page).parent / target if target else ROOT / page
         titles = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
         assert section in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, section
+
+
+def test_the_table_of_conformance_has_the_cases_of_the_feature_matrix() -> None:
+    """`python tests/cluster/conformance.py docs/conformance.md -k NAME` adds a case."""
+    rows = re.findall(r"^\| (?!case )([^|\n]+) \|(?:[^|\n]*\|){4}$", PAGES["docs/conformance.md"], re.MULTILINE)
+    assert rows == [case.name for case in (*CASES, *combinations.CASES)]
+
+
+def test_no_case_of_the_table_of_conformance_differs() -> None:
+    assert "differs" not in PAGES["docs/conformance.md"]

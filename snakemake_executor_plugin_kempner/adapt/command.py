@@ -39,6 +39,7 @@ class JobCommand:
             "--snakefile",
             self._snakefile(),
             *_without(shlex.split(self._general_args(common_settings)), _DROPPED),
+            *_not_passed_on(workflow),
             "--scheduler",
             "greedy",
             "--mode",
@@ -97,6 +98,17 @@ class JobCommand:
         if unneeded_temp:
             own += ["--unneeded-temp-files", *unneeded_temp]
         return (*own, *self._general)
+
+
+def _not_passed_on(workflow: Any) -> Iterator[str]:
+    """Options that decide what a job does, and that Snakemake does not pass on to jobs."""
+    if workflow.workflow_settings.cache is not None and not workflow.workflow_settings.cache:
+        yield "--cache"  # with names of rules Snakemake passes it on
+    if workflow.config_settings.replace_workflow_config:
+        yield "--replace-workflow-config"
+    if omitted := getattr(workflow.storage_settings, "omit_flags", ()):  # of Snakemake 9.22 and later
+        yield from ("--omit-flags", *sorted(omitted))
+    yield from ("--max-checksum-file-size", str(workflow.dag_settings.max_checksum_file_size))
 
 
 def _resources(workflow: Any) -> Iterator[tuple[str, Any]]:

@@ -11,13 +11,15 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..errors import Fault, PlanError
 from ..plan.declared import Candidate, Catalogue, Resolution, resolve
-from ..plan.model import Deferred, Task
+from ..plan.dependency import DependencyType
+from ..plan.model import Deferred, Edge, Task
 from ..plan.order import in_order
 from ..plan.undisturbed import undisturbed
 from .command import JobCommand
 from .resources import NotYetError
 from .tasks import TaskReader
-from .units import Scope, Units, does_nothing, is_plain, job_label, members_of, name_of
+from .units import Scope, Units, does_nothing, job_label, members_of, name_of
+from .updating import before_updates
 
 DECLARATION = "slurm_dependency"
 """The resource that declares dependencies."""
@@ -67,6 +69,7 @@ class _Reader:
     def read(self) -> Reading:
         inputs = {unit: self._units.before(unit) for unit in self._units.all()}
         declared = self._declared(inputs)
+        self._add_updates(declared)
         before = inputs | self._with_declared(inputs, declared)
         tasks = []
         for job in self._in_order(before):
@@ -103,9 +106,10 @@ class _Reader:
         return replace(deferred, task=self._tasks.expected(job) if is_task else None)
 
     def _check_that_it_comes(self, job: Any, deferred: Deferred) -> None:
-        if self._scope.detached and not deferred.awaits:
+        why = self._needs_head(job) or ("" if deferred.awaits else deferred.why)
+        if self._scope.detached and why:
             remedy = "leave out --kempner-detach; where a head has died, give its command again"
-            what = f"cannot be queued now, and needs a head process later: {deferred.why}"
+            what = f"cannot be queued now, and needs a head process later: {why}"
             of = ((self._units.key(job), job_label(job)),)
             self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy, tasks=of))
 
@@ -143,10 +147,17 @@ class _Reader:
             )
         return resolutions
 
+    def _add_updates(self, declared: dict[Any, Resolution]) -> None:
+        """A unit that updates a file waits for the ends of those that read it as it is before."""
+        for unit, readers in before_updates(self._workflow, self._units).items():
+            found = declared.get(unit, _NOTHING_DECLARED)
+            edges = (Edge(on=self._units.key(reader), type=DependencyType.AFTERANY) for reader in readers)
+            declared[unit] = replace(found, edges=(*found.edges, *edges))
+
     def _with_declared(
         self, inputs: Mapping[Any, tuple[Any, ...]], declared: Mapping[Any, Resolution]
     ) -> dict[Any, tuple[Any, ...]]:
-        """For each unit with a declaration, the units it waits for: makers of its inputs, and those it names."""
+        """For each unit with edges of its own, the units it waits for: makers of its inputs, and those of the edges."""
         units = {self._units.key(unit): unit for unit in inputs} if declared else {}
         return {
             unit: tuple(dict.fromkeys((*inputs[unit], *(units[edge.on] for edge in found.edges if edge.on in units))))
@@ -173,7 +184,7 @@ class _Reader:
 
     # --- what cannot be planned yet -----------------------------------------------------------------------------
 
-    def _deferral(self, job: Any, before: tuple[Any, ...]) -> Deferred | None:  # noqa: PLR0911 - one per reason
+    def _deferral(self, job: Any, before: tuple[Any, ...]) -> Deferred | None:
         if not self._scope.detached and self._is_local(job):
             return Deferred(f"local rule {name_of(job)} runs in the head process first")
         for unit in before:
@@ -181,16 +192,17 @@ class _Reader:
                 return self._deferred[unit]
             if unit in self._checkpoints and job not in self._ready:
                 return Deferred(f"checkpoint {name_of(unit)} decides what follows", frozenset({self._units.key(unit)}))
-        if job in self._ready:
-            return None
+        needs_head = "" if job in self._ready else self._needs_head(job)
+        return Deferred(needs_head) if needs_head else None
+
+    def _needs_head(self, job: Any) -> str:
+        """Why a head process has to do something before the job can start; empty if it can start without."""
         for member in members_of(job):
             if member.has_unfinished_queue_input():
-                return Deferred(f"{name_of(job)} reads from a queue that is not finished")
-            if is_plain(member.input) or not self._head_fetches_storage:
-                continue
-            if any(file.is_storage for file in member.input):
-                return Deferred(f"input of {name_of(job)} is fetched from storage by the head process")
-        return None
+                return f"{name_of(job)} reads from a queue that is not finished"
+            if self._head_fetches_storage and any(file.is_storage for file in member.input if file.flags):
+                return f"input of {name_of(job)} is fetched from storage by the head process"
+        return ""
 
     def _is_local(self, job: Any) -> bool:
         """Snakemake's `is_local`; cached for the rule if it does not depend on a job's own files."""

@@ -19,6 +19,7 @@ INTERNALS = {
     "snakemake.dag:DAG.create_conda_envs": "a preview builds no environment",
     "snakemake.dag:DAG.pull_container_imgs": "nor pulls a container image",
     "snakemake.rules:Rule.restart_times": "attempts are Slurm jobs: a job makes one only",
+    "snakemake.jobs:GroupJobFactory.new": "after a checkpoint a job could be in two groups, and run twice",
     "snakemake.executors.local:Executor.format_job_exec": "what a job's Snakemake starts is adjusted like itself",
     "snakemake.persistence.file:FilePersistence.finished|snakemake.persistence:Persistence.finished": (
         "a job records provenance itself, for the head may be gone"

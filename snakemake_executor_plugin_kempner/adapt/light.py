@@ -12,7 +12,6 @@ from typing import Any
 
 import snakemake.persistence as records
 from snakemake.io import get_flag_value, is_callable
-from snakemake.settings.types import DAGSettings
 from snakemake.shell import shell
 from snakemake.utils import QuotedFormatter, SequenceFormatter
 
@@ -199,7 +198,7 @@ class LightJobs:
             keep_incomplete=execution.keep_incomplete,
             notes=str(workflow.persistence.path),
             record=self._record(job) if execution.keep_metadata else {},
-            max_checksum_size=DAGSettings().max_checksum_file_size,  # in a job: it is not told of another one
+            max_checksum_size=workflow.dag_settings.max_checksum_file_size,
         )
         ensured = tuple(_ensured(file) for file in job.output)
         computed = tuple(

@@ -1,5 +1,6 @@
 """Snakemake's DAG → tasks, with a real DAG and without Slurm."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from reading import Read
 from snakemake_executor_plugin_kempner.adapt.dag import Reading
 from snakemake_executor_plugin_kempner.adapt.possible import possible_tasks
 from snakemake_executor_plugin_kempner.errors import PlanError
+from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 
 WIDE = """
 rule all:
@@ -283,3 +285,41 @@ def test_a_group_and_a_pipe_with_segments_are_an_error_before_anything_is_submit
     found, _ = read(text)
     with pytest.raises(PlanError, match="is a group of jobs, which slurm_segments cannot divide"):
         a_plan(*found.tasks)
+
+
+UPDATED = """
+rule all:
+    input: "db.txt", "early.txt", "late.txt"
+
+rule extend:
+    input: "new.txt"
+    output: update("db.txt")
+    shell: "echo >> {output}"
+
+rule early:
+    input: before_update("db.txt")
+    output: "early.txt"
+    shell: "cp {input} {output}"
+
+rule read:
+    input: "db.txt"
+    output: "read.txt"
+    shell: "cp {input} {output}"
+
+rule late:
+    input: before_update("db.txt"), "read.txt"
+    output: "late.txt"
+    shell: "cp {input[0]} {output}"
+"""
+
+
+def test_a_file_is_updated_after_those_that_read_it_as_it_is_before(read: Read) -> None:
+    """`late` needs the updated file too, so it can only come after."""
+    Path("new.txt").touch()
+    Path("db.txt").touch()
+    os.utime("db.txt", (1000, 1000))
+    known = "resources: mem_mb=100, disk_mb=100\n    shell"
+    reading, _ = read(UPDATED.replace("shell", known))
+    tasks = {task.name: task for task in reading.tasks}
+    assert [(edge.on, edge.type) for edge in tasks["extend"].edges] == [(tasks["early"].key, DependencyType.AFTERANY)]
+    assert list(tasks).index("early") < list(tasks).index("extend")

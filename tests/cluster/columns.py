@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+from cases import COLUMNS
 from comparison import SECONDS_PER_RUN, SNAKEMAKE, Outcome, run_forked, run_snakemake
 from head import OVER, PATIENCE, PAUSE, closed, queued
 
@@ -63,12 +64,9 @@ def given_again(slurm: Sandbox) -> Call:
     return call
 
 
-COLUMNS: Mapping[str, Callable[[Sandbox], Call]] = {
-    "watched": lambda _slurm: run_snakemake,
-    "detached": detached,
-    "head killed": killed,
-    "head killed, command given again": given_again,
-}
+CALLS: Mapping[str, Callable[[Sandbox], Call]] = dict(
+    zip(COLUMNS, (lambda _slurm: run_snakemake, detached, killed, given_again), strict=True)
+)
 
 
 def _until_empty(slurm: Sandbox, folder: Path) -> None:

@@ -36,7 +36,7 @@ THOROUGH = (
     "test_faults.py::test_an_sbatch*[[]or not at all]",
     "test_kills.py::*runs_each_task_once[[]chain]",
     "test_kills.py::*runs_each_task_once[[]temp files]",
-    "test_left_to_jobs.py::*[[]a temporary file that is asked for]",
+    "test_feature_matrix.py::*[[]a temporary file that is asked for-*",
     "test_real_workflows.py::*[[]models, folds and seeds]",
     "test_attempts.py::*node_fails*[[]head lives]",
     "test_requeue.py::*[[]head lives]",
@@ -49,7 +49,6 @@ THOROUGH = (
     "test_cancelled_jobs.py::test_what_is_cancelled*-stops-detached]",
     "test_late_faults.py::test_a_fault*-keeps going-watched]",
     "test_late_faults.py::test_a_fault*-stops-detached]",
-    "test_left_to_jobs.py::test_a_head_that_is_killed*",
     "test_paths.py::*at the end*",
     "test_sources_outlive_heads.py::*[[]15]",
     "test_user_environment.py::test_a_cancel*by a wrapper]",
@@ -75,7 +74,7 @@ THOROUGH = (
 )
 """Variations that continuous integration leaves out, as patterns of their names."""
 
-pytest.register_assert_rewrite("behaviour", "head")
+pytest.register_assert_rewrite("behaviour", "head", "matrix")
 
 
 class StartSlurm(Protocol):

@@ -4,9 +4,10 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from cases import Case
 from columns import detached
 from comparison import differences
-from test_feature_matrix import Case, Executor, local, play
+from matrix import Executor, local, play
 
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
