@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,6 +36,12 @@ SECTIONS: Mapping[str, tuple[Case, ...]] = {
 SAME, DIFFERS, REFUSED, LEFT_OUT = "same", "**differs**", "refused", "-"
 Results = dict[tuple[str, str], str]
 """What was found, by case and column."""
+
+_CELLS = {
+    **{case.name: (case.name, "detached") for cases in SECTIONS.values() for case in cases},
+    **{f"{case.name}-{way}": (case.name, way) for cases in SECTIONS.values() for case in cases for way in COLUMNS},
+}
+"""What a test is about, by its parameters; those that need a head process have no column."""
 
 HEAD = """\
 # Conformance
@@ -69,16 +74,12 @@ class _Watch:
         self._path, self._results = path, _read(path) if path.exists() else {}
         path.write_text(_page(self._results))
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: Any) -> Iterator[None]:
-        report = yield
-        found = item.callspec.params if hasattr(item, "callspec") else {}
-        if "case" in found and report.when == "call" and report.outcome != "skipped":
-            good = SAME if "column" in found else REFUSED
-            cell = (found["case"].name, found.get("column", "detached"))
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        cell = _CELLS.get(report.nodeid.partition("[")[2].removesuffix("]"))
+        if cell is not None and report.when == "call" and report.outcome != "skipped":
+            good = SAME if "locally" in report.nodeid else REFUSED
             self._results[cell] = good if report.passed else DIFFERS
             self._path.write_text(_page(self._results))
-        return report
 
 
 @cache
