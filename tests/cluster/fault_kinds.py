@@ -311,7 +311,11 @@ PARTITIONS = (
 )
 FAULTS: Mapping[str, Fault] = {
     "none": Fault(does="No fault; heads are killed, and replaced.", modes=("watched", "detached", "killed", "again")),
-    "controller-killed": Fault(does="slurmctld is killed and comes back seconds later.", acts=controller_killed),
+    "controller-killed": Fault(
+        does="slurmctld is killed and comes back seconds later, without what it has not saved: jobs are gone, ids are given again.",
+        acts=controller_killed,
+        effect=Effect.FAILS,
+    ),
     "controller-restarted": Fault(does="slurmctld is restarted.", acts=controller_restarted, times=8),
     "controller-stopped": Fault(does="slurmctld does not answer for up to 15 s.", acts=controller_stopped),
     "accounting-down": Fault(does="slurmdbd is down for up to 10 s.", acts=accounting_down, accounting=True),

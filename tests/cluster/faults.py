@@ -235,7 +235,7 @@ def try_fault(name: str, asked_for: argparse.Namespace, folder: Path, end: float
                 shutil.rmtree(place)
             sys.stdout.flush()
             if asked_for.record:
-                _record(name, seed, mode, sentences)
+                _record(slurm, name, seed, mode, sentences)
             wrong, seed = wrong + bool(sentences), seed + 1
     return wrong
 
@@ -243,8 +243,8 @@ def try_fault(name: str, asked_for: argparse.Namespace, folder: Path, end: float
 # --- what was found -------------------------------------------------------------------------------------------------
 
 
-def _record(name: str, seed: int, mode: str, sentences: list[str]) -> None:
-    version = subprocess.run(["sbatch", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+def _record(slurm: Sandbox, name: str, seed: int, mode: str, sentences: list[str]) -> None:
+    version = slurm.run("sbatch", "--version").split()[-1]
     line = {"fault": name, "seed": seed, "mode": mode, "slurm": version, "right": not sentences}
     with RECORD.open("a") as file:
         file.write(json.dumps(line) + "\n")
