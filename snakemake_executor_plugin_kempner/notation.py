@@ -12,8 +12,10 @@ T = TypeVar("T")
 
 _MEGABYTES = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?)(?:([KMGTP])B?)?", re.IGNORECASE)
-_TIME = re.compile(r"(?:([0-9]+)-([0-9]+(?::[0-9]+){0,2})|([0-9]+(?::[0-9]+){1,2}))(\.[0-9]+)?")
-_RANGE = re.compile(r"([0-9]+)(?:-([0-9]+)(?::([1-9][0-9]*))?)?")
+_TIME = re.compile(r"(?:([0-9]{1,9})-([0-9]{1,9}(?::[0-9]{1,9}){0,2})|([0-9]{1,9}(?::[0-9]{1,9}){1,2}))(\.[0-9]{1,9})?")
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([1-9][0-9]{0,8}))?)?")
+_LARGEST_INDEX = 4_000_000
+"""Of an array; MaxArraySize is at most 4000001 (slurm.conf(5))."""
 _NO_LIMIT = frozenset({"UNLIMITED", "INFINITE", "0", "-1"})
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -24,6 +26,11 @@ def if_readable(read: Callable[[str], T], text: str) -> T | None:
         return read(text)
     except ValueError:
         return None
+
+
+def whole_number(text: str) -> int | None:
+    """None for anything that is not a number as Slurm prints it, such as `UNLIMITED`."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 # --- sizes ----------------------------------------------------------------------------------------------------------
@@ -79,7 +86,8 @@ def minutes(text: str) -> int | None:
         return None
     if "." in text:
         raise ValueError(f"{text!r} is not a time limit")
-    return int(text) if text.isdecimal() else int(-(-seconds(text) // 60))
+    whole = whole_number(text)
+    return int(-(-seconds(text) // 60)) if whole is None else whole
 
 
 def clock(seconds_: int) -> str:
@@ -111,7 +119,10 @@ def _range(text: str) -> range:
     match = _RANGE.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a range of numbers")
-    return range(int(match[1]), int(match[2] or match[1]) + 1, int(match[3] or 1))
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last > _LARGEST_INDEX:
+        raise ValueError(f"{text!r} goes beyond the largest index of an array")
+    return range(first, last + 1, int(match[3] or 1))
 
 
 def ranges(ascending: Iterable[int], *, at_once: int = 0) -> str:

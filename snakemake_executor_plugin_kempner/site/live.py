@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import SlurmError
-from ..notation import minutes
+from ..notation import minutes, whole_number
 from ..options import NO_OPTIONS, Options
 from .model import NodeShape, Partition, Site
 
@@ -120,7 +120,7 @@ def _shapes(fields: Mapping[str, str]) -> tuple[NodeShape, ...]:
 
 
 def _positive(text: str) -> int | None:
-    return int(text) or None if text.isdecimal() else None
+    return whole_number(text) or None
 
 
 def _partition(row: Mapping[str, str], nodes: Iterable[NodeShape]) -> Partition:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ..notation import if_readable, megabytes, seconds
+from ..notation import if_readable, megabytes, seconds, whole_number
 from .ids import expand
 from .states import JobState, job_state
 
@@ -76,8 +76,8 @@ def _consumptions(jobs: Iterable[list[Mapping[str, str]]]) -> Iterator[Consumpti
         has_started = not job["NodeList"].startswith("None") and job["NodeList"] != ""
         allocated = _tres(job["AllocTRES"])
         allocated_mb = _size(allocated.get("mem", ""))
-        cores, nodes = number(job["AllocCPUS"]), number(job["NNodes"]) or 1
-        minutes = number(job["TimelimitRaw"])
+        cores, nodes = whole_number(job["AllocCPUS"]), whole_number(job["NNodes"]) or 1
+        minutes = whole_number(job["TimelimitRaw"])
         for job_id in expand(job["JobID"]):
             yield Consumption(
                 job_id=job_id,
@@ -85,13 +85,13 @@ def _consumptions(jobs: Iterable[list[Mapping[str, str]]]) -> Iterator[Consumpti
                 word=job["State"].partition(" ")[0].rstrip("+"),
                 node=job["NodeList"] if has_started else "",
                 nodes=nodes,
-                elapsed_s=number(job["ElapsedRaw"]) if has_started else None,
+                elapsed_s=whole_number(job["ElapsedRaw"]) if has_started else None,
                 limit_s=60 * minutes if minutes else None,
                 cores=cores or None,
                 cpu_s=_cpu(job, steps),
                 peak_memory_mb=_peak(steps),
                 memory_mb=requested_memory(job["ReqMem"], cores or 1, nodes) or round(allocated_mb) or None,
-                gpus=number(allocated.get("gres/gpu", "")),
+                gpus=whole_number(allocated.get("gres/gpu", "")),
                 gpu_utilisation=max((found for step in steps if (found := _gpu(step)) is not None), default=None),
                 sruns=sum(1 for step in steps if _step(step) not in _LASTING_STEPS),
             )
@@ -135,11 +135,6 @@ def _gpu(step: Mapping[str, str]) -> float | None:
 def _tres(text: str) -> dict[str, str]:
     """`cpu=2,mem=100M,gres/gpu=1` as a dictionary."""
     return {name: value for name, equals, value in (item.partition("=") for item in text.split(",")) if equals}
-
-
-def number(text: str) -> int | None:
-    """None for `UNLIMITED`, `Partition_Limit` and anything else that is not a number."""
-    return int(text) if re.fullmatch(r"[0-9]+", text) else None
 
 
 def requested_memory(text: str, cores: int, nodes: int) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from ..errors import SlurmError
 from ..notation import if_readable, numbers, ranges
 
-_SEVERAL = re.compile(r"(\d+)_\[([^\]%]*)(?:%\d+)?\]?")
+_SEVERAL = re.compile(r"([0-9]{1,18})_\[([^\]%]*)(?:%[0-9]+)?\]?")
 
 
 def element_id(array_id: str, index: int) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
+from ..notation import whole_number
 from .ids import expand
 from .parse import Record, parse_squeue
 
@@ -63,7 +64,7 @@ def _listed(text: str) -> Iterator[Listed]:
 def _moment(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text).timestamp()  # squeue writes local time
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # also a year that no clock has
         return None
 
 
@@ -72,9 +73,11 @@ def _seconds(text: str) -> int | None:
     """`D-HH:MM:SS` as squeue writes it, from the right; None for no limit, or an unknown limit."""
     days, _, rest = text.strip().rpartition("-")
     parts = rest.split(":")
-    if not all(part.isdecimal() for part in parts) or (days and not days.isdecimal()):
-        return None
     seconds = 0
     for part in parts:
-        seconds = 60 * seconds + int(part)
-    return seconds + 86_400 * int(days or 0)
+        number = whole_number(part)
+        if number is None:
+            return None
+        seconds = 60 * seconds + number
+    whole_days = whole_number(days or "0")
+    return None if whole_days is None else seconds + 86_400 * whole_days

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import SlurmError
-from ..notation import if_readable, megabytes
+from ..notation import if_readable, megabytes, whole_number
 from .ids import array_id, expand
 from .states import NEVER_REASONS, STUCK_REASONS, JobState, is_held, job_state
 
@@ -87,7 +87,7 @@ def parse_cluster(text: str) -> str:
 
 def parse_job_id(answer: str) -> str:
     """The id in the answer of `sbatch --parsable`: `123` or `123;cluster`."""
-    match = re.search(r"^(\d+)(?:;.*)?$", answer.strip(), re.MULTILINE)
+    match = re.search(r"^([0-9]{1,18})(?:;.*)?$", answer.strip(), re.MULTILINE)
     if match is None:
         raise SlurmError(f"sbatch answered {answer.strip()!r} where a job id was expected")
     return match[1]
@@ -148,7 +148,7 @@ def _shown(text: str, uid: int) -> Iterator[Shown]:
         if not line.startswith("JobId=") or _part(line, r" UserId=\S*\((\d+)\)") != str(uid):
             continue
         array, index = _part(line, r" ArrayJobId=(\d+)"), _part(line, r" ArrayTaskId=(\S+)")
-        several = f"{array}_[{index}]" if index[:1].isdigit() else array
+        several = f"{array}_[{index}]" if index[:1].isdecimal() else array
         word, reason = _part(line, r" JobState=(\S+)"), _part(line, r" Reason=(.*?) Dependency=")
         ended, node = _part(line, r" ExitCode=(\S+)"), _part(line, r" NodeList=(\S*)")
         row = "|".join((several or _part(line, r"JobId=(\d+)"), word, reason, ended, node.replace("(null)", "")))
@@ -183,12 +183,12 @@ def _records(text: str, exit_of: Callable[[str], tuple[int | None, int | None]])
 
 def _squeue_exit(text: str) -> tuple[int | None, int | None]:
     # squeue of 22.05 prints the status as wait(2) has it: exit code in the high byte, signal in the low seven bits.
-    if not text.isdigit():
+    status = whole_number(text)
+    if status is None:
         return _sacct_exit(text)  # 24.11
-    status = int(text)
     return status >> 8, status & 0x7F or None
 
 
 def _sacct_exit(text: str) -> tuple[int | None, int | None]:
-    match = re.fullmatch(r"(\d+):(\d+)", text)
+    match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", text)
     return (int(match[1]), int(match[2]) or None) if match else (None, None)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import SlurmError
+from ..notation import whole_number
 from .submit_limits import Association, Bound, Limits, Qos
 
 Tell = Callable[[str, Sequence[str]], str]
@@ -68,17 +69,17 @@ _QOS_FIELDS, _ASSOCIATION_FIELDS = 5, 4
 
 def parse_limits(controller: str, database: str, user: str) -> Limits:
     """Limits from the output of scontrol (config, partitions, assoc_mgr) and sacctmgr (QOS, associations)."""
-    size = _setting(controller, "MaxArraySize")
-    jobs = _setting(controller, "MaxJobCount")
+    size = whole_number(_setting(controller, "MaxArraySize"))
+    jobs = whole_number(_setting(controller, "MaxJobCount"))
     usual = Limits()
-    age = re.match(r"(\d+)", _setting(controller, "MinJobAge"))
-    script = re.search(r"\bmax_script_size=(\d+)", _setting(controller, "SchedulerParameters"))
+    age = re.match(r"([0-9]{1,9})", _setting(controller, "MinJobAge"))
+    script = re.search(r"\bmax_script_size=([0-9]{1,18})", _setting(controller, "SchedulerParameters"))
     limits = Limits(
-        array_size=int(size) if size.isdigit() else usual.array_size,
+        array_size=usual.array_size if size is None else size,
         script_bytes=int(script[1]) if script else usual.script_bytes,
         min_job_age=(float(age[1]) or math.inf) if age else usual.min_job_age,
         # Less 1: with MaxJobCount=60, the 60th job is refused.
-        jobs=Bound(limit=int(jobs) - 1, used=0, source="MaxJobCount of the cluster") if jobs.isdigit() else None,
+        jobs=None if jobs is None else Bound(limit=jobs - 1, used=0, source="MaxJobCount of the cluster"),
     )
     if not _enforces(controller):
         return limits
@@ -113,7 +114,7 @@ def _field(line: str, name: str) -> str:
 
 def _bound(text: str, source: str) -> Bound | None:
     """A bound from `LIMIT(USED)`; LIMIT is `N`, or the text empty, for no limit."""
-    found = re.fullmatch(r"(\d+)\((\d+)\)", text)
+    found = re.fullmatch(r"([0-9]{1,18})\(([0-9]{1,18})\)", text)
     return Bound(limit=int(found[1]), used=int(found[2]), source=source) if found else None
 
 

@@ -48,34 +48,34 @@ class End:
 # --- the ways to run a workflow -------------------------------------------------------------------------------------
 
 
-def _options(workflow: Workflow) -> tuple[str, ...]:
+def options_of(workflow: Workflow) -> tuple[str, ...]:
     return (*workflow.options, *workflow.kempner_options)
 
 
 def _watched(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
-    return run(slurm, folder, *_options(workflow))
+    return run(slurm, folder, *options_of(workflow))
 
 
 def _detached(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
-    return run_detached(slurm, folder, *_options(workflow))
+    return run_detached(slurm, folder, *options_of(workflow))
 
 
 def _killed(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
     """The head is killed at some moment after it has queued the first jobs, and nothing is typed any more."""
-    first = _killed_head(slurm, folder, workflow)
+    first = killed_head(slurm, folder, workflow)
     return first if first.exit_code >= 0 else _end_by_itself(slurm, folder, first)
 
 
 def _again(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
     """The head is killed at some moment, and the command is given once more, unless the closing job has been faster."""
-    first = _killed_head(slurm, folder, workflow)
+    first = killed_head(slurm, folder, workflow)
     if first.exit_code >= 0:
         return first
     asked(slurm, folder, "--unlock")
     kept = workflow.fails and "--keep-incomplete" in workflow.options  # Snakemake takes what has failed for done then
     if kept or any(folder.glob(f".snakemake/kempner/[0-9a-f]*/{CLOSED}")):  # what had failed would be tried once more
         return _end_by_itself(slurm, folder, first)
-    second = run(slurm, folder, "--rerun-incomplete", *_options(workflow))
+    second = run(slurm, folder, "--rerun-incomplete", *options_of(workflow))
     return _end_by_itself(slurm, folder, first) if "Nothing to be done" in second.output else second
 
 
@@ -86,9 +86,9 @@ def _end_by_itself(slurm: Sandbox, folder: Path, first: Outcome) -> Outcome:
     return closed(slurm, folder, Outcome(exit_code=0, output=f"{first.output}\nRun {found[1]} is in Slurm's hands"))
 
 
-def _killed_head(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
+def killed_head(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
     """Its exit code is negative unless it has ended before."""
-    head = Head(slurm, folder, *_options(workflow))
+    head = Head(slurm, folder, *options_of(workflow))
     head.until(lambda: "Queued" in head.said or not head.lives)
     time.sleep(random.Random(workflow.seed).uniform(0, LONGEST_LIFE))
     if head.lives:
@@ -106,7 +106,7 @@ def local_end(slurm: Sandbox, folder: Path, workflow: Workflow) -> End:
     """What a local run leaves; of one that stops at a failure, what it would leave if it went on."""
     options = tuple(dict.fromkeys((*workflow.options, "--keep-going")))
     outcome = run_forked(folder, ("--cores", "2", "--nocolor", *options), slurm.environment)
-    return _end(folder, outcome, run_forked(folder, ("--cores", "2", "--dry-run"), slurm.environment))
+    return end_of(folder, outcome, run_forked(folder, ("--cores", "2", "--dry-run"), slurm.environment))
 
 
 def end_on_slurm(slurm: Sandbox, folder: Path, workflow: Workflow, mode: str) -> End:
@@ -116,10 +116,10 @@ def end_on_slurm(slurm: Sandbox, folder: Path, workflow: Workflow, mode: str) ->
         ended(slurm, folder)
     finally:
         cancel_all(slurm, folder)
-    return _end(folder, outcome, asked(slurm, folder, "--dry-run", "--nolock"))
+    return end_of(folder, outcome, asked(slurm, folder, "--dry-run", "--nolock"))
 
 
-def _end(folder: Path, outcome: Outcome, dry_run: Outcome) -> End:
+def end_of(folder: Path, outcome: Outcome, dry_run: Outcome) -> End:
     return End(
         exit_code=outcome.exit_code,
         tree={path: entry for path, entry in snapshot(folder).items() if path not in OWN},
@@ -195,10 +195,10 @@ def try_seed(slurm: Sandbox, workflow: Workflow, modes: tuple[str, ...], place: 
             found = end_on_slurm(slurm, folder, workflow, mode)
             (place / mode / "said").write_text(found.said)
             if mode == "again":
-                found = _tried_once(workflow, local, found)
+                found = tried_once(workflow, local, found)
             if mode in ("killed", "again"):  # a local rule that dies with its head is run once more
-                found = replace(found, ran=_without_local(workflow, found.ran))
-                local = replace(local, ran=_without_local(workflow, local.ran))
+                found = replace(found, ran=without_local(workflow, found.ran))
+                local = replace(local, ran=without_local(workflow, local.ran))
             ends[mode] = list(compare(workflow, local, found))
     return ends
 
@@ -217,7 +217,7 @@ def main() -> int:
     first = int(time.time()) if asked_for.seed is None else asked_for.seed
     if asked_for.show:
         shown = random_workflow(first, known_faults=asked_for.known_faults)
-        print("snakemake", *arguments(*_options(shown)), f"\n{shown.snakefile}")
+        print("snakemake", *arguments(*options_of(shown)), f"\n{shown.snakefile}")
         return 0
     folder = (asked_for.folder or Path(tempfile.mkdtemp(prefix="soak-"))).absolute()
     count = asked_for.seeds or (0 if asked_for.minutes else 1)
@@ -233,7 +233,7 @@ def main() -> int:
     return int(failed > 0)
 
 
-def _tried_once(workflow: Workflow, local: End, found: End) -> End:
+def tried_once(workflow: Workflow, local: End, found: End) -> End:
     """Without the second trial of what had failed for good before the command was given again, and without its hook."""
     failing = {rule.name for rule in workflow.rules if rule.trouble is Trouble.ALWAYS}
     once, ran = Counter(local.ran), Counter(found.ran)
@@ -244,7 +244,7 @@ def _tried_once(workflow: Workflow, local: End, found: End) -> End:
     return replace(found, ran=tuple(sorted(ran.elements())), hooks=hooks)
 
 
-def _without_local(workflow: Workflow, ran: tuple[str, ...]) -> tuple[str, ...]:
+def without_local(workflow: Workflow, ran: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in ran if not workflow.by_name[name.partition("-")[0]].local)
 
 
