@@ -5,6 +5,7 @@ not be planned before. The closing job comes when everything has ended, see `clo
 """
 
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -34,11 +35,20 @@ _AGAIN = 120
 
 def main() -> int:
     kind, folder = Kind(sys.argv[1]), Path(sys.argv[2])
+    if os.environ.get("SLURM_JOB_ID"):
+        _keep_log_private()
     try:
         return _Job(kind, folder).run()
     except KempnerError as error:
         print(f"kempner {kind.value}: {error}", file=sys.stderr)
         return 1
+
+
+def _keep_log_private() -> None:
+    """Snakemake prints its command line into the log of this job, and that may hold a password (`--config`)."""
+    with suppress(OSError):
+        if stat.S_ISREG(os.fstat(1).st_mode):
+            os.fchmod(1, 0o600)
 
 
 class _Job:
