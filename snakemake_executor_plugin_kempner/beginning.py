@@ -20,7 +20,7 @@ from .run.clock import SystemClock
 from .run.cluster import name_of_cluster
 from .run.ledger import Ledger, open_ledgers
 from .run.live import LiveRun
-from .run.opening import EarlierRuns, changes, close_earlier, go_on, keep, look_back
+from .run.opening import EarlierRuns, changes, close_earlier, go_on, keep, look_back, patiently
 from .run.outcome import TaskEvent
 from .run.pruning import prune
 from .run.result import Result
@@ -129,7 +129,8 @@ def earlier_runs(runs: Path, slurm: Slurm, logger: logging.Logger, delete_after:
         logger.info(f"Removed the records of {len(gone)} runs that ended more than {delete_after:g} days ago.")
     found = look_back(runs, os.getcwd(), slurm, started().time, logger.warning)
     with suppress(SlurmMissing):  # sbatch reports it later
-        refuse_unexplained(unexplained(runs, os.getcwd(), slurm, found.ledgers))
+        jobs = patiently(lambda: unexplained(runs, os.getcwd(), slurm, found.ledgers), logger.warning)
+        refuse_unexplained(jobs)
     return found
 
 

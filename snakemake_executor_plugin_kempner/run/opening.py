@@ -110,7 +110,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
         _check_gone(ledgers, queue, slurm)
         return queue, names
 
-    queue, names = _patiently(ask, warn)
+    queue, names = patiently(ask, warn)
 
     def ended(entry: Entry) -> Record | None:
         written = step_record(Path(entry.folder), entry.job_id)
@@ -126,7 +126,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
     )
 
 
-def _patiently(ask: Callable[[], T], warn: Callable[[str], None]) -> T:
+def patiently(ask: Callable[[], T], warn: Callable[[str], None]) -> T:
     """Repeat a query until slurmctld answers, for as long as a running head does."""
     end, pause = time.time() + PATIENCE, _PAUSE
     while True:
