@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .beginning import go_on_with_run
 from .causes.alike import alike
-from .ending.finish import Finish, page_of
+from .ending.finish import Finish, page_of, write_page
 from .errors import KempnerError, SlurmRefused, SlurmUnreachable
-from .layout import CLOSING_JOB_LOG, PAGE
+from .layout import CLOSING_JOB_LOG
 from .options import Options
 from .plan.dependency import array_of
 from .plan.model import Kind, Policy
@@ -103,7 +103,7 @@ class Closing:
         said = f"Its closing job could not end it ({short_path(self._folder / CLOSING_JOB_LOG)}): {why}"
         with suppress(KempnerError, OSError):
             if found := page_of(self._folder, self._slurm, [said]):
-                (self._folder / PAGE).write_text(found.text, encoding="utf-8")
+                write_page(self._folder, found)
 
     @property
     def _finish(self) -> Finish:

@@ -4,6 +4,7 @@ Whoever is about to close the ledger does this first. Each act is noted in the l
 this process dies, the next leaves out what was begun, and does the rest.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -68,6 +69,16 @@ def _closed(state: RunState, result: Result, now: float) -> RunState:
     return replace(state, closed=True, result=result, ended=now, tasks=tasks, helpers=(), watched_by="", left_out=0)
 
 
+def write_page(folder: Path, page: Page) -> None:
+    """Write the page of a run, for its owner alone: the command that it names may hold a password (`--config`).
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with open(folder / PAGE, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(page.text)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finish:
     """Ends runs.
@@ -120,7 +131,7 @@ class Finish:
 
     def _write(self, folder: Path, found: Page) -> None:
         try:
-            (folder / PAGE).write_text(found.text, encoding="utf-8")
+            write_page(folder, found)
         except OSError as error:
             self.warn(f"{folder / PAGE} cannot be written: {error.strerror}")
 

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from head import run_detached, written
 from snakefiles import Code, rule, snakefile, wanted
 
@@ -34,12 +35,18 @@ def told_to_all(folder: Path) -> Iterator[str]:
                 yield str(path.relative_to(folder))
 
 
-def test_what_config_and_envvars_carry_is_in_no_file_that_others_may_read(slurm: Sandbox, tmp_path: Path) -> None:
-    folder = written(tmp_path / "run", WORKFLOW)
+FAILS = WORKFLOW.replace("end.txt", "bad.txt", 1) + rule("bad", output="bad.txt", shell="exit 3") + "\n"
+
+
+@pytest.mark.parametrize("workflow", [pytest.param(WORKFLOW, marks=pytest.mark.thorough), FAILS], ids=["well", "badly"])
+def test_what_config_and_envvars_carry_is_in_no_file_that_others_may_read(
+    slurm: Sandbox, tmp_path: Path, workflow: str
+) -> None:
+    folder = written(tmp_path / "run", workflow)
     before = os.umask(0o002)
     try:
         outcome = run_detached(slurm, folder, "--config", f"token={CONFIGURED}", TOKEN=EXPORTED)
     finally:
         os.umask(before)
-    assert outcome.exit_code == 0, outcome.output
+    assert outcome.exit_code == int(workflow is FAILS), outcome.output
     assert set(told_to_all(folder / ".snakemake" / "kempner")) == set()
