@@ -22,7 +22,7 @@ from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Plan, Policy
 from .order import in_order
 from .place import LIMITS, place_of_helpers
 from .requested import requested
-from .reserves import likely_reserves, reservable, with_release_jobs
+from .reserves import reservable, with_release_jobs
 from .resources import TaskOptions
 from .segments import faults_of_segments
 from .undisturbed import undisturbed
@@ -235,20 +235,17 @@ class _Planner:
         """Queue the guard, which starts after the first failure of any task.
 
         A task with retries is represented by its gate, which is COMPLETED when an attempt succeeds and CANCELLED when
-        all have failed. Where its attempts are in reserve, it needs no gate: the last attempt ends when it fails, and else
-        with many others when none of them is needed, which wakes the guard once. A failure handler that is not needed is cancelled too, and that is no failure. Where Slurm
+        all have failed. A failure handler that is not needed is cancelled too, and that is no failure. Where Slurm
         does not cancel jobs with unsatisfiable dependencies, the guard starts after each end of a job.
         """
         handlers = may_not_be_needed(tasks)
-        in_reserve = likely_reserves(self.submissions, reservable(self.submissions, self.policy, self._awaited))
         terms: list[Term] = []
         for task in tasks:
             refs = self._attempts[task.key]
             if not self.policy.kill_on_invalid_dep:
                 terms += (Term(type=DependencyType.AFTERANY, on=ref) for ref in refs)
             elif task.key not in handlers:
-                needs_gate = len(refs) > 1 and (task.key in self._gates or refs[-1] not in in_reserve)
-                ref = self._gate(task.key, refs) if needs_gate else refs[-1]
+                ref = refs[0] if len(refs) == 1 else self._gate(task.key, refs)
                 terms.append(Term(type=DependencyType.AFTERNOTOK, on=ref))
         if terms:
             ref = Ref(Kind.GUARD.value, self.policy.first_number)

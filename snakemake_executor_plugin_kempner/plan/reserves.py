@@ -82,15 +82,6 @@ def _scarce(submissions: Iterable[Submission], policy: Policy) -> frozenset[str]
     return frozenset(name for name, most in policy.limits.items() if wanted[name] > most)
 
 
-def likely_reserves(submissions: Iterable[Submission], may_be_reserve: Callable[[Submission], bool]) -> frozenset[Ref]:
-    """The further attempts that have enough others of their rule for an array."""
-    of_rule: dict[tuple[str, int], list[Submission]] = {}
-    for submission in filter(may_be_reserve, submissions):
-        of_rule.setdefault((submission.rule, submission.ref.attempt), []).append(submission)
-    enough = (alike for alike in of_rule.values() if 0 < alike[0].array_from <= len(alike) and len(alike) > 1)
-    return frozenset(submission.ref for alike in enough for submission in alike)
-
-
 def with_release_jobs(calls: Sequence[Call], release: Callable[[AnyOf, str], Submission]) -> Iterator[Call]:
     """The calls, with a release job for each array whose tasks have further attempts in reserve.
 

@@ -83,7 +83,7 @@ def test_what_fails_or_is_killed_is_tried_again_by_itself_with_its_own_memory(sl
     assert_nothing_is_left(slurm, folder)
     assert (folder / "report.txt").read_text().split() == list("012345")
     assert "has succeeded" in page(folder)
-    assert calls(folder) == {"task": 5, "release": 1, "guard": 1, "closing": 1}
+    assert calls(folder) == {"task": 5, "gate": 1, "release": 1, "guard": 1, "closing": 1}
 
 
 def test_a_watched_run_tells_of_each_failure_and_leaves_nothing(slurm: Sandbox, folder: Path) -> None:

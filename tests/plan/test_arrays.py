@@ -213,11 +213,11 @@ def test_what_needs_all_tasks_with_retries_waits_for_an_array_of_gates() -> None
     assert texts(report) == ["afterok a[i=0] 0 whole"]
 
 
-def test_the_guard_needs_no_gate_for_attempts_in_reserve() -> None:
+def test_the_guard_knows_tasks_with_attempts_in_reserve_by_their_gates_and_starts_for_final_failures_only() -> None:
     tasks = [*several("a", [[]] * 4, attempts=2), a_task("b", attempts=2)]
     plan = make_plan(tasks, replace(POLICY, array_from=2))
     (guard,) = (call for call in plan.calls if call.first.kind is Kind.GUARD)
-    assert texts(guard) == [*(f"afternotok a[i={number}] 2" for number in range(4)), "afternotok b 0"]
+    assert texts(guard) == [*(f"afternotok a[i={number}] 0" for number in range(4)), "afternotok b 0"]
 
 
 def test_calls_grow_with_rules_not_with_tasks_also_with_retries() -> None:
