@@ -195,7 +195,7 @@ class Play:
                 guard(self.folder, _Passing(self.slurm), job.job_id, pause=0)
             else:
                 array = shlex.split(job.script.splitlines()[-1])[-1]
-                release(self.folder, array, _Passing(self.slurm), job.name, pause=0)
+                release(self.folder, array, _Passing(self.slurm), job.name, self.clock)
 
     # --- what happened ----------------------------------------------------------------------------------------------
 

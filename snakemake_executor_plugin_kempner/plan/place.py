@@ -13,7 +13,7 @@ from .resources import PLACEMENT, TaskOptions
 
 LIMITS: Mapping[Kind, Options] = {
     Kind.GATE: Options({"time": "5", "mem": "50M"}),
-    Kind.RELEASE: Options({"time": "5", "mem": "300M"}),
+    Kind.RELEASE: Options({"time": "60", "mem": "300M"}),
     Kind.GUARD: Options({"time": "5", "mem": "300M"}),
     # Snakemake with the whole workflow, as in the head process.
     Kind.CONTINUATION: Options({"time": "60", "mem": "2000M"}),

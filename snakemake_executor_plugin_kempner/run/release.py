@@ -7,14 +7,13 @@ FOLDER ARRAY`. Slurm starts a release job at the first failure of the array, and
 
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from ..errors import KempnerError, SlurmError, SlurmRefused
+from ..errors import KempnerError, LedgerError, SlurmError, SlurmRefused
 from ..options import Options
 from ..plan.dependency import DependencyType, array_of
 from ..plan.jobscript import release_script
@@ -23,12 +22,15 @@ from ..plan.reserves import is_reserve
 from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record
 from ..slurm.states import JobState
+from .clock import Clock, SystemClock
 from .elsewhere import blame, keep_off
 from .ledger import Entry, LedgerRecord, latest_ledger, read_ledger
 from .records import step_record
 from .sources import controller_records, with_written
 
-_ROUNDS, _PAUSE = 5, 2.0
+_PATIENCE = 1800.0
+"""Seconds for which a release job asks again: without it, what waits in reserve would wait for ever."""
+_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
 
 @dataclass(kw_only=True)
@@ -108,7 +110,7 @@ def release_next(folder: Path, slurm: Slurm, own_job_id: str) -> None:
             release_one(slurm, entry.job_id, own_job_id)
 
 
-def release(folder: Path, array: str, slurm: Slurm, own_name: str, pause: float = _PAUSE) -> None:
+def release(folder: Path, array: str, slurm: Slurm, own_name: str, clock: Clock) -> None:
     """Release what is due of the tasks of an array, take out of the queue what is not needed, and queue the next release job.
 
     Args:
@@ -116,14 +118,17 @@ def release(folder: Path, array: str, slurm: Slurm, own_name: str, pause: float 
         array: name of the array of the first attempts.
         slurm: the scheduler.
         own_name: job name of this release job.
-        pause: seconds before it is tried again where Slurm does not answer, or refuses the next release job.
+        clock: time.
 
     Raises:
-        LedgerError: the run cannot be read.
-        SlurmError: Slurm has not answered for some time.
+        LedgerError: the run cannot be read, or does not know this job.
+        SlurmError: Slurm has not answered, or has refused the next release job, for half an hour.
     """
-    own = next(entry for entry in read_ledger(folder).of_kind(Kind.RELEASE) if entry.job_name == own_name)
-    for tries_left in reversed(range(_ROUNDS)):
+    own = next((entry for entry in read_ledger(folder).of_kind(Kind.RELEASE) if entry.job_name == own_name), None)
+    if own is None:
+        raise LedgerError(f"The record of the run in {folder} does not know {own_name}.")
+    end, pause = clock.now() + _PATIENCE, _PAUSE
+    while True:
         ledger = latest_ledger(folder)
         entries = _entries(ledger, array)
         try:
@@ -134,12 +139,14 @@ def release(folder: Path, array: str, slurm: Slurm, own_name: str, pause: float 
             _act(found, slurm)
             if found.undecided:
                 _queue_again(own, release_script(sys.executable, str(ledger.folder), array), found.undecided, slurm)
-        except SlurmError:
-            if not tries_left:
+        except SlurmError as error:
+            if clock.now() >= end:
                 raise
-            time.sleep(pause)
+            print(f"kempner release: again in {pause:.0f} s: {error}", file=sys.stderr, flush=True)
         else:
             return
+        clock.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _entries(ledger: LedgerRecord, array: str) -> list[Entry]:
@@ -198,7 +205,7 @@ def main() -> int:
     """Exit code of a release job."""
     folder, array = sys.argv[1:]
     try:
-        release(Path(folder), array, SlurmCommands(), os.environ.get("SLURM_JOB_NAME", ""))
+        release(Path(folder), array, SlurmCommands(), os.environ.get("SLURM_JOB_NAME", ""), SystemClock())
     except KempnerError as error:
         print(f"kempner release: {error}", file=sys.stderr)
         return 1

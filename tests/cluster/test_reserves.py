@@ -76,7 +76,7 @@ def calls(folder: Path) -> Counter[str]:
 def test_what_fails_or_is_killed_is_tried_again_by_itself_with_its_own_memory(slurm: Sandbox, folder: Path) -> None:
     left = left_behind(slurm, folder)
     attempts = of_rule(queued(slurm, folder), "train")
-    assert Counter(one.memory for one in attempts) == {"600M": 6, "1200M": 6, "1800M": 6}
+    assert Counter(attempt.memory for attempt in attempts) == {"600M": 6, "1200M": 6, "1800M": 6}
     ended = closed(slurm, folder, left)
     assert ended.exit_code == 0, ended.output
     assert runs(folder) == EXPECTED
@@ -117,7 +117,7 @@ def test_a_sweep_without_a_failure_needs_no_release_job(slurm: Sandbox, tmp_path
 
 
 def of_helpers(slurm: Sandbox, folder: Path) -> list[tuple[str, str]]:
-    return [(one.rule, one.state) for one in queued(slurm, folder, helpers=True)]
+    return [(job.rule, job.state) for job in queued(slurm, folder, helpers=True)]
 
 
 def test_a_task_that_fails_for_good_takes_what_needs_it_and_the_rest_goes_on(slurm: Sandbox, folder: Path) -> None:

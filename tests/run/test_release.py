@@ -82,6 +82,14 @@ def test_a_sweep_without_a_failure_leaves_nothing_and_asks_nothing(tmp_path: Pat
     assert not play.slurm.asked("release")
 
 
+def test_a_release_job_waits_for_a_controller_that_does_not_answer(tmp_path: Path) -> None:
+    play = sweep_of(tmp_path, ends={"a": [OUT_OF_MEMORY, *[takes(600)] * 9]})
+    play.slurm.trouble("show", *[Trouble.NOT_TAKEN] * 9)
+    play.slurm.trouble("queue", *[Trouble.NOT_TAKEN] * 9)
+    play.run_headless()
+    assert [job.word for job in play.slurm.named("a") if job.runs] == ["OUT_OF_MEMORY", *["COMPLETED"] * 5]
+
+
 def test_calls_grow_with_failures(tmp_path: Path) -> None:
     play = sweep_of(tmp_path, 40, ends={"a": [failed(), failed(), *[takes(5)] * 60]})
     planned = len(play.slurm.asked("submit"))
@@ -120,4 +128,4 @@ def test_a_refusal_for_another_reason_is_told(tmp_path: Path) -> None:
 def test_a_run_that_is_read_again_knows_its_reserves(tmp_path: Path) -> None:
     play = sweep_of(tmp_path)
     entries = read_ledger(play.folder).entries
-    assert [is_reserve(one.options) for one in entries if one.kind == "task"] == [False] * 5 + [True] * 5
+    assert [is_reserve(entry.options) for entry in entries if entry.kind == "task"] == [False] * 5 + [True] * 5
