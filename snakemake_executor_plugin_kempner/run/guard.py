@@ -26,6 +26,8 @@ from .stopping import mark_stopped
 
 _LOOK_ON = frozenset({Kind.GUARD.value, Kind.CLOSING.value})
 """Kinds of jobs that wait for others, and that no other job waits for."""
+_RUNNING = "RUNNING"
+"""State of a job that Slurm does not end; one that it ends is e.g. COMPLETING."""
 _ROUNDS = 60
 _PAUSE = 1.0
 
@@ -95,12 +97,16 @@ def _not_started(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[st
 def stop(folder: Path, slurm: Slurm, own_job_id: str) -> None:
     """Cancel all jobs that have not started; called by a task that has failed for good, before it ends.
 
-    On a full cluster, the guard may have to wait for a node, and the jobs to be stopped would start first.
+    On a full cluster, the guard may have to wait for a node, and the jobs to be stopped would start first. A job that
+    Slurm itself ends has not failed: somebody has cancelled it, or it goes back into the queue.
     """
     ledger = latest_ledger(folder)
     folder = ledger.folder
     entries = [entry for entry in ledger.entries if entry.job_id not in ("", own_job_id)]
-    doomed = _not_started(entries, records_of((entry.job_id for entry in entries), slurm.queue()))
+    seen = records_of([own_job_id, *(entry.job_id for entry in entries)], slurm.queue())
+    if (own := seen.get(own_job_id)) and own.word != _RUNNING:
+        return
+    doomed = _not_started(entries, seen)
     mark_stopped(folder, own_job_id, doomed)
     if doomed:
         print(f"kempner: no --keep-going: cancelling {len(doomed)} jobs that have not started", file=sys.stderr)

@@ -10,6 +10,7 @@ from fakes import failed, takes
 from playing import Play
 
 from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.run.guard import stop
 
 gap = pytest.mark.xfail(reason="not yet", strict=True)
 
@@ -64,6 +65,20 @@ def test_what_a_head_cancels_is_no_failure_and_the_guard_stands_again(tmp_path: 
     play.live.cancel([replaced.job_id])
     play.run_headless()
     assert play.runs([waiting, late]) == {"waiting": ["COMPLETED"], "late": []}
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["it has failed", "somebody cancels it"])
+def test_a_task_that_ends_stops_the_run_only_if_it_has_failed_by_itself(tmp_path: Path, is_cancelled: bool) -> None:
+    play = Play(tmp_path, {"bad": takes(600), "first": takes(600)}, keep_going=False, max_running=2)
+    play.submit(a_task("bad"), a_task("first"), a_task("free", "first"))
+    play.slurm.advance(1)
+    bad = play.live.job("bad")
+    assert bad is not None
+    if is_cancelled:
+        play.slurm.cancel([bad.job_id])
+    stop(tmp_path, play.slurm, bad.job_id)
+    (free,) = play.slurm.named("free")
+    assert free.word == ("PENDING" if is_cancelled else "CANCELLED")
 
 
 def test_where_slurm_does_not_remove_jobs_the_guard_sweeps_a_chain(tmp_path: Path) -> None:

@@ -334,10 +334,11 @@ def test_what_surrounds_a_full_job_imports_neither_slurms_commands_nor_the_recor
         ("trap 'exit 1' TERM; touch running; sleep 60 & wait", True, 1, 75),
         ("touch running; exec sleep 60", True, 1, 75),
         ("trap 'touch {out}; exit 0' TERM; touch running; sleep 60 & wait", True, 1, 0),
+        ("(sleep 0.1; kill -TERM $PPID) >&- 2>&- & exit 1", False, 1, 75),
     ],
     ids=[
         "it says so", "it fails", "it was terminated", "it was the last", "it ends after a signal", "it dies of it",
-        "it finishes in time",
+        "it finishes in time", "the command hears the signal first",
     ],
 )  # fmt: skip
 def test_how_a_segment_ends_tells_whether_the_next_goes_on(

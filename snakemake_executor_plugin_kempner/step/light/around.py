@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _POLL = 0.2
+_SIGNAL_DELAY = 0.3
+"""Seconds within which a signal from Slurm reaches this process after it has ended the command."""
 _WIDTH = 16
 """Bytes of an entry in the table of a manifest (`plan/manifest.py`)."""
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -139,6 +141,8 @@ def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
     record = Record(spec)
     record.write()
     code = attempt(spec, rare, work)
+    if code != 0 and tried:
+        _hear_what_ended_it()
     if spec.segments > 1 and (code == _SIGNALS + signal.SIGTERM or (code != 0 and signalled)):
         code = TO_BE_CONTINUED  # whatever the program made of the signal: the next segment goes on
     record.write(exit_code=code)
@@ -158,6 +162,13 @@ def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
     if code != 0 and spec.stops and not signalled and not goes_on:
         rare.stop(spec)
     return code
+
+
+def _hear_what_ended_it() -> None:
+    """Wait for a signal: Slurm sends it to the processes of a job one by one, so the command may have ended before."""
+    end = time.monotonic() + _SIGNAL_DELAY
+    while not signalled and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def _say_how_it_goes_on(spec: Any) -> None:
