@@ -56,6 +56,14 @@ def ran(folder: Path) -> list[str]:
     return runs.read_text().splitlines() if runs.exists() else []
 
 
+def begun(folder: Path) -> int:
+    """How many jobs have written down that they started.
+
+    A launch that is under way when slurmctld ends is lost, and Slurm finds out minutes later.
+    """
+    return len({path.name for path in folder.glob(".snakemake/kempner/*/ended/*.json")})
+
+
 def assert_each_ran_once(slurm: Sandbox, folder: Path, number: int, length: int) -> None:
     """By the word of the tasks, by the word of the queue, and by that of Snakemake."""
     assert Counter(ran(folder)) == Counter(outputs(number, length))
@@ -144,11 +152,12 @@ def test_a_controller_that_goes_away_in_the_midst_of_the_submissions(
     private_slurm: StartSlurm, tmp_path: Path, trouble: Trouble
 ) -> None:
     slurm = private_slurm(nodes=SMALL)
-    folder, sbatch = written(tmp_path / "run", chains(3, 3)), Gated(slurm, tmp_path, call=5)
+    folder, sbatch = written(tmp_path / "run", chains(3, 3, held=0)), Gated(slurm, tmp_path, call=5)
     with Head(slurm, folder, PATH=sbatch.path) as head:
-        head.until(lambda: sbatch.is_reached)
+        head.until(lambda: sbatch.is_reached and begun(folder) == 3)
         with trouble(slurm):
             sbatch.let_go()
+            go(folder)
             head.until(lambda: "Slurm is busy, asking again" in head.said)
         assert head.end() == 0, head.said
     assert_each_ran_once(slurm, folder, 3, 3)
@@ -174,6 +183,7 @@ def test_a_head_whose_first_question_is_not_answered_asks_again(private_slurm: S
     folder = written(tmp_path / "run", chains(2, 2, held=0))
     with Head(slurm, folder) as head:
         head.until_queued()
+        head.until(lambda: begun(folder) == 2)
         head.kill()
         with stopped(slurm):
             second = Head(slurm, folder, "--nolock", "--rerun-incomplete")
