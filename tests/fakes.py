@@ -127,6 +127,15 @@ class FakeSlurm(FakeQueue):
         """What becomes of the next calls of a command, in order; None is no trouble, an exception is raised as it is."""
         self._troubles[command].extend(kinds)
 
+    def crash(self, since: float) -> None:
+        """The controller is killed before it has saved what was submitted since then: it counts on from the id before."""
+        gone = {job_id for job_id, job in self.jobs.items() if job.submitted >= since}
+        self._running.subtract(array_id(job_id) for job_id in gone if self.jobs[job_id].is_running)
+        for job_id in gone:
+            self._arrays.pop(array_id(job_id), None)
+            del self.jobs[job_id]
+        self._ids = max((int(array_id(job_id)) for job_id in self.jobs), default=0)
+
     def forgive(self, command: str) -> None:
         """Drop the troubles that have not come yet."""
         self._troubles[command].clear()

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from ..errors import SlurmError
 from ..plan.model import Kind
 from ..run.ledger import Entry, LedgerRecord
-from ..run.records import StepRecord, step_record
+from ..run.records import StepRecord, own_record
 from ..site.request import request_of
 from ..slurm.client import Slurm
 from ..slurm.consumption import Consumption
@@ -96,7 +95,7 @@ def run_use(
     entries = list({entry.job_id: entry for entry in jobs}.values())
     consumption = _answers(lambda: slurm.consumption([entry.job_id for entry in entries]), warn)
     accounts = {account.job_id: account for account in consumption}
-    written = {entry.job_id: step_record(Path(entry.folder), entry.job_id) for entry in entries}
+    written = {entry.job_id: own_record(entry) for entry in entries}
     ends = {job_id: _end(accounts.get(job_id), own) for job_id, own in written.items()}
     unsure = [job_id for job_id, end in ends.items() if not end]
     queue = records_of(unsure, _answers(slurm.queue, warn)) if unsure else {}

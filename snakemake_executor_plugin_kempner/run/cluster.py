@@ -13,7 +13,7 @@ from ..errors import LedgerError, OtherCluster, SlurmError
 from ..slurm.client import Slurm
 from .belonging import is_here, other_user
 from .ledger import Entry, LedgerRecord, open_ledgers
-from .records import step_record
+from .records import own_record
 
 
 def name_of_cluster(slurm: Slurm) -> str:
@@ -73,5 +73,5 @@ def _has_unknown_jobs(ledger: LedgerRecord, slurm: Slurm) -> bool:
 
 
 def _has_ended(entry: Entry) -> bool:
-    written = step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
+    written = own_record(entry)
     return written is not None and written.end is not None

@@ -19,6 +19,8 @@ class OpenJobs(dict[str, Followed]):
         """Labels of gates, by id."""
         self.closing: Ref | None = None
         """The closing job, while it waits."""
+        self.displaced: list[Followed] = []
+        """Jobs whose ids Slurm has given to others: a slurmctld that was killed had forgotten them."""
 
     def follow(self, job_id: str, ref: Ref, *, spared: bool = False, may_be_forgotten: bool = False) -> None:
         """Follow a job until it ends.
@@ -29,6 +31,9 @@ class OpenJobs(dict[str, Followed]):
             spared: it stays in the queue when a failure stops the run.
             may_be_forgotten: if Slurm does not know it, it has ended long ago.
         """
+        before = self.get(job_id)
+        if before is not None and before.ref != ref:
+            self.displaced.append(before)
         self[job_id] = Followed(ref=ref, job_id=job_id, missing_since=_FORGOTTEN if may_be_forgotten else None)
         if spared:
             self.spared.add(job_id)

@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import SlurmError
 from ..plan.dependency import Ref
 from ..plan.reserves import is_reserve
 from ..slurm.client import Slurm
+from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .clock import Clock
 from .jobs import OpenJobs
@@ -17,6 +18,7 @@ from .ledger import Ledger
 from .look import look
 from .outcome import Outcome, TaskEvent
 from .pace import Pace
+from .records import step_record
 from .release import release_one
 from .stopping import StoppedJobs
 from .tasks import Tasks
@@ -103,7 +105,7 @@ class Observer:
             self.pace.failed(found.failure, is_away=False)
         self._doomed |= found.never
         left, changes = step(self._jobs, found.seen, self._clock.now())
-        return self._judged(left, changes, was_answered=found.failure is None)
+        return self._judged(left, (*self._displaced(), *changes), was_answered=found.failure is None)
 
     def _judged(
         self, left: Mapping[str, Followed], changes: Sequence[Change], *, was_answered: bool = True
@@ -120,6 +122,18 @@ class Observer:
         events = self._judge.judge(changes, view)
         self._is_told = self._is_told and all(map(self._was_told, changes))
         return events
+
+    def _displaced(self) -> Iterator[Change]:
+        """The ends of jobs whose ids Slurm has given to others: nobody but they themselves can tell."""
+        gone, self._jobs.displaced = self._jobs.displaced, []
+        for followed in gone:
+            self._telling.known.pop(followed.job_id, None)
+            job, own = self._judge.job_of(followed.ref), None
+            written = step_record(self._folder_of(followed.ref), followed.job_id)
+            if job is not None and written is not None and written.task == job.submission.label:
+                own = written.as_record()
+            unknown = Record(job_id=followed.job_id, state=JobState.UNKNOWN, word="its id belongs to another job")
+            yield Change(job=followed, record=own or unknown)
 
     def release(self) -> None:
         """Release the next attempts of what has failed, for jobs that were killed before they could do it themselves."""
@@ -157,10 +171,11 @@ class Observer:
             return
         if job_id in self._jobs.gates and record.state is JobState.CANCELLED and not record.never:
             self._judge.gates[job_id] = self._jobs.gates[job_id]
-        self._ledger.ended(
-            job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
-            node=record.node,
-        )  # fmt: skip
+        if job_id not in self._jobs:  # else the id belongs to another job, which has not ended
+            self._ledger.ended(
+                job_id, state=record.word, reason=record.reason, exit_code=record.exit_code, signal=record.signal,
+                node=record.node,
+            )  # fmt: skip
         if ref == self._jobs.closing:
             self._jobs.closing = None
         state = self._tasks.get(ref.task)

@@ -25,7 +25,7 @@ from .cluster import refuse_other_cluster
 from .ledger import Entry, Ledger, LedgerRecord, open_ledgers, read_ledger
 from .live import LiveRun
 from .outcome import TaskEvent
-from .records import StepRecord, step_record
+from .records import own_record
 from .result import Result
 from .sources import controller_records
 from .submit import PATIENCE, SETTLE
@@ -113,7 +113,7 @@ def look_back(runs: Path, workdir: str, slurm: Slurm, since: float, warn: Callab
     queue, names = patiently(ask, warn)
 
     def ended(entry: Entry) -> Record | None:
-        written = step_record(Path(entry.folder), entry.job_id)
+        written = own_record(entry)
         return written.as_record() if written and written.end is not None and written.end >= since else None
 
     return EarlierRuns(
@@ -155,14 +155,10 @@ def _wait_for_unanswered(ledgers: Iterable[LedgerRecord], slurm: Slurm, warn: Ca
             time.sleep(_PAUSE)
 
 
-def _written(entry: Entry) -> StepRecord | None:
-    return step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
-
-
 def _ended_unseen(ledger: LedgerRecord, entry: Entry) -> bool:
     if not entry.job_id or entry.job_id in ledger.noted:
         return False
-    written = step_record(Path(entry.folder), entry.job_id)
+    written = own_record(entry)
     return written is not None and written.exit_code == 0
 
 
@@ -192,7 +188,7 @@ def _of_open_end(ledger: LedgerRecord, known: Container[str]) -> Iterator[Entry]
     """Jobs that are not in Slurm's answers, and whose end is neither in the ledger nor in their own records."""
     for entry in ledger.entries:
         if entry.job_id and entry.job_id not in ledger.noted and entry.job_id not in known:
-            written = step_record(Path(entry.folder), entry.job_id)
+            written = own_record(entry)
             if written is None or written.exit_code != 0:
                 yield entry
 
@@ -270,7 +266,7 @@ def keep(found: EarlierRuns, tasks: Collection[str]) -> EarlierRuns:
     kept: dict[str, QueuedTask] = {}
     for ledger in found.ledgers:
         for task in all_of_run(ledger, {}):
-            ends = {entry.attempt: written.as_record() for entry in task.entries if (written := _written(entry))}
+            ends = {entry.attempt: written.as_record() for entry in task.entries if (written := own_record(entry))}
             records = {number: record for number, record in ends.items() if record is not None}
             if task.task in tasks and any(record.state is JobState.SUCCEEDED for record in records.values()):
                 kept[task.task] = replace(task, records=records)

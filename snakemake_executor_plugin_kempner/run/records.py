@@ -10,6 +10,7 @@ from ..notation import clock
 from ..slurm.client import Slurm
 from ..slurm.parse import Record, Usage
 from ..slurm.states import JobState
+from .ledger import Entry
 from .outcome import Job
 
 _MOST = 10**12
@@ -23,6 +24,8 @@ class StepRecord:
     job_id: str
     task: str = ""
     """Label of its task."""
+    attempt: int = 0
+    """Its number among the attempts of the task; 0 if the record does not say."""
     start: float
     """Seconds since 1970."""
     end: float | None = None
@@ -37,6 +40,9 @@ class StepRecord:
     """User and system time of all processes that have been waited for."""
     restarts: int = 0
     """How often Slurm had put the job back into the queue before this start."""
+
+    def is_of(self, entry: Entry) -> bool:
+        return self.task in ("", entry.label) and self.attempt in (0, entry.turn.attempt)
 
     def as_record(self) -> Record | None:
         """The end as a record of Slurm; None if it is unknown."""
@@ -58,6 +64,15 @@ def usage_of(job: Job, slurm: Slurm) -> Usage:
     return Usage(
         elapsed=usage.elapsed or elapsed, peak_memory_mb=usage.peak_memory_mb or written.peak_memory_mb or None
     )
+
+
+def own_record(entry: Entry) -> StepRecord | None:
+    """The record of a job in the ledger; None if it has not started, or has no readable record.
+
+    A slurmctld that was killed may give the id of a job to another one: the record says whose it is.
+    """
+    written = step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
+    return written if written is not None and written.is_of(entry) else None
 
 
 def step_record(folder: Path, job_id: str) -> StepRecord | None:
@@ -83,6 +98,7 @@ def read_record(path: Path, job_id: str) -> StepRecord | None:
     return StepRecord(
         job_id=job_id,
         task=str(written.get("task", "")),
+        attempt=int(number("attempt") or 0),
         start=number("start") or 0.0,
         end=number("end"),
         exit_code=number("exit_code"),

@@ -8,7 +8,7 @@ from ..errors import LedgerError
 from ..layout import UP_TO_DATE
 from ..plan.model import Kind
 from .ledger import Entry, LedgerRecord, taken_over
-from .records import step_record
+from .records import own_record
 
 
 def note_up_to_date(folder: Path, keys: Collection[str]) -> None:
@@ -54,7 +54,7 @@ def settled(record: LedgerRecord) -> Settled:
 
 def has_succeeded(entry: Entry) -> bool:
     """Whether a job has, by its own account."""
-    written = step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
+    written = own_record(entry)
     return written is not None and written.exit_code == 0
 
 

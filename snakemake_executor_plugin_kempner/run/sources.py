@@ -1,12 +1,11 @@
 """Looks up jobs by more than one query: a job that is missing from the queue's list need not have ended."""
 
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 
 from ..slurm.client import Slurm
 from ..slurm.parse import Record, records_of
 from .ledger import Entry
-from .records import step_record
+from .records import own_record
 
 
 def controller_records(slurm: Slurm, job_ids: Collection[str]) -> dict[str, Record]:
@@ -23,6 +22,6 @@ def controller_records(slurm: Slurm, job_ids: Collection[str]) -> dict[str, Reco
 def with_written(known: Mapping[str, Record], entries: Iterable[Entry]) -> dict[str, Record]:
     """What Slurm knows, and, of jobs that it has forgotten, the ends that they have written down."""
     forgotten = (entry for entry in entries if entry.job_id not in known)
-    written = (step_record(Path(entry.folder), entry.job_id) for entry in forgotten)
+    written = (own_record(entry) for entry in forgotten)
     ends = (record.as_record() for record in written if record is not None)
     return {end.job_id: end for end in ends if end is not None} | dict(known)

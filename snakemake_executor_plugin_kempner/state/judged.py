@@ -15,7 +15,7 @@ from ..run.watch import Change, Followed
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .model import Attempt, Helper, RunState, State, TaskState
-from .sources import Sources
+from .sources import JobKey, Sources, key_of
 
 _STATES = {
     Outcome.SUCCEEDED: State.DONE,
@@ -33,7 +33,7 @@ def run_state(sources: Sources) -> RunState:
     """The state of a run."""
     ledger = sources.ledger
     queued = all_of_chain(sources.ledgers, sources.names)
-    records = {entry.job_id: _record(sources, entry) for task in queued for entry in task.entries}
+    records = {key_of(entry): _record(sources, entry) for task in queued for entry in task.entries}
     tasks = _judged(queued, records, sources)
     # What an earlier run could not submit, this one has tried again.
     refused = {key: told for key, told in ledger.refused.items() if key not in tasks}
@@ -72,17 +72,17 @@ def _record(sources: Sources, entry: Entry) -> Record | None:
 
 
 def _node(sources: Sources, entry: Entry) -> str:
-    written = sources.written.get(entry.job_id)
+    written = sources.written.get(key_of(entry))
     return written.node if written else ""
 
 
-def _judged(queued: tuple[QueuedTask, ...], records: Mapping[str, Record | None], sources: Sources) -> Tasks:
+def _judged(queued: tuple[QueuedTask, ...], records: Mapping[JobKey, Record | None], sources: Sources) -> Tasks:
     tasks = Tasks({task.task: judging.TaskState.of(task) for task in queued})
     events: list[Change] = []
     followed: dict[str, Followed] = {}
     for task in queued:
         for entry in task.entries:
-            record, ref = records[entry.job_id], Ref(task.task, entry.attempt)
+            record, ref = records[key_of(entry)], Ref(task.task, entry.attempt)
             if record is None or record.state in (JobState.WAITING, JobState.RUNNING):
                 state = record.state if record else JobState.UNKNOWN
                 followed[entry.job_id] = Followed(ref=ref, job_id=entry.job_id, state=state)
@@ -96,9 +96,9 @@ def _judged(queued: tuple[QueuedTask, ...], records: Mapping[str, Record | None]
 
 
 def _task(
-    queued: QueuedTask, judged: judging.TaskState, records: Mapping[str, Record | None], sources: Sources
+    queued: QueuedTask, judged: judging.TaskState, records: Mapping[JobKey, Record | None], sources: Sources
 ) -> TaskState:
-    attempts = tuple(_attempt(entry, records[entry.job_id], sources) for entry in queued.entries)
+    attempts = tuple(_attempt(entry, records[key_of(entry)], sources) for entry in queued.entries)
     return TaskState(
         key=queued.task,
         label=queued.label,
@@ -131,7 +131,7 @@ def _state(judged: judging.TaskState, attempts: tuple[Attempt, ...]) -> State:
 
 
 def _attempt(entry: Entry, record: Record | None, sources: Sources) -> Attempt:
-    listed, written = sources.listed.get(entry.job_id), sources.written.get(entry.job_id)
+    listed, written = sources.in_list(entry), sources.written.get(key_of(entry))
     is_waiting = record is not None and record.state is JobState.WAITING
     start = written.start if written and written.start else None
     if start is None and listed is not None and listed.record.node:
@@ -164,6 +164,6 @@ def _attempt(entry: Entry, record: Record | None, sources: Sources) -> Attempt:
 
 def _helpers(sources: Sources) -> Iterator[Helper]:
     for entry in carried_out(sources.ledger.entries, sources.names):
-        listed = sources.listed.get(entry.job_id)
+        listed = sources.in_list(entry)
         if entry.kind != Kind.TASK.value and listed is not None and not listed.record.state.is_final:
             yield Helper(kind=entry.kind, job_id=entry.job_id, record=listed.record)

@@ -1,8 +1,10 @@
 """Reads what there is about a run: ledgers, records of jobs, the queue, and accounting for jobs that have vanished."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +21,13 @@ from ..slurm.listing import Listed
 from ..slurm.parse import Record, record_of
 from ..slurm.states import JobState, job_state
 
+JobKey = tuple[str, str]
+"""Id and name of a job."""
+
+
+def key_of(entry: Entry) -> JobKey:
+    return entry.job_id, entry.job_name
+
 
 class Asks(Protocol):
     """The queries that the state of a run needs."""
@@ -30,7 +39,7 @@ class Asks(Protocol):
     def accounting(self, job_ids: Collection[str]) -> tuple[Record, ...]: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Sources:
     """All that is known about a run."""
 
@@ -39,8 +48,8 @@ class Sources:
     """Of the runs that it has taken over, oldest first."""
     listed: Mapping[str, Listed] = field(default_factory=dict)
     """Jobs of the run in Slurm's list, by id."""
-    written: Mapping[str, StepRecord] = field(default_factory=dict)
-    """What jobs have recorded themselves, by id."""
+    written: Mapping[JobKey, StepRecord] = field(default_factory=dict)
+    """What jobs have recorded themselves."""
     accounted: Mapping[str, Record] = field(default_factory=dict)
     """What accounting says of jobs whose end is nowhere else."""
     stopped: frozenset[str] = frozenset()
@@ -58,14 +67,27 @@ class Sources:
         """Name and comment of each job in the list."""
         return {job_id: (job.name, job.comment) for job_id, job in self.listed.items()}
 
+    def in_list(self, entry: Entry) -> Listed | None:
+        """The job in Slurm's list."""
+        listed = self.listed.get(entry.job_id)
+        return listed if listed is not None and entry.job_name in (listed.name, listed.comment) else None
+
     def end(self, entry: Entry) -> Record | None:
         """What is known of a job: Slurm's word, the ledger's, its own, accounting's; None if nothing is."""
-        if (listed := self.listed.get(entry.job_id)) is not None and entry.job_name in (listed.name, listed.comment):
+        if (listed := self.in_list(entry)) is not None:
             return listed.record
-        written = self.written.get(entry.job_id)
-        noted = next((end for ledger in self.ledgers if (end := _noted(ledger, entry.job_id)) is not None), None)
+        written = self.written.get(key_of(entry))
         own = written.as_record() if written else None
+        if entry.job_id in self.given_again:
+            return own
+        noted = next((end for ledger in self.ledgers if (end := _noted(ledger, entry.job_id)) is not None), None)
         return noted or own or self.accounted.get(entry.job_id)
+
+    @cached_property
+    def given_again(self) -> frozenset[str]:
+        """Ids that two jobs have had, since a slurmctld that was killed had forgotten the first."""
+        names = {(entry.job_id, entry.job_name) for ledger in self.ledgers for entry in ledger.entries if entry.job_id}
+        return frozenset(job_id for job_id, times in Counter(job_id for job_id, _ in names).items() if times > 1)
 
 
 def read_sources(ledger: LedgerRecord, slurm: Asks) -> Sources:
@@ -140,10 +162,10 @@ def _runs(listing: Iterable[Listed], job_id: str) -> bool:
     return any(job.job_id == job_id and not job.record.state.is_final for job in listing)
 
 
-def _written(entries: Iterable[Entry]) -> dict[str, StepRecord]:
+def _written(entries: Iterable[Entry]) -> dict[JobKey, StepRecord]:
     """The records of jobs; those that have not started have none, so each folder is listed once."""
     there: dict[str, tuple[Path, set[str]]] = {}
-    found: dict[str, StepRecord] = {}
+    found: dict[JobKey, StepRecord] = {}
     for entry in entries:
         if entry.kind != Kind.TASK.value:
             continue
@@ -153,8 +175,8 @@ def _written(entries: Iterable[Entry]) -> dict[str, StepRecord]:
         folder, files = there[entry.folder]
         name = f"{entry.job_id}.json"
         record = read_record(folder / name, entry.job_id) if name in files else None
-        if record is not None:
-            found[entry.job_id] = record
+        if record is not None and record.is_of(entry):
+            found[key_of(entry)] = record
     return found
 
 

@@ -24,6 +24,9 @@ from snakemake_executor_plugin_kempner.run.outcome import (
 from snakemake_executor_plugin_kempner.run.result import Result
 from snakemake_executor_plugin_kempner.run.watch import GRACE
 from snakemake_executor_plugin_kempner.slurm.states import JobState
+from snakemake_executor_plugin_kempner.state.judged import run_state
+from snakemake_executor_plugin_kempner.state.model import State
+from snakemake_executor_plugin_kempner.state.sources import read_sources
 
 SUCCEEDED, FAILED, BLOCKED, CANCELLED = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.BLOCKED, Outcome.CANCELLED
 
@@ -459,3 +462,16 @@ def test_gpu_hours_are_kept_over_all_plans_of_a_run(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="asks for 4, 2 of them by what the run has submitted before: tune for 2"):
         play.submit(a_task("tune", resources=gpu))
     assert {job.rule for job in play.slurm.jobs.values()} == {"train"}
+
+
+@pytest.mark.parametrize("has_ended", [True, False], ids=["it had ended", "it ran"])
+def test_a_job_whose_id_slurm_gives_to_another_one_ends_by_its_own_word_alone(tmp_path: Path, has_ended: bool) -> None:
+    play = Play(tmp_path, {"first": takes(5 if has_ended else 600), "second": takes(100)})
+    play.submit(a_task("first"))
+    play.slurm.advance(10)
+    play.slurm.crash(since=0)
+    play.submit(a_task("second"))
+    play.watch()
+    assert play.ended() == {"first": Outcome.SUCCEEDED if has_ended else Outcome.LOST, "second": Outcome.SUCCEEDED}
+    tasks = run_state(read_sources(read_ledger(play.folder), play.slurm)).tasks
+    assert {task.key: task.state for task in tasks} == {"first": State.UNKNOWN, "second": State.DONE}
