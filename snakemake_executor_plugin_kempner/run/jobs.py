@@ -1,5 +1,7 @@
 """The jobs of a run that have not ended."""
 
+from collections.abc import Callable
+
 from ..plan.dependency import Ref
 from ..slurm.states import JobState
 from .watch import Followed
@@ -19,8 +21,8 @@ class OpenJobs(dict[str, Followed]):
         """Labels of gates, by id."""
         self.closing: Ref | None = None
         """The closing job, while it waits."""
-        self.displaced: list[Followed] = []
-        """Jobs whose ids Slurm has given to others: a slurmctld that was killed had forgotten them."""
+        self.when_displaced: Callable[[Followed], None] = lambda _job: None
+        """Is told of a job whose id Slurm gives to another one: a slurmctld that was killed had forgotten it."""
 
     def follow(self, job_id: str, ref: Ref, *, spared: bool = False, may_be_forgotten: bool = False) -> None:
         """Follow a job until it ends.
@@ -33,7 +35,7 @@ class OpenJobs(dict[str, Followed]):
         """
         before = self.get(job_id)
         if before is not None and before.ref != ref:
-            self.displaced.append(before)
+            self.when_displaced(before)
         self[job_id] = Followed(ref=ref, job_id=job_id, missing_since=_FORGOTTEN if may_be_forgotten else None)
         if spared:
             self.spared.add(job_id)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import SlurmError
@@ -56,6 +56,8 @@ class Observer:
         self._evidence = Evidence(tasks=tasks, known=self._telling.known, since=time.time())
         self._is_told = True
         """Jobs' records are seen here, and nothing has failed: what happens needs no query."""
+        self._displaced: list[Change] = []
+        self._jobs.when_displaced = self._displace
         self._judge = Judge(tasks=tasks, was_stopped=self.stopped.__contains__, cancel=cancel)
 
     def watch(self, longest: float, *, is_urgent: bool) -> tuple[TaskEvent, ...]:
@@ -105,7 +107,8 @@ class Observer:
             self.pace.failed(found.failure, is_away=False)
         self._doomed |= found.never
         left, changes = step(self._jobs, found.seen, self._clock.now())
-        return self._judged(left, (*self._displaced(), *changes), was_answered=found.failure is None)
+        displaced, self._displaced = self._displaced, []
+        return self._judged(left, (*displaced, *changes), was_answered=found.failure is None)
 
     def _judged(
         self, left: Mapping[str, Followed], changes: Sequence[Change], *, was_answered: bool = True
@@ -123,17 +126,15 @@ class Observer:
         self._is_told = self._is_told and all(map(self._was_told, changes))
         return events
 
-    def _displaced(self) -> Iterator[Change]:
-        """The ends of jobs whose ids Slurm has given to others: nobody but they themselves can tell."""
-        gone, self._jobs.displaced = self._jobs.displaced, []
-        for followed in gone:
-            self._telling.known.pop(followed.job_id, None)
-            job, own = self._judge.job_of(followed.ref), None
-            written = step_record(self._folder_of(followed.ref), followed.job_id)
-            if job is not None and written is not None and written.task == job.submission.label:
-                own = written.as_record()
-            unknown = Record(job_id=followed.job_id, state=JobState.UNKNOWN, word="its id belongs to another job")
-            yield Change(job=followed, record=own or unknown)
+    def _displace(self, gone: Followed) -> None:
+        """Keep the end of a job whose id Slurm has given to another one: nobody but the job itself can tell it."""
+        self._telling.known.pop(gone.job_id, None)
+        job, own = self._judge.job_of(gone.ref), None
+        written = step_record(self._folder_of(gone.ref), gone.job_id)
+        if job is not None and written is not None and written.task == job.submission.label:
+            own = written.as_record()
+        unknown = Record(job_id=gone.job_id, state=JobState.UNKNOWN, word="its id belongs to another job")
+        self._displaced.append(Change(job=gone, record=own or unknown))
 
     def release(self) -> None:
         """Release the next attempts of what has failed, for jobs that were killed before they could do it themselves."""
