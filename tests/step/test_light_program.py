@@ -321,6 +321,24 @@ def test_what_surrounds_a_full_job_imports_neither_slurms_commands_nor_the_recor
     assert not {"subprocess", "tempfile", "snakemake"} & set(imported.split())
 
 
+@pytest.mark.parametrize("restarts", ["0", "1"], ids=["its end was forgotten", "put back into the queue"])
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_job_that_slurm_starts_again_although_it_has_ended_runs_only_if_it_was_put_back(
+    tmp_path: Path, code: int, restarts: str
+) -> None:
+    """A slurmctld that is killed does not know what has ended since it wrote down its state, and starts it again."""
+    text = script(a_light_step(tmp_path, f"echo x >> runs; touch a; exit {code}", "a"), tmp_path)
+    assert ended(text, tmp_path)[0] == code
+    (tmp_path / "a").write_text("by a later attempt")
+    again, said = ended(text, tmp_path, SLURM_RESTART_COUNT=restarts)
+    runs_again = restarts == "1"
+    assert again == code
+    assert len((tmp_path / "runs").read_text().split()) == 1 + runs_again
+    assert (f"this job had ended with exit code {code} when Slurm started it once more" in said) != runs_again
+    if not runs_again:
+        assert (tmp_path / "a").read_text() == "by a later attempt"
+
+
 # --- segments -------------------------------------------------------------------------------------------------------
 
 

@@ -111,6 +111,16 @@ class Record:
             "start": time.time(),
         }
 
+    def earlier_end(self) -> int | None:
+        """The exit code of this job, if it has ended before and was not put back into the queue."""
+        try:
+            known: dict[str, Any] = loads(read(self._path) or "{}")
+        except ValueError:
+            return None
+        ours = ("task", "attempt", "restarts")
+        code = known.get("exit_code")
+        return code if isinstance(code, int) and all(known.get(name) == self._known[name] for name in ours) else None
+
     @property
     def is_short(self) -> bool:
         return bool(time.time() - self._known["start"] < _SHORT_LIFE)
@@ -139,6 +149,9 @@ def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
     """
     open_log(spec)
     record = Record(spec)
+    if (code := record.earlier_end()) is not None:  # what it has made may be in use, or made by a later attempt
+        say(f"kempner: {spec.task}: this job had ended with exit code {code} when Slurm started it once more.")
+        return code
     record.write()
     code = attempt(spec, rare, work)
     if code != 0 and tried:
