@@ -1,11 +1,15 @@
 """Words are read as sbatch reads them; `tests/cluster/test_option_table.py` holds the table against the real sbatch."""
 
 import re
+import shlex
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from snakemake_executor_plugin_kempner.plan.resources import sbatch_options
-from snakemake_executor_plugin_kempner.plan.sbatch import UnreadableError, read
+from snakemake_executor_plugin_kempner.options import Options
+from snakemake_executor_plugin_kempner.plan.resources import SET_BY_PLUGIN, sbatch_options
+from snakemake_executor_plugin_kempner.plan.sbatch import OPTIONS, Takes, UnreadableError, read
 
 READ = {
     "": "",
@@ -91,3 +95,61 @@ def test_the_fault_names_the_task_and_says_what_to_write(text: str) -> None:
 def test_a_value_with_a_space_is_not_split_again() -> None:
     options = sbatch_options("align", {"slurm_extra": "--licenses='a b'"}, 1)
     assert options.sbatch.argv[-1] == "--licenses=a b"
+
+
+# --- whatever is written --------------------------------------------------------------------------------------------
+
+SHORT = {"partition": "p", "account": "A", "gpus": "G", "hold": "H", "overcommit": "O", "no-kill": "k", "time": "t"}
+VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=12)
+
+
+@st.composite
+def spelled(draw: st.DrawFn) -> tuple[tuple[str, str | None], list[str]]:
+    """An option with its value, and the words in which a person may write it."""
+    name = draw(st.sampled_from([*sorted(OPTIONS.keys() - {"cluster", "tasks-per-node"}), *SHORT]))
+    takes = OPTIONS[name]
+    value = None if takes is Takes.NOTHING or (takes is Takes.PERHAPS and draw(st.booleans())) else draw(VALUES)
+    if name in SHORT and draw(st.booleans()):
+        letter = f"-{SHORT[name]}"
+        if value is None:
+            return (name, None), [letter]
+        if value and (takes is Takes.PERHAPS or draw(st.booleans())):
+            return (name, value), [letter + value]
+        if takes is Takes.A_VALUE:
+            return (name, value), [letter, value]
+    least = next(length for length in range(1, len(name) + 1) if _is_clear(name[:length], name))
+    written = f"--{name[: draw(st.integers(least, len(name)))]}"
+    if value is None:
+        return (name, None), [written]
+    if takes is Takes.A_VALUE and draw(st.booleans()):
+        return (name, value), [written, value]
+    return (name, value), [f"{written}={value}"]
+
+
+def _is_clear(prefix: str, name: str) -> bool:
+    return prefix == name or [other for other in OPTIONS if other.startswith(prefix)] == [name]
+
+
+@given(st.lists(spelled(), max_size=6))
+def test_whatever_options_are_written_in_whatever_spelling_are_read(
+    written: list[tuple[tuple[str, str | None], list[str]]],
+) -> None:
+    words = [word for _, spelling in written for word in spelling]
+    assert read(words) == Options.merged(option for option, _ in written)
+
+
+@given(st.lists(spelled(), max_size=4), st.booleans())
+def test_no_spelling_sets_what_the_plugin_sets(
+    written: list[tuple[tuple[str, str | None], list[str]]], is_quoted: bool
+) -> None:
+    text = shlex.join(word for _, spelling in written for word in spelling)
+    declared = sbatch_options("align", {"slurm_extra": shlex.quote(text) if is_quoted else text}, 1)
+    owned = {option for (option, _), _ in written} & set(SET_BY_PLUGIN)
+    assert not owned or declared.faults
+    assert declared.faults or not set(SET_BY_PLUGIN) & declared.sbatch.values.keys()
+
+
+@given(VALUES)
+def test_any_text_gives_options_or_a_fault_that_names_the_task(text: str) -> None:
+    declared = sbatch_options("align", {"slurm_extra": text}, 1)
+    assert all(str(fault).startswith("align: slurm_extra") for fault in declared.faults)
