@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from ..errors import LedgerError
@@ -134,7 +135,7 @@ def parse(text: str, where: str) -> Lines:
     understood = sum(map(bool, calls.values())) + len(others) + bool(header)
     return Lines(
         header={name: value for name, value in header.items() if name not in _HEADER or _HEADER[name](value)},
-        submissions=tuple(one for submissions in calls.values() for one in submissions),
+        submissions=tuple(chain.from_iterable(calls.values())),
         others=tuple(others),
         ids=frozenset(pair for entry in entries if (pair := _name_and_id(entry)) is not None),
         unread=len(objects) - understood,
@@ -165,12 +166,12 @@ def _submissions(call: dict[str, Any]) -> Iterator[dict[str, Any]]:
     # What the elements of an array have in common is checked once.
     shared = {name for name, check in _FORMS.items() if name in call and check(call[name])}
     for element in elements if _list_of(lambda value: isinstance(value, dict))(elements) else ():
-        one = {**call, **element}
-        left = [name for name in one if name in element or name not in shared]
+        submission = {**call, **element}
+        left = [name for name in submission if name in element or name not in shared]
         needed = all(name in shared or name in element for name in _SUBMISSION)
-        right = all(_FORMS[name](one[name]) for name in left if name in _FORMS)
-        if needed and right and _text(one["intent"]) and _name(one.get("by", "")):
-            yield one
+        right = all(_FORMS[name](submission[name]) for name in left if name in _FORMS)
+        if needed and right and _text(submission["intent"]) and _name(submission.get("by", "")):
+            yield submission
 
 
 def _name_and_id(entry: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -36,10 +36,12 @@ def separate(programs: Programs, job_ids: Collection[str]) -> None:
     """
     text = programs.call(["squeue", *OWN_JOBS, "--states=PENDING", "--array", "--format=%i %A"])
     rows = [row for row in map(str.split, text.splitlines()) if len(row) == 2 and is_element(row[0])]
-    apart = {one for one, raw in rows if raw != array_id(one)}
-    for array in in_order(raw for one, raw in rows if one not in apart):
-        together = [one for one, raw in rows if raw == array and (one in job_ids or array in job_ids)]
-        left_out = {one for one in job_ids if is_element(one) and array_id(one) == array} - apart - set(together)
+    apart = {job_id for job_id, raw in rows if raw != array_id(job_id)}
+    for array in in_order(raw for job_id, raw in rows if job_id not in apart):
+        together = [job_id for job_id, raw in rows if raw == array and (job_id in job_ids or array in job_ids)]
+        left_out = (
+            {job_id for job_id in job_ids if is_element(job_id) and array_id(job_id) == array} - apart - set(together)
+        )
         # A change of all that are left together would be one of their common record.
         for part in (together[:-1], [*together[-1:], *left_out]):
             for elements in abridge(part):
