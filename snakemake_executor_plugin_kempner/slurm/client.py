@@ -29,8 +29,10 @@ from .parse import (
     parse_squeue,
     parse_usage,
     record_of,
+    records_of,
 )
 from .programs import OWN_JOBS, Programs
+from .states import JobState
 
 _IDS_PER_CALL = 500
 _SHORT = 10.0
@@ -325,12 +327,24 @@ class SlurmCommands:
             separate(self._programs, {job_id for job_id in ids if pending_only or is_element(job_id)})
         state = ["--state=PENDING"] if pending_only else []
         for start in range(0, len(ids), _IDS_PER_CALL):
-            argv = ["scancel", "--quiet", *state, *abridge(ids[start : start + _IDS_PER_CALL])]
+            part = ids[start : start + _IDS_PER_CALL]
             try:
-                self._call(argv)
-            except SlurmRefused as error:  # with --state an unknown id is a failure, after the others are cancelled
-                if error.answer and "Invalid job id" not in error.answer:
+                self._call(["scancel", "--quiet", *state, *abridge(part)])
+            except SlurmError as error:
+                # With --state an unknown id is a failure, after the others are cancelled.
+                is_gone = isinstance(error, SlurmRefused) and (not error.answer or "Invalid job id" in error.answer)
+                if not is_gone and self._stay(part, pending_only):
                     raise
+
+    def _stay(self, job_ids: Collection[str], pending_only: bool) -> bool:
+        """Whether jobs may be left that scancel should have cancelled, whatever it has said."""
+        try:
+            known = records_of(job_ids, self.queue()).values()
+        except SlurmError:
+            return True
+        if pending_only:
+            return any(record.state is JobState.WAITING for record in known)
+        return any(not record.state.is_final and record.word != "COMPLETING" for record in known)
 
     def tell(self, program: str, questions: Sequence[str]) -> str:
         """What scontrol or sacctmgr answers to each of these questions, one after another; a refused one has no answer.

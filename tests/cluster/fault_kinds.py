@@ -129,15 +129,30 @@ def node_dies(scene: Scene) -> None:
         scene.slurm.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
     finally:
         scene.slurm.start_node(node)
-    start_what_was_put_back(scene)
+    start_what_was_put_back(scene.slurm, scene.folder)
 
 
-def start_what_was_put_back(scene: Scene) -> None:
-    """Slurm keeps a job that it puts back for two minutes."""
+def start_what_was_put_back(slurm: Sandbox, folder: Path, of_rule: str = "") -> bool:
+    """Slurm keeps a job that it puts back for two minutes.
+
+    Args:
+        slurm: where it waits.
+        folder: of the workflow.
+        of_rule: the only ones to start; by default all but closing jobs, which wait like that while a head lives.
+
+    Returns:
+        Whether there was one.
+    """
     time.sleep(2.5)  # a start within the second of the first end is refused by slurmd
-    for job in queued(scene.slurm, scene.folder, helpers=True):
-        if job.state == "PENDING" and job.reason == "BeginTime" and job.rule != "closing":
-            scene.slurm.run("scontrol", "update", f"JobId={job.job_id}", "StartTime=now")
+    waiting = [
+        job
+        for job in queued(slurm, folder, helpers=True)
+        if job.state == "PENDING" and job.reason == "BeginTime"
+        if (job.rule == of_rule if of_rule else job.rule != "closing")
+    ]
+    for job in waiting:
+        slurm.run("scontrol", "update", f"JobId={job.job_id}", "StartTime=now")
+    return bool(waiting)
 
 
 def preempted(scene: Scene) -> None:
@@ -146,7 +161,7 @@ def preempted(scene: Scene) -> None:
     job = scene.slurm.run(*words, stdin="#!/bin/bash\nsleep 1\n").strip()
     scene.wait(3, 5)
     scene.slurm.run("scancel", job)
-    start_what_was_put_back(scene)
+    start_what_was_put_back(scene.slurm, scene.folder)
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------------
@@ -167,7 +182,7 @@ def held(scene: Scene) -> None:
 def requeued(scene: Scene) -> None:
     if job := scene.a_job("RUNNING"):
         scene.slurm.run("scontrol", "requeue", job.job_id)
-        start_what_was_put_back(scene)
+        start_what_was_put_back(scene.slurm, scene.folder)
 
 
 def updated(scene: Scene) -> None:

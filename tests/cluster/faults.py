@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from comparison import Outcome
-from fault_kinds import FAULTS, Effect, Fault, Scene, mounted, put_on, wrappers
+from fault_kinds import FAULTS, Effect, Fault, Scene, mounted, put_on, start_what_was_put_back, wrappers
 from head import PATIENCE, PAUSE, all_over, asked, cancel_all, queued, run
 from soak import End, compare, end_of, killed_head, local_end, options_of, tried_once, without_local
 from soak_workflows import Kind, Trouble, Workflow, random_workflow
@@ -86,6 +86,8 @@ def _by_status(folder: Path, slurm: Sandbox, left: Outcome) -> Outcome:
     if left.exit_code > 0 or ("is in Slurm's hands" not in left.output and left.exit_code == 0):
         return left
     until_over(slurm, folder)
+    if start_what_was_put_back(slurm, folder, of_rule="closing"):  # no head lives that would end the run in its place
+        until_over(slurm, folder)
     said = "".join(path.read_text(errors="replace") for path in folder.rglob(".snakemake/kempner/*/closing*.log"))
     succeeded = status(slurm, folder).startswith("has succeeded")
     return Outcome(exit_code=int(not succeeded), output=f"{left.output}\n{said}")
@@ -131,7 +133,9 @@ def fit(fault: Fault, workflow: Workflow) -> Workflow:
         )
         for rule in workflow.rules
     )
-    return replace(workflow, rules=tuple(rules))
+    # With it, Snakemake takes what a failed task has left for done.
+    options = tuple(option for option in workflow.options if option != "--keep-incomplete")
+    return replace(workflow, rules=tuple(rules), options=options)
 
 
 def judge(fault: Fault, mode: str, workflow: Workflow, local: End, found: End) -> Iterator[str]:

@@ -435,6 +435,18 @@ def test_scancel_that_may_not_cancel_is_refused(stubs: Stubs) -> None:
         stubs.slurm().cancel(["7"])
 
 
+@pytest.mark.parametrize("state", ["CANCELLED", "COMPLETING", "RUNNING", "PENDING"])
+def test_whatever_scancel_says_it_counts_what_has_become_of_the_job(stubs: Stubs, state: str) -> None:
+    stubs.answer("scancel", err="scancel: warning: Unable to contact the weather service, try again")
+    stubs.answer("squeue", f"7|{state}|None|0|n1\n")
+    slurm = stubs.slurm()
+    if state in ("RUNNING", "PENDING"):
+        with pytest.raises(SlurmError, match="weather service"):
+            slurm.cancel(["7"])
+    else:
+        slurm.cancel(["7"])
+
+
 def test_bytes_that_are_no_text_do_not_break_the_answer(stubs: Stubs) -> None:
     stubs.answer("squeue", script="printf '7|RUNNING|\\xff\\xfe|0|n1\\n'")
     assert [record.job_id for record in stubs.slurm().queue()] == ["7"]
