@@ -78,6 +78,8 @@ class Fault:
     acts: Act = nothing
     says: str = ""
     """Bash in place of Slurm's programs; knows `$real`, `$program`, and `$lot`, a number below 100."""
+    python: str = ""
+    """Python that heads, guards, continuations and closing jobs run first; light jobs do not."""
     times: int = 4
     """How often it acts at most, so that each run comes to its end."""
     effect: Effect = Effect.NOTHING
@@ -287,17 +289,60 @@ def mounted(fault: Fault, folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", place], check=True)
 
 
-# --- Slurm's programs -----------------------------------------------------------------------------------------------
+# --- Slurm's programs, and Python -----------------------------------------------------------------------------------------------
+
+
+SHORTER = f"""
+import subprocess
+run = subprocess.run
+shorter = lambda timeout: {PATIENCE} if timeout in (120, 150) else timeout
+subprocess.run = lambda *words, timeout=None, **more: run(*words, timeout=shorter(timeout), **more)
+"""
+LATE = """
+import builtins, io, os, time
+LAG = 8
+kinds = {"ended", "succeeded", "short_lived", "stopped", "kept_off"}
+listdir, stat, opened = os.listdir, os.stat, builtins.open
+
+def unseen(path):
+    parts = os.fspath(path).split("/") if isinstance(path, (str, os.PathLike)) else []
+    if len(parts) < 2 or not kinds & set(parts[-3:-1]):
+        return False
+    try:
+        return time.time() - stat(path).st_mtime < LAG
+    except OSError:
+        return False
+
+def late_stat(path, *words, **more):
+    if unseen(path):
+        raise FileNotFoundError(2, "not yet", path)
+    return stat(path, *words, **more)
+
+def late_listdir(path="."):
+    return [name for name in listdir(path) if not unseen(os.path.join(os.fspath(path), name))]
+
+def late_open(path, mode="r", *words, **more):
+    if mode[0] == "r" and unseen(path):
+        raise FileNotFoundError(2, "not yet", path)
+    return opened(path, mode, *words, **more)
+
+os.listdir, os.stat, builtins.open, io.open = late_listdir, late_stat, late_open, late_open
+"""
+WRONG_CLOCK = """
+import os, random, time
+now, wrong = time.time, random.Random(os.getpid()).uniform(-600, 600)
+time.time = lambda: now() + wrong
+"""
 
 
 def wrappers(fault: Fault, scene: Scene) -> Mapping[str, str]:
-    """Variables of the head, and so of its jobs, with which Slurm's programs do what the fault says."""
-    if not fault.says:
+    """Variables of the head, and so of its jobs, with which Slurm's programs and Python do what the fault says."""
+    if not (fault.says or fault.python):
         return {}
     here = scene.beside / "programs"
     here.mkdir()
     path = scene.slurm.environment["PATH"]
-    for program in PROGRAMS:
+    for program in PROGRAMS if fault.says else ():
         real = shutil.which(program, path=path)
         if real is None:
             continue
@@ -309,11 +354,7 @@ def wrappers(fault: Fault, scene: Scene) -> Mapping[str, str]:
             f'{textwrap.dedent(fault.says)}\nexec $real "$@"\n'
         )
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    (here / "sitecustomize.py").write_text(
-        "import subprocess\nrun = subprocess.run\n"
-        f"shorter = lambda timeout: {PATIENCE} if timeout in (120, 150) else timeout\n"
-        "subprocess.run = lambda *words, timeout=None, **more: run(*words, timeout=shorter(timeout), **more)\n"
-    )
+    (here / "sitecustomize.py").write_text(textwrap.dedent(fault.python) or SHORTER)
     return {"PATH": f"{here}:{path}", "PYTHONPATH": f"{here}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")}
 
 
@@ -375,6 +416,14 @@ FAULTS: Mapping[str, Fault] = {
     "programs-fail": Fault(
         does="Each program cannot reach the controller, 3 calls in 10.",
         says=f'[ $lot -lt 30 ] && {{ echo "$program: error: {UNREACHABLE}" >&2; exit 1; }}',
+    ),
+    "records-late": Fault(
+        does="What jobs write into the run's folder is seen 8 s later, as on a file system that keeps answers for a while.",
+        python=LATE, modes=("watched", "detached", "killed", "again"),
+    ),
+    "wrong-clocks": Fault(
+        does="The clock of each head and of each helper job is wrong, by up to ten minutes, in both directions.",
+        python=WRONG_CLOCK, modes=("watched", "detached", "killed", "again"),
     ),
     "records-full": Fault(
         does="The file system of `.snakemake` (records, ledger, logs) is full for seconds.",
