@@ -181,6 +181,13 @@ def held(scene: Scene) -> None:
         scene.slurm.run("scontrol", "release", job.job_id)
 
 
+def released(scene: Scene) -> None:
+    """Where ids are given again, slurmd refuses a job as the one that it has had; Slurm holds it then."""
+    for job in queued(scene.slurm, scene.folder):
+        if job.state == "PENDING" and job.reason == "launch failed requeued held":
+            scene.slurm.run("scontrol", "release", job.job_id)
+
+
 def requeued(scene: Scene) -> None:
     if job := scene.a_job("RUNNING"):
         scene.slurm.run("scontrol", "requeue", job.job_id)
@@ -460,6 +467,10 @@ FAULTS: Mapping[str, Fault] = {
     "heads-stopped": Fault(does="The head is stopped (SIGSTOP) for up to 25 s.", acts=head_stopped, modes=ONLY_HEADS),
     "copied": Fault(does="The folder is copied while the run lasts, and the command given there.", acts=copied, times=2),
 }  # fmt: skip
+
+RELEASES = Fault(
+    does="No fault: what Slurm holds since it could not be launched is released.", acts=released, times=1000
+)
 
 
 @contextmanager

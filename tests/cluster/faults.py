@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from comparison import Outcome
-from fault_kinds import FAULTS, Effect, Fault, Scene, mounted, put_on, start_what_was_put_back, wrappers
+from fault_kinds import FAULTS, RELEASES, Effect, Fault, Scene, mounted, put_on, start_what_was_put_back, wrappers
 from head import PATIENCE, PAUSE, all_over, asked, cancel_all, queued, run
 from soak import End, compare, end_of, killed_head, local_end, options_of, tried_once, without_local
 from soak_workflows import Kind, Trouble, Workflow, random_workflow
@@ -163,11 +164,13 @@ def judge_telling(slurm: Sandbox, folder: Path, exit_code: int) -> Iterator[str]
         yield f"exit code {exit_code}, but the page says: {pages[-1].read_text(errors='replace')[:200]}"
 
 
-def given_again(slurm: Sandbox, folder: Path, workflow: Workflow) -> Outcome:
-    """The same command after the fault is gone."""
+def given_again(scene: Scene, workflow: Workflow) -> Outcome:
+    """The same command after the fault is gone; its user releases what the head says is held."""
+    slurm, folder = scene.slurm, scene.folder
     asked(slurm, folder, "--unlock")
-    outcome = run(slurm, folder, "--rerun-incomplete", *options_of(workflow))
-    until_over(slurm, folder)
+    with put_on(RELEASES, replace(scene, over=threading.Event())):
+        outcome = run(slurm, folder, "--rerun-incomplete", *options_of(workflow))
+        until_over(slurm, folder)
     return outcome
 
 
@@ -208,7 +211,7 @@ def _tried(slurm: Sandbox, fault: Fault, workflow: Workflow, local: End, folder:
         until_over(slurm, folder)
         yield from judge_telling(slurm, folder, outcome.exit_code)
         if fault.effect is Effect.FAILS and outcome.exit_code != 0:
-            outcome = given_again(slurm, folder, workflow)
+            outcome = given_again(scene, workflow)
             (folder.parent / "said-again").write_text(outcome.output)
             found = end_of(folder, outcome, asked(slurm, folder, "--dry-run", "--nolock"))
             yield from judge(fault, mode, workflow, local, replace(found, hooks=local.hooks))
