@@ -86,9 +86,7 @@ def _by_status(folder: Path, slurm: Sandbox, left: Outcome) -> Outcome:
     """The end of a run that goes on without its head; a head that did not get so far has said the end itself."""
     if left.exit_code > 0 or ("is in Slurm's hands" not in left.output and left.exit_code == 0):
         return left
-    until_over(slurm, folder)
-    if start_what_was_put_back(slurm, folder, of_rule="closing"):  # no head lives that would end the run in its place
-        until_over(slurm, folder)
+    until_closed(slurm, folder)
     said = "".join(path.read_text(errors="replace") for path in folder.rglob(".snakemake/kempner/*/closing*.log"))
     succeeded = status(slurm, folder).startswith("has succeeded")
     return Outcome(exit_code=int(not succeeded), output=f"{left.output}\n{said}")
@@ -110,6 +108,13 @@ def until_over(slurm: Sandbox, folder: Path) -> None:
             left = [job for job in queued(slurm, folder, helpers=True) if not job.is_over]
             raise AssertionError(f"left in the queue: {left}")
         time.sleep(PAUSE)
+
+
+def until_closed(slurm: Sandbox, folder: Path) -> None:
+    """As `until_over` where no head lives: a closing job that was put back ends the run, and is not waited for in vain."""
+    until_over(slurm, folder)
+    if start_what_was_put_back(slurm, folder, of_rule="closing"):
+        until_over(slurm, folder)
 
 
 def status(slurm: Sandbox, folder: Path) -> str:
@@ -208,7 +213,7 @@ def _tried(slurm: Sandbox, fault: Fault, workflow: Workflow, local: End, folder:
             outcome = MODES[mode](troubled, folder, workflow)
             (folder.parent / "said").write_text(outcome.output)
             until_over(slurm, folder)
-        until_over(slurm, folder)
+        until_closed(slurm, folder)
         yield from judge_telling(slurm, folder, outcome.exit_code)
         if fault.effect is Effect.FAILS and outcome.exit_code != 0:
             outcome = given_again(scene, workflow)
