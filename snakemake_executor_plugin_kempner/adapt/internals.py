@@ -58,6 +58,8 @@ INTERNALS = {
     "snakemake.persistence:PersistenceBase._software_stack_hash|snakemake.persistence:Persistence._software_stack_hash": (
         "a light job records what Snakemake would"
     ),
+    "snakemake.persistence:PersistenceBase._conda_env|snakemake.persistence:Persistence._conda_env": "the same",
+    "snakemake.jobs:Job.container_img_url": "the same",
     "snakemake.persistence:RECORD_FORMAT_VERSION": "there are light jobs only where Snakemake's record is known",
     "snakemake.shell:shell._get_process_prefix": "a light job runs its command as Snakemake would",
     "snakemake.shell:shell._process_suffix": "the same",

@@ -223,6 +223,8 @@ class LightJobs:
             "rule": job.rule.name,
             "code": persistence._code(job.rule),  # noqa: SLF001
             "record_format_version": records.RECORD_FORMAT_VERSION,
+            "conda_env": persistence._conda_env(job),  # noqa: SLF001
+            "container_img_url": job.container_img_url,
             "software_stack_hash": persistence._software_stack_hash(job),  # noqa: SLF001
             "incomplete": False,
         }

@@ -12,7 +12,9 @@ from typing import Any
 
 import snakemake.persistence as records
 from snakemake.common import get_input_function_aux_params
-from snakemake.io import AnnotatedString, get_flag_value, is_callable
+from snakemake.exceptions import WorkflowError
+from snakemake.io import AnnotatedString, contains_wildcard, get_flag_value, is_callable
+from snakemake.settings.types import DeploymentMethod
 from snakemake.shell import shell
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
@@ -70,6 +72,7 @@ def obstacles_of_rule(job: Any, workflow: Any, names: Collection[tuple[str, str]
     """
     rule, roots = job.rule, {root for root, _ in names}
     yield from _in_the_rule(rule)
+    yield from _in_environments(job, workflow.deployment_settings.deployment_method)
     yield from _in_flags(job)
     yield from _in_params(rule)
     yield from _in_names(rule, workflow, roots)
@@ -91,14 +94,36 @@ def _in_the_rule(rule: Any) -> Iterator[str]:
         "checkpoint": rule.is_checkpoint,
         "shadow": rule.shadow_depth,
         "benchmark": rule.benchmark,
-        "conda": rule.conda_env,
-        "container": rule.container_img or rule.is_containerized,
-        "envmodules": rule.env_modules,
         "handover": rule.is_handover,
         "cache": getattr(rule.cache, "flag", rule.cache),
         "shell_exec": "shell_exec" in rule.resources,
     }
     yield from (name for name, value in features.items() if value)
+
+
+def _in_environments(job: Any, used: Collection[DeploymentMethod]) -> Iterator[str]:
+    """Environments that are used, or of which Snakemake records for each job what is not known here."""
+    rule = job.rule
+    if rule.conda_env and (DeploymentMethod.CONDA in used or _may_differ(rule.conda_env) or not _has_conda_file(job)):
+        yield "conda"
+    if rule.is_containerized or (
+        rule.container_img and (DeploymentMethod.APPTAINER in used or _may_differ(rule.container_img))
+    ):
+        yield "container"
+    if rule.env_modules and DeploymentMethod.ENV_MODULES in used:
+        yield "envmodules"
+
+
+def _may_differ(environment: Any) -> bool:
+    return bool(is_callable(environment) or contains_wildcard(environment))
+
+
+def _has_conda_file(job: Any) -> bool:
+    """Whether the environment is a file that can be read: Snakemake records its text. For a name it would run conda."""
+    try:
+        return bool(job.conda_env_spec.is_file and job.conda_env and job.conda_env.content is not None)
+    except (OSError, WorkflowError):
+        return False
 
 
 def _is_plain_text(rule: Any) -> bool:

@@ -258,7 +258,7 @@ def _too_many_cores(job: PlacedRequest) -> Iterator[Remark]:
     most = max((shape.cores or 0 for shape in job.shapes), default=0)
     if most and job.request.cores_of_node > most:
         what = f"{job.request.cores_of_node} cores of one node, and a node of {job.where} has {most} [{job.source}]"
-        yield what, f"request {most} threads or less"
+        yield what, f"request {most} or less; --cores {most} caps the threads of a rule and of a group"
 
 
 def _too_much_memory(job: PlacedRequest) -> Iterator[Remark]:

@@ -21,9 +21,10 @@ import snakemake.persistence as records
 from builders import POLICY, a_plan
 from reading import Read
 from reading import read as read_here
+from snakemake.settings.types import DeploymentMethod
 from snakemake.shell import shell
 
-from snakemake_executor_plugin_kempner.adapt.obstacles import takes
+from snakemake_executor_plugin_kempner.adapt.obstacles import obstacles_of_rule, takes
 from snakemake_executor_plugin_kempner.adapt.reading_environment import reads_environment
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
 from snakemake_executor_plugin_kempner.plan.light import FORMATS
@@ -163,6 +164,13 @@ CASES = (
         name="the environment",
         rule=rule("env -0 | grep -zv '^KEMPNER_CHECKPOINT_DIR\\|^_=' | sort -z > {output}", more="    threads: 2\n"),
     ),
+    Case(
+        name="environments that are not used",
+        rule=rule(
+            "echo x > {output}", more="    conda: 'env.yaml'\n    container: 'docker://x'\n    envmodules: 'gcc/14'\n"
+        ),
+        before="echo 'dependencies: []' > env.yaml",
+    ),
     Case(name="open files", rule=rule("ls /proc/$$/fd > {output}")),
     Case(name="its folder", rule=rule("pwd | sed 's,.*/,,' > {output}; umask >> {output}; echo $0 >> {output}")),
 )
@@ -268,6 +276,9 @@ def planned(case: Case, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Task:
     return replace(task, attempts=(replace(attempt, step=replace(attempt.step, latency_wait=1, **places)),))
 
 
+@pytest.mark.filterwarnings(
+    "ignore:unclosed file .*env.yaml:ResourceWarning"
+)  # Snakemake's, when it records an environment
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_light_job_leaves_what_the_job_of_a_snakemake_leaves(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -360,9 +371,10 @@ MADE = "rule made:\n    output: 'out.txt'\n"
         ("    run: print(1)\n", "run:"),
         ("    shadow: 'minimal'\n    shell: 'x'\n", "shadow:"),
         ("    benchmark: 'b.txt'\n    shell: 'x'\n", "benchmark:"),
-        ("    conda: 'env.yaml'\n    shell: 'x'\n", "conda:"),
-        ("    container: 'docker://x'\n    shell: 'x'\n", "container:"),
-        ("    envmodules: 'gcc'\n    shell: 'x'\n", "envmodules:"),
+        ("    conda: lambda wildcards: 'env.yaml'\n    shell: 'x'\n", "conda:"),
+        ("    conda: 'missing.yaml'\n    shell: 'x'\n", "conda:"),
+        ("    conda: 'an-environment'\n    shell: 'x'\n", "conda:"),
+        ("    container: lambda wildcards: 'docker://x'\n    shell: 'x'\n", "container:"),
         ("    cache: True\n    shell: 'x'\n", "cache:"),
         ("    group: 'g'\n    shell: 'x'\n", "its group"),
         ("    resources: slurm_light=0\n    shell: 'x'\n", "slurm_light=0"),
@@ -394,6 +406,26 @@ def test_what_is_doubtful_runs_snakemake_and_the_reason_is_known(read: Read, tex
         (Path.cwd() / name).write_text("here")
     (Path.cwd() / "env.yaml").write_text("dependencies: []\n")
     assert set(reasons(read, "import os, pathlib\nHERE = pathlib.Path('here')\n" + MADE + text).values()) == {why}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file .*env.yaml:ResourceWarning")
+@pytest.mark.parametrize(
+    ("text", "method", "obstacle"),
+    [
+        ("conda: 'env.yaml'", DeploymentMethod.CONDA, "conda"),
+        ("container: 'docker://x'", DeploymentMethod.APPTAINER, "container"),
+        ("envmodules: 'gcc'", DeploymentMethod.ENV_MODULES, "envmodules"),
+    ],
+)
+def test_an_environment_is_an_obstacle_only_where_the_command_line_says_that_it_is_used(
+    read: Read, text: str, method: DeploymentMethod, obstacle: str
+) -> None:
+    (Path.cwd() / "env.yaml").write_text("dependencies: []\n")
+    reading, dag = read(f"{MADE}    {text}\n    shell: 'x'\n", has_light_jobs=True)
+    (job,) = dag.jobs
+    assert [task.attempts[0].step.runs_snakemake for task in reading.tasks] == [""]
+    dag.workflow.deployment_settings.deployment_method = {method}
+    assert set(obstacles_of_rule(job, dag.workflow, ())) == {obstacle}
 
 
 @pytest.mark.parametrize(

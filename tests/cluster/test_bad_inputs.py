@@ -110,6 +110,20 @@ def test_threads_that_are_a_share_of_all_cores_need_their_number(slurm: Sandbox,
     assert_refused(run(slurm, folder, "--cores", "500"), slurm, folder, "make: 500 cores of one node", "has 64")
 
 
+def test_a_group_that_is_wider_than_a_node_is_refused_with_the_option_that_narrows_it(
+    slurm: Sandbox, tmp_path: Path
+) -> None:
+    """No rule asks for 80 threads: Snakemake adds up what a group can run side by side."""
+    rules = "".join(
+        f'rule {name}:\n    output: "{name}.txt"\n    group: "both"\n    threads: 40\n    shell: "touch {{output}}"\n'
+        for name in ("left", "right")
+    )
+    join = 'rule join:\n    input: "left.txt", "right.txt"\n    output: "join.txt"\n    group: "both"\n    shell: "touch {output}"\n'
+    folder = written(tmp_path / "run", join + rules)
+    assert_refused(run(slurm, folder), slurm, folder, "80 cores of one node", "has 64", "--cores 64")
+    assert "--cpus-per-task=40" in run(slurm, folder, "--cores", "64", "--kempner-preview").output
+
+
 def test_a_run_that_nobody_watches_has_to_record_what_it_has_made(slurm: Sandbox, tmp_path: Path) -> None:
     folder = written(tmp_path / "run", ONE_RULE)
     storage = ("--default-storage-provider", "fs", "--default-storage-prefix", "store", "--shared-fs-usage", "none")
