@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from snakemake.common.tbdstring import TBDString
+
 from ..plan.resources import CLUSTER_NAMES, sbatch_options
 from .resources import constant_of, is_same_for_all_jobs
 
@@ -35,6 +37,6 @@ def _cluster(rule: Any, job: Any) -> str:
         resource = rule.resources[name]
         with suppress(Exception):  # a function of the workflow may raise anything; the plan reports it
             value = constant_of(resource) if is_same_for_all_jobs(resource) or job is None else job.resources.get(name)
-            if isinstance(value, str):
+            if isinstance(value, str) and not isinstance(value, TBDString):  # a placeholder is a text, too
                 resources[name] = value
     return sbatch_options(rule.name, resources, 1).sbatch.get("clusters") if resources else ""

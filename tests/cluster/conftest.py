@@ -68,6 +68,11 @@ THOROUGH = (
     "test_submission.py::test_a_submission_that_times_out*[[]after]",
     "test_faults.py::test_a_job_whose_head_died_before*[[]4]",
     "test_reserves.py::test_what_a_person_cancels*[[]kempner cancel]",
+    "test_one_other_cluster.py::*cancelled_there[[]--kempner-cancel]",
+    "test_one_other_cluster.py::*cancelled_there[[]kempner cancel]",
+    "test_one_other_cluster.py::test_a_failure_stops*",
+    "test_one_other_cluster.py::test_what_needs_two*",
+    "test_one_other_cluster.py::test_an_open_run*",
 )
 """Variations that continuous integration leaves out, as patterns of their names."""
 

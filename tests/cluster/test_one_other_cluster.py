@@ -168,7 +168,7 @@ RAN = {
 
 def test_a_detached_run_goes_there_with_all_that_looks_after_it(site: Site, tmp_path: Path) -> None:
     folder = written(tmp_path / "flow", WHOLE)
-    left = site.run(folder, "--kempner-detach", *THERE)
+    left = site.run(folder, "--kempner-detach", SLURM_CLUSTERS=SECOND)
     assert left.exit_code == 0, left.output
     outcome = closed(site.second, folder, left)
     assert outcome.exit_code == 0, outcome.output
@@ -181,7 +181,7 @@ def test_a_detached_run_goes_there_with_all_that_looks_after_it(site: Site, tmp_
     assert told["start"]["cores"], "accounting of the second cluster was not read"
     script = site.kempner(folder, "export")
     assert script.count("$(sbatch --parsable") == script.count(f"--clusters={SECOND} ") - 2
-    assert_settled(site.first, folder, *THERE)
+    assert_settled(site.first, folder)
 
 
 def test_a_watched_run_that_was_killed_goes_on_there(site: Site, tmp_path: Path) -> None:
