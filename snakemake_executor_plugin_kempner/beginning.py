@@ -200,6 +200,7 @@ def begin_run(
 
     Raises:
         LedgerError: the ledger cannot be written.
+        SlurmError: the other cluster that the run goes to did not tell its name.
     """
     ledger = Ledger(
         Path(policy.folder),
@@ -207,7 +208,8 @@ def begin_run(
         run=policy.run,
         command=started().command,
         started_in=started().folder,
-        cluster=name_of_cluster(slurm),
+        # Where it is another cluster, whoever reads the ledger has to be told.
+        cluster=patiently(slurm.cluster, logger.warning) if policy.at else name_of_cluster(slurm),
         **marks(os.getcwd()),
         keep_going=policy.keep_going,
         retries_elsewhere=policy.retries_elsewhere,
