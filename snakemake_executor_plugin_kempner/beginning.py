@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .errors import Fault, LedgerError, PlanError, SlurmMissing
+from .errors import Fault, LedgerError, PlanError, SlurmError, SlurmMissing
 from .invocation import started, versions
-from .options import Options
+from .options import NO_OPTIONS, Options
 from .plan.model import Kind, Policy, Task
 from .printable import quoted
 from .report import changed_message, kept_message, unplanned_message
@@ -27,8 +27,8 @@ from .run.result import Result
 from .site.file import applies, packaged, read_site
 from .site.live import Tell, live_site, together
 from .site.model import Site
-from .slurm.client import Slurm
-from .slurm.environment import chosen_options, notices
+from .slurm.client import Slurm, SlurmCommands
+from .slurm.environment import chosen_options, cluster_of_user, notices
 from .slurm.site_limits import SiteLimits, user_name
 
 
@@ -41,6 +41,17 @@ def check_that_it_can_leave() -> None:
     if not started().is_command_line:
         what = "--kempner-detach goes on by giving the same command again, and this is no 'snakemake' command"
         raise PlanError([Fault(where="command line", what=f"{what}: {shlex.join(started().command)}")])
+
+
+def at_cluster(policy: Policy, slurm: SlurmCommands) -> Policy:
+    """The policy with the cluster that the run goes to, and the one that a rule without a name would go to."""
+    try:
+        other = slurm.other_cluster
+    except SlurmError:
+        return policy
+    cluster = other or (policy.site.cluster if policy.site else "")
+    home = (cluster_of_user(os.environ) or slurm.here or cluster) if slurm.named else cluster
+    return replace(policy, cluster=cluster, home=home, at=Options({"clusters": other}) if other else NO_OPTIONS)
 
 
 def at_site(policy: Policy, limits: SiteLimits, file: Path | None) -> Policy:
@@ -189,6 +200,7 @@ def begin_run(
 
     Raises:
         LedgerError: the ledger cannot be written.
+        SlurmError: the other cluster that the run goes to did not tell its name.
     """
     ledger = Ledger(
         Path(policy.folder),
@@ -196,7 +208,8 @@ def begin_run(
         run=policy.run,
         command=started().command,
         started_in=started().folder,
-        cluster=name_of_cluster(slurm),
+        # Where it is another cluster, whoever reads the ledger has to be told.
+        cluster=patiently(slurm.cluster, logger.warning) if policy.at else name_of_cluster(slurm),
         **marks(os.getcwd()),
         keep_going=policy.keep_going,
         retries_elsewhere=policy.retries_elsewhere,

@@ -11,6 +11,7 @@ from .adapt.cancelling import instead_of_running
 from .ending.finish import Finish
 from .invocation import started
 from .run.cancelling import Canceller
+from .run.cluster import cluster_of_folder
 from .slurm.client import SlurmCommands
 
 
@@ -28,6 +29,6 @@ def _cancel(say: Callable[[str], None], warn: Callable[[str], None]) -> None:
         SlurmError: the jobs do not leave the queue.
     """
     runs = Path(".snakemake/kempner").absolute()
-    slurm = SlurmCommands()
+    slurm = SlurmCommands(cluster=cluster_of_folder(runs))
     finish = Finish(slurm=slurm, say=say, warn=warn)
     say(Canceller(runs, os.getcwd(), slurm, say, warn, finish=finish.cancelled).everything(started().time))

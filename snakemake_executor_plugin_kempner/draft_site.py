@@ -9,6 +9,7 @@ from .errors import KempnerError, SlurmError
 from .site.draft import draft
 from .site.live import live_site
 from .slurm.client import SlurmCommands
+from .slurm.environment import cluster_of_user
 from .slurm.site_limits import user_name
 
 
@@ -17,7 +18,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.parse_args(words)
     try:
-        site = live_site(SlurmCommands().tell, user_name(), os.environ)
+        site = live_site(SlurmCommands(cluster=cluster_of_user(os.environ)).tell, user_name(), os.environ)
         if site is None:
             raise SlurmError("Slurm does not tell its partitions: is this a login node of the cluster?")
     except KempnerError as error:

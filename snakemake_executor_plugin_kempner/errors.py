@@ -5,6 +5,7 @@ KempnerError
 ├── SlurmError           a Slurm command failed
 │   ├── SlurmMissing     Slurm is not available on this machine
 │   ├── OtherCluster     the run was started on another cluster
+│   ├── UnknownCluster   a cluster that cannot be asked from this machine
 │   ├── SlurmRefused     a request that will be refused again (wrong account, unknown partition, …)
 │   └── SlurmUnreachable the controller did not answer in time; it may answer later
 ├── LedgerError          the run's ledger cannot be written or read
@@ -145,9 +146,22 @@ class OtherCluster(SlurmError):  # noqa: N818
         super().__init__(
             f"Run {run} was started on {there}, and this Slurm is {here or 'another one'}: it does not know the jobs of that run, "
             "which may be queued or running there. Nothing was submitted, cancelled or closed. Give the command where the run was "
-            "started (its login node, its SLURM_CONF). If that Slurm no longer exists, remove the record of the run and give the "
+            "started (its login node, its SLURM_CONF), or name its cluster (--default-resources clusters=NAME). If that Slurm no longer exists, remove the record of the run and give the "
             f"command again: rm -r {shlex.quote(str(folder))}"
         )
+
+
+class UnknownCluster(SlurmError):  # noqa: N818
+    """A cluster that was named and cannot be asked from this machine.
+
+    Args:
+        name: of the cluster.
+        known: names of the clusters that can be asked.
+    """
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        super().__init__(f"Cluster {name} cannot be asked from here. Known here: {', '.join(known) or 'none'}.")
 
 
 class LedgerError(KempnerError):

@@ -26,7 +26,7 @@ from .ending.finish import Finish, Page
 from .errors import KempnerError
 from .invocation import Continued, Leaving, StartingOver, started
 from .live_view import LiveView
-from .planning import Planning
+from .planning import Planning, cluster_of, refuse_unknown_cluster
 from .report import detached_message, left_message
 from .run.claim import Claim, claim_folder, this_head
 from .run.cluster import refuse_folder_of_other_cluster
@@ -75,7 +75,9 @@ class Executor(RemoteExecutor):
 
     @cached_property
     def _slurm(self) -> SlurmCommands:
-        return SlurmCommands(self.envvars(), submit_pause=self.executor_settings.submit_pause)
+        # A job of the run asks the cluster that it runs on.
+        cluster = "" if self.continued else cluster_of(self.workflow)
+        return SlurmCommands(self.envvars(), submit_pause=self.executor_settings.submit_pause, cluster=cluster)
 
     @cached_property
     def _runs(self) -> Path:
@@ -91,6 +93,7 @@ class Executor(RemoteExecutor):
 
     def _claim_folder(self) -> None:
         try:
+            refuse_unknown_cluster(self.workflow, self._slurm)
             refuse_folder_of_other_cluster(self._runs, self._slurm)
             self._claim = claim_folder(self._runs, this_head(self._folder.name), self._slurm.runs, self.logger.info)
         except KempnerError as error:
@@ -143,7 +146,9 @@ class Executor(RemoteExecutor):
         if not detached:
             self._departure.on_signals()
             if has_terminal_to_itself(self.workflow):
-                self._view = LiveView(self._folder, self.logger)
+                self._view = LiveView(
+                    self._folder, self.logger, SlurmCommands(timeout=60, cluster=self._slurm.other_cluster)
+                )
                 self._view.start()
         return run
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from .errors import KempnerError
 from .run.ledger import read_ledger
-from .slurm.client import SlurmCommands
 from .state.judged import run_state
 from .state.overview import Overview, overview, title
 from .state.shown import causes_of, table_of, text
@@ -42,11 +41,11 @@ class LiveView:
         slurm: the scheduler.
     """
 
-    def __init__(self, folder: Path, logger: logging.Logger, slurm: Asks | None = None) -> None:
+    def __init__(self, folder: Path, logger: logging.Logger, slurm: Asks) -> None:
         from rich.console import Console  # noqa: PLC0415 - only on a terminal
         from rich.live import Live  # noqa: PLC0415
 
-        self._folder, self._logger, self._slurm = folder, logger, slurm or SlurmCommands(timeout=60)
+        self._folder, self._logger, self._slurm = folder, logger, slurm
         self._live = Live(
             console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
         )

@@ -3,6 +3,7 @@
 The preview takes the same path, with a Slurm that takes nothing.
 """
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from . import beginning
+from .adapt.cluster import cluster_of_rules
 from .adapt.command import JobCommand
 from .adapt.dag import Reading, finished, has_local_rules, read_dag
 from .adapt.policy import policy_of
 from .adapt.scheduler import locked
 from .adapt.settled import finished_here, kept_for_readers, up_to_date
 from .adapt.units import Scope
+from .errors import Fault, PlanError, SlurmError, UnknownCluster
 from .invocation import started
 from .plan.model import Plan, Policy
 from .report import NO_ROOM, needs_head_message, plan_messages
@@ -27,7 +30,31 @@ from .run.program import keep_program
 from .run.settled import note_up_to_date, settled
 from .settings import Settings, common_settings
 from .slurm.client import SlurmCommands
+from .slurm.environment import cluster_of_user
 from .slurm.site_limits import SiteLimits
+
+
+def cluster_of(workflow: Any) -> str:
+    """Name of the cluster that a command is for: by its rules, else by its environment; empty for that of this machine."""
+    return cluster_of_rules(workflow)[0] or cluster_of_user(os.environ)
+
+
+def refuse_unknown_cluster(workflow: Any, slurm: SlurmCommands) -> None:
+    """Refuse a cluster that cannot be asked from here. Without an answer nothing is refused: what comes next needs one.
+
+    Raises:
+        PlanError: there is no such cluster.
+    """
+    try:
+        _ = slurm.other_cluster
+    except UnknownCluster as error:
+        rules = cluster_of_rules(workflow)[1]
+        where = (
+            f"rule{'s' if len(rules) > 1 else ''} {', '.join(rules)}" if rules else "SLURM_CLUSTERS, SBATCH_CLUSTERS"
+        )
+        raise PlanError([Fault(where=where, what=str(error), remedy=f"take {' or '.join(error.known)}")]) from None
+    except SlurmError:
+        return
 
 
 class Planning:
@@ -52,6 +79,7 @@ class Planning:
     ) -> None:  # fmt: skip
         if detached and not continued:
             beginning.check_that_it_can_leave()
+        refuse_unknown_cluster(workflow, slurm)
         settings: Settings = executor.executor_settings
         self._settings, self._logger, self._slurm, self._is_preview = settings, executor.logger, slurm, is_preview
         self._limits = SiteLimits(slurm.tell)
@@ -59,7 +87,7 @@ class Planning:
         policy = policy_of(workflow, settings, folder, python, detached=detached, may_go_on=may_go_on)
         if settings.light_jobs == "yes":
             policy = replace(policy, light_program=keep_program(folder))
-        self.policy = beginning.at_site(policy, self._limits, settings.site)
+        self.policy = beginning.at_cluster(beginning.at_site(policy, self._limits, settings.site), slurm)
         if is_preview:
             self.policy = replace(self.policy, logs="")
         self._reader = _Reader(workflow, self.policy, notes_up_to_date=not continued and policy.ends_itself)

@@ -12,7 +12,7 @@ from .adapt.instead_of_jobs import instead_of_scheduling
 from .export.forms import exported, form_of, write
 from .invocation import Leaving, started
 from .options import Options
-from .planning import Planning
+from .planning import Planning, cluster_of
 from .preview_text import preview
 from .report import command_line, short_path
 from .slurm.client import SlurmCommands
@@ -21,8 +21,8 @@ from .slurm.client import SlurmCommands
 class _Unsubmitted(SlurmCommands):
     """Answers queries as Slurm does, but submits, changes and cancels nothing."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        super().__init__(environment)
+    def __init__(self, environment: Mapping[str, str], cluster: str) -> None:
+        super().__init__(environment, cluster=cluster)
         self._ids = map(str, count(1))
 
     def submit(self, options: Options, script: str) -> str:  # noqa: ARG002
@@ -47,7 +47,8 @@ def _preview(workflow: Any, executor: Any) -> None:
     Raises:
         KempnerError: the run would fail before anything is submitted, or the file cannot be written.
     """
-    settings, slurm = executor.executor_settings, _Unsubmitted(executor.envvars())
+    settings = executor.executor_settings
+    slurm = _Unsubmitted(executor.envvars(), cluster_of(workflow))
     with TemporaryDirectory(prefix="kempner-preview-") as folder:
         planning = Planning(workflow, executor, slurm, Path(folder), detached=settings.detach, is_preview=True)
         live = planning.begin(Path(".snakemake/kempner").absolute(), ready=())

@@ -283,15 +283,17 @@ def attempt_message(event: AttemptFailed, usage: Usage) -> str:
 
 def stuck_message(event: TaskStuck) -> str:
     """A job will stay pending until the user acts."""
+    name = event.job.submission.options.get("clusters")
+    where = f" --clusters={name}" if name else ""
     if event.is_held:
         return (
             f"{event.job.submission.label} (Slurm job {event.job.job_id}) is held: {event.reason}. It starts when it is released: "
-            f"scontrol release {event.job.job_id}. Ctrl-C cancels the run."
+            f"scontrol{where} release {event.job.job_id}. Ctrl-C cancels the run."
         )
     requested = event.job.submission.options.without(*SET_BY_PLUGIN)
     return (
         f"{event.job.submission.label} (Slurm job {event.job.job_id}) will not start as it is: {event.reason}. "
-        f"It asks for {requested}; see 'sinfo -N -l' for what there is. Ctrl-C cancels the run."
+        f"It asks for {requested}; see 'sinfo{where} -N -l' for what there is. Ctrl-C cancels the run."
     )
 
 

@@ -113,6 +113,7 @@ class FakeSlurm(FakeQueue):
         self._ids = 0
         self.calls: list[Call] = []
         self.name = "cluster fake (/state)"
+        self.where = ""
         self.down = False
         """The controller answers nothing."""
         self.hidden: set[str] = set()

@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "live_view": {"errors", "run", "slurm", "state"},
     "cancelling": {"ending", "slurm", "run", "adapt", "invocation"},
     "handover": {"errors", "slurm", "run", "report", "adapt"},
-    "planning": {"plan", "slurm", "run", "report", "adapt", "beginning", "settings", "invocation"},
+    "planning": {"errors", "plan", "slurm", "run", "report", "adapt", "beginning", "settings", "invocation"},
     "departure": set(),
     "coordinator": {"errors", "slurm", "run", "report", "adapt", "invocation", "handover", "planning"},
     "executor": {

@@ -43,6 +43,7 @@ INTERNALS = {
     "snakemake.scheduling.job_scheduler:JobScheduler._errors": "a task that was never started fails the run",
     "snakemake.scheduling.job_scheduler:JobScheduler._free_resources": "such a task gives its resources back",
     "snakemake.scheduling.job_scheduler:JobScheduler._open_jobs": "and the scheduler looks for what is ready",
+    "snakemake.workflow:Workflow._localrules": "as jobs, local rules go to the cluster of the others",
     "snakemake.dag:DAG._needrun": "`needrun_jobs` leaves out what has finished",
     "snakemake.dag:DAG._finished": "how many jobs there are, counted anew",
     "snakemake.dag:DAG._len": "the same",

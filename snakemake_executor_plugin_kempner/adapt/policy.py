@@ -14,6 +14,7 @@ from ..settings import Settings, common_settings
 from ..site.modes import Checks
 from .capacities import capacities
 from .possible import possible_tasks
+from .scheduler import is_run_by_head
 
 _BUILDING = (DeploymentMethod.CONDA, DeploymentMethod.APPTAINER)
 """Deployment methods that build an environment before jobs run."""
@@ -68,6 +69,7 @@ def policy_of(
         retries_elsewhere=settings.exclude_failed_nodes == "yes",
         most_gpu_hours=settings.max_gpu_hours,
         closing_options=extra_options("--kempner-closing-options", settings.closing_options),
+        local_rules=frozenset(rule.name for rule in workflow.rules if is_run_by_head(workflow, rule)),
         mail=settings.mail,
         on_end=settings.on_end,
     )

@@ -129,7 +129,7 @@ class Evaluator:
         if not all(map(self._is_same, given.values())):
             return None
         try:
-            values = {name: _constant(resource) for name, resource in given.items()}
+            values = {name: constant_of(resource) for name, resource in given.items()}
         except Exception:  # noqa: BLE001 - what Snakemake cannot read it reports itself, when the rule is needed
             return None
         threads = values.pop("_cores", 1)
@@ -143,12 +143,17 @@ class Evaluator:
 
     def _is_same(self, resource: Any) -> bool:
         """Whether it is a constant, or a default that sbatch never sees (`disk_mb`; a rule's own function may fail)."""
-        if not resource.is_evaluable() or is_constant(resource.raw):
+        if is_same_for_all_jobs(resource):
             return True
         return resource.name not in self._wanted and self._is_default(resource)
 
 
-def _constant(resource: Any) -> Any:
+def is_same_for_all_jobs(resource: Any) -> bool:
+    """Whether a resource of a rule is a constant, so that `constant_of` can read it."""
+    return not resource.is_evaluable() or is_constant(resource.raw)
+
+
+def constant_of(resource: Any) -> Any:
     """The value of a resource that is the same for all jobs: a constant, or a default given as text."""
     if not resource.is_evaluable():
         return resource.value

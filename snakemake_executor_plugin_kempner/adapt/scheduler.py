@@ -48,6 +48,11 @@ def finish_as_not_needed(workflow: Any, job: Any) -> None:
     workflow.scheduler.finish_callback(job)
 
 
+def is_run_by_head(workflow: Any, rule: Any) -> bool:
+    """Whether a rule's jobs run in the head process where there is one, whether or not they are Slurm jobs in this run."""
+    return rule.name in workflow._localrules or rule.norun  # noqa: SLF001
+
+
 def run_local_rules_as_jobs(workflow: Any, names: Collection[str] | None = None) -> None:
     """Without a head that could run them, local rules become jobs; `rule all` has nothing to run and stays local.
 

@@ -39,9 +39,10 @@ def cancel(place: Place, run: str, words: tuple[str, ...], *, yes: bool, as_json
     else:
         if not yes:
             click.confirm(f"{_what(state, tasks, needing, is_all=not words)} Cancel?", abort=True, err=as_json)
-        finish = Finish(slurm=place.slurm, say=_say, warn=_say)
-        canceller = Canceller(place.runs, str(place.workdir), place.slurm, _say, _say, finish=finish.cancelled)
         ledger = place.ledger(state.run)
+        slurm = place.slurm_of(ledger)
+        finish = Finish(slurm=slurm, say=_say, warn=_say)
+        canceller = Canceller(place.runs, str(place.workdir), slurm, _say, _say, finish=finish.cancelled)
         message = canceller.tasks(ledger, {task.key for task in tasks}) if words else canceller.run(ledger)
     if as_json:
         labels = tuple(task.label for task in tasks)

@@ -5,17 +5,21 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from ..errors import KempnerError
 from ..layout import run_folders
+from ..plan.resources import CLUSTER_NAMES
 from ..run.belonging import unexplained
 from ..run.ledger import open_ledgers
 from ..site.live import live_site
 from ..slurm.client import Slurm, SlurmCommands
+from ..slurm.environment import cluster_of_user
 from ..slurm.site_limits import SiteLimits, user_name
 from .output import console, print_json, text
 from .places import FOLDER, NotFoundError, Place
@@ -84,7 +88,8 @@ _SIGNS = {Verdict.OK: "✓", Verdict.WARNING: "!", Verdict.ERROR: "✗"}
 
 def findings(start: Path) -> Iterator[Finding]:
     """All findings, in the order of the checks."""
-    slurm = SlurmCommands(timeout=20)
+    cluster = cluster_of_user(os.environ) or _cluster_of_profile(start.absolute())
+    slurm = SlurmCommands(timeout=20, cluster=cluster)
     yield from _versions()
     reachable = list(_slurm(slurm))
     yield from reachable
@@ -230,19 +235,36 @@ def _profile(folder: Path, named: str) -> Iterator[Finding]:
             f"put into profiles/default/config.yaml: {lines}",
         )
         return
-    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - only where there is a profile
-
     try:
-        known = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as problem:
-        yield error("profile", f"{path} cannot be read: {' '.join(str(problem).split())}")
+        known = _read_profile(path)
+    except KempnerError as problem:
+        yield error("profile", str(problem))
         return
-    known = known if isinstance(known, dict) else {}
     missing = {line: why for line, why in _LINES.items() if known.get(line) is not True}
     for line, why in missing.items():
         yield warning("profile", f"{path} has no {line}: {why}", f"add to it: {line}: true")
     if not missing:
         yield ok("profile", str(path))
+
+
+def _read_profile(path: Path) -> dict[str, Any]:
+    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - only where there is a profile
+
+    try:
+        known = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as problem:
+        raise KempnerError(f"{path} cannot be read: {' '.join(str(problem).split())}") from problem
+    return known if isinstance(known, dict) else {}
+
+
+def _cluster_of_profile(folder: Path) -> str:
+    """The cluster that the profile's default resources name; empty for that of this machine."""
+    path = _profile_file(folder, os.environ.get("SNAKEMAKE_PROFILE", ""))
+    with suppress(KempnerError):  # reported by `_profile`
+        asked = _read_profile(path).get("default-resources", {}) if path else {}
+        pairs = asked.items() if isinstance(asked, dict) else (str(one).partition("=")[::2] for one in asked or ())
+        return next((str(value) for name, value in pairs if name in CLUSTER_NAMES - {"slurm_extra"}), "")
+    return ""
 
 
 def _profile_file(folder: Path, named: str) -> Path | None:
@@ -273,7 +295,7 @@ def _open_runs(runs: Path, workdir: Path, slurm: Slurm) -> Iterator[Finding]:
     lost = unexplained(runs, str(workdir), slurm, ledgers)
     if lost:
         what = f"{len(lost)} jobs of this folder are in the queue that no ledger explains: nobody needs them"
-        yield warning("runs", what, f"scancel {' '.join(sorted(lost)[:20])}")
+        yield warning("runs", what, f"scancel{slurm.where} {' '.join(sorted(lost)[:20])}")
     locks = [path for path in (workdir / ".snakemake/locks").glob("*") if path.is_file()]
     if locks and not (runs / "claim.json").exists():
         yield warning(

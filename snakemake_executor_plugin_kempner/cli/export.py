@@ -24,7 +24,8 @@ def export(place: Place, run: str, *, form: str | None, output: str | None) -> N
     """
     path = Path(output) if output else None
     form = form or (form_of(path) if path else "bash")
-    sources = read_sources(place.ledger(run), place.slurm)
+    ledger = place.ledger(run)
+    sources = read_sources(ledger, place.slurm_of(ledger))
     if form in GRAPHS:
         text = GRAPHS[form](shown(tuple(_nodes(run_state(sources)))))
     else:

@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from ..errors import KempnerError
 from ..layout import LEDGER, run_folders
 from ..printable import printable
+from ..run.cluster import cluster_of_run
 from ..run.ledger import LedgerRecord, read_ledger
 from ..slurm.client import SlurmCommands
 from ..slurm.ids import array_id
@@ -37,7 +38,11 @@ class Place:
 
     def __init__(self, start: Path) -> None:
         self._start = start.expanduser().absolute()
-        self.slurm = SlurmCommands(timeout=60)
+        self._slurm_at = cache(lambda cluster: SlurmCommands(timeout=60, cluster=cluster))
+
+    def slurm_of(self, ledger: LedgerRecord) -> SlurmCommands:
+        """The Slurm that has the jobs of a run, perhaps another cluster's."""
+        return self._slurm_at(cluster_of_run(ledger))
 
     @cached_property
     def runs(self) -> Path:
@@ -100,7 +105,8 @@ class Place:
         Raises:
             NotFoundError, LedgerError: as `ledger`.
         """
-        return run_state(read_sources(self.ledger(name), self.slurm))
+        ledger = self.ledger(name)
+        return run_state(read_sources(ledger, self.slurm_of(ledger)))
 
 
 def _began(path: Path) -> float:

@@ -26,7 +26,8 @@ def report(place: Place, run: str, *, form: str, output: str | None) -> None:
     Raises:
         KempnerError: there is no such run, the file cannot be written, or a package is missing.
     """
-    found = subject(place.ledger(run), place.slurm, _warn)
+    ledger = place.ledger(run)
+    found = subject(ledger, place.slurm_of(ledger), _warn)
     match form:
         case "html":
             path = Path(output) if output else found.state.folder / REPORT
@@ -46,33 +47,38 @@ def suggest_requests(place: Place, output: str | None) -> None:
     Raises:
         KempnerError: no run is recorded, or the file cannot be written.
     """
-    ledgers = list(_of_this_cluster(place))
+    ledgers = list(_of_one_cluster(place))
     if not ledgers:
-        raise NotFoundError(f"No run of this cluster is recorded in {place.runs}.")
+        raise NotFoundError(f"No run that can be read is recorded in {place.runs}.")
     latest, *earlier = ledgers
-    use = run_use(latest, place.slurm, _warn, earlier=earlier[::-1])
+    use = run_use(latest, place.slurm_of(latest), _warn, earlier=earlier[::-1])
     entries = [entry for ledger in ledgers for entry in ledger.entries]
     _write(output, suggestion(history(use.jobs, entries, len(ledgers))))
 
 
-def _of_this_cluster(place: Place) -> Iterator[LedgerRecord]:
-    """The ledgers of the folder, the latest first. A job id of another cluster means another job here."""
-    try:
-        here = place.slurm.cluster()
-    except SlurmError as error:
-        _warn(f"Slurm could not be asked: {error}")
-        here = ""
+def _of_one_cluster(place: Place) -> Iterator[LedgerRecord]:
+    """The ledgers of the folder on the cluster of the latest, that first. A job id of another cluster means another job."""
+    here: str | None = None
     for name in place.latest_first():
         try:
             ledger = place.ledger(name)
         except LedgerError as error:
             _warn(f"Left out: {error}")
             continue
+        here = _asked(place, ledger) if here is None else here
         there = ledger.header.get("cluster")
         if here and there and there != here:
             _warn(f"Left out: run {name}, of {there}; this is {here}.")
             continue
         yield ledger
+
+
+def _asked(place: Place, ledger: LedgerRecord) -> str:
+    try:
+        return place.slurm_of(ledger).cluster()
+    except SlurmError as error:
+        _warn(f"Slurm could not be asked: {error}")
+        return ""
 
 
 def _print(found: Subject) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..report import command_line
+from ..slurm.client import SlurmCommands
 from ..slurm.listing import Listed
 from ..state.judged import run_state
 from ..state.model import RunState, State
@@ -31,10 +32,11 @@ class RunLine:
 
 def runs(place: Place, *, as_json: bool) -> None:
     """List the runs."""
-    listing = _Once(place)
-    lines = [
-        _line(run_state(read_sources(ledger, listing))) for ledger in map(place.ledger, place.latest_first()[:_MOST])
-    ]
+    asked: dict[SlurmCommands, _Once] = {}
+    lines: list[RunLine] = []
+    for ledger in map(place.ledger, place.latest_first()[:_MOST]):
+        slurm = place.slurm_of(ledger)
+        lines.append(_line(run_state(read_sources(ledger, asked.setdefault(slurm, _Once(slurm))))))
     if as_json:
         print_json(lines)
         return
@@ -77,20 +79,20 @@ def _line(state: RunState) -> RunLine:
 class _Once:
     """Slurm, asked for its name and its list of jobs only once."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self.accounting = place.slurm.accounting
+    def __init__(self, slurm: SlurmCommands) -> None:
+        self._slurm = slurm
+        self.accounting = slurm.accounting
 
     @cached_property
     def _cluster(self) -> str:
-        return self._place.slurm.cluster()
+        return self._slurm.cluster()
 
     def cluster(self) -> str:
         return self._cluster
 
     @cached_property
     def _listed(self) -> tuple[Listed, ...]:
-        return self._place.slurm.listing()
+        return self._slurm.listing()
 
     def listing(self) -> tuple[Listed, ...]:
         return self._listed

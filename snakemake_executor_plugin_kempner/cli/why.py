@@ -73,7 +73,8 @@ def why(place: Place, run: str, words: tuple[str, ...], *, as_json: bool) -> Non
     """Explain tasks, those that have failed for the same reason together."""
     state = place.state(run)
     tasks = chosen(state, words)
-    found = tuple(explained_tasks(state, tasks, time.time(), each=as_json))
+    where = place.slurm_of(place.ledger(state.run)).where
+    found = tuple(explained_tasks(state, tasks, time.time(), each=as_json, where=where))
     if as_json:
         print_json(found)
         return
@@ -89,18 +90,20 @@ def why(place: Place, run: str, words: tuple[str, ...], *, as_json: bool) -> Non
         out.print(text(f"and {len(found) - _MOST} more: {rest}", "faint"))
 
 
-def explained_tasks(state: RunState, tasks: tuple[TaskState, ...], now: float, *, each: bool) -> Iterator[Why]:
-    """Explanations: `each` task by itself, or those of the same cause once."""
+def explained_tasks(
+    state: RunState, tasks: tuple[TaskState, ...], now: float, *, each: bool, where: str = ""
+) -> Iterator[Why]:
+    """Explanations: `each` task by itself, or those of the same cause once; `where` as `Slurm.where`."""
     failed = [] if each else [task for task in tasks if task.state is State.FAILED]
     others = [task for task in tasks if task not in failed] if failed else list(tasks)
     for same in same_causes(failed):
         first, *rest = same.tasks
-        yield _why(state, first, now, tuple(rest))
+        yield _why(state, first, now, tuple(rest), where)
     for task in others[: None if each else 10 * _MOST]:
-        yield _why(state, task, now, ())
+        yield _why(state, task, now, (), where)
 
 
-def _why(state: RunState, task: TaskState, now: float, same: tuple[TaskState, ...]) -> Why:
+def _why(state: RunState, task: TaskState, now: float, same: tuple[TaskState, ...], where: str) -> Why:
     roots = tuple(root for root in state.roots(task) if root.key != task.key)
     return Why(
         task=task.label,
@@ -111,7 +114,7 @@ def _why(state: RunState, task: TaskState, now: float, same: tuple[TaskState, ..
         roots=tuple(root.label for root in roots),
         cannot_run=tuple(needing.label for needing in state.needing(task, *same) if needing.state is not State.DONE),
         same=tuple(other.label for other in same),
-        to_type=tuple(_to_type(state, task, roots)),
+        to_type=tuple(_to_type(state, task, roots, where)),
     )
 
 
@@ -187,11 +190,11 @@ def _code(known: Explanation | None, attempt: Attempt) -> int | None:
     return own if own is not None else attempt.record.exit_code if attempt.record else None
 
 
-def _to_type(state: RunState, task: TaskState, roots: tuple[TaskState, ...]) -> Iterator[str]:
+def _to_type(state: RunState, task: TaskState, roots: tuple[TaskState, ...], where: str) -> Iterator[str]:
     record = task.pending.record if task.pending else None
     again = command_line(state.command)
     if record and is_held(record.word, record.reason):
-        yield f"scontrol release {record.job_id}"
+        yield f"scontrol{where} release {record.job_id}"
     elif record and record.stuck:
         yield f"it asks for what it cannot get. Mend the rule, then: {again} --kempner-replace-changed"
     elif task.state is State.NEVER and roots:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import KempnerError, LedgerError
 from ..layout import run_folders
+from ..run.cluster import cluster_of_run
 from ..run.ledger import LedgerRecord, read_ledger
 from ..slurm.client import SlurmCommands
 from .jobs import run_use
@@ -25,7 +26,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--csv", default="", metavar="FILE", help="write a row for each job; - for standard output")
     arguments = parser.parse_args(words)
     try:
-        use = run_use(_ledger(RUNS, arguments.run), SlurmCommands(), _warn)
+        ledger = _ledger(RUNS, arguments.run)
+        use = run_use(ledger, SlurmCommands(cluster=cluster_of_run(ledger)), _warn)
         if arguments.csv == "-":
             sys.stdout.write(as_csv(use.jobs))
             return 0

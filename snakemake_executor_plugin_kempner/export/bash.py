@@ -75,7 +75,14 @@ def bash_script(script: Script) -> str:
     for call in calls:
         lines += ["", *_call(call, script, namer)]
     tasks = sum(len(call.submissions) for call in calls if call.first.kind is Kind.TASK)
-    return "\n".join([*lines, "", f'echo "{tasks} tasks are queued as {len(calls)} calls of sbatch: squeue --me"', ""])
+    squeue = f"squeue{_where(calls)} --me"
+    return "\n".join([*lines, "", f'echo "{tasks} tasks are queued as {len(calls)} calls of sbatch: {squeue}"', ""])
+
+
+def _where(calls: Sequence[Call]) -> str:
+    """What names the cluster of the run to a command of Slurm, if it is another one than that of this machine."""
+    name = next((name for call in calls if (name := call.first.options.get("clusters"))), "")
+    return f" --clusters={word(name)}" if name else ""
 
 
 def _needed(calls: Sequence[Call]) -> tuple[Call, ...]:
@@ -101,7 +108,8 @@ def _head(script: Script, calls: Sequence[Call]) -> Iterator[str]:
     for reason, number in Counter(script.later).items():
         yield f"# NOT part of it: {number} tasks, because {printable(reason)}"
     yield "set -euo pipefail"
-    yield "trap 'echo \"Stopped: sbatch has refused a job. Those before it are in the queue: squeue --me\" >&2' ERR"
+    queued = f"Those before it are in the queue: squeue{_where(calls)} --me"
+    yield f"trap 'echo \"Stopped: sbatch has refused a job. {queued}\" >&2' ERR"
     yield f"folder={word(script.workdir)}"
     yield 'cd -- "${1:-$folder}"'
     yield f"mkdir -p {LOGS}"

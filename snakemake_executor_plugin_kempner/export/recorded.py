@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import KempnerError
 from ..layout import ARRAYS, SCRIPTS
-from ..options import Options
+from ..options import NO_OPTIONS, Options
 from ..plan.dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from ..plan.jobscript import spec_in
 from ..plan.manifest import line_of
@@ -46,7 +46,7 @@ def recorded_script(ledgers: Sequence[LedgerRecord], command: str, later: Sequen
     if not any(known.call.first.kind is Kind.TASK for known in recorded):
         raise KempnerError(f"Run {ledgers[-1].run} has submitted no task: there is nothing to export.")
     specs = {ref: spec for known in recorded for ref, spec in known.specs.items()}
-    calls = _ordered(_Completed([known.call for known in recorded], specs).calls())
+    calls = _ordered(_Completed(_at_one_cluster([known.call for known in recorded]), specs).calls())
     python = next((known.python for known in recorded if known.python), "python3")
     workdir = recorded[0].call.first.options.get("chdir")
     works: dict[Ref, Work] = {ref: work_of(spec, ref.task, workdir, python) for ref, spec in specs.items()}
@@ -59,6 +59,15 @@ def recorded_script(ledgers: Sequence[LedgerRecord], command: str, later: Sequen
         command=command,
         later=later,
     )
+
+
+def _at_one_cluster(calls: Sequence[Call]) -> list[Call]:
+    """The calls, each with the run's cluster: those of the run's own jobs, which submit where they run, do not name it."""
+    at = next((found for call in calls if (found := call.first.options.only("clusters"))), NO_OPTIONS)
+    return [
+        replace(call, submissions=tuple(replace(one, options=one.options | at) for one in call.submissions))
+        for call in calls
+    ]
 
 
 def _recorded(ledgers: Iterable[LedgerRecord]) -> Iterator[_Recorded]:

@@ -14,6 +14,7 @@ from ..site.whole import AlikeTasks, WholeRun, of_plan
 from .concurrency import JOBS
 from .dependency import DependencyType
 from .model import Policy, Task, Turn
+from .one_cluster import faults_of_clusters
 from .requested import Requested, TaskRequest, beyond
 from .resources import GPU_NAMES, LIGHT_MEMORY_MB, STEP_MEMORY_MB, TaskOptions, sbatch_options
 from .segments import announced
@@ -57,8 +58,9 @@ def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], TaskOptions
         policy: has the site, and says whether findings are errors.
     """
     site, checks = policy.site, policy.checks
+    elsewhere = tuple(faults_of_clusters(tasks, options, policy))
     if site is None or checks is Checks.OFF:
-        return Verdict()
+        return Verdict(faults=elsewhere)
     alike: dict[tuple[str, int, int], list[Task]] = {}
     for task in tasks:
         for attempt in task.attempts:
@@ -77,7 +79,7 @@ def verdict(tasks: Sequence[Task], options: Mapping[tuple[str, int], TaskOptions
     run = WholeRun(folder=policy.workdir, environments=policy.environments, jobs=jobs, gpus=gpus)
     found += ((_rule(rule, numbers[rule]), finding, ()) for rule, finding in of_plan(many, run, site))
     is_fault = {Severity.ERROR: checks is Checks.ERROR, Severity.WARNING: False}
-    faults = [_fault(where, finding, of) for where, finding, of in found if is_fault[finding.severity]]
+    faults = [*elsewhere, *(_fault(where, finding, of) for where, finding, of in found if is_fault[finding.severity])]
     said = [_fault(where, finding, of) for where, finding, of in found if not is_fault[finding.severity]]
     return Verdict(faults=tuple(dict.fromkeys(faults)), warnings=tuple(map(str, merged(said))))
 

@@ -349,6 +349,14 @@ class Policy:
     """Seconds for which slurmctld keeps an ended job (MinJobAge, 300 by default), less a margin."""
     site: Site | None = None
     """The cluster's partitions and rules; None when unknown."""
+    cluster: str = ""
+    """Name of the cluster that the run goes to; empty when unknown."""
+    home: str = ""
+    """Name of the cluster that a job goes to whose rule names none; empty when unknown."""
+    local_rules: frozenset[str] = frozenset()
+    """Rules that a head runs itself: where they are jobs, they go where the run goes."""
+    at: Options = NO_OPTIONS
+    """What names the run's cluster to sbatch, if it is another than that of this machine."""
     possible: tuple[Task, ...] = ()
     """A sample task for each rule whose tasks are not known yet, with the resources that all of them will have."""
     environments: tuple[str, ...] = ()

@@ -124,7 +124,9 @@ class _Planner:
         """Tasks of which something waits for the end, successful or not."""
         self.place = place_of_helpers(self.options.values(), self.policy.site)
         kill = {"kill-on-invalid-dep": "yes"} if self.policy.kill_on_invalid_dep else {}
-        common = Options({"chdir": self.policy.workdir, "open-mode": "append", "export": "ALL", **kill})
+        common = (
+            Options({"chdir": self.policy.workdir, "open-mode": "append", "export": "ALL", **kill}) | self.policy.at
+        )
         self._with_common = cache(common.__or__)
 
     def calls(self) -> Iterator[Call]:

@@ -145,6 +145,9 @@ SEGMENTS = "slurm_segments"
 MOST_SEGMENTS = 100
 """Each segment names all before it in its dependency."""
 
+CLUSTER_NAMES = frozenset({*next(row.names for row in ROWS if row.option == "clusters"), "slurm_extra"})
+"""Resources that may name the cluster of a run."""
+
 RELEVANT = frozenset({
     *(name for row in ROWS for name in row.names), *GPU_NAMES, *GRES_NAMES, *MODEL_NAMES, *PER_CPU_NAMES,
     "mem_mb", "mem", "mem_mib", "cpus_per_task", "slurm_extra", "requeue", ARRAY, LIGHT, SEGMENTS,

@@ -1,10 +1,11 @@
-"""Whether this Slurm is the one that has the jobs of a folder's runs.
+"""Which cluster has the jobs of a folder's runs, and whether it is the one that is asked.
 
 A folder on a shared file system can be reached from several clusters, and a command may be given with another
 SLURM_CONF. Elsewhere the jobs of a run look gone, and another job may have the same id.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,20 @@ def name_of_cluster(slurm: Slurm) -> str:
     with suppress(SlurmError):
         return slurm.cluster()
     return ""
+
+
+def cluster_of_run(ledger: LedgerRecord) -> str:
+    """Name of the cluster that has the jobs of a run, from which it was started or not; empty if it is not recorded."""
+    found = re.match(r"cluster (\S+) \(", str(ledger.header.get("cluster") or ""))
+    return found[1] if found else ""
+
+
+def cluster_of_folder(runs: Path) -> str:
+    """The same for the open runs of this user in this folder, which are all on one cluster; empty without any."""
+    try:
+        return next(filter(None, map(cluster_of_run, _open_here(runs))), "")
+    except LedgerError:  # reported by what reads it next
+        return ""
 
 
 def refuse_other_cluster(ledgers: Iterable[LedgerRecord], slurm: Slurm) -> None:

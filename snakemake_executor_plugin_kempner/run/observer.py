@@ -167,7 +167,9 @@ class Observer:
         job_id, ref, record = change.job.job_id, change.job.ref, change.record
         if change.is_stuck and record.is_held and self._judge.job_of(ref) is None:
             what = f"Slurm job {job_id}, which others wait for, is held: {record.stuck}"
-            self._logger.warning(f"{what}. It starts when it is released: scontrol release {job_id}.")
+            self._logger.warning(
+                f"{what}. It starts when it is released: scontrol{self._slurm.where} release {job_id}."
+            )
         if not change.has_ended:
             return
         if job_id in self._jobs.gates and record.state is JobState.CANCELLED and not record.never:

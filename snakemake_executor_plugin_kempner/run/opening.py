@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from ..errors import SlurmError, SlurmUnreachable
+from ..options import NO_OPTIONS
 from ..plan.at_site import options_at
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind, Task
@@ -255,7 +256,8 @@ def changes(task: Task, left: QueuedTask, site: Site | None = None) -> tuple[str
         entry = next((known for known in left.entries if known.attempt == attempt.number), None)
         is_light = attempt.step.light is not None
         now = options_at(site, task.label, attempt.resources, attempt.threads, is_light=is_light).sbatch
-        if entry is not None and now != unreserved(entry.options).without(*SET_BY_PLUGIN):
+        before = NO_OPTIONS if entry is None else unreserved(entry.options).without(*SET_BY_PLUGIN, "clusters")
+        if entry is not None and now.without("clusters") != before:  # a run has one cluster, however it was named
             changed.append("resources")
             break
     return tuple(changed)

@@ -192,7 +192,7 @@ class Submitter:
     def _unknown(self, call: Call, since: float) -> str:
         return (
             f"Slurm did not answer for {(self._clock.now() - since) / 60:.0f} minutes while {whose(call)} was "
-            f"submitted. Whether it is in the queue: squeue --me --name={call.job_name}"
+            f"submitted. Whether it is in the queue: squeue{self._slurm.where} --me --name={call.job_name}"
         )
 
     def _drop_doubles(self, job_name: str, keep: str) -> None:
@@ -202,7 +202,10 @@ class Submitter:
             self._slurm.cancel(doubles)
 
     def _withdraw(self, ours: list[str], in_doubt: Call | None) -> None:
-        doubt = f"; whether {whose(in_doubt)} is there: squeue --me --name={in_doubt.job_name}" if in_doubt else ""
+        where = self._slurm.where
+        doubt = (
+            f"; whether {whose(in_doubt)} is there: squeue{where} --me --name={in_doubt.job_name}" if in_doubt else ""
+        )
         try:
             if in_doubt is not None:
                 ours += self._slurm.find(in_doubt.job_name)  # its answer may have been lost
@@ -210,7 +213,7 @@ class Submitter:
                 self._slurm.cancel(ours)
                 self._ledger.cancelled(ours)
         except SlurmError as error:
-            message = f"Jobs of this run may be left in the queue ({error}): scancel {' '.join(ours)}{doubt}"
+            message = f"Jobs of this run may be left in the queue ({error}): scancel{where} {' '.join(ours)}{doubt}"
             raise SlurmError(message) from error
 
 

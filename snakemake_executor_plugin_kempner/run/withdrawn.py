@@ -53,8 +53,9 @@ def left_behind(folder: Path, slurm: Slurm, is_in_doubt: bool) -> LeftBehind:
     staying = [job_id for job_id in jobs if queue[job_id].word != _LEAVING]
     answered = {entry.job_name for entry in carried_out(ledger.entries, names)}
     unanswered = sorted({entry.job_name for entry in ledger.entries} - answered) if is_in_doubt else []
-    lines = [f"Jobs of this run are still in the queue. To cancel them: scancel {' '.join(staying)}"] if staying else []
-    lines += [f"Slurm may still take a job of this run: squeue --me --name={name}" for name in unanswered]
+    cancel = f"scancel{slurm.where} {' '.join(staying)}"
+    lines = [f"Jobs of this run are still in the queue. To cancel them: {cancel}"] if staying else []
+    lines += [f"Slurm may still take a job of this run: squeue{slurm.where} --me --name={name}" for name in unanswered]
     return LeftBehind(jobs=jobs, is_nothing=not jobs and not unanswered, message="\n".join(lines))
 
 
@@ -97,7 +98,8 @@ class Withdrawal:
         try:
             self._slurm.cancel(job_ids, pending_only=pending_only)
         except SlurmError as error:
-            raise SlurmError(f"{error}\nTo cancel the jobs of this run: scancel {' '.join(job_ids)}") from error
+            cancel = f"scancel{self._slurm.where} {' '.join(job_ids)}"
+            raise SlurmError(f"{error}\nTo cancel the jobs of this run: {cancel}") from error
         self._ledger.cancelled(job_ids)
         if not pending_only:
             self._cancelled.update(job_ids)

@@ -130,6 +130,8 @@ class SandboxPlace:
     ports: Ports
     slurm_version: tuple[int, ...]
     accounting: bool
+    has_database: bool = True
+    """With accounting: slurmdbd and its database are its own, not those of the sandbox that it stands beside."""
     database_password: str = field(default="", repr=False)
 
     @property
@@ -180,7 +182,7 @@ def files(options: SandboxOptions, place: SandboxPlace) -> dict[str, str]:
     texts = {"slurm.conf": slurm_conf(options, place), "gres.conf": gres_conf(options, place)}
     if place.slurm_version >= CGROUP_CAN_BE_DISABLED:
         texts["cgroup.conf"] = "CgroupPlugin=disabled\n"
-    if place.accounting:
+    if place.accounting and place.has_database:
         texts["slurmdbd.conf"] = slurmdbd_conf(place)
         texts["accounts.sql"] = accounts_sql(place)
     return texts

@@ -37,12 +37,15 @@ class Sandbox:
         accounting: bool = False,
         options: SandboxOptions | None = None,
         keep: bool = False,
+        beside: "Sandbox | None" = None,
     ) -> Self:
         """Bring a sandbox up and return when it has run a first job.
 
         Without a folder it gets a temporary folder, which is removed when it stops. With `keep` it outlives this
-        process.
+        process. `beside` makes it another cluster of the site of a sandbox with accounting: both have one slurmdbd, and
+        `--clusters` finds either from the other. It needs a name of its own (`SandboxOptions.cluster`).
         """
+        accounting = accounting or beside is not None
         programs = daemons.Programs.find(accounting=accounting)
         home = Folder(temporary_folder()) if folder is None else _folder(folder)
         wish = Wish(
@@ -51,7 +54,10 @@ class Sandbox:
             accounting=accounting,
             temporary=folder is None,
             keep=keep,
+            beside=beside.home.record if beside else None,
         )
+        if beside is not None:
+            _check_neighbour(beside, wish)
         with home.locked():
             make_way(home)
             return cls(home, Client(bring_up(wish, programs).conf, programs))
@@ -201,6 +207,15 @@ class Sandbox:
                 raise SandboxError(msg)
             known = self.home.record
             self.home.write(replace(known, processes={**known.processes, name: start(self._launcher)}))
+
+
+def _check_neighbour(beside: Sandbox, wish: Wish) -> None:
+    if not beside.home.record.accounting:
+        msg = f"the sandbox in {beside.folder} has no slurmdbd to share; start it with accounting"
+        raise SandboxError(msg)
+    if f"ClusterName={wish.options.cluster}\n" in beside.conf.read_text():
+        msg = f"both sandboxes are called {wish.options.cluster}; clusters of a site need names of their own"
+        raise SandboxError(msg)
 
 
 def _folder(path: Path | str) -> Folder:

@@ -29,6 +29,8 @@ class Wish:
     """The folder is removed with the sandbox."""
     keep: bool = False
     """The sandbox outlives this process; else this process is its owner."""
+    beside: SandboxRecord | None = None
+    """The sandbox whose slurmdbd and munge key it shares, as another cluster of the same site."""
 
 
 def bring_up(wish: Wish, programs: daemons.Programs) -> SandboxRecord:
@@ -47,11 +49,12 @@ def bring_up(wish: Wish, programs: daemons.Programs) -> SandboxRecord:
 
 
 def _blank_record(wish: Wish) -> SandboxRecord:
+    ports = daemons.draw_ports(len(wish.options.nodes))
     return SandboxRecord(
         root=wish.home.prepare(),
         nodes=tuple(node.name for node in wish.options.nodes),
         accounting=wish.accounting,
-        ports=daemons.draw_ports(len(wish.options.nodes)),
+        ports=replace(ports, accounting=wish.beside.ports.accounting) if wish.beside else ports,
         temporary=wish.temporary,
     )
 
@@ -82,6 +85,8 @@ class _Start:
         launcher.wait("slurmctld", self.record.processes["slurmctld"], client.controller_answers)
         wait_for_nodes(self.record.nodes, self.record, launcher, client)
         client.run_first_job()
+        if self.wish.beside:
+            self._wait_until_registered(client)
         if not self.wish.keep and not self.record.processes[KEEPER].is_alive:
             raise launcher.not_ready(KEEPER, "ended at once")
         return self.record
@@ -91,11 +96,37 @@ class _Start:
         self.wish.home.write(self.record)
 
     def _start_accounting(self, launcher: daemons.Launcher, client: Client) -> None:
-        launcher.install_database()
-        self._note("mariadb", launcher.database())
-        self._note("slurmdbd", launcher.accounting(self.record.ports))
+        if self.wish.beside is None:
+            launcher.install_database()
+            self._note("mariadb", launcher.database())
+            self._note("slurmdbd", launcher.accounting(self.record.ports))
+        elif self._registered(client, "cluster"):  # by an attempt before, or by a sandbox that is gone
+            return
         for line in config.sacctmgr_commands(self.wish.options, daemons.user_name()):
             client.run("sacctmgr", "--immediate", "--quiet", *line.split())
+
+    def _wait_until_registered(self, client: Client) -> None:
+        """Return when slurmdbd tells `--clusters` where this controller is."""
+        port = str(self.record.ports.controller)
+        until(
+            lambda: self._registered(client, "controlport") == port,
+            lambda: (
+                f"slurmdbd does not know the port of {self.wish.options.cluster}:\n{self.wish.home.tail('slurmctld')}"
+            ),
+        )
+
+    def _registered(self, client: Client, field: str) -> str:
+        """What slurmdbd knows about this cluster; empty before it is added."""
+        words = (
+            "sacctmgr",
+            "--noheader",
+            "--parsable2",
+            "show",
+            "cluster",
+            self.wish.options.cluster,
+            f"format={field}",
+        )
+        return client.run(*words).strip()
 
     def _write_files(self) -> None:
         root = self.record.root
@@ -106,9 +137,13 @@ class _Start:
             ports=self.record.ports,
             slurm_version=self.programs.slurm_version(),
             accounting=self.record.accounting,
+            has_database=self.wish.beside is None,
             database_password=secrets.token_hex(16),
         )
-        _write_private(root / "munge.key", secrets.token_bytes(128))
+        beside = self.wish.beside
+        _write_private(
+            root / "munge.key", secrets.token_bytes(128) if beside is None else (beside.root / "munge.key").read_bytes()
+        )
         for name, text in config.files(self.wish.options, place).items():
             _write_private(root / name, text.encode())
         for number in range(max((node.gpus for node in self.wish.options.nodes), default=0)):

@@ -89,13 +89,6 @@ def findings(job: PlacedRequest) -> Iterator[Finding]:
 # --- requests that can never start ----------------------------------------------------------------------------------
 
 
-def _another_cluster(job: PlacedRequest) -> Iterator[Remark]:
-    others = [name for name in job.request.clusters.split(",") if name not in ("", job.site.cluster)]
-    if job.site.cluster and others:
-        what = f"--clusters={others[0]}: this run can only follow jobs on cluster {job.site.cluster} [Slurm]"
-        yield what, f"run the whole workflow there: SLURM_CLUSTERS={others[0]} snakemake …"
-
-
 def _unknown_partition(job: PlacedRequest) -> Iterator[Remark]:
     if not job.site.is_complete:
         return
@@ -317,7 +310,6 @@ def _gpus(number: int, model: str = "") -> str:
 
 
 CHECKS: tuple[tuple[Severity, Callable[[PlacedRequest], Iterator[Remark]]], ...] = (
-    (Severity.ERROR, _another_cluster),
     (Severity.ERROR, _unknown_partition),
     (Severity.ERROR, _list_of_partitions),
     (Severity.ERROR, _no_partition_for_gpu),

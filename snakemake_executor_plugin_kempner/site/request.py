@@ -12,7 +12,6 @@ from ..options import Options
 class Request:
     """What a job requests; None or empty for what it does not set."""
 
-    clusters: str = ""
     partition: str = ""
     account: str = ""
     minutes: int | None = None
@@ -55,7 +54,6 @@ def request_of(options: Options) -> Request:
     if "cpus-per-gpu" in options:
         cores = _number(options.get("cpus-per-gpu")) * gpus.of_node
     return Request(
-        clusters=options.get("clusters"),
         partition=options.get("partition"),
         account=options.get("account"),
         minutes=if_readable(minutes, options.get("time")),

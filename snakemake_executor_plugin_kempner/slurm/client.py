@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from tempfile import NamedTemporaryFile
 from typing import Protocol
 
@@ -85,6 +86,10 @@ class Slurm(Protocol):
             SlurmError: the controller did not answer.
         """
 
+    @property
+    def where(self) -> str:
+        """What a command of Slurm in a message needs to ask the same cluster: ` --clusters=NAME`, or nothing."""
+
     def listing(self) -> tuple[Listed, ...]:
         """As `queue`, with names and times, for those who look; one query."""
 
@@ -162,21 +167,52 @@ class SlurmCommands:
         extra_environment: variables that jobs need beside those of this process.
         timeout: seconds after which a command that does not answer counts as unreachable.
         submit_pause: seconds to wait before each call of sbatch but the first.
+        cluster: name of the cluster of the site that is asked; empty for that of this machine.
     """
 
     def __init__(
-        self, extra_environment: Mapping[str, str] | None = None, timeout: float = 120, submit_pause: float = 0.0
-    ) -> None:
+        self, extra_environment: Mapping[str, str] | None = None, timeout: float = 120, submit_pause: float = 0.0,
+        cluster: str = "",
+    ) -> None:  # fmt: skip
         self._submit_pause, self._has_submitted = submit_pause, False
         whole = {**os.environ, **(extra_environment or {})}
-        self._timeout, self._programs = timeout, Programs(whole, timeout)
-        self._call = self._programs.call
+        self._timeout, self._local, self.named = timeout, Programs(whole, timeout), cluster
         self._has_accounting = True
         self.before_acting: Callable[[], None] = lambda: None
         """Called right before a job is submitted, changed or cancelled; an error that it raises prevents that."""
 
+    @cached_property
+    def _programs(self) -> Programs:
+        return self._local.at(self.named) if self.named else self._local
+
+    def _call(self, argv: Sequence[str], stdin: str = "", timeout: float | None = None, *, strict: bool = True) -> str:
+        return self._programs.call(argv, stdin, timeout, strict=strict)
+
+    @property
+    def other_cluster(self) -> str:
+        """The cluster that is asked, if it is another one than that of this machine; else empty.
+
+        Raises:
+            UnknownCluster: there is none of that name.
+            SlurmError: it could not be found out.
+        """
+        return self._programs.cluster
+
+    @property
+    def here(self) -> str:
+        """Name of the cluster of this machine, where a cluster was named; else empty, and when unknown."""
+        return self._local.here
+
+    @property
+    def where(self) -> str:
+        try:
+            name = self._programs.cluster
+        except SlurmError:
+            name = self.named
+        return f" --clusters={name}" if name else ""
+
     def submit(self, options: Options, script: str) -> str:
-        argv = ["sbatch", "--parsable", *options.argv]
+        argv = ["sbatch", "--parsable", *options.without("clusters").argv]  # all jobs go to the cluster that is asked
         # Of a full cluster sbatch asks for two minutes by itself, before it gives up.
         timeout = 1.25 * self._timeout
         if self._has_submitted:

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from ..options import Options
 
-_SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT"})
+_SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
 """Variables of a site or user with which programs find their Slurm."""
+_CLUSTERS = ("SBATCH_CLUSTERS", "SLURM_CLUSTERS")
+"""Variables that name the cluster of a run. No program gets them: sacct would not read them, and jobs ask where they run."""
 _OF_USER = frozenset({"SLURM_TIME_FORMAT"})
 """Variables that jobs keep from their user; our own queries run without them."""
 _DEVICES = frozenset({"CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"})
@@ -23,7 +25,7 @@ _OF_PROGRAMS = (
 
 USED = {
     "SBATCH_ACCOUNT": "account", "SBATCH_ACCTG_FREQ": "acctg-freq", "SBATCH_BATCH": "batch", "SBATCH_BURST_BUFFER": "bb",
-    "SBATCH_CLUSTERS": "clusters", "SBATCH_CLUSTER_CONSTRAINT": "cluster-constraint", "SBATCH_CONSTRAINT": "constraint",
+    "SBATCH_CLUSTER_CONSTRAINT": "cluster-constraint", "SBATCH_CONSTRAINT": "constraint",
     "SBATCH_CONTAINER": "container", "SBATCH_CONTAINER_ID": "container-id", "SBATCH_CORE_SPEC": "core-spec",
     "SBATCH_CPUS_PER_GPU": "cpus-per-gpu", "SBATCH_CPU_FREQ_REQ": "cpu-freq", "SBATCH_DELAY_BOOT": "delay-boot",
     "SBATCH_DISTRIBUTION": "distribution", "SBATCH_EXCLUSIVE": "exclusive", "SBATCH_GPUS": "gpus",
@@ -76,6 +78,11 @@ def query_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "SLURM_BITSTR_LEN": "0"}
 
 
+def cluster_of_user(environment: Mapping[str, str]) -> str:
+    """The cluster that a user's environment names; empty for that of this machine."""
+    return next(filter(None, (environment.get(name, "") for name in _CLUSTERS)), "")
+
+
 def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """For sbatch and the jobs, which inherit it: without variables of a surrounding job or that would break a run."""
     of_job = _DEVICES if "SLURM_JOB_ID" in environment else frozenset()
@@ -83,7 +90,7 @@ def submission_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if name in kept or not (name in of_job or name.startswith(_OF_JOB) or _is_dropped(name))
+        if name in kept or not (name in of_job or name.startswith(_OF_JOB) or name in _CLUSTERS or _is_dropped(name))
     }
 
 
@@ -100,7 +107,8 @@ def chosen_options(environment: Mapping[str, str]) -> Options:
 
 def notices(environment: Mapping[str, str]) -> Iterator[str]:
     """Messages to the user about variables that sbatch would read."""
-    used = [f"{name}={environment[name]} (--{option})" for name, option in USED.items() if name in environment]
+    known = {**USED, **dict.fromkeys(_CLUSTERS, "clusters")}
+    used = [f"{name}={environment[name]} (--{option})" for name, option in known.items() if name in environment]
     if used:
         yield f"From your environment, for each job that does not say otherwise: {', '.join(used)}."
     for name in sorted(filter(_is_dropped, environment)):
@@ -112,4 +120,4 @@ def notices(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_dropped(name: str) -> bool:
-    return name.startswith("SBATCH_") and name not in USED
+    return name.startswith("SBATCH_") and name not in USED and name not in _CLUSTERS

@@ -6,7 +6,7 @@ from ..errors import SlurmRefused
 from ..options import Options
 from .programs import Programs
 
-_NO_TEST = ("array", "begin", "dependency", "exclude", "hold", "wait")
+_NO_TEST = ("array", "begin", "clusters", "dependency", "exclude", "hold", "wait")
 """Options that do not say where a job can run, or that change what a trial answers."""
 _SCRIPT = "#!/bin/bash\n"
 

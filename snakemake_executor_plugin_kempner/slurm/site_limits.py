@@ -44,7 +44,7 @@ class SiteLimits:
             self._database = self._ask(
                 "sacctmgr",
                 f"show qos format={_QOS_FORMAT}",
-                f"show assoc user={self._user} format=account,partition,defaultqos,qos",
+                f"show assoc cluster={_setting(told, 'ClusterName')} user={self._user} format=account,partition,defaultqos,qos",
             )
         return parse_limits(told, self._database or "", self._user)
 

@@ -38,6 +38,31 @@ def test_the_two_lines_of_a_profile_are_looked_for(tmp_path: Path, content: str)
     assert all(one.to_type for one in found if one.verdict is Verdict.WARNING)
 
 
+@pytest.mark.parametrize(
+    ("content", "cluster"),
+    [
+        ("default-resources:\n  clusters: fasse\n", "fasse"),
+        ("default-resources: [mem_mb=100, slurm_cluster=fasse]\n", "fasse"),
+        ("default-resources:\n  mem_mb: 100\n", ""),
+        ("default-resources:\n", ""),
+        ("a: [", ""),
+    ],
+)
+def test_the_cluster_of_the_profile_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, cluster: str
+) -> None:
+    (tmp_path / "profiles/default").mkdir(parents=True)
+    (tmp_path / "profiles/default/config.yaml").write_text(content)
+    asked: list[str] = []
+    made = doctor.SlurmCommands
+    monkeypatch.setattr(doctor, "SlurmCommands", lambda **more: asked.append(more["cluster"]) or made(**more))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    list(doctor.findings(tmp_path))
+    monkeypatch.setenv("SLURM_CLUSTERS", "cannon")
+    list(doctor.findings(tmp_path))
+    assert asked == [cluster, "cannon"]
+
+
 def test_where_slurm_is_missing_it_says_so_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     found = {one.about: one for one in doctor.findings(tmp_path)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from builders import POLICY, a_task, chain, sweep
 from click.testing import CliRunner, Result
-from fakes import OK, Trouble, failed, takes
+from fakes import OK, FakeSlurm, Trouble, failed, takes
 from playing import LOGGER, Play, told_by
 
 from snakemake_executor_plugin_kempner.cli import places
@@ -69,6 +69,30 @@ def log_of(play: Play, key: str, text: str) -> None:
     path = state.jobs[1].log
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+# --- where ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["status"], ["why"], ["logs"], ["runs"], ["report"], ["report", "--csv"], ["cancel", "--yes"]],
+    ids=" ".join,
+)
+def test_a_run_is_asked_for_at_the_cluster_that_its_ledger_names(
+    begin: Begin, type_: Type, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    play = begin()
+    play.submit(*chain())
+    asked: list[str] = []
+
+    def commands(*, cluster: str, **_options: object) -> FakeSlurm:
+        asked.append(cluster)
+        return play.slurm
+
+    monkeypatch.setattr(places, "SlurmCommands", commands)
+    type_(*words)
+    assert asked == ["fake"]
 
 
 # --- status ---------------------------------------------------------------------------------------------------------

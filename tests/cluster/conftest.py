@@ -91,6 +91,11 @@ THOROUGH = (
     "test_head_dies.py::*dies_right_after_the_submission*[[]SIGTERM]",
     "test_light_jobs.py::test_a_failure_leaves_the_same*[[]--keep-incomplete]",
     "test_soak.py::*[[]33-watched]",
+    "test_one_other_cluster.py::*cancelled_there[[]--kempner-cancel]",
+    "test_one_other_cluster.py::*cancelled_there[[]kempner cancel]",
+    "test_one_other_cluster.py::test_a_failure_stops*",
+    "test_one_other_cluster.py::test_what_needs_two*",
+    "test_one_other_cluster.py::test_an_open_run*",
 )
 """Variations that continuous integration leaves out, as patterns of their names."""
 

@@ -23,7 +23,6 @@ GPU: Declared = {"gpu": 1, "slurm_partition": "kempner", "runtime": 60}
 
 ERRORS: dict[str, Declared] = {
     "a partition that does not exist": GPU | {"slurm_partition": "kempner_b200"},
-    "another cluster": GPU | {"clusters": "sandbox,elsewhere"},
     "several partitions": GPU | {"slurm_partition": "kempner,kempner_h100", "slurm_account": "kempner_doe_lab"},
     "a GPU that is nowhere": {"gpu": 1, "gpu_model": "b200", "runtime": 60},
     "a GPU of any model": {"gpu": 1, "runtime": 60},

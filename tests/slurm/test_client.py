@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
+from snakemake_executor_plugin_kempner.errors import (
+    SlurmError,
+    SlurmMissing,
+    SlurmRefused,
+    SlurmUnreachable,
+    UnknownCluster,
+)
 from snakemake_executor_plugin_kempner.options import NO_OPTIONS, Options
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 
@@ -43,9 +49,15 @@ class Stubs:
         text = (self.folder / f"{command}.environment").read_text()
         return dict(one.split("=", 1) for one in text.split("\0") if one)
 
-    def slurm(self, timeout: float = 20, **environment: str) -> SlurmCommands:
+    def slurm(self, timeout: float = 20, cluster: str = "", **environment: str) -> SlurmCommands:
         path = f"{self.folder}:/usr/bin:/bin"
-        return SlurmCommands(extra_environment={"PATH": path, **environment}, timeout=timeout)
+        return SlurmCommands(extra_environment={"PATH": path, **environment}, timeout=timeout, cluster=cluster)
+
+    def site(self, storage: str = "accounting_storage/slurmdbd") -> None:
+        """A machine of the cluster cannon, beside which there is fasse."""
+        told = f"AccountingStorageType   = {storage}\nClusterName             = cannon\n"
+        self.answer("scontrol", f"{told}StateSaveLocation       = /state\n")
+        self.answer("sacctmgr", "cannon\nfasse\n")
 
 
 @pytest.fixture
@@ -466,3 +478,87 @@ def test_a_job_gets_this_processs_environment_and_what_is_given_beside(
     assert environment["SECRET_OF_THE_SITE"] == "a\nb"
     assert environment["DECLARED"] == "yes"
     assert "SLURM_JOB_ID" not in environment
+
+
+# --- another cluster of the site ------------------------------------------------------------------------------------
+
+
+def test_every_question_and_every_job_goes_to_the_cluster_that_is_named(stubs: Stubs) -> None:
+    stubs.site()
+    for command, out in {"sbatch": "42;fasse\n", "squeue": "", "sacct": "", "scancel": ""}.items():
+        stubs.answer(command, out)
+    slurm = stubs.slurm(cluster="fasse", SLURM_CLUSTERS="fasse", SBATCH_CLUSTERS="fasse")
+    assert slurm.submit(Options.of("--clusters=fasse", "--mem=1M"), "#!/bin/bash\n") == "42"
+    slurm.queue()
+    slurm.accounting(["42"])
+    slurm.cancel(["42"])
+    slurm.depend("42", "afterok:7")
+    slurm.tell("scontrol", ["show partition"])
+    slurm.keep_off("42", "n1", Options.of("--clusters=fasse"))
+    for command in ("sbatch", "squeue", "sacct", "scancel", "scontrol"):
+        first, *calls = stubs.calls(command)
+        calls = calls if command == "scontrol" else [first, *calls]  # its first question is which cluster is here
+        assert calls
+        assert all(call[0] == "--clusters=fasse" and call.count("--clusters=fasse") == 1 for call in calls), command
+        assert not {"SLURM_CLUSTERS", "SBATCH_CLUSTERS"} & stubs.environment(command).keys()
+    slurm.tell("sacctmgr", ["show qos"])
+    assert stubs.calls("sacctmgr")[-1] == ["--noheader", "--parsable2"]
+    assert slurm.where == " --clusters=fasse"
+
+
+@pytest.mark.parametrize("name", ["", "cannon", "Cannon"])
+def test_the_cluster_of_this_machine_is_asked_without_slurmdbd(stubs: Stubs, name: str) -> None:
+    stubs.site("accounting_storage/none")
+    stubs.answer("squeue")
+    slurm = stubs.slurm(cluster=name)
+    slurm.queue()
+    assert not any("clusters" in word for word in stubs.calls("squeue")[0])
+    assert stubs.calls("sacctmgr") == []
+    assert slurm.where == ""
+
+
+@pytest.mark.parametrize("name", ["nowhere", "fasse,cannon"])
+def test_an_unknown_cluster_is_refused_with_those_that_there_are(stubs: Stubs, name: str) -> None:
+    stubs.site()
+    with pytest.raises(UnknownCluster, match=f"Cluster {name} cannot be asked from here. Known here: cannon, fasse"):
+        stubs.slurm(cluster=name).queue()
+
+
+def test_without_slurmdbd_only_the_cluster_of_this_machine_is_known(stubs: Stubs) -> None:
+    stubs.site("accounting_storage/none")
+    with pytest.raises(UnknownCluster, match=r"Known here: cannon\."):
+        stubs.slurm(cluster="fasse").queue()
+
+
+def test_the_other_cluster_is_asked_while_the_controller_of_this_one_is_away(stubs: Stubs) -> None:
+    stubs.site()
+    stubs.answer("scontrol", err="Unable to contact slurm controller (connect failure)", code=1)
+    stubs.answer("squeue")
+    stubs.slurm(cluster="fasse").queue()
+    assert stubs.calls("squeue")[0][0] == "--clusters=fasse"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "sbatch: error: 'fasse' can't be reached now, or it is an invalid entry for --cluster.",
+        "sbatch: error: DBD_GET_CLUSTERS failure: Connection refused\nsbatch: error: Problem talking to database",
+    ],
+)
+def test_where_slurmdbd_or_the_other_controller_is_away_nothing_was_submitted_yet(stubs: Stubs, answer: str) -> None:
+    stubs.site()
+    stubs.answer("sbatch", err=answer, code=1)
+    with pytest.raises(SlurmUnreachable) as caught:
+        stubs.slurm(cluster="fasse").submit(NO_OPTIONS, "")
+    assert not caught.value.in_doubt
+
+
+def test_a_cluster_that_could_not_be_looked_up_is_looked_up_again(stubs: Stubs) -> None:
+    stubs.site()
+    stubs.answer("squeue")
+    stubs.answer("sacctmgr", err="sacctmgr: error: Problem talking to the database: Connection refused", code=1)
+    slurm = stubs.slurm(cluster="fasse")
+    with pytest.raises(SlurmUnreachable):
+        slurm.queue()
+    stubs.answer("sacctmgr", "cannon\nfasse\n")
+    assert slurm.queue() == ()

@@ -7,12 +7,13 @@ from snakemake_executor_plugin_kempner.slurm.environment import (
     DROPPED,
     USED,
     chosen_options,
+    cluster_of_user,
     notices,
     query_environment,
     submission_environment,
 )
 
-SITE = {"SLURM_CONF": "/etc/slurm.conf", "SLURM_CONF_SERVER": "c:1", "SLURM_CLUSTERS": "a", "SLURM_JWT": "token"}
+SITE = {"SLURM_CONF": "/etc/slurm.conf", "SLURM_CONF_SERVER": "c:1", "SLURM_JWT": "token"}
 OWN = {"PATH": "/bin", "HOME": "/home/me", "MY_SLURM_NOTE": "kept", "SSH_AUTH_SOCK": "s", "SNAKEMAKE_PROFILE": "p"}
 INSIDE = {
     "SLURM_JOB_ID": "1", "SLURM_CPUS_PER_TASK": "4", "SLURM_MEM_PER_NODE": "1", "SLURM_ARRAY_TASK_ID": "1",
@@ -69,6 +70,21 @@ def test_a_default_of_the_user_is_used_and_said(name: str) -> None:
     assert chosen_options(environment).values == {USED[name]: "x"}
     (said,) = notices(environment)
     assert f"{name}=x (--{USED[name]})" in said
+
+
+@pytest.mark.parametrize("name", ["SBATCH_CLUSTERS", "SLURM_CLUSTERS"])
+def test_the_cluster_that_a_user_names_is_that_of_the_run_and_no_programs(name: str) -> None:
+    environment = {**OWN, name: "fasse"}
+    assert cluster_of_user(environment) == "fasse"
+    assert submission_environment(environment) == OWN
+    assert name not in query_environment(environment)
+    (said,) = notices(environment)
+    assert f"{name}=fasse (--clusters)" in said
+
+
+def test_as_for_sbatch_its_own_variable_counts_before_that_of_all_programs() -> None:
+    assert cluster_of_user({"SLURM_CLUSTERS": "cannon", "SBATCH_CLUSTERS": "fasse"}) == "fasse"
+    assert cluster_of_user({"SLURM_CLUSTERS": ""}) == ""
 
 
 def test_each_variable_has_one_rule_and_names_an_option_of_sbatch() -> None:
