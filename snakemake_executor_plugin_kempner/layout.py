@@ -1,5 +1,6 @@
 """What lies where in the folder of a run, `.snakemake/kempner/<run>/`."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,5 +43,5 @@ LATEST = "latest"
 
 
 def run_folders(runs: Path) -> Iterator[Path]:
-    """The folders of runs that have a ledger, each once: a link to a run is none."""
-    return (path.parent for path in runs.glob(f"*/{LEDGER}") if not path.parent.is_symlink())
+    """The folders of runs that have a ledger, each once: a link to a run is none, and a device would be read for ever."""
+    return (path.parent for path in runs.glob(f"*/{LEDGER}") if os.path.isfile(path) and not path.parent.is_symlink())

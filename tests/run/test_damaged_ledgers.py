@@ -158,6 +158,15 @@ def test_runs_that_claim_to_have_taken_over_each_other_do_not_go_round_for_ever(
     assert {one.run for one in taken_over(read_ledger(tmp_path / "run1"))} == {"run1", "run2"}
 
 
+def test_a_ledger_that_is_a_device_is_none(tmp_path: Path) -> None:
+    """It would be read until no memory is left."""
+    (tmp_path / "run1").mkdir()
+    (tmp_path / "run1" / "ledger.jsonl").symlink_to("/dev/zero")
+    make_folders(tmp_path / "run2", ())
+    Ledger(tmp_path / "run2", run="run2").close(by="run3")
+    assert [ledger.run for ledger in all_ledgers(tmp_path)] == ["run2"]
+
+
 def test_a_name_is_not_given_twice_after_the_line_that_sets_numbers_aside_is_lost(tmp_path: Path) -> None:
     folder = tmp_path / "run1"
     folder.mkdir()

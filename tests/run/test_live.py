@@ -466,7 +466,7 @@ def test_gpu_hours_are_kept_over_all_plans_of_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("has_ended", [True, False], ids=["it had ended", "it ran"])
 def test_a_job_whose_id_slurm_gives_to_another_one_ends_by_its_own_word_alone(tmp_path: Path, has_ended: bool) -> None:
-    play = Play(tmp_path, {"first": takes(5 if has_ended else 600), "second": takes(100)})
+    play = Play(tmp_path / "runs" / "run1", {"first": takes(5 if has_ended else 600), "second": takes(100)})
     play.submit(a_task("first"))
     play.slurm.advance(10)
     play.slurm.crash(since=0)
