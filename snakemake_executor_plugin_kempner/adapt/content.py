@@ -7,7 +7,7 @@ from typing import Any
 from snakemake.common.tbdstring import TBDString
 
 from .sources import Sources
-from .units import digest, is_plain
+from .units import digest, is_plain, task_key
 
 
 class Contents:
@@ -28,8 +28,10 @@ class Contents:
 
         A digest that cannot be computed before the input exists is left out, and never counts as changed.
         """
+        if len(members) > 1:  # those of a group are in no order
+            return self._digests(_READERS, sorted(members, key=task_key))
         rule = members[0].rule
-        if len(members) > 1 or rule.params:
+        if rule.params:
             return self._digests(_READERS, members)
         if rule not in self._of_rules:
             self._of_rules[rule] = self._digests(("code", "params"), members)

@@ -33,7 +33,7 @@ OWNED_OPTIONS = {
         ),
         _SETS,
     ),
-    **dict.fromkeys(("help", "quiet", "test-only", "usage", "version"), _NO_ID),
+    **dict.fromkeys(("autocomplete", "help", "quiet", "test-only", "usage", "version"), _NO_ID),
     "wait": "with which sbatch does not return before the job has ended",
 }  # fmt: skip
 """Options that slurm_extra may not set, and why."""

@@ -19,7 +19,7 @@ class Takes(Enum):
 
 
 _WITH_VALUE = {
-    "account": "A", "acctg-freq": "", "array": "a", "batch": "", "bb": "", "bbf": "", "begin": "b", "chdir": "D",
+    "account": "A", "acctg-freq": "", "array": "a", "autocomplete": "", "batch": "", "bb": "", "bbf": "", "begin": "b", "chdir": "D",
     "cluster": "", "cluster-constraint": "", "clusters": "M", "comment": "", "constraint": "C", "container": "",
     "container-id": "", "context": "", "core-spec": "S", "cores-per-socket": "", "cpu-freq": "", "cpus-per-gpu": "",
     "cpus-per-task": "c", "deadline": "", "delay-boot": "", "dependency": "d", "distribution": "m", "error": "e",

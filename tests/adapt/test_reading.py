@@ -9,8 +9,10 @@ import pytest
 from builders import a_plan
 from reading import Read
 
+from snakemake_executor_plugin_kempner.adapt.content import Contents
 from snakemake_executor_plugin_kempner.adapt.dag import Reading
 from snakemake_executor_plugin_kempner.adapt.possible import possible_tasks
+from snakemake_executor_plugin_kempner.adapt.sources import Sources
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 
@@ -119,6 +121,16 @@ def test_content_is_the_same_for_the_same_and_another_for_another(read: Read) ->
     assert first.content["code"] == second.content["code"]
     assert first.content["params"] != second.content["params"]
     assert first.content["input"] != second.content["input"]
+
+
+def test_content_of_a_group_does_not_depend_on_the_order_of_its_members(read: Read) -> None:
+    """They are a set: the next head has them in another order."""
+    _, dag = read(WIDE.replace("RESOURCES", 'group: "all"'))
+    contents = Contents(dag.workflow.persistence, Sources(of_head=(), kept=""))
+    members = [job for job in dag.jobs if job.rule.name in ("a", "b")]
+    assert len(members) > 2
+    assert contents.of(members) == contents.of(members[::-1])
+    assert {"code", "input"} <= contents.of(members).keys()
 
 
 def test_a_task_in_flight_is_waited_for_where_its_files_look_finished(read: Read) -> None:
