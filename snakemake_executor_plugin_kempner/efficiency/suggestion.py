@@ -142,7 +142,7 @@ def _value(found: Need, share: int = 1, *, grows: bool = False) -> str:
 
 
 def _threads(found: Need) -> str:
-    return f"{_value(found)}  # {_why(found, lambda cores: f'{cores:.1f}'.removesuffix('.0'), '')}"
+    return f"{_value(found)}  # {_why(found, lambda cores: f'{max(cores, 0.1):.1f}'.removesuffix('.0'), '')}"
 
 
 def _why(found: Need, written: Callable[[float], str], state: str) -> str:
