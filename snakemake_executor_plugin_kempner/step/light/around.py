@@ -114,12 +114,13 @@ class Record:
     def earlier_end(self) -> int | None:
         """The exit code of this job, if it has ended before and was not put back into the queue."""
         try:
-            known: dict[str, Any] = loads(read(self._path) or "{}")
+            known: Any = loads(read(self._path) or "{}")
         except ValueError:
             return None
         ours = ("task", "attempt", "restarts")
-        code = known.get("exit_code")
-        return code if isinstance(code, int) and all(known.get(name) == self._known[name] for name in ours) else None
+        is_own = isinstance(known, dict) and all(known.get(name) == self._known[name] for name in ours)
+        code = known.get("exit_code") if is_own else None
+        return code if isinstance(code, int) else None
 
     @property
     def is_short(self) -> bool:
