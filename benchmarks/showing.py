@@ -8,6 +8,7 @@ from typing import Any
 NAMED = ("sbatch", "squeue", "sacct", "scontrol")
 """Slurm's programs that have a column of their own."""
 COLOURS = ("#4a7ba6", "#d0793b", "#5c9e62", "#a65a7b", "#8a7ba6", "#777777")
+"""One for each contestant of a comparison, in the order in which they come."""
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
@@ -41,16 +42,21 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def _contestant(label: str) -> str:
+    """Whose bar it is: a label may go on with a figure of its own, `sbatch by hand: 2001 jobs`."""
+    return label.partition(": ")[0]
+
+
 def bars(file: Path, panels: Mapping[str, Mapping[str, Sequence[float]]], label: str, unit: str = "s") -> bool:
     """Draw one bar per contestant, a panel below the other, and say whether that was possible."""
     if (figure := _figure(9, 0.8 + 1.7 * len(panels))) is None:
         return False
-    everybody = list(dict.fromkeys(name for values in panels.values() for name in values))
+    everybody = list(dict.fromkeys(_contestant(name) for values in panels.values() for name in values))
     for axes, (title, values) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items(), strict=True):
         middles = [median(many) for many in values.values()]
         below = [middle - min(many) for middle, many in zip(middles, values.values(), strict=True)]
         above = [max(many) - middle for middle, many in zip(middles, values.values(), strict=True)]
-        colours = [COLOURS[everybody.index(name)] for name in values]
+        colours = [COLOURS[everybody.index(_contestant(name))] for name in values]
         drawn = axes.barh(
             list(values), middles, xerr=[below, above], color=colours, height=0.6, ecolor="#222222", capsize=3
         )
