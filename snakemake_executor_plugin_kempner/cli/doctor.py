@@ -262,7 +262,7 @@ def _cluster_of_profile(folder: Path) -> str:
     path = _profile_file(folder, os.environ.get("SNAKEMAKE_PROFILE", ""))
     with suppress(KempnerError):  # reported by `_profile`
         asked = _read_profile(path).get("default-resources", {}) if path else {}
-        pairs = asked.items() if isinstance(asked, dict) else (str(one).partition("=")[::2] for one in asked or ())
+        pairs = asked.items() if isinstance(asked, dict) else (str(text).partition("=")[::2] for text in asked or ())
         return next((str(value) for name, value in pairs if name in CLUSTER_NAMES - {"slurm_extra"}), "")
     return ""
 

@@ -65,7 +65,7 @@ def _at_one_cluster(calls: Sequence[Call]) -> list[Call]:
     """The calls, each with the run's cluster: those of the run's own jobs, which submit where they run, do not name it."""
     at = next((found for call in calls if (found := call.first.options.only("clusters"))), NO_OPTIONS)
     return [
-        replace(call, submissions=tuple(replace(one, options=one.options | at) for one in call.submissions))
+        replace(call, submissions=tuple(replace(known, options=known.options | at) for known in call.submissions))
         for call in calls
     ]
 

@@ -11,7 +11,9 @@ def faults_of_clusters(
     tasks: Sequence[Task], options: Mapping[tuple[str, int], TaskOptions], policy: Policy
 ) -> Iterator[Fault]:
     """A fault for each task that names several clusters, or that would go to another one than the run."""
-    names = {task.key: dict.fromkeys(_name(options[task.key, one.number]) for one in task.attempts) for task in tasks}
+    names = {
+        task.key: dict.fromkeys(_name(options[task.key, attempt.number]) for attempt in task.attempts) for task in tasks
+    }
     run = policy.cluster or next((name for of_task in names.values() for name in of_task if name), "")
     for task in tasks:
         for name in names[task.key]:

@@ -57,14 +57,17 @@ class Programs:
         """
         try:
             told = self.call(["scontrol", "show", "config"], timeout=_SHORT)
-        except (SlurmRefused, SlurmUnreachable):  # its controller is down, but not that of the other cluster
-            told = ""
+            away = None
+        except (SlurmRefused, SlurmUnreachable) as error:  # its controller is down, but not that of the other cluster
+            told, away = "", error
         self.here = _setting(told, "ClusterName")
         if self.here.lower() == cluster.lower():
             return self
         if told and not _setting(told, "AccountingStorageType").endswith("slurmdbd"):
             raise UnknownCluster(cluster, [self.here])
         names = self._names_of_clusters()
+        if away and not names:  # the name may be that of this machine's own cluster, which needs no slurmdbd
+            raise away
         if names and cluster.lower() not in names:
             raise UnknownCluster(cluster, names)
         return Programs(self._environment, self._timeout, cluster)

@@ -68,7 +68,6 @@ THOROUGH = (
     "test_submission.py::test_a_submission_that_times_out*[[]after]",
     "test_faults.py::test_a_job_whose_head_died_before*[[]4]",
     "test_reserves.py::test_what_a_person_cancels*[[]kempner cancel]",
-    "test_sweep.py::*",
     "test_kills.py::*runs_each_task_once[[]retries]",
     "test_kills.py::test_attempts_that_several_heads*[[](2, 1)-succeeds]",
     "test_kills.py::test_what_ends_after*[[]1]",

@@ -209,7 +209,7 @@ def test_what_is_cancelled_is_cancelled_there(site: Site, tmp_path: Path, way: s
         assert "Cancelled" in said, said
         if way.endswith("TASK"):
             go(folder)
-            assert {one.rule: one.state for one in ended(site.second, folder)} == {
+            assert {job.rule: job.state for job in ended(site.second, folder)} == {
                 "early": "COMPLETED",
                 "late": "CANCELLED",
             }
@@ -228,7 +228,7 @@ def test_a_failure_stops_a_detached_run_there(site: Site, tmp_path: Path) -> Non
     finally:
         go(folder)
     assert closed(site.second, folder, left).exit_code == 1
-    ends = {one.rule: one.state for one in ended(site.second, folder)}
+    ends = {job.rule: job.state for job in ended(site.second, folder)}
     assert ends == {"early": "COMPLETED", "late": "CANCELLED", "bad": "FAILED"}
 
 

@@ -553,6 +553,19 @@ def test_where_slurmdbd_or_the_other_controller_is_away_nothing_was_submitted_ye
     assert not caught.value.in_doubt
 
 
+def test_without_slurmdbd_the_cluster_of_this_machine_is_known_again_when_its_controller_is_back(stubs: Stubs) -> None:
+    """A run names its cluster, and most runs are on that of this machine."""
+    stubs.answer("squeue")
+    stubs.answer("scontrol", err="Unable to contact slurm controller (connect failure)", code=1)
+    stubs.answer("sacctmgr", err="You are not running a supported accounting_storage plugin", code=1)
+    slurm = stubs.slurm(cluster="cannon")
+    with pytest.raises(SlurmUnreachable):
+        slurm.queue()
+    stubs.site("accounting_storage/none")
+    assert slurm.queue() == ()
+    assert not any("clusters" in word for word in stubs.calls("squeue")[0])
+
+
 def test_a_cluster_that_could_not_be_looked_up_is_looked_up_again(stubs: Stubs) -> None:
     stubs.site()
     stubs.answer("squeue")
