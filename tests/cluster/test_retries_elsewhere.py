@@ -92,11 +92,17 @@ def test_a_run_whose_head_is_killed_succeeds_on_the_other_node(two: Sandbox, tmp
     assert_it_went_elsewhere(folder)
 
 
-def test_without_the_option_the_same_node_fails_every_attempt(two: Sandbox, tmp_path: Path) -> None:
-    folder = flow(tmp_path / "run")
+def test_without_the_option_no_attempt_keeps_off_a_node(two: Sandbox, tmp_path: Path) -> None:
+    """Which nodes Slurm chooses is its own affair: each attempt says what it is kept off."""
+    kept_off = 'grep -o "ExcNodeList=[^ ]*" <(scontrol show job $SLURM_JOB_ID) >> kept-off-{wildcards.n}.txt; false'
+    fails = WORKFLOW.replace("[ $SLURMD_NODENAME != n1 ] && touch {output}", kept_off.replace('"', "'"))
+    folder = written(tmp_path / "run", fails % {"light": 1})
     outcome = run(two, folder, OPTION, "no")
-    assert outcome.exit_code == 1
-    assert {node for of_task in nodes(folder) for node in of_task} == {"n1"}
+    assert outcome.exit_code == 1, outcome.output
+    said = [(folder / f"kept-off-{n}.txt").read_text().split() for n in range(6)]
+    assert {word for of_task in said for word in of_task} == {"ExcNodeList=(null)"}
+    assert all(len(of_task) >= 3 for of_task in said), said
+    assert "keeps off" not in outcome.output
 
 
 def test_a_job_that_no_other_node_can_run_stays_where_it_may(two: Sandbox, tmp_path: Path) -> None:
