@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .beginning import go_on_with_run
 from .causes.alike import alike
 from .ending.finish import Finish, page_of, write_page
+from .ending.locks import remove_locks
 from .errors import KempnerError, SlurmRefused, SlurmUnreachable
 from .layout import CLOSING_JOB_LOG
 from .options import Options
@@ -88,8 +89,7 @@ class Closing:
         if left := [entry.job_id for entry in self._others(ledger)]:
             self._slurm.cancel(left)
         self._check()
-        if ledger.header.get("locks"):
-            _remove_locks(self._folder.parents[1] / "locks", ledger.header.get("time", 0.0))
+        remove_locks(self._folder.parents[1] / "locks", ledger.header.get("locks", {}))
         result = Result.FAILED if code else Result.SUCCEEDED
         notes = [f"The hook {self._failed_hook} has failed."] if self._failed_hook else []
         if code:
@@ -175,13 +175,6 @@ class Closing:
 
 def _say(text: str) -> None:
     print(text, flush=True)
-
-
-def _remove_locks(folder: Path, until: float) -> None:
-    """Remove Snakemake's locks that the run's head has left, which has died; younger ones are those of another process."""
-    for lock in folder.glob("*.lock"):
-        if lock.stat().st_mtime <= until:
-            lock.unlink(missing_ok=True)
 
 
 def patiently(ask: Callable[[], T]) -> T:

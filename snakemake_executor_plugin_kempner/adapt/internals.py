@@ -74,6 +74,9 @@ INTERNALS = {
     "snakemake.persistence.file:FilePersistence._incomplete_cache|snakemake.persistence:Persistence._incomplete_cache": (
         "it is of the head's start; jobs have set marks since"
     ),
+    "snakemake.persistence.file:FilePersistence._lockfile|snakemake.persistence:Persistence._lockfile": (
+        "a closing job removes the locks of a head that has died, and no others"
+    ),
     "snakemake.settings.types:ResourceSettings._parsed_default_resources": "default resources as a job gets them",
 }
 """By name, the reason."""

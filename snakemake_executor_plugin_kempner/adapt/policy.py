@@ -1,7 +1,7 @@
 """Snakemake's settings and ours → the policy of a run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def policy_of(
         keep_going=workflow.execution_settings.keep_going,
         precommand=workflow.spawned_job_args_factory.precommand(common_settings),
         detached=detached,
-        locks=workflow.execution_settings.lock,
+        locks=_locks(workflow),
         records_in_files=_keeps_records_in_files(workflow),
         has_closing=may_go_on and shares_records and not settings.no_closing_job,
         array_from=settings.array_from,
@@ -73,6 +73,12 @@ def policy_of(
         mail=settings.mail,
         on_end=settings.on_end,
     )
+
+
+def _locks(workflow: Any) -> Mapping[str, float]:
+    """Snakemake's locks that this process holds, each with the time that the file system gave it."""
+    held = map(Path, getattr(workflow.persistence, "_lockfile", {}).values())
+    return {lock.name: lock.stat().st_mtime for lock in held}
 
 
 def _faults(settings: Settings, *, shares_records: bool) -> Iterator[Fault]:

@@ -321,8 +321,8 @@ class Policy:
     """The run has no head process: a closing job follows all jobs, and a continuation runs where needed."""
     has_closing: bool = False
     """A head watches, and a closing job is queued as well: it ends the run if the head dies."""
-    locks: bool = True
-    """The head holds Snakemake's lock, which stays behind when it is killed."""
+    locks: Mapping[str, float] = field(default_factory=dict)
+    """Snakemake's locks that the head holds, with the times of their files; they stay behind when it is killed."""
     records_in_files: bool = False
     """Snakemake keeps its records in files, not in a database."""
     closing: Ref | None = None

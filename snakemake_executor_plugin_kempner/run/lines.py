@@ -75,7 +75,7 @@ def _or_none(check: Check) -> Check:
 
 _HEADER: Form = {
     "version": _count, "run": _text, "command": _list_of(_text), "started_in": _text, "workdir": _text, "inode": _count,
-    "user": _text, "cluster": _text, "uid": _count, "keep_going": _flag, "retries_elsewhere": _flag, "kill_on_invalid_dep": _flag, "efficiency_report": _flag, "locks": _flag,
+    "user": _text, "cluster": _text, "uid": _count, "keep_going": _flag, "retries_elsewhere": _flag, "kill_on_invalid_dep": _flag, "efficiency_report": _flag, "locks": _mapping_to(_number),
     "records_in_files": _flag, "time": _number, "mail": _text, "on_end": _text, "closing_options": _list_of(_text),
 }  # fmt: skip
 _SUBMISSION: Form = {
