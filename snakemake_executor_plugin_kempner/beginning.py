@@ -240,4 +240,4 @@ def go_on_with_run(
         SlurmError: Slurm could not be asked.
     """
     live = LiveRun(policy, slurm, Ledger(Path(policy.folder), logger.warning), SystemClock(), logger, limits=limits)
-    return live, go_on(live, slurm, SystemClock())
+    return live, go_on(live, slurm, SystemClock(), logger.warning)

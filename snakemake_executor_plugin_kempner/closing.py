@@ -87,7 +87,7 @@ class Closing:
         """Let nothing of the run stay in the queue, do what is to be done once for each run, and close its ledger."""
         ledger = read_ledger(self._folder)
         if left := [entry.job_id for entry in self._others(ledger)]:
-            self._slurm.cancel(left)
+            patiently(lambda: self._slurm.cancel(left))
         self._check()
         remove_locks(self._folder.parents[1] / "locks", ledger.header.get("locks", {}))
         result = Result.FAILED if code else Result.SUCCEEDED

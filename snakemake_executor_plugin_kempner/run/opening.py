@@ -136,7 +136,7 @@ def patiently(ask: Callable[[], T], warn: Callable[[str], None]) -> T:
         except SlurmUnreachable as error:
             if time.time() >= end:
                 raise
-            warn(f"Slurm could not be asked about earlier runs, again in {pause:.0f} s: {error}")
+            warn(f"Slurm could not be asked about the runs of this folder, again in {pause:.0f} s: {error}")
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -343,7 +343,7 @@ def cancel_and_wait(job_ids: Collection[str], slurm: Slurm) -> None:
         waited += _PAUSE
 
 
-def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
+def go_on(live: LiveRun, slurm: Slurm, clock: Clock, warn: Callable[[str], None]) -> tuple[TaskEvent, ...]:
     """Continue a run in one of its own jobs, with all its tasks, ended or not.
 
     Returns:
@@ -354,7 +354,7 @@ def go_on(live: LiveRun, slurm: Slurm, clock: Clock) -> tuple[TaskEvent, ...]:
         SlurmError: Slurm did not answer.
     """
     ledger = read_ledger(Path(live.policy.folder))
-    queue, names = _seen([ledger], slurm)
+    queue, names = patiently(lambda: _seen([ledger], slurm), warn)
     here = [entry for entry in in_queue([ledger], queue, names) if entry.kind in LOOK_AFTER]
     helpers = {Ref(entry.task, entry.attempt): entry.job_id for entry in here}
     waiting = [

@@ -326,7 +326,7 @@ def test_the_closing_job_says_that_the_user_has_cancelled_it(begin: Begin, type_
     policy = replace(POLICY, folder=str(play.folder))
     live = LiveRun(policy, play.slurm, Ledger(play.folder), play.clock, LOGGER)
     with told_by(play.clock):
-        events = go_on(live, play.slurm, play.clock)
+        events = go_on(live, play.slurm, play.clock, LOGGER.warning)
     ends = {event.task: event.outcome for event in events if isinstance(event, TaskEnded)}
     assert ends["train[lr=2]"] is Outcome.CANCELLED
     assert ends["evaluate[lr=2]"] is ends["report"] is Outcome.BLOCKED

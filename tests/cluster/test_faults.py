@@ -187,7 +187,7 @@ def test_a_head_whose_first_question_is_not_answered_asks_again(private_slurm: S
         head.kill()
         with stopped(slurm):
             second = Head(slurm, folder, "--nolock", "--rerun-incomplete")
-            second.until(lambda: "Slurm could not be asked about earlier runs, again in" in second.said)
+            second.until(lambda: "Slurm could not be asked about the runs of this folder, again in" in second.said)
         with second:
             go(folder)
             assert second.end() == 0, second.said

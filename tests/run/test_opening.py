@@ -131,7 +131,7 @@ def test_a_controller_that_does_not_answer_at_first_is_asked_again(play: Play) -
     play.slurm.trouble("queue", Trouble.UNREACHABLE, Trouble.NOT_TAKEN)
     assert look(play, said=said).left
     assert (
-        [line for line in said if line.startswith("Slurm could not be asked about earlier runs, again in")]
+        [line for line in said if line.startswith("Slurm could not be asked about the runs of this folder, again in")]
         == said
         != []
     )
@@ -360,7 +360,7 @@ def own(play: Play) -> tuple[LiveRun, dict[str, Outcome]]:
     """The run as its closing job, or a continuation, sees it."""
     policy = replace(play.policy, detached=True)
     live = LiveRun(policy, play.slurm, Ledger(play.folder), play.clock, LOGGER)
-    events = go_on(live, play.slurm, play.clock)
+    events = go_on(live, play.slurm, play.clock, LOGGER.warning)
     return live, {event.task: event.outcome for event in events if isinstance(event, TaskEnded)}
 
 
@@ -444,6 +444,15 @@ def test_submissions_are_numbered_on(tmp_path: Path) -> None:
     assert play.slurm.named("show")[0].name == "show.run1.5"
 
 
+def test_a_job_of_the_run_asks_again_when_slurm_does_not_answer(play: Play) -> None:
+    """Its closing job took a query that failed for a run that had failed."""
+    play.submit(*chain())
+    play.watch()
+    play.slurm.trouble("queue", Trouble.UNREACHABLE, Trouble.NOT_TAKEN)
+    _, ended = own(play)
+    assert ended == dict.fromkeys(("fetch", "align", "plot"), Outcome.SUCCEEDED)
+
+
 def test_a_continuation_gives_no_name_twice_though_the_one_before_died_in_the_middle(tmp_path: Path) -> None:
     class Killed(BaseException): ...
 
@@ -455,7 +464,7 @@ def test_a_continuation_gives_no_name_twice_though_the_one_before_died_in_the_mi
     with pytest.raises(Killed):
         play.submit(*tasks)
     live = LiveRun(play.live.policy, play.slurm, Ledger(play.folder), play.clock, LOGGER)
-    go_on(live, play.slurm, play.clock)
+    go_on(live, play.slurm, play.clock, LOGGER.warning)
     live.submit(tasks)
     assert not play.slurm.doubles
     entries = [entry for entry in read_ledger(play.folder).entries if entry.job_id]
