@@ -1,18 +1,23 @@
 """Plans what Snakemake hands over, follows the run, and reports its ends: between planning, Slurm and Snakemake."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from .adapt.hooks import note_local_failures
+from .adapt.scheduler import has_failed
 from .adapt.settled import wanted_again
+from .adapt.temporary import remove_unneeded
+from .adapt.units import task_key
 from .errors import KempnerError
 from .handover import Handover
 from .invocation import Continued
 from .planning import Planning
+from .run.ledger import read_ledger
 from .run.live import LiveRun
 from .run.outcome import AttemptFailed, TaskEnded, TaskEvent
+from .run.settled import succeeded_before
 from .run.stopping import is_stopped
 from .slurm.client import Slurm
 
@@ -32,11 +37,12 @@ class Coordinator:
         self, executor: Any, planning: Planning, live: LiveRun, slurm: Slurm, continued: Continued | None
     ) -> None:
         self.live, self._planning, self._continued, self._logger = live, planning, continued, executor.logger
+        self._workflow = executor.workflow
         self._handover = Handover(executor, live, slurm)
         self._failed: Sequence[TaskEnded] = ()
         self._is_planned = False
         self._failed_here: deque[Any] = deque()
-        note_local_failures(executor.workflow, self._failed_here.append)
+        note_local_failures(self._workflow, self._failed_here.append)
 
     def go_on(self, events: Sequence[TaskEvent], dag: Any) -> None:
         """Go on from what has happened to the tasks of the run before this process began."""
@@ -86,6 +92,20 @@ class Coordinator:
             self._logger.info(f"{self.live.running} Slurm jobs of this run are still running and will finish.")
         for event in self._failed:
             self._handover.tell_failure(event)
+
+    def tidy(self) -> None:
+        """Remove temporary files that tasks of earlier runs have made or read last, whose heads have died before they could.
+
+        Only when all of the run has succeeded: what has failed may read them when the command is given again.
+        """
+        if self._planning.takes_over and not self.live.unfinished and not has_failed(self._workflow.scheduler):
+            before = succeeded_before(read_ledger(Path(self.live.policy.folder)))
+            self._workflow.async_run(
+                remove_unneeded(self._workflow.dag, lambda job: self._has_succeeded(job, before), is_over=True)
+            )
+
+    def _has_succeeded(self, job: Any, before: Collection[str]) -> bool:
+        return task_key(job) in before or self.live.has_succeeded(task_key(job))
 
     def _plan_or_refuse(self) -> None:
         """The first plan fails as a whole; when a later one fails, what is in the queue goes on without it."""

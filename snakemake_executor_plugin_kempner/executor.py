@@ -221,12 +221,20 @@ class Executor(RemoteExecutor):
             self._run.settle_local_failures()
             if not self._is_detached:
                 self._departure.on_no_signal()
+                if self._departure.code is None:
+                    self._tidy(self._run)
             self._run.tell_the_end()
         if self.workflow.execution_settings.no_hooks:
             self._note_result(Result.FAILED if has_failed(self.workflow.scheduler) else Result.SUCCEEDED)
             self._end()
         else:
             atexit.register(self._end)  # hooks run first, if Snakemake comes to them
+
+    def _tidy(self, run: Coordinator) -> None:
+        try:
+            run.tidy()
+        except KempnerError as error:
+            self.logger.warning(f"Temporary files of earlier runs may be left: {error}")
 
     def _take_view_away(self) -> None:
         if self._view is not None:

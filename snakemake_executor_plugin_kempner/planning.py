@@ -94,6 +94,8 @@ class Planning:
         self._deferred: Sequence[str] = ()
         self._said: set[str] = set()
         self._found: EarlierRuns | None = None
+        self.takes_over = False
+        """The run goes on with earlier ones, whose heads have died."""
 
     def begin(self, runs: Path, ready: Sequence[Any]) -> LiveRun:
         """Begin a run that goes on with what earlier runs have in the queue; they are closed with the first plan.
@@ -107,7 +109,7 @@ class Planning:
         """
         expiry = None if self._is_preview else self._settings.delete_runs_after
         found = beginning.earlier_runs(runs, self._slurm, self._logger, expiry)
-        self._found = self._settle_changes(found, ready)
+        self._found, self.takes_over = self._settle_changes(found, ready), bool(found.ledgers)
         self.policy = beginning.keep_end(self.policy, found, self._logger.info)
         if not (self.policy.ends_itself or self._settings.no_closing_job) and started().is_command_line:
             self._logger.warning(needs_head_message())

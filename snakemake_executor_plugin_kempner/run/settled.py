@@ -1,6 +1,6 @@
 """What is done by the record of a run, for those who go on with it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +46,21 @@ def settled(record: LedgerRecord) -> Settled:
         *(entry for earlier in before for entry in earlier.of_kind(Kind.TASK) if entry.task not in own),
         *record.of_kind(Kind.TASK),
     )
+    up_to_date = (_up_to_date(known.folder) for known in (record, *before))
+    return Settled(succeeded=_succeeded(entries), up_to_date=frozenset().union(*up_to_date))
+
+
+def succeeded_before(record: LedgerRecord) -> frozenset[str]:
+    """Keys of the jobs that have succeeded in the runs that this one has taken over, members of groups among them."""
+    earlier = [known for known in taken_over(record) if known.run != record.run]
+    earlier.sort(key=lambda known: float(known.header.get("time", 0)))
+    return _succeeded(entry for known in earlier for entry in known.of_kind(Kind.TASK))
+
+
+def _succeeded(entries: Iterable[Entry]) -> frozenset[str]:
     last = {(entry.task, entry.attempt): entry for entry in entries}  # it may be submitted once more
     done = (key for entry in last.values() if has_succeeded(entry) for key in (entry.task, *entry.members))
-    up_to_date = (_up_to_date(known.folder) for known in (record, *before))
-    return Settled(succeeded=frozenset(done), up_to_date=frozenset().union(*up_to_date))
+    return frozenset(done)
 
 
 def has_succeeded(entry: Entry) -> bool:

@@ -41,7 +41,7 @@ SAMPLE: Mapping[str, frozenset[str]] = {
     }),
     "detached": WITHOUT_A_HEAD,
     "head killed": frozenset({"temp", "checkpoints", "onsuccess", "wrapper"}),
-    AGAIN: frozenset({"temp", "checkpoints", "group"}),
+    AGAIN: frozenset({"temporary files that are read before and after a checkpoint", "checkpoints", "group"}),
 }  # fmt: skip
 """What continuous integration tries: each feature at least once."""
 
