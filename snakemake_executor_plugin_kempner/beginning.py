@@ -16,7 +16,7 @@ from .plan.model import Kind, Policy, Task
 from .printable import quoted
 from .report import changed_message, kept_message, unplanned_message
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
-from .run.clock import SystemClock
+from .run.clock import SystemClock, file_time
 from .run.cluster import name_of_cluster
 from .run.ledger import Ledger, open_ledgers
 from .run.live import LiveRun
@@ -215,6 +215,7 @@ def begin_run(
         retries_elsewhere=policy.retries_elsewhere,
         locks=policy.locks,
         records_in_files=policy.records_in_files,
+        file_time=file_time(Path(policy.folder)) or 0.0,
         kill_on_invalid_dep=policy.kill_on_invalid_dep,
         efficiency_report=policy.efficiency_report,
         mail=policy.mail,

@@ -22,7 +22,7 @@ from .run.claim import Claim, Owner, this_process
 from .run.clock import SystemClock
 from .run.latest import is_latest
 from .run.ledger import Ledger, LedgerRecord, read_ledger
-from .run.settled import settled
+from .run.settled import is_unwritten, settled
 from .slurm.client import SlurmCommands
 
 _PATIENCE = 1800.0
@@ -153,7 +153,7 @@ class _Job:
         goes_on(
             ledger.folder,
             ledger.left_out,
-            unwritten={file for file in ledger.left_out if _is_unwritten(file, ledger)},
+            unwritten={file for file in ledger.left_out if is_unwritten(file, ledger)},
             tasks={entry.task for entry in ledger.of_kind(Kind.TASK)},
             is_settled=done.__contains__,
             succeeded=done.succeeded.__contains__,
@@ -166,13 +166,6 @@ class _Job:
         except SystemExit as leave:
             return (leave.code if isinstance(leave.code, int) else int(bool(leave.code))), False
         return 0, False
-
-
-def _is_unwritten(file: str, ledger: LedgerRecord) -> bool:
-    """Whether a file is as old as when the run began. Snakemake sees for itself that one is missing."""
-    with suppress(OSError):
-        return os.lstat(os.path.join(ledger.header["workdir"], file)).st_mtime < float(ledger.header["time"])
-    return False
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def _or_none(check: Check) -> Check:
 _HEADER: Form = {
     "version": _count, "run": _text, "command": _list_of(_text), "started_in": _text, "workdir": _text, "inode": _count,
     "user": _text, "cluster": _text, "uid": _count, "keep_going": _flag, "retries_elsewhere": _flag, "kill_on_invalid_dep": _flag, "efficiency_report": _flag, "locks": _mapping_to(_number),
-    "records_in_files": _flag, "time": _number, "mail": _text, "on_end": _text, "closing_options": _list_of(_text),
+    "records_in_files": _flag, "time": _number, "file_time": _number, "mail": _text, "on_end": _text, "closing_options": _list_of(_text),
 }  # fmt: skip
 _SUBMISSION: Form = {
     "kind": _text, "task": _text, "label": _text, "attempt": _integer, "attempts": _count, "edges": _list_of(_edge),

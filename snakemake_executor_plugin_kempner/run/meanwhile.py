@@ -5,11 +5,11 @@ and its run may be over: no open ledger would speak of it, and the task would ru
 """
 
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..layout import CLOSED, run_folders
+from .clock import file_time
 
 
 def ended_since(runs: Path, since: float) -> tuple[str, ...]:
@@ -35,11 +35,5 @@ def _closed(runs: Path) -> Iterator[tuple[str, float]]:
 
 def _ahead(runs: Path) -> float | None:
     """Seconds that the clock of the file system is ahead of this machine's; None where nothing can be written."""
-    probe = runs / f"claim.{uuid.uuid4().hex}"
-    try:
-        probe.touch()
-        return probe.stat().st_mtime - time.time()
-    except OSError:
-        return None
-    finally:
-        probe.unlink(missing_ok=True)
+    there = file_time(runs)
+    return None if there is None else there - time.time()

@@ -1,6 +1,8 @@
 """What is done by the record of a run, for those who go on with it."""
 
+import os
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,9 +54,19 @@ def settled(record: LedgerRecord) -> Settled:
 
 def succeeded_before(record: LedgerRecord) -> frozenset[str]:
     """Keys of the jobs that have succeeded in the runs that this one has taken over, members of groups among them."""
-    earlier = [known for known in taken_over(record) if known.run != record.run]
-    earlier.sort(key=lambda known: float(known.header.get("time", 0)))
+    earlier = reversed(taken_over(record)[1:])  # what has run again counts as it was left last
     return _succeeded(entry for known in earlier for entry in known.of_kind(Kind.TASK))
+
+
+def is_unwritten(file: str, record: LedgerRecord) -> bool:
+    """Whether a file is as old as when the run began. Snakemake sees for itself that one is missing.
+
+    Both times are the file system's: the clock of the head that began the run may be another.
+    """
+    begun = record.header.get("file_time", record.header["time"])  # 0.1.0 knew the head's clock only
+    with suppress(OSError):
+        return os.lstat(os.path.join(record.header["workdir"], file)).st_mtime < float(begun)
+    return False
 
 
 def _succeeded(entries: Iterable[Entry]) -> frozenset[str]:

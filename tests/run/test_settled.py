@@ -1,6 +1,7 @@
 """What is done by the record of a run: nothing that no job has said of itself, and all that one has."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,17 @@ import pytest
 from test_ledger import WHAT
 
 from snakemake_executor_plugin_kempner.errors import LedgerError
+from snakemake_executor_plugin_kempner.run.clock import file_time
 from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.ledger import Entry, Ledger, read_ledger
-from snakemake_executor_plugin_kempner.run.settled import Settled, has_succeeded, note_up_to_date, settled
+from snakemake_executor_plugin_kempner.run.settled import (
+    Settled,
+    has_succeeded,
+    is_unwritten,
+    note_up_to_date,
+    settled,
+    succeeded_before,
+)
 
 STARTED = {"start": 10.0, "node": "n1"}
 NONE: frozenset[str] = frozenset()
@@ -299,3 +308,35 @@ def test_a_run_that_was_not_taken_over_by_this_one_is_not_asked(tmp_path: Path, 
     note_up_to_date(other.folder, ["a"])
     other.ledger.close(by=by)
     assert second.settled == Settled(succeeded=NONE, up_to_date=NONE)
+
+
+def test_runs_that_were_taken_over_tell_what_has_succeeded_before(tmp_path: Path) -> None:
+    first, second, third = (Run(tmp_path, name) for name in ("first", "second", "third"))
+    first.submit("prepare", "1", members=["prepare[a]", "prepare[b]"])
+    first.end("1")
+    first.submit("train", "2")
+    first.end("2", 1)
+    first.ledger.close(by="second")
+    second.submit("train", "3")
+    second.end("3")
+    second.ledger.close(by="third")
+    third.submit("plot", "4")
+    third.end("4")
+    assert succeeded_before(read_ledger(third.folder)) == {"prepare", "prepare[a]", "prepare[b]", "train"}
+    assert succeeded_before(read_ledger(first.folder)) == NONE
+
+
+@pytest.mark.parametrize("ahead", [-600.0, 0.0, 600.0], ids=["behind", "right", "ahead"])
+def test_whether_a_file_was_written_in_the_run_does_not_depend_on_the_clock_of_the_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    (tmp_path / "old.txt").touch()
+    begun = file_time(tmp_path)
+    assert begun is not None
+    os.utime(tmp_path / "old.txt", (begun - 5, begun - 5))
+    monkeypatch.setattr("time.time", lambda: begun + ahead)
+    make_folders(tmp_path / "run1", ())
+    Ledger(tmp_path / "run1", run="run1", workdir=str(tmp_path), file_time=begun)
+    (tmp_path / "new.txt").touch()
+    record = read_ledger(tmp_path / "run1")
+    assert [is_unwritten(f"{name}.txt", record) for name in ("old", "new", "missing")] == [True, False, False]
