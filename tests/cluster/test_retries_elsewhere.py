@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from head import Head, run, run_detached, written
+from head import PATIENCE, PAUSE, Head, run, run_detached, written
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOptions
 
@@ -38,6 +39,15 @@ def two() -> Iterator[Sandbox]:
     """A sandbox of two nodes; Slurm fills the first before it takes the second."""
     with Sandbox.start(options=SandboxOptions(nodes=TWO)) as slurm:
         yield slurm
+
+
+@pytest.fixture(autouse=True)
+def both_nodes_are_idle(two: Sandbox) -> None:
+    """On a node that still ends a job of the test before, Slurm starts none."""
+    deadline = time.monotonic() + PATIENCE
+    while set(two.run("sinfo", "-h", "-N", "-o", "%T").split()) != {"idle"}:
+        assert time.monotonic() < deadline, two.run("sinfo", "-N", "-l")
+        time.sleep(PAUSE)
 
 
 def flow(folder: Path, *, light: bool = True) -> Path:
