@@ -75,6 +75,13 @@ class Closing:
             return None
         return ledger
 
+    def is_plain(self, ledger: LedgerRecord) -> bool:
+        """All tasks have succeeded by Slurm's word, and the head saw that nothing else is to be done at the end."""
+        if not ledger.plain_end or self._failures():
+            return False
+        print("All tasks have succeeded; nothing is left for Snakemake to do.")
+        return True
+
     def for_snakemake(self) -> "End":
         """What Snakemake, in this process, is told of the run and has to leave to this class."""
         from .adapt.continuing import End  # noqa: PLC0415 - needs Snakemake

@@ -119,7 +119,7 @@ class _Job:
         if ledger is None:
             return 0
         try:
-            code, goes_on_by_itself = self._snakemake(ledger, closing)
+            code, goes_on_by_itself = (0, False) if closing.is_plain(ledger) else self._snakemake(ledger, closing)
             if not goes_on_by_itself:
                 closing.end(code)
         except ClaimLost:

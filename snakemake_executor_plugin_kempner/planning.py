@@ -14,6 +14,7 @@ from . import beginning
 from .adapt.cluster import cluster_of_rules
 from .adapt.command import JobCommand
 from .adapt.dag import Reading, finished, has_local_rules, read_dag
+from .adapt.ending import left_for_the_end
 from .adapt.policy import policy_of
 from .adapt.scheduler import locked
 from .adapt.settled import finished_here, kept_for_readers, up_to_date
@@ -82,6 +83,7 @@ class Planning:
         refuse_unknown_cluster(workflow, slurm)
         settings: Settings = executor.executor_settings
         self._settings, self._logger, self._slurm, self._is_preview = settings, executor.logger, slurm, is_preview
+        self._workflow, self._continued = workflow, continued
         self._limits = SiteLimits(slurm.tell)
         python, may_go_on = executor.get_python_executable(), started().is_command_line
         policy = policy_of(workflow, settings, folder, python, detached=detached, may_go_on=may_go_on)
@@ -134,6 +136,7 @@ class Planning:
         self._reader.note_up_to_date()
         plan = live.submit(reading.tasks, reading.deferred, reading.left_out)
         self._deferred = [entry.why for entry in reading.deferred]
+        self._note_plain_end(live)
         self._take_over(len(plan.tasks) + len(live.later))
         self._say(plan, self.later(live))
         return plan
@@ -179,6 +182,12 @@ class Planning:
         if not self._is_preview:
             link_latest(Path(self.policy.folder))
             close_earlier(found, self.policy.run, self._slurm)
+
+    def _note_plain_end(self, live: LiveRun) -> None:
+        """A run that nobody watches may end without Snakemake, if this plan is all of it."""
+        is_whole = self.policy.detached and not (self._continued or self.takes_over or self.later(live))
+        if is_whole and not self._is_preview and not any(left_for_the_end(self._workflow, started().command)):
+            live.plain_end()
 
     def _say(self, plan: Plan, later: Sequence[str]) -> None:
         for line in () if self._is_preview else plan_messages(plan, later, self._said):

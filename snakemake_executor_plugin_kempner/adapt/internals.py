@@ -12,7 +12,7 @@ INTERNALS = {
     "snakemake.workflow:Workflow._onsuccess": "the same",
     "snakemake.workflow:Workflow._onerror": "the same",
     "snakemake.common.configfile:_load_configfile": "as `configfile`; everything that reads one goes through it",
-    "snakemake.cli:parse_args": "what was forced when the run began is not forced again",
+    "snakemake.cli:parse_args": "what was forced when the run began is not forced again; whether a report waits for the end",
     "snakemake.cli:parse_target_jobs_cli_args": "wildcards with a comma have no spelling on the command line",
     "snakemake.cli:parse_config": "nor has configuration with quotes",
     "snakemake.dag:DAG.update_needrun": "what is done by the record of the run is not run again",

@@ -80,6 +80,10 @@ class Ledger:
         """Record outputs of tasks without room in the queue: a continuation must make them, even without --force…."""
         self._write({"left_out": sorted(files)})
 
+    def plain_end(self) -> None:
+        """Record that nothing is left for Snakemake to do once all tasks have succeeded."""
+        self._note({"plain_end": True})
+
     def refused(self, task: str, label: str, why: str) -> None:
         """Record that a task has failed because it cannot be submitted."""
         self._note({"refused": task, "label": label, "why": why})
@@ -212,6 +216,8 @@ class LedgerRecord:
     """Ids of jobs that were cancelled, or were about to be, without being a failure that stops the run."""
     cancelled_by_user: frozenset[str] = frozenset()
     """Those of them that the user has asked for."""
+    plain_end: bool = False
+    """Once all tasks have succeeded, the closing job needs no Snakemake."""
     numbered: int = 0
     """The highest number reserved for a job name, whether or not that job was submitted."""
     unexplained: frozenset[tuple[str, str]] = frozenset()
@@ -273,6 +279,7 @@ def read_ledger(folder: Path) -> LedgerRecord:
         cancelled_by_user=frozenset(
             job_id for entry in others if entry.get("by_user") is True for job_id in entry.get("cancelled", ())
         ),
+        plain_end=any(entry.get("plain_end") is True for entry in others),
         numbered=max((entry["numbered"] for entry in others if "numbered" in entry), default=0),
         unexplained=lines.ids - told,
         unread=lines.unread,

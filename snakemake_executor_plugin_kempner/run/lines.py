@@ -97,6 +97,7 @@ _OTHERS: tuple[Form, ...] = (
     {"hook": _text},
     {"closed": _flag},
     {"numbered": _count},
+    {"plain_end": _flag},
 )
 """Each of them is known by its first field."""
 

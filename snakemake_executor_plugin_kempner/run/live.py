@@ -274,6 +274,10 @@ class LiveRun:
         mark_stopped(Path(self.policy.folder), "head", doomed)
         self.cancel(doomed, pending_only=True)
 
+    def plain_end(self) -> None:
+        """Note that nothing is left for Snakemake to do once all tasks have succeeded."""
+        self._ledger.plain_end()
+
     def hook(self, name: str) -> None:
         """Note that a hook of the workflow is about to run. Where it cannot be, the closing job, which would run it too, goes.
 

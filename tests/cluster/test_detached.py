@@ -58,6 +58,8 @@ def test_the_head_leaves_while_the_first_task_runs_and_says_what_is_queued(slurm
         ended(slurm, folder)
     assert ran(folder) == {"first", "second", "third-1", "third-2"}
     assert "has succeeded: 4 of 4 tasks done" in page(folder)
+    assert "nothing is left for Snakemake to do" in closing_log(folder)
+    assert "Building DAG" not in closing_log(folder)
 
 
 def _of_session(session: int) -> list[str]:
