@@ -18,7 +18,7 @@ from . import beginning
 from .adapt.hooks import note_hooks
 from .adapt.leaving import leave_when_lost
 from .adapt.quiet import has_terminal_to_itself, let_errors_be_heard
-from .adapt.scheduler import has_failed, run_local_rules_as_jobs
+from .adapt.scheduler import has_failed, measure_what_is_there, run_local_rules_as_jobs
 from .adapt.temporary import keep_for_others
 from .coordinator import Coordinator
 from .departure import Departure
@@ -143,6 +143,7 @@ class Executor(RemoteExecutor):
         keep_for_others(self.dag, lambda: run.live.in_flight)
         if holder := self._claim or self.continued:
             self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
+        measure_what_is_there(self.workflow.scheduler)
         if not detached:
             self._departure.on_signals()
             if has_terminal_to_itself(self.workflow):

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from ..layout import SOURCES
-from .settled import keep_settled
+from .settled import Forced, keep_settled
 from .sources import copy_of, read_copies
 from .temporary import remove_unneeded
 from .units import task_key, task_keys
@@ -49,13 +49,14 @@ def goes_on(
         succeeded: whether it has succeeded in this run.
         end: None for a process that does not report the end of the run.
     """
-    _mend_arguments(folder / SOURCES, left_out, unwritten)
-    keep_settled(is_settled)
+    forced = Forced(lambda key: key in tasks or is_settled(key))
+    _mend_arguments(folder / SOURCES, left_out, unwritten, forced)
+    keep_settled(is_settled, forced)
     _mend_leaving(frozenset(tasks), succeeded)
     _mend_hooks(succeeded, end)
 
 
-def _mend_arguments(sources: Path, left_out: Collection[str], unwritten: Collection[str]) -> None:
+def _mend_arguments(sources: Path, left_out: Collection[str], unwritten: Collection[str], forced: Forced) -> None:
     """What was forced when the run began is done or in the queue, but for what was left out; forced again, it would run twice.
 
     What was not forced and left out although its outputs exist has to run unless something has written them since.
@@ -69,6 +70,7 @@ def _mend_arguments(sources: Path, left_out: Collection[str], unwritten: Collect
     def parse_args(argv: Any) -> Any:
         parser, arguments = parse(argv)
         was_forced = arguments.forceall or arguments.force or arguments.forcerun
+        forced.everything, forced.names = bool(arguments.forceall), tuple(arguments.forcerun or ())
         arguments.forceall = arguments.force = False
         arguments.forcerun = set(left_out if was_forced else unwritten)
         arguments.rerun_incomplete = True  # what runs now is adopted

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError
 from typing import Any
 
+from snakemake.io import is_flagged
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from ..errors import Fault, PlanError
@@ -63,6 +64,7 @@ class _Reader:
         self._faults: list[Fault] = []
         self._shared_files = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
         self._local_rules: dict[str, bool] = {}
+        self._before: Mapping[Any, tuple[Any, ...]] = {}
         self._deferred: dict[Any, Deferred] = {}
         self._checkpoints = {self._units.of(job) for job in self._dag.checkpoint_jobs if self._units.is_wanted(job)}
 
@@ -70,7 +72,7 @@ class _Reader:
         inputs = {unit: self._units.before(unit) for unit in self._units.all()}
         declared = self._declared(inputs)
         self._add_updates(declared)
-        before = inputs | self._with_declared(inputs, declared)
+        before = self._before = inputs | self._with_declared(inputs, declared)
         tasks = []
         for job in self._in_order(before):
             deferred = self._deferral(job, before[job])
@@ -90,14 +92,28 @@ class _Reader:
     def _left_out(self) -> Iterator[str]:
         """Outputs of what is not submitted yet and does not look as if it had to run: it is forced, or some of them exist.
 
-        So do outputs with `update()`, and those whose inputs are `ancient()`.
+        So do outputs with `update()`, and those whose inputs are `ancient()`. Of what a checkpoint decides, it is not known
+        yet whether it has to run: files and their times tell when the checkpoint has ended, as in a local run.
         """
         settings = self._workflow.dag_settings
         forced = settings.forceall or settings.forcerun or settings.forcetargets
-        for member in (member for job in self._deferred for member in members_of(job)):
-            files = list(map(str, member.output))
-            if forced or any(map(os.path.lexists, files)):
-                yield from files
+        undecided: set[Any] = set()
+        for job in self._deferred:
+            if any(unit in self._checkpoints or unit in undecided for unit in self._before[job]):
+                undecided.add(job)
+            for member in members_of(job):
+                files = list(map(str, member.output))
+                exists = any(map(os.path.lexists, files))
+                if job in undecided and exists and not self._runs_anyhow(member):
+                    continue
+                if forced or exists:
+                    yield from files
+
+    def _runs_anyhow(self, job: Any) -> bool:
+        """Whether the job runs although files and their times may not say so."""
+        if self._dag.reason(job).forced or any(is_flagged(file, "update") for file in job.output):
+            return True
+        return any(is_flagged(file, "ancient") for file in job.input)
 
     def _with_what_is_known(self, job: Any, deferred: Deferred) -> Deferred:
         """With the unit's own resources, if it will be a Slurm job, so that they can be checked now."""

@@ -36,6 +36,9 @@ INTERNALS = {
     "snakemake.scheduling.job_scheduler:JobScheduler._error_jobs": "the same",
     "snakemake.scheduling.job_scheduler:JobScheduler._handle_error": "a local rule that has failed is not run once more",
     "snakemake.sourcecache:SourceCache._runtime_cache_path": "sources are fetched into the folder of the run",
+    "snakemake.scheduling.job_scheduler:JobScheduler.update_input_sizes": (
+        "a job may remove a temporary file between the look whether it exists and the look how large it is"
+    ),
     # Used.
     "snakemake.scheduling.job_scheduler:JobScheduler._lock": "the DAG must not change while it is read",
     "snakemake.scheduling.job_scheduler:JobScheduler._tofinish": "what `_finish_jobs` is about to do",
@@ -44,6 +47,8 @@ INTERNALS = {
     "snakemake.scheduling.job_scheduler:JobScheduler._free_resources": "such a task gives its resources back",
     "snakemake.scheduling.job_scheduler:JobScheduler._open_jobs": "and the scheduler looks for what is ready",
     "snakemake.workflow:Workflow._localrules": "as jobs, local rules go to the cluster of the others",
+    "snakemake.dag:DAG.forcerules": "a job forces only what the run does not know yet",
+    "snakemake.dag:DAG.omitforce": "the same",
     "snakemake.dag:DAG._needrun": "`needrun_jobs` leaves out what has finished",
     "snakemake.dag:DAG._finished": "how many jobs there are, counted anew",
     "snakemake.dag:DAG._len": "the same",

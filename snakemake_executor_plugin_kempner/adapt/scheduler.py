@@ -4,6 +4,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from snakemake_interface_storage_plugins.exceptions import FileOrDirectoryNotFoundError
+
+_VANISHING = 1000
+"""How often files may vanish while they are measured."""
+
 
 @contextmanager
 def locked(scheduler: Any) -> Iterator[None]:
@@ -15,6 +20,27 @@ def locked(scheduler: Any) -> Iterator[None]:
 def has_failed(scheduler: Any) -> bool:
     """Whether a job has failed, or was taken back."""
     return bool(scheduler._errors)  # noqa: SLF001
+
+
+def measure_what_is_there(scheduler: Any) -> None:
+    """Let the scheduler measure its input again when a job has removed a temporary file meanwhile.
+
+    Snakemake looks whether a file exists, and then how large it is. The error would end the run: here the last reader
+    of a temporary file removes it, which is another process.
+    """
+    measure = scheduler.update_input_sizes
+
+    async def measure_again(jobs: Any) -> None:
+        jobs = list(jobs)
+        for _ in range(_VANISHING):
+            try:
+                await measure(jobs)
+            except (FileNotFoundError, FileOrDirectoryNotFoundError):
+                continue
+            return
+        await measure(jobs)
+
+    scheduler.update_input_sizes = measure_again
 
 
 def withdraw(scheduler: Any, *jobs: Any) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from snakemake.io import is_flagged
@@ -19,17 +20,40 @@ _POLL = 0.5
 _MADE_BY_GROUP = ("pipe", "service", "nodelocal")
 
 
-def keep_settled(is_settled: Callable[[str], bool]) -> None:
+@dataclass(slots=True)
+class Forced:
+    """What the command line of the run forces, of which only jobs that the run does not know yet are left.
+
+    A checkpoint may have named them since the run began. All others were forced when they were submitted.
+    """
+
+    is_known: Callable[[str], bool]
+    """Whether the job of a key is part of the run, or done by its record."""
+    everything: bool = False
+    names: Collection[str] = ()
+    """Of rules, files among them."""
+
+    def __contains__(self, job: object) -> bool:
+        """Whether the job is not forced once more, as Snakemake asks its set of jobs for which no rule counts."""
+        return self.is_known(task_key(job))
+
+    def rules(self, workflow: Any) -> set[Any]:
+        return {rule for rule in workflow.rules if self.everything or rule.name in self.names}
+
+
+def keep_settled(is_settled: Callable[[str], bool], forced: Forced) -> None:
     """Make Snakemake, in this process, run a settled job only if an output that is needed is missing.
 
     Args:
         is_settled: whether the record has the job with this key as done, or as up to date when the run began.
+        forced: what the command line forces.
     """
     from snakemake.dag import DAG  # noqa: PLC0415 - cannot be imported before Snakemake's workflow is
 
     update = DAG.update_needrun
 
     async def update_needrun(self: Any, *args: Any, **kwargs: Any) -> None:
+        self.forcerules, self.omitforce = forced.rules(self.workflow), forced
         await update(self, *args, **kwargs)
         await _Settling(self, is_settled).settle()
 
@@ -90,7 +114,7 @@ class _Settling:
         self._settled = {
             job
             for job in dag._needrun  # noqa: SLF001 - `needrun_jobs` leaves out what has finished
-            if job.output and not is_left_to_main_process(job) and is_settled(task_key(job))
+            if not is_left_to_main_process(job) and is_settled(task_key(job))
         }
         self._targets = dag.targetfiles | {
             file for job in dag.targetjobs for file in (job.output or job.input) if not is_flagged(file, "temp")
@@ -109,7 +133,7 @@ class _Settling:
 
     def _done(self) -> set[Any]:
         """Settled jobs whose outputs exist, as far as targets or jobs that need to run want them."""
-        needrun = set(self._dag._needrun)  # noqa: SLF001
+        needrun = self._dag._needrun - self._left_aside()  # noqa: SLF001
         done: set[Any] = set()
         for level in reversed(list(self._dag.toposorted())):  # readers of an output before its maker
             for job in level:
@@ -117,6 +141,14 @@ class _Settling:
                     done.add(job)
                     needrun.discard(job)
         return done
+
+    def _left_aside(self) -> set[Any]:
+        """Jobs that will not run because of --omit-from or --until; Snakemake takes them out of the DAG later."""
+        dag = self._dag
+        aside = set(dag.downstream_of_omitfrom()) if dag.omitrules or dag.omitfiles else set()
+        if dag.untilrules or dag.untilfiles:
+            aside |= set(dag.jobs) - set(dag.bfs(dag.dependencies, *dag.until_jobs()))
+        return aside
 
     def _wanted(self, job: Any, needrun: Collection[Any]) -> Iterator[Any]:
         """Outputs of the job that are targets, or that a job that needs to run reads."""

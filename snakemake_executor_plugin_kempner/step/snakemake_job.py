@@ -148,10 +148,10 @@ def _describe_what_is_not_stored_yet() -> None:
 
     Until then the local file tells its size, and its digest is made as for a file that lies in no storage.
     """
-    from snakemake_interface_storage_plugins.exceptions import (  # type: ignore[import-untyped]
+    from snakemake_interface_storage_plugins.exceptions import (
         FileOrDirectoryNotFoundError,
     )
-    from snakemake_interface_storage_plugins.storage_object import StorageObjectRead  # type: ignore[import-untyped]
+    from snakemake_interface_storage_plugins.storage_object import StorageObjectRead
 
     def of_local_file(ask: Any, local: Callable[[Any], Any]) -> Any:
         async def answer(self: Any) -> Any:

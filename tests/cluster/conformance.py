@@ -75,7 +75,8 @@ class _Watch:
         path.write_text(_page(self._results))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        cell = _CELLS.get(report.nodeid.partition("[")[2].removesuffix("]"))
+        name = report.nodeid.partition("[")[2].removesuffix("]")
+        cell = _CELLS.get(name.encode().decode("unicode_escape"))  # pytest writes `\xd7` for ×
         if cell is not None and report.when == "call" and report.outcome != "skipped":
             good = SAME if "locally" in report.nodeid else REFUSED
             self._results[cell] = good if report.passed else DIFFERS

@@ -163,7 +163,8 @@ def _compare_stopped(workflow: Workflow, local: End, found: End) -> Iterator[str
     if extra := _difference(found.ran, local.ran, only="+"):
         yield f"commands that have run: {extra}"
     updated = {f"{rule.name}.txt" for rule in workflow.rules if rule.kind is Kind.UPDATE}  # perhaps not updated yet
-    both = sorted((local.tree.keys() & found.tree.keys()) - updated)
+    recorded = {f"metadata of {name}" for name in updated}  # of a failed attempt, where no other has followed
+    both = sorted((local.tree.keys() & found.tree.keys()) - updated - recorded)
     yield from differences(
         {path: local.tree[path] for path in both},
         {path: found.tree[path] for path in both},
