@@ -9,6 +9,7 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.settings import CommonSettings, SharedFSUsage
 
+from ..plan.step import without_options
 from .sources import copy_of, keep_sources
 from .units import members_of
 
@@ -38,7 +39,7 @@ class JobCommand:
         self._general = [
             "--snakefile",
             self._snakefile(),
-            *_without(shlex.split(self._general_args(common_settings)), _DROPPED),
+            *without_options(shlex.split(self._general_args(common_settings)), _DROPPED),
             *_not_passed_on(workflow),
             "--scheduler",
             "greedy",
@@ -115,13 +116,3 @@ def _resources(workflow: Any) -> Iterator[tuple[str, Any]]:
     """The run's total of each resource, as given by --resources; cores and jobs have options of their own."""
     given = workflow.global_resources.expand_items(constraints={}, evaluate=None, expand_sized=False)
     return ((name, value) for name, value in given if value is not None and not name.startswith("_"))
-
-
-def _without(arguments: Sequence[str], names: Sequence[str]) -> Iterator[str]:
-    """The arguments without those options and their values."""
-    dropping = False
-    for argument in arguments:
-        if argument.startswith("--"):
-            dropping = argument in names
-        if not dropping:
-            yield argument

@@ -30,7 +30,7 @@ _KNOWN_USES = {
 def without_plugins() -> None:
     """Leave out report and executor plugins, which Snakemake imports for their command line options.
 
-    Its own executors stay, for one of them runs the rule.
+    Its own executors stay: they run the rule.
     """
     collect_installed = PluginRegistryBase.collect_plugins
 

@@ -157,12 +157,12 @@ class LightJobs:
 
     @staticmethod
     def _reads_for_params(job: Any) -> bool:
-        """Whether a function of the params looks at files, whose content may be another one in the job."""
+        """Whether a function of the params looks at files, whose content may differ in the job."""
         _ = job.params  # evaluated now, if it was not before
         return reads_for_params(job.rule)
 
     def _reads_for_resources(self, job: Any, rule: _Rule, threads: int) -> bool:
-        """Whether a function of a resource in the command looks at files; its value may be another one in the job."""
+        """Whether a function of a resource in the command looks at files; its value may differ in the job."""
         for resource in rule.computed:
             with self._watch:
                 job.rule.apply_input_function(

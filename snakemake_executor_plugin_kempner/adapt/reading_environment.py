@@ -21,7 +21,7 @@ _BETWEEN = frozenset({".", "get", "setdefault", "pop", "[", "("})
 
 
 def reads_environment(text: str) -> bool:
-    """Whether a Snakefile names a function or variable whose value may be another one in the job. Comments and texts do not count."""
+    """Whether a Snakefile names a function or variable whose value may differ in the job. Comments and texts do not count."""
     if not _WORDS.search(text):
         return False
     try:

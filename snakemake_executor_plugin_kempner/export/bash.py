@@ -80,7 +80,7 @@ def bash_script(script: Script) -> str:
 
 
 def _where(calls: Sequence[Call]) -> str:
-    """What names the cluster of the run to a command of Slurm, if it is another one than that of this machine."""
+    """What names the cluster of the run to a command of Slurm, if it is not that of this machine."""
     name = next((name for call in calls if (name := call.first.options.get("clusters"))), "")
     return f" --clusters={word(name)}" if name else ""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..plan.step import without_options
 from .words import word
 
 STRICT = ("bash", "-euo", "pipefail")
@@ -71,19 +72,10 @@ def _snakemake(spec: Mapping[str, Any], python: str) -> Iterator[str]:
         yield "--target-jobs"
         for rule, wildcards in targets:
             yield f"{rule}:{','.join(f'{name}={value}' for name, value in wildcards.items())}"
-    yield from _without(spec["arguments"], _OWN)
+    yield from without_options(spec["arguments"], _OWN)
     if spec["config"]:
         yield "--config"
         yield from (f"{name}={json.dumps(value)}" for name, value in spec["config"].items())
-
-
-def _without(arguments: Sequence[str], names: Sequence[str]) -> Iterator[str]:
-    dropping = False
-    for argument in arguments:
-        if argument.startswith("--"):
-            dropping = argument in names
-        if not dropping:
-            yield argument
 
 
 def precommand_and_python(script: str) -> tuple[str, str]:

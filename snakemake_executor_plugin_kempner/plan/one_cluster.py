@@ -10,7 +10,7 @@ from .resources import TaskOptions
 def faults_of_clusters(
     tasks: Sequence[Task], options: Mapping[tuple[str, int], TaskOptions], policy: Policy
 ) -> Iterator[Fault]:
-    """A fault for each task that names several clusters, or that would go to another one than the run."""
+    """A fault for each task that names several clusters, or that would go to another cluster than the run."""
     names = {
         task.key: dict.fromkeys(_name(options[task.key, attempt.number]) for attempt in task.attempts) for task in tasks
     }

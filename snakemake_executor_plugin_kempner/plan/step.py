@@ -1,6 +1,6 @@
 """The task of the step inside a Slurm job, as a value with a JSON form. Imported inside every job: keep it light."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -96,6 +96,16 @@ _FIELDS = tuple(each.name for each in fields(StepSpec))
 
 def _by_name(value: LightTask | LightRule) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__}
+
+
+def without_options(arguments: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """Arguments of a Snakemake without these options and their values."""
+    dropping = False
+    for argument in arguments:
+        if argument.startswith("--"):
+            dropping = argument in names
+        if not dropping:
+            yield argument
 
 
 NOTHING = StepSpec(task="", attempt=1, folder="", records="", targets=(), arguments=())

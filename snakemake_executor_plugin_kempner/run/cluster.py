@@ -41,7 +41,7 @@ def cluster_of_folder(runs: Path) -> str:
 def refuse_other_cluster(ledgers: Iterable[LedgerRecord], slurm: Slurm) -> None:
     """Refuse to judge runs of another cluster.
 
-    A cluster whose controller has moved is another one by its mark, but knows the jobs.
+    A cluster whose controller has moved has another mark, but knows the jobs.
 
     Raises:
         OtherCluster: a run was started on another cluster, and has jobs that this one does not know.

@@ -22,7 +22,7 @@ class OpenJobs(dict[str, Followed]):
         self.closing: Ref | None = None
         """The closing job, while it waits."""
         self.when_displaced: Callable[[Followed], None] = lambda _job: None
-        """Is told of a job whose id Slurm gives to another one: a slurmctld that was killed had forgotten it."""
+        """Is told of a job whose id Slurm gives to another job: a slurmctld that was killed had forgotten it."""
 
     def follow(self, job_id: str, ref: Ref, *, spared: bool = False, may_be_forgotten: bool = False) -> None:
         """Follow a job until it ends.

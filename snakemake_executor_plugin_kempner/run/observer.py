@@ -127,7 +127,7 @@ class Observer:
         return events
 
     def _displace(self, gone: Followed) -> None:
-        """Keep the end of a job whose id Slurm has given to another one: nobody but the job itself can tell it."""
+        """Keep the end of a job whose id Slurm has given to another job: nobody but the job itself can tell it."""
         self._telling.known.pop(gone.job_id, None)
         job, own = self._judge.job_of(gone.ref), None
         written = step_record(self._folder_of(gone.ref), gone.job_id)

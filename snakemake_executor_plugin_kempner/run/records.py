@@ -69,7 +69,7 @@ def usage_of(job: Job, slurm: Slurm) -> Usage:
 def own_record(entry: Entry) -> StepRecord | None:
     """The record of a job in the ledger; None if it has not started, or has no readable record.
 
-    A slurmctld that was killed may give the id of a job to another one: the record says whose it is.
+    A slurmctld that was killed may give the id of a job to another: the record says whose it is.
     """
     written = step_record(Path(entry.folder), entry.job_id) if entry.job_id else None
     return written if written is not None and written.is_of(entry) else None

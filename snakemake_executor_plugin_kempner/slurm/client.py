@@ -190,7 +190,7 @@ class SlurmCommands:
 
     @property
     def other_cluster(self) -> str:
-        """The cluster that is asked, if it is another one than that of this machine; else empty.
+        """The cluster that is asked, if it is not that of this machine; else empty.
 
         Raises:
             UnknownCluster: there is none of that name.
@@ -283,14 +283,14 @@ class SlurmCommands:
         """
         argv = ["scontrol", "--oneliner", "--all"]
         done = self._programs.run(
-            argv, "".join(f"show job {one}\n" for one in ([""] if ids is None else in_order(ids)))
+            argv, "".join(f"show job {job_id}\n" for job_id in ([""] if ids is None else in_order(ids)))
         )
         text = re.sub(r"^(scontrol: )+", "", done.stdout, flags=re.MULTILINE)
         found = re.findall(r"^JobId=(\d+)(?: ArrayJobId=(\d+))?", text, re.MULTILINE)
         if ids is None:
             silent = not found and not re.search(r"^No jobs", text, re.MULTILINE)
         else:
-            silent = len(set(ids) - {one for both in found for one in both}) > len(_UNKNOWN_ID.findall(done.stderr))
+            silent = len(set(ids).difference(*found)) > len(_UNKNOWN_ID.findall(done.stderr))
         if silent:
             raise (
                 self._programs.error(argv, done)
@@ -311,7 +311,7 @@ class SlurmCommands:
         known = {used.job_id: used for text in texts for used in parse_consumption(text)}
         # As `record_of`: of elements that were taken out of a waiting array, the array's own line tells.
         told = ((job_id, known.get(job_id) or known.get(array_id(job_id))) for job_id in in_order(job_ids))
-        return tuple(replace(one, job_id=job_id) for job_id, one in told if one is not None)
+        return tuple(replace(used, job_id=job_id) for job_id, used in told if used is not None)
 
     def _accounts(self, job_ids: Collection[str], *options: str) -> Iterator[str]:
         """What sacct says of the jobs, in as many texts as it takes; none on a cluster without accounting."""
@@ -389,4 +389,4 @@ class SlurmCommands:
             SlurmError: the program is missing or does not answer at all.
         """
         argv = [program, *({"scontrol": ["--oneliner", "--all"], "sacctmgr": ["--noheader", "--parsable2"]}[program])]
-        return self._call(argv, "".join(f"{one}\n" for one in questions), _SHORT, strict=False)
+        return self._call(argv, "".join(f"{question}\n" for question in questions), _SHORT, strict=False)
