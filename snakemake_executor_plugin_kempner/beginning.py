@@ -221,7 +221,7 @@ def begin_run(
         mail=policy.mail,
         on_end=policy.on_end,
         closing_options=policy.closing_options.argv,
-        versions=versions(),
+        versions=dict(versions()),
     )
     for notice in notices(os.environ):
         logger.warning(notice)

@@ -8,11 +8,13 @@ import atexit
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,15 @@ def started() -> Invocation:
     return _THIS
 
 
-def versions() -> dict[str, str]:
-    """Versions of what plans a run."""
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of what plans a run. Looked up once: each look reads all that a package says of itself."""
     packages = {"plugin": "snakemake-executor-plugin-kempner", "Snakemake": "snakemake"}
     found = {}
     for name, package in packages.items():
         with suppress(PackageNotFoundError):
             found[name] = version(package)
-    return {**found, "Python": ".".join(map(str, sys.version_info[:3]))}
+    return MappingProxyType({**found, "Python": ".".join(map(str, sys.version_info[:3]))})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

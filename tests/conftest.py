@@ -56,6 +56,12 @@ def golden() -> Callable[[str, str], None]:
     return check
 
 
+@pytest.fixture(scope="session")
+def cache_of_the_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that draws is put together once, which takes seconds, and leaves nothing at home."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def what_earlier_modules_have_left_is_no_garbage() -> None:
     """A process that has read many workflows holds so much that each search for garbage takes long."""

@@ -138,9 +138,11 @@ def test_how_often_slurm_has_requeued_a_job_is_told(workdir: Path, monkeypatch: 
     assert row["requeues"] == "2"
 
 
-def test_the_page_lies_in_the_folder_of_the_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_lies_in_the_folder_of_the_run(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, cache_of_the_library: Path
+) -> None:
     pytest.importorskip("vl_convert")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(workdir / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache_of_the_library))
     play = begun(workdir)
     play.submit(*sweep(3))
     play.run_headless()

@@ -32,10 +32,9 @@ pytest.importorskip("vl_convert")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The library is put together once, which takes seconds, and leaves nothing at home."""
+def _cache(cache_of_the_library: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(cache_of_the_library))
         yield
 
 

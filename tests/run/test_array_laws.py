@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playing import Play, task_of
 from strategies import layers
+from test_laws import MEMORY
 
 from snakemake_executor_plugin_kempner.plan.concurrency import JOBS
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
@@ -91,7 +92,7 @@ def test_arrays_and_turns_change_nothing_but_the_time(
 ) -> None:
     tasks, fates = workflow
     tasks, limits = limited(tasks, jobs)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         play = play_of(folder, fates)
         play.live.policy = replace(play.policy, array_from=array_from, largest_array=largest, limits=limits)
         play.submit(*_ordered(tasks))
@@ -105,7 +106,7 @@ def test_waves_change_nothing_but_the_time(
 ) -> None:
     tasks, fates = workflow
     tasks, limits = limited(tasks, jobs)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         play = play_of(folder, fates)
         play.live.policy = replace(play.policy, array_from=array_from, limits=limits, largest_queue=room)
         play.submit(*_ordered(tasks))

@@ -2,7 +2,7 @@
 
 A head is played by the code that a real one runs, on the fake scheduler. `Mortal` counts what it does: each command to
 Slurm, before and after it was carried out, and each line of a ledger, before, in the middle of and after the writing.
-One life is played for every fifth of these places, or, with KEMPNER_EXAMPLES set, for each; the heads that follow are
+One life is played for every seventh of these places, or, with KEMPNER_EXAMPLES set, for each; the heads that follow are
 killed at random places, and the last one lives.
 """
 
