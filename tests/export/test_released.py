@@ -1,0 +1,38 @@
+"""A plan for a script that runs on its own: nobody releases attempts in reserve."""
+
+from dataclasses import replace
+
+from builders import POLICY, a_task
+
+from snakemake_executor_plugin_kempner.export.released import released
+from snakemake_executor_plugin_kempner.plan.dependency import DependencyType, Expression, Ref
+from snakemake_executor_plugin_kempner.plan.model import Kind
+from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.reserves import is_reserve
+
+
+def test_attempts_in_reserve_are_jobs_alone_because_nobody_releases_them_in_a_script() -> None:
+    """Each waits for what it would wait for in a plan without arrays."""
+    train = [a_task("train", attempts=3, wildcards={"n": str(n)}, resources=[{}] * 3) for n in range(3)]
+    score = [a_task("score", task.key, wildcards=task.wildcards) for task in train]
+    report = a_task("report", *(task.key for task in score))
+    tasks = (*train, *score, report)
+    policy = replace(POLICY, keep_going=True)
+    plan = make_plan(tasks, replace(policy, array_from=2))
+    assert any(is_reserve(call.first.options) for call in plan.calls)
+    calls = released(plan.calls)
+    assert [call.first.rule for call in calls if call.is_array] == ["train"], "the first attempts stay an array"
+    assert not any(is_reserve(submission.options) for call in calls for submission in call.submissions)
+    single = make_plan(tasks, replace(policy, array_from=0)).submissions
+    alone = {submission.ref: submission.waits_for for submission in single}
+    for call in calls:
+        for submission in call.submissions:
+            if submission.kind is not Kind.RELEASE:
+                assert _conditions(call.waits_for) == _conditions(alone[submission.ref]), submission.ref
+    assert len({call.job_name for call in calls}) == len(calls)
+
+
+def _conditions(expression: Expression | None) -> tuple[type, frozenset[tuple[DependencyType, Ref | None]]] | None:
+    if expression is None:
+        return None
+    return type(expression), frozenset((term.type, term.on) for term in expression.terms)
