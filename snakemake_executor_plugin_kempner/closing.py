@@ -51,7 +51,7 @@ class Closing:
         folder: of the run whose closing job this process is; it may end a later one.
         slurm: the scheduler.
         job_id: of this process.
-        check: raises an error when another process has taken over from this one.
+        check: raises an error when another process has taken over from this.
     """
 
     def __init__(self, folder: Path, slurm: Slurm, job_id: str, check: Callable[[], None]) -> None:

@@ -70,7 +70,7 @@ class Continued:
     """Whether the task of a key had succeeded before this process looked at any file. What it reads in the files of one
     that ends later may be out of date."""
     check: Callable[[], None] = lambda: None
-    """Raises an error when another process has taken over from this one."""
+    """Raises an error when another process has taken over from this."""
 
 
 class Leaving(SystemExit):

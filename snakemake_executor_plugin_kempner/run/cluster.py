@@ -44,7 +44,7 @@ def refuse_other_cluster(ledgers: Iterable[LedgerRecord], slurm: Slurm) -> None:
     A cluster whose controller has moved has another mark, but knows the jobs.
 
     Raises:
-        OtherCluster: a run was started on another cluster, and has jobs that this one does not know.
+        OtherCluster: a run was started on another cluster, and has jobs that this cluster does not know.
         SlurmError: Slurm did not answer.
     """
     told = [ledger for ledger in ledgers if ledger.header.get("cluster")]

@@ -94,7 +94,7 @@ class LiveRun:
         return self.submit(tuple(self._dispatcher.later.values()), left_out=self._dispatcher.left_out)
 
     def adopt(self, left: Iterable[QueuedTask], *, own: bool = False) -> None:
-        """Go on with tasks that an earlier process has submitted, as if this one had.
+        """Go on with tasks that an earlier process has submitted, as if this process had.
 
         Args:
             left: the tasks.
