@@ -1,16 +1,37 @@
-"""Options, faults and notices of tasks, before they are planned."""
+"""The options of sbatch that tasks ask for at a site, and the notices about them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from ..errors import Fault, merged
 from ..options import Options
 from ..printable import printable
+from ..site.choices import choose
 from ..site.model import Site
-from .at_site import options_at, verdict
-from .dependency import DependencyType
-from .model import Policy, Task
-from .resources import LIGHT_MEMORY_MB, STEP_MEMORY_MB, TaskOptions
+from ..site.request import request_of
+from .model import Task
+from .resources import LIGHT_MEMORY_MB, STEP_MEMORY_MB, TaskOptions, sbatch_options
+from .segments import announced
+
+
+def options_at(
+    site: Site | None, where: str, resources: Mapping[str, int | str], threads: int, *, is_light: bool = False
+) -> TaskOptions:
+    """Options of sbatch for a task's resources, with the options that the site adds.
+
+    Args:
+        site: where it is to run; None when unknown.
+        where: label of the task, for faults.
+        resources: evaluated.
+        threads: of the task.
+        is_light: no Snakemake runs in its job, which would need memory.
+    """
+    least = LIGHT_MEMORY_MB if is_light else STEP_MEMORY_MB
+    options = announced(sbatch_options(where, resources, threads, least), resources)
+    if site is None or options.faults:
+        return options
+    choice = choose(options.sbatch, site, default_cores=options.default_cores)
+    request = request_of(site.chosen | choice.options)
+    return replace(options, sbatch=choice.options, why=(*options.why, *choice.why), request=request)
 
 
 def options_of(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int], TaskOptions]:
@@ -34,38 +55,15 @@ def options_of(tasks: Iterable[Task], site: Site | None) -> dict[tuple[str, int]
     return options
 
 
-def of_possible(policy: Policy) -> Iterator[str]:
-    """Notices about rules that may be needed later and could not be submitted. No faults: they may never be needed."""
-    options = options_of(policy.possible, policy.site)
-    faults = (fault for option in options.values() for fault in option.faults)
-    for fault in merged((*faults, *verdict(policy.possible, options, policy).faults)):
-        yield f"Not needed yet, but it could not be submitted: {fault}"
-
-
-def may_not_be_needed(ordered: Iterable[Task]) -> set[str]:
-    """Failure handlers and the tasks that depend on them: it is no failure when they do not run."""
-    found: set[str] = set()
-    for task in ordered:
-        behind = found and any(edge.on in found for edge in task.edges if edge.type is DependencyType.AFTEROK)
-        if behind or task.is_handler:
-            found.add(task.key)
-    return found
-
-
-def handlers_of_handlers(ordered: Sequence[Task]) -> Iterator[Fault]:
-    unsure = may_not_be_needed(ordered)
-    labels = {task.key: task.label for task in ordered if task.key in unsure}
-    for task in ordered:
-        if task.key not in unsure:  # it is no handler itself
-            continue
-        for edge in task.edges:
-            if edge.type is DependencyType.AFTERNOTOK and edge.on in unsure:
-                yield Fault(
-                    where=task.label,
-                    what=f"is to run when {labels[edge.on]} fails, which is a failure handler itself or needs one",
-                    remedy="Slurm cannot tell a handler that was not needed from one that failed",
-                    tasks=((task.key, task.label),),
-                )
+def choices(tasks: Iterable[Task], options: Mapping[tuple[str, int], TaskOptions]) -> Iterator[str]:
+    """Messages about options that were chosen for a rule, with the reason; each once per rule."""
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    for task in tasks:
+        for attempt in task.attempts:
+            why = options[task.key, attempt.number].why
+            if why and (task.name, why) not in seen:
+                seen.add((task.name, why))
+                yield f"{task.name} gets {', '.join(why)}."
 
 
 _LEAST_MEMORY = {

@@ -11,10 +11,11 @@ from ..errors import Fault, PlanError
 from ..layout import CLOSING_JOB_LOG
 from ..options import Options
 from .arrays import in_calls
-from .asking import handlers_of_handlers, may_not_be_needed, notices_of, of_possible, options_of
-from .at_site import beyond_hours, choices, requests_of, verdict
+from .asking import choices, notices_of, options_of
 from .concurrency import turns, within_limits
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
+from .handlers import handlers_of_handlers, may_not_be_needed
+from .hours import beyond_hours, requests_of
 from .jobscript import continuation_script, gate_script, guard_script, release_script
 from .lengths import in_pieces
 from .misspelt import misspelt
@@ -26,6 +27,7 @@ from .reserves import reservable, with_release_jobs
 from .resources import TaskOptions
 from .segments import faults_of_segments
 from .undisturbed import undisturbed
+from .verdict import of_possible, verdict
 
 _NAME_LENGTH = 60
 _NAMED = 100

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ..errors import SlurmError, SlurmUnreachable
 from ..options import NO_OPTIONS
-from ..plan.at_site import options_at
+from ..plan.asking import options_at
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind, Task
 from ..plan.reserves import unreserved

@@ -14,7 +14,7 @@ from declarations import REQUESTS
 from head import queued, run, run_detached, written
 from kempner_site import ACCOUNTS, NODES, SITE, live
 
-from snakemake_executor_plugin_kempner.plan.at_site import options_at
+from snakemake_executor_plugin_kempner.plan.asking import options_at
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 from snakemake_executor_plugin_kempner.sandbox.config import kempner_partitions
 from snakemake_executor_plugin_kempner.site.file import parse_site

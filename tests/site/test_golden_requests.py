@@ -5,7 +5,7 @@ from collections.abc import Callable
 from declarations import REQUESTS
 from kempner_site import SITE
 
-from snakemake_executor_plugin_kempner.plan.at_site import options_at
+from snakemake_executor_plugin_kempner.plan.asking import options_at
 
 
 def test_golden_requests(golden: Callable[[str, str], None]) -> None:
