@@ -1,7 +1,7 @@
 """A small Kempner: what its private Slurm is made of, and the site that comes of it together with the packaged file."""
 
 from snakemake_executor_plugin_kempner.notation import minutes
-from snakemake_executor_plugin_kempner.sandbox.config import Node, kempner_partitions
+from snakemake_executor_plugin_kempner.sandbox.options import Node, kempner_partitions
 from snakemake_executor_plugin_kempner.site.file import packaged
 from snakemake_executor_plugin_kempner.site.live import together
 from snakemake_executor_plugin_kempner.site.model import NodeShape, Partition, Site

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from . import daemons
-from .config import DEFAULT_NODES, Node, SandboxOptions
 from .ending import keep_watch, take_down
 from .errors import AlreadyRunning, NotRunning, SandboxError
 from .folder import Folder
+from .options import DEFAULT_NODES, Node, SandboxOptions
 from .sandbox import Sandbox
 
 DEFAULT_FOLDER = Path("~/.cache/snakemake-kempner-sandbox")

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .config import Ports
 from .errors import MissingPrograms, NotReady, SandboxError
 from .folder import Folder
+from .place import Ports
 from .processes import ProcessId
 
 SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin", "/usr/local/bin", "/bin")

@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .config import Ports
 from .errors import NotRunning, SandboxError
+from .place import Ports
 from .processes import Jobs, ProcessId
 
 RECORD_VERSION = 1

@@ -14,10 +14,10 @@ from typing import Self
 
 from . import daemons, processes
 from .client import PATIENCE, Client, until
-from .config import SandboxOptions
 from .ending import make_way, take_down
 from .errors import NotReady, NotRunning, SandboxError
 from .folder import Folder, temporary_folder
+from .options import SandboxOptions
 from .processes import ProcessId
 from .starting import Wish, bring_up, wait_for_nodes
 

@@ -8,10 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from . import config, daemons
 from .client import Client, until
-from .config import SandboxOptions, SandboxPlace
 from .ending import KEEPER, take_down
 from .errors import NotReady
 from .folder import Folder, SandboxRecord
+from .options import SandboxOptions
+from .place import SandboxPlace
 from .processes import ProcessId
 
 PORT_TAKEN = re.compile(r"already in use", re.IGNORECASE)

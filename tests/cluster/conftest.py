@@ -22,7 +22,7 @@ import pytest
 from kempner_site import ACCOUNTS, NODES
 
 from snakemake_executor_plugin_kempner.sandbox import MissingPrograms, Sandbox, SandboxOptions
-from snakemake_executor_plugin_kempner.sandbox.config import kempner_partitions
+from snakemake_executor_plugin_kempner.sandbox.options import kempner_partitions
 
 HERE = Path(__file__).parent
 SHARED = SandboxOptions(max_array_size=10_001, max_job_count=20_000, min_job_age=900)

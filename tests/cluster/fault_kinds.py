@@ -20,7 +20,7 @@ from comparison import run_snakemake
 from head import HELPERS, OVER, PAUSE, Queued, arguments, cancel_all, queued
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxError, SandboxOptions
-from snakemake_executor_plugin_kempner.sandbox.config import SandboxPartition
+from snakemake_executor_plugin_kempner.sandbox.options import SandboxPartition
 
 PROGRAMS = ("sbatch", "squeue", "scontrol", "sacct", "scancel", "sacctmgr", "sinfo")
 UNREACHABLE = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"

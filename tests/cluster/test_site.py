@@ -16,7 +16,7 @@ from kempner_site import ACCOUNTS, NODES, SITE, live
 
 from snakemake_executor_plugin_kempner.plan.asking import options_at
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
-from snakemake_executor_plugin_kempner.sandbox.config import kempner_partitions
+from snakemake_executor_plugin_kempner.sandbox.options import kempner_partitions
 from snakemake_executor_plugin_kempner.site.file import parse_site
 from snakemake_executor_plugin_kempner.site.live import live_site, together
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands

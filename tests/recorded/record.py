@@ -13,7 +13,7 @@ from getpass import getuser
 from pathlib import Path
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxOptions
-from snakemake_executor_plugin_kempner.sandbox.config import SandboxPartition
+from snakemake_executor_plugin_kempner.sandbox.options import SandboxPartition
 from snakemake_executor_plugin_kempner.slurm.client import SlurmCommands
 from snakemake_executor_plugin_kempner.slurm.consumption import CONSUMPTION_FORMAT
 from snakemake_executor_plugin_kempner.slurm.parse import SACCT_FORMAT, SQUEUE_FORMAT
