@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from .plan.dependency import AnyOf, Expression, Ref
 from .plan.model import Call, Kind, Plan, Submission
 from .plan.reserves import is_reserve, unreserved
-from .plan.resources import SET_BY_PLUGIN
+from .plan.slurm_extra import SET_BY_PLUGIN
 from .report import count_of, deferred_summary, plan_summary, requested_summary
 
 _OURS = {

@@ -11,7 +11,7 @@ from .causes.explained import Explanation, explained
 from .causes.meaning import requested_memory
 from .layout import PAGE
 from .plan.model import Kind, Plan, Policy
-from .plan.resources import SET_BY_PLUGIN
+from .plan.slurm_extra import SET_BY_PLUGIN
 from .printable import printable, quoted
 from .run.adopt import QueuedTask
 from .run.elsewhere import kept_off

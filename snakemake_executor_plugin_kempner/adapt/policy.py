@@ -9,7 +9,7 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod, Shar
 
 from ..errors import Fault, PlanError
 from ..plan.model import Policy
-from ..plan.resources import extra_options
+from ..plan.slurm_extra import extra_options
 from ..settings import Settings, common_settings
 from ..site.modes import Checks
 from .capacities import capacities

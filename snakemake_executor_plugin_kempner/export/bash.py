@@ -9,7 +9,7 @@ from ..errors import KempnerError
 from ..notation import ranges
 from ..plan.dependency import AnyOf, DependencyType, Expression, Ref, render
 from ..plan.model import Call, Kind
-from ..plan.resources import SET_BY_PLUGIN
+from ..plan.slurm_extra import SET_BY_PLUGIN
 from ..printable import printable
 from .released import released
 from .words import readable, word, words

@@ -5,15 +5,14 @@ Options: `man sbatch`. GPU requests use --gres, as the Kempner handbook does; --
 """
 
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ..errors import Fault, PlanError
+from ..errors import Fault
 from ..notation import if_readable, memory, minutes
-from ..options import NO_OPTIONS, Options
+from ..options import Options
 from ..site.request import Request
-from .sbatch import UnreadableError, read
+from .slurm_extra import given_extra
 
 Value = int | str
 Resources = Mapping[str, Value]
@@ -22,23 +21,6 @@ STEP_MEMORY_MB = 500
 """Least memory of a job: Snakemake itself, which runs the rule inside the job, needs about 250 MB."""
 LIGHT_MEMORY_MB = 50
 """Least memory of a light job, whose own program needs about 10 MB."""
-
-_SETS = "which the plugin sets itself"
-_NO_ID = "after which sbatch submits nothing, or does not say the job's id"
-OWNED_OPTIONS = {
-    **dict.fromkeys(
-        (
-            "array", "begin", "chdir", "comment", "dependency", "error", "export", "job-name", "kill-on-invalid-dep",
-            "open-mode", "output", "parsable", "wrap",
-        ),
-        _SETS,
-    ),
-    **dict.fromkeys(("autocomplete", "help", "quiet", "test-only", "usage", "version"), _NO_ID),
-    "wait": "with which sbatch does not return before the job has ended",
-}  # fmt: skip
-"""Options that slurm_extra may not set, and why."""
-SET_BY_PLUGIN = tuple(name for name, why in OWNED_OPTIONS.items() if why is _SETS)
-"""Options of a submission that do not come from the task's resources."""
 
 
 class BadValueError(ValueError):
@@ -217,7 +199,7 @@ def sbatch_options(
     values |= of_memory
     if resources.get("requeue"):
         values["requeue"] = None
-    extra = _extra(resources.get("slurm_extra"), where, faults)
+    extra = given_extra(resources.get("slurm_extra"), where, faults)
     for name, convert in ((LIGHT, _switch), (SEGMENTS, _segments)):
         if name in resources:
             take(name, convert, resources[name])
@@ -300,40 +282,3 @@ def _megabytes(value: Value) -> str:
         return _positive(value)
     except BadValueError:
         raise BadValueError("takes MB, or a text like '16 GB'") from None
-
-
-def extra_options(where: str, text: str) -> Options:
-    """Options of sbatch from a text that the user has written.
-
-    Raises:
-        PlanError: the text cannot be read, or sets an option that the plugin sets itself.
-    """
-    faults: list[Fault] = []
-    options = _extra(text, where, faults, what="it")
-    if faults:
-        raise PlanError(faults)
-    return options
-
-
-def _extra(extra: Value | None, where: str, faults: list[Fault], what: str = "slurm_extra") -> Options:
-    if not extra:
-        return NO_OPTIONS
-    text = str(extra).strip()
-    try:
-        words = shlex.split(text)
-        if len(words) == 1 and text[0] in "'\"":
-            words = shlex.split(words[0])  # a second pair of quotes, as in "'--gres=gpu:1 --mail-type=END'"
-        options = read(words)
-    except UnreadableError as error:
-        remedy = "write options in full, as --name=value"
-        faults.append(Fault(where=where, what=f"{what} {error}", remedy=remedy))
-        return NO_OPTIONS
-    except ValueError as error:
-        faults.append(Fault(where=where, what=f"{what}={extra!r} cannot be read: {error}"))
-        return NO_OPTIONS
-    faults += (
-        Fault(where=where, what=f"{what} sets --{name}, {OWNED_OPTIONS[name]}", remedy="remove it there")
-        for name in options
-        if name in OWNED_OPTIONS
-    )
-    return options

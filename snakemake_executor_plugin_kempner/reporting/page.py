@@ -16,7 +16,7 @@ from ..efficiency.report import columns, missing
 from ..export.graph import Node
 from ..notation import time_for_people
 from ..plan.model import Turn
-from ..plan.resources import SET_BY_PLUGIN
+from ..plan.slurm_extra import SET_BY_PLUGIN
 from ..printable import printable
 from ..state.explanation import explanation, same_causes
 from ..state.model import RunState, State, TaskState

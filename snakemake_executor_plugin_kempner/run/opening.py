@@ -13,7 +13,7 @@ from ..plan.asking import options_at
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind, Task
 from ..plan.reserves import unreserved
-from ..plan.resources import SET_BY_PLUGIN
+from ..plan.slurm_extra import SET_BY_PLUGIN
 from ..site.model import Site
 from ..slurm.client import Slurm
 from ..slurm.ids import in_order

@@ -2,7 +2,8 @@
 
 import pytest
 
-from snakemake_executor_plugin_kempner.plan.resources import OWNED_OPTIONS, STEP_MEMORY_MB, sbatch_options
+from snakemake_executor_plugin_kempner.plan.resources import STEP_MEMORY_MB, sbatch_options
+from snakemake_executor_plugin_kempner.plan.slurm_extra import OWNED_OPTIONS
 
 ONE_CPU = ("--cpus-per-task=1",)
 

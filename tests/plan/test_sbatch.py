@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.options import Options
-from snakemake_executor_plugin_kempner.plan.resources import SET_BY_PLUGIN, sbatch_options
+from snakemake_executor_plugin_kempner.plan.resources import sbatch_options
 from snakemake_executor_plugin_kempner.plan.sbatch import OPTIONS, Takes, UnreadableError, read
+from snakemake_executor_plugin_kempner.plan.slurm_extra import SET_BY_PLUGIN
 
 READ = {
     "": "",
