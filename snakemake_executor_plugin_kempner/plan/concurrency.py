@@ -6,8 +6,9 @@ from dataclasses import replace
 from ..errors import Fault, PlanError
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term
 from .model import Call, Kind, Policy, Submission
+from .pool import STANDING
 from .reserves import is_reserve
-from .slots import STANDING, LimitedJob, Placement, Slots, place
+from .slots import LimitedJob, Placement, Slots, place
 
 JOBS = "_nodes"
 """Snakemake's resource name for the number of jobs; each task takes 1."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import Fault
-from ..site.checks import placed
 from ..site.model import Site
+from ..site.placed import placed
 from ..site.request import Request, request_of
 from .dependency import DependencyType
 from .model import Policy, Task, Turn

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ..options import NO_OPTIONS, Options
-from ..site.checks import Severity, findings, placed
+from ..site.checks import Severity, findings
 from ..site.choices import choose, default_partition
 from ..site.model import Site
+from ..site.placed import placed
 from ..site.request import request_of
 from .model import Kind
 from .resources import PLACEMENT, TaskOptions

@@ -19,17 +19,15 @@ first. That expectation takes all jobs to be equally long: it decides how fast a
 
 An array takes the units of the elements that may run at once, and that number becomes its throttle (`%N`). With
 `aftercorr`, each element takes over the units of its partner. Units with the same holders are kept together
-(`_Piece`), and a gate stands for jobs that are too many to name.
+(`Piece` in `pool.py`), and a gate stands for jobs that are too many to name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from heapq import heappop, heappush
 from operator import and_, or_
 
-STANDING = -1
-"""In place of a job's number: all jobs of earlier plans together."""
+from .pool import STANDING, Lanes, Piece, Pool, bit, members, set_of
 
 _FEW = 100
 """A job that would have to wait for more jobs than this waits for a gate instead."""
@@ -96,138 +94,16 @@ def place(
     return Slots(faults=faults) if faults else _Placer(jobs, capacities, standing).place()
 
 
-def _bit(number: int) -> int:
-    """Sets of numbers are stored as integers: a bit for each member, the lowest for `STANDING`."""
-    return 1 << (number + 1)
-
-
-def _set_of(numbers: Iterable[int]) -> int:
-    return reduce(or_, map(_bit, numbers), 0)
-
-
-def _members(numbers: int) -> list[int]:
-    digits = bin(numbers)[:1:-1]
-    found, at = [], digits.find("1")
-    while at >= 0:
-        found.append(at - 1)
-        at = digits.find("1", at + 1)
-    return found
-
-
-@dataclass(slots=True, eq=False)
-class _Piece:
-    """Units with a common history of holders."""
-
-    units: int
-    """0 when others have taken them."""
-    holders: int
-    """Set of all jobs that may still hold them."""
-    until: int
-    """When the last holder is expected to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Lanes:
-    """The pieces of an array whose elements may all run at once, so that each element has its own part of them."""
-
-    pieces: list[_Piece]
-    users: int
-    """Set of arrays that have used them one after the other, element by element."""
-
-
-class _Pool:
-    """The units of a limit."""
-
-    def __init__(self, capacity: int, standing: int) -> None:
-        self.capacity = capacity
-        self.free = capacity
-        self._by_last: dict[int, list[_Piece]] = {}
-        self._lasts = 0
-        self._queue: list[tuple[int, int, _Piece]] = []
-        self._added = 0
-        self.lanes: dict[int, _Lanes] = {}
-        if standing:
-            self.free -= min(capacity, standing)
-            self._add(STANDING, _Piece(min(capacity, standing), _bit(STANDING), 1))
-
-    def _add(self, last: int, piece: _Piece) -> None:
-        self._by_last.setdefault(last, []).append(piece)
-        self._lasts |= _bit(last)
-        self._added += 1
-        heappush(self._queue, (piece.until, self._added, piece))
-
-    def released(self, ended: int) -> list[_Piece]:
-        """Pieces that are free when all these jobs have ended; the most recently used first."""
-        found = []
-        for last in reversed(_members(ended & self._lasts)):
-            pieces = [piece for piece in self._by_last[last] if piece.units]
-            if pieces:
-                self._by_last[last] = pieces
-                found += [piece for piece in pieces if not piece.holders & ~ended]
-            else:
-                del self._by_last[last]
-                self._lasts ^= _bit(last)
-        return found
-
-    def take(self, units: int, released: Iterable[_Piece]) -> list[_Piece]:
-        """Take units in this order: released ones (few other jobs could use them at once), free ones, held ones."""
-        taken: list[_Piece] = []
-        for piece in released:
-            units -= self._cut(piece, units, taken)
-        if units and self.free:
-            taken.append(_Piece(min(units, self.free), 0, 0))
-            self.free -= taken[-1].units
-            units -= taken[-1].units
-        while units:
-            piece = self._queue[0][2]
-            units -= self._cut(piece, units, taken)
-            if not piece.units:
-                heappop(self._queue)
-        return taken
-
-    @staticmethod
-    def _cut(piece: _Piece, units: int, taken: list[_Piece]) -> int:
-        got = min(piece.units, units)
-        piece.units -= got
-        if got:
-            taken.append(_Piece(got, piece.holders, piece.until))
-        return got
-
-    def take_lanes(self, number: int, units: int) -> list[_Piece]:
-        """Units that array elements take over from the elements with the same index of array `number`.
-
-        Empty when other jobs have taken too many of them.
-        """
-        lanes = self.lanes.get(number)
-        if lanes is None or sum(piece.units for piece in lanes.pieces) < units:
-            return []
-        taken: list[_Piece] = []
-        for piece in lanes.pieces:
-            units -= self._cut(piece, units, taken)
-        return taken
-
-    def give(self, number: int, pieces: Iterable[_Piece], until: int) -> list[_Piece]:
-        """Record that this job holds these units from now on."""
-        merged: dict[int, _Piece] = {}
-        for piece in pieces:
-            holders = piece.holders | _bit(number)
-            mine = merged.setdefault(holders, _Piece(0, holders, until))
-            mine.units += piece.units
-        for piece in merged.values():
-            self._add(number, piece)
-        return list(merged.values())
-
-
 class _Placer:
     def __init__(
         self, jobs: Sequence[LimitedJob], capacities: Mapping[str, int], standing: Sequence[Mapping[str, int]]
     ) -> None:
         self._jobs = jobs
-        self._pools: dict[str, _Pool] = {}
+        self._pools: dict[str, Pool] = {}
         for name, capacity in capacities.items():
             held = sum(job.get(name, 0) for job in standing)
             if held + sum(job.width * job.needs.get(name, 0) for job in jobs) > capacity:
-                self._pools[name] = _Pool(capacity, held)
+                self._pools[name] = Pool(capacity, held)
         self._ended: list[int] = []
         """For each job, the set of jobs that have ended when it starts."""
         self._starts: list[int] = []
@@ -244,8 +120,8 @@ class _Placer:
     def _place(self, number: int, job: LimitedJob) -> Placement:
         ended = self._ended_before(job)
         needs = {pool: units for name, pool in self._pools.items() if (units := job.needs.get(name, 0)) > 0}
-        held: dict[_Pool, list[_Piece]] = {}
-        users: dict[_Pool, int] = {}
+        held: dict[Pool, list[Piece]] = {}
+        users: dict[Pool, int] = {}
         if job.each is not None:
             for pool, units in needs.items():
                 if pieces := pool.take_lanes(job.each, units * job.width):
@@ -258,14 +134,14 @@ class _Placer:
         missing = {pool: [piece.holders & ~(ended | users.get(pool, 0)) for piece in held[pool]] for pool in held}
         wanted = reduce(or_, (late for each in missing.values() for late in each), 0)
         waits_for = self._terms(wanted, held.values())
-        ended |= wanted | _set_of(waits_for)
+        ended |= wanted | set_of(waits_for)
         starts = [piece.until for pool in held for piece, late in zip(held[pool], missing[pool], strict=True) if late]
         self._expect(job, at_once, starts)
         self._ended.append(ended)
         for pool, pieces in held.items():
             mine = pool.give(number, pieces, self._ends[number])
             if job.width > 1 and sum(piece.units for piece in mine) == job.width * needs[pool]:
-                pool.lanes[number] = _Lanes(mine, users.get(pool, 0) | _bit(number))
+                pool.lanes[number] = Lanes(mine, users.get(pool, 0) | bit(number))
         return Placement(waits_for=waits_for, throttle=at_once if at_once < job.width else 0)
 
     def _ended_before(self, job: LimitedJob) -> int:
@@ -274,14 +150,14 @@ class _Placer:
         A job that has succeeded has started, so everything it waited for had ended. A job that has merely ended
         may never have started, so nothing follows for what it waited for.
         """
-        ended = _set_of(job.after)
+        ended = set_of(job.after)
         for some in job.succeeded:
             ended |= reduce(and_, (self._ended[number] for number in some))
         return ended if job.each is None else ended | self._ended[job.each]
 
-    def _terms(self, wanted: int, held: Iterable[list[_Piece]]) -> tuple[int, ...]:
+    def _terms(self, wanted: int, held: Iterable[list[Piece]]) -> tuple[int, ...]:
         """Numbers to wait for instead of `wanted`: the same, or those of gates if there are too many."""
-        numbers = _members(wanted)
+        numbers = members(wanted)
         pieces = [piece for each in held for piece in each]
         if len(numbers) <= min(max(_FEW, len(pieces)), _MOST):
             return tuple(numbers)
@@ -290,7 +166,7 @@ class _Placer:
         gates = tuple(range(first, len(self._jobs) + len(self._gates)))
         for piece in pieces:
             if piece.holders & wanted:
-                piece.holders = piece.holders & ~wanted | _set_of(gates)
+                piece.holders = piece.holders & ~wanted | set_of(gates)
         return gates
 
     def _expect(self, job: LimitedJob, at_once: int, starts: Iterable[int]) -> None:
@@ -301,7 +177,7 @@ class _Placer:
         self._ends.append(start + -(-job.width // at_once))
 
 
-def _at_once(job: LimitedJob, needs: Mapping[_Pool, int], released: Mapping[_Pool, Sequence[_Piece]]) -> int:
+def _at_once(job: LimitedJob, needs: Mapping[Pool, int], released: Mapping[Pool, Sequence[Piece]]) -> int:
     """How many elements may run at the same time.
 
     Normally as many as the limits allow, so arrays run one after the other: side by side, the longer array would be

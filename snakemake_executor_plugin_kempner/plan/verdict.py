@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import Fault, merged
-from ..site.checks import Finding, Severity, findings, placed
+from ..site.checks import Finding, Severity, findings
 from ..site.model import Site
 from ..site.modes import Checks
+from ..site.placed import placed
 from ..site.whole import AlikeTasks, WholeRun, of_plan
 from .asking import options_of
 from .concurrency import JOBS

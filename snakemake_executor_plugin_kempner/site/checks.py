@@ -4,16 +4,15 @@ Errors are requests that can never start, or that sbatch would refuse. Warnings 
 that others could use, your place in the queue, your work.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 
 from ..notation import memory_for_people, time_for_people
-from .choices import default_partition, model_of, possible_accounts
-from .model import NodeShape, Partition, Site
-from .request import Request
+from .choices import model_of, possible_accounts
+from .model import Partition, Site
+from .placed import PlacedRequest
 
 
 class Severity(Enum):
@@ -33,49 +32,8 @@ class Finding:
     remedy: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlacedRequest:
-    """A request with the partitions it goes to and the nodes there that it can get."""
-
-    request: Request
-    site: Site
-    partitions: tuple[Partition, ...]
-    shapes: tuple[NodeShape, ...]
-    """Nodes with the requested GPUs, or all nodes if it requests none."""
-
-    @property
-    def where(self) -> str:
-        """The partition, for messages."""
-        return f"partition {self.request.partition}" if self.request.partition else "the default partition"
-
-    @property
-    def source(self) -> str:
-        return next((partition.source for partition in self.partitions if partition.source), self.site.name)
-
-    @property
-    def policy(self) -> str:
-        return next((partition.policy for partition in self.partitions if partition.policy), self.site.name)
-
-
 Remark = tuple[str, str]
 """What is wrong, and the remedy."""
-
-
-def placed(request: Request, site: Site) -> PlacedRequest:
-    """Look up the partitions and nodes of a request."""
-    if request.partition:
-        names = request.partition.split(",")
-        partitions = tuple(partition for name in names if (partition := site.partition(name)))
-    else:
-        partitions = tuple(partition for partition in (default_partition(site),) if partition)
-    shapes = tuple(shape for partition in partitions for shape in partition.nodes)
-    if request.gpus:
-        shapes = tuple(shape for shape in shapes if shape.gpus)
-        if request.wanted_model:
-            shapes = tuple(shape for shape in shapes if shape.is_one_of(request.wanted_model)) or shapes
-    elif re.fullmatch(r"[\w.-]+", request.constraint):
-        shapes = tuple(shape for shape in shapes if request.constraint in shape.features) or shapes
-    return PlacedRequest(request=request, site=site, partitions=partitions, shapes=shapes)
 
 
 def findings(job: PlacedRequest) -> Iterator[Finding]:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_kempner.plan.slots import STANDING, LimitedJob, Placement, Slots, place
+from snakemake_executor_plugin_kempner.plan.pool import STANDING
+from snakemake_executor_plugin_kempner.plan.slots import LimitedJob, Placement, Slots, place
 
 JOB = {"jobs": 1}
 NOTHING = Placement()
