@@ -5,16 +5,13 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from ..errors import KempnerError
 from ..layout import run_folders
-from ..plan.resources import CLUSTER_NAMES
 from ..run.belonging import unexplained
 from ..run.ledger import open_ledgers
 from ..site.live import live_site
@@ -23,6 +20,7 @@ from ..slurm.environment import cluster_of_user
 from ..slurm.site_limits import SiteLimits, user_name
 from .output import console, print_json, text
 from .places import FOLDER, NotFoundError, Place
+from .profiles import cluster_of_profile, profile_file, read_profile
 
 _PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol")
 _SHARED = frozenset({
@@ -30,7 +28,6 @@ _SHARED = frozenset({
     "fuse.sshfs", "glusterfs", "fuse.glusterfs", "9p", "virtiofs",
 })  # fmt: skip
 """File systems that several machines can see."""
-_PROFILES = ("profiles/default", "workflow/profiles/default")
 _LINES = {
     "rerun-incomplete": "while jobs run, their outputs look incomplete to Snakemake, and the command given again would stop",
     "nolock": "a killed Snakemake leaves its lock behind, and the plugin has its own",
@@ -88,7 +85,7 @@ _SIGNS = {Verdict.OK: "✓", Verdict.WARNING: "!", Verdict.ERROR: "✗"}
 
 def findings(start: Path) -> Iterator[Finding]:
     """All findings, in the order of the checks."""
-    cluster = cluster_of_user(os.environ) or _cluster_of_profile(start.absolute())
+    cluster = cluster_of_user(os.environ) or cluster_of_profile(start.absolute())
     slurm = SlurmCommands(timeout=20, cluster=cluster)
     yield from _versions()
     reachable = list(_slurm(slurm))
@@ -226,7 +223,7 @@ def file_system_of(folder: Path, mounts: str) -> str:
 
 
 def _profile(folder: Path, named: str) -> Iterator[Finding]:
-    path = _profile_file(folder, named)
+    path = profile_file(folder, named)
     if path is None:
         lines = "executor: kempner, jobs: 100, rerun-incomplete: true, nolock: true"
         yield warning(
@@ -236,7 +233,7 @@ def _profile(folder: Path, named: str) -> Iterator[Finding]:
         )
         return
     try:
-        known = _read_profile(path)
+        known = read_profile(path)
     except KempnerError as problem:
         yield error("profile", str(problem))
         return
@@ -245,37 +242,6 @@ def _profile(folder: Path, named: str) -> Iterator[Finding]:
         yield warning("profile", f"{path} has no {line}: {why}", f"add to it: {line}: true")
     if not missing:
         yield ok("profile", str(path))
-
-
-def _read_profile(path: Path) -> dict[str, Any]:
-    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - only where there is a profile
-
-    try:
-        known = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as problem:
-        raise KempnerError(f"{path} cannot be read: {' '.join(str(problem).split())}") from problem
-    return known if isinstance(known, dict) else {}
-
-
-def _cluster_of_profile(folder: Path) -> str:
-    """The cluster that the profile's default resources name; empty for that of this machine."""
-    path = _profile_file(folder, os.environ.get("SNAKEMAKE_PROFILE", ""))
-    with suppress(KempnerError):  # reported by `_profile`
-        asked = _read_profile(path).get("default-resources", {}) if path else {}
-        pairs = asked.items() if isinstance(asked, dict) else (str(text).partition("=")[::2] for text in asked or ())
-        return next((str(value) for name, value in pairs if name in CLUSTER_NAMES - {"slurm_extra"}), "")
-    return ""
-
-
-def _profile_file(folder: Path, named: str) -> Path | None:
-    places = [Path(named)] if named and named != "none" else []
-    places += [above / place for above in (folder, *folder.parents[:1]) for place in _PROFILES]
-    places = [folder / place for place in places]
-    for place in places:
-        found = sorted(place.glob("config*.y*ml")) if place.is_dir() else []
-        if found:
-            return found[-1]
-    return None
 
 
 def _runs(start: Path, slurm: Slurm) -> Iterator[Finding]:
