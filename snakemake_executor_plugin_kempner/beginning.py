@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from .announcements import changed_message, kept_message, unplanned_message
 from .errors import Fault, LedgerError, PlanError, SlurmError, SlurmMissing
 from .invocation import started, versions
 from .options import NO_OPTIONS, Options
 from .plan.model import Kind, Policy, Task
 from .printable import quoted
-from .report import changed_message, kept_message, unplanned_message
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
 from .run.clock import SystemClock, file_time
 from .run.cluster import name_of_cluster

@@ -19,9 +19,10 @@ from .ending.locks import remove_locks
 from .errors import KempnerError, SlurmRefused, SlurmUnreachable
 from .layout import CLOSING_JOB_LOG
 from .options import Options
+from .phrases import short_path
 from .plan.dependency import array_of
 from .plan.model import Kind, Policy
-from .report import cause_of, failure_message, short_path, unexplained_message
+from .report import cause_of, failure_message, unexplained_message
 from .reporting.writing import write_at_end
 from .run.again import changed, resubmit
 from .run.latest import latest_run

@@ -20,6 +20,7 @@ from .adapt.leaving import leave_when_lost
 from .adapt.quiet import has_terminal_to_itself, let_errors_be_heard
 from .adapt.scheduler import has_failed, measure_what_is_there, run_local_rules_as_jobs
 from .adapt.temporary import keep_for_others
+from .announcements import detached_message, left_message
 from .coordinator import Coordinator
 from .departure import Departure
 from .ending.finish import Finish, Page
@@ -27,7 +28,6 @@ from .errors import KempnerError
 from .invocation import Continued, Leaving, StartingOver, started
 from .live_view import LiveView
 from .planning import Planning, cluster_of, refuse_unknown_cluster
-from .report import detached_message, left_message
 from .run.claim import Claim, claim_folder, this_head
 from .run.cluster import refuse_folder_of_other_cluster
 from .run.folders import make_folders

@@ -11,7 +11,8 @@ from .adapt.quiet import shows_messages
 from .adapt.scheduler import finish_as_not_needed, withdraw
 from .adapt.units import job_label, task_key
 from .errors import SlurmError
-from .report import attempt_message, failure_message, short_path, stuck_message
+from .phrases import short_path
+from .report import attempt_message, failure_message, stuck_message
 from .run.live import LiveRun
 from .run.outcome import IN_THE_HEAD, AttemptFailed, Outcome, TaskEnded, TaskEvent, TaskRequeued, TaskRuns, TaskStuck
 from .run.records import usage_of

@@ -19,10 +19,10 @@ from .adapt.policy import policy_of
 from .adapt.scheduler import locked
 from .adapt.settled import finished_here, kept_for_readers, up_to_date
 from .adapt.units import Scope
+from .announcements import NO_ROOM, needs_head_message, plan_messages
 from .errors import Fault, PlanError, SlurmError, UnknownCluster
 from .invocation import started
 from .plan.model import Plan, Policy
-from .report import NO_ROOM, needs_head_message, plan_messages
 from .run.folders import link_latest
 from .run.live import LiveRun
 from .run.opening import EarlierRuns, cancel_tasks, close_earlier, without_tasks

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from .announcements import deferred_summary, plan_summary, requested_summary
+from .phrases import count_of
 from .plan.dependency import AnyOf, Expression, Ref
 from .plan.model import Call, Kind, Plan, Submission
 from .plan.reserves import is_reserve, unreserved
 from .plan.slurm_extra import SET_BY_PLUGIN
-from .report import count_of, deferred_summary, plan_summary, requested_summary
 
 _OURS = {
     Kind.RELEASE: "release job, which starts further attempts of what has failed",

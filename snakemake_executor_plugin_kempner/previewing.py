@@ -12,9 +12,9 @@ from .adapt.instead_of_jobs import instead_of_scheduling
 from .export.forms import exported, form_of, write
 from .invocation import Leaving, started
 from .options import Options
+from .phrases import command_line, short_path
 from .planning import Planning, cluster_of
 from .preview_text import preview
-from .report import command_line, short_path
 from .slurm.client import SlurmCommands
 
 

@@ -9,18 +9,11 @@ from pathlib import Path
 import pytest
 from builders import POLICY, a_plan, a_task, chain, diamond, retry_with_gate
 
+from snakemake_executor_plugin_kempner.announcements import deferred_summary, detached_message, plan_summary
 from snakemake_executor_plugin_kempner.errors import Fault, PlanError, SlurmRefused
+from snakemake_executor_plugin_kempner.phrases import command_line, count_of
 from snakemake_executor_plugin_kempner.plan.model import Plan, Submission
-from snakemake_executor_plugin_kempner.report import (
-    attempt_message,
-    command_line,
-    count_of,
-    deferred_summary,
-    detached_message,
-    failure_message,
-    plan_summary,
-    stuck_message,
-)
+from snakemake_executor_plugin_kempner.report import attempt_message, failure_message, stuck_message
 from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Job, Outcome, RuleJobs, TaskEnded, TaskStuck
 from snakemake_executor_plugin_kempner.slurm.parse import Record, Usage
 from snakemake_executor_plugin_kempner.slurm.states import JobState

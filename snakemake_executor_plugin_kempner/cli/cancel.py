@@ -8,7 +8,7 @@ import click
 from ..causes.alike import names
 from ..ending.finish import Finish
 from ..errors import SlurmError
-from ..report import count_of
+from ..phrases import count_of
 from ..run.cancelling import Canceller
 from ..state.model import RunState, TaskState
 from .output import print_json

@@ -8,7 +8,7 @@ from ..export.bash import bash_script
 from ..export.forms import GRAPHS, form_of, write
 from ..export.graph import Node, shown
 from ..export.recorded import recorded_script
-from ..report import command_line, count_of, short_path
+from ..phrases import command_line, count_of, short_path
 from ..reporting.colours import COLOURS
 from ..state.judged import run_state
 from ..state.model import RunState

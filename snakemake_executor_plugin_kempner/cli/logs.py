@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
+from ..phrases import short_path
 from ..printable import printable, without_colours
-from ..report import short_path
 from ..state.explanation import explanation
 from ..state.model import State, TaskState
 from .output import console, print_json, text

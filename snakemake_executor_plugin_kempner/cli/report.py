@@ -10,8 +10,8 @@ from ..efficiency.report import WIDTH, use_message
 from ..efficiency.suggestion import history, suggestion
 from ..errors import KempnerError, LedgerError, SlurmError
 from ..layout import REPORT
+from ..phrases import short_path
 from ..printable import printable
-from ..report import short_path
 from ..reporting.page import Subject
 from ..reporting.rows import as_csv, waiting_lines
 from ..reporting.writing import subject, write_page

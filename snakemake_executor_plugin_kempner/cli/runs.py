@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..report import command_line
+from ..phrases import command_line
 from ..slurm.client import SlurmCommands
 from ..slurm.listing import Listed
 from ..state.judged import run_state

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..causes.alike import names
 from ..causes.explained import Explanation
+from ..phrases import command_line, count_of, short_path
 from ..printable import quoted
-from ..report import command_line, count_of, short_path
 from ..run.elsewhere import kept_off
 from ..run.stopping import is_stopped
 from ..slurm.states import JobState, is_held

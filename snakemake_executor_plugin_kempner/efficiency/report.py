@@ -5,8 +5,8 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from ..phrases import short_path
 from ..printable import cell as safe
-from ..report import short_path
 from ..run.ledger import read_ledger
 from ..slurm.client import Slurm
 from .advice import advice

@@ -11,8 +11,8 @@ from urllib.parse import quote
 from ..efficiency.jobs import run_use
 from ..errors import KempnerError
 from ..layout import REPORT
+from ..phrases import command_line, short_path
 from ..printable import printable
-from ..report import command_line, short_path
 from ..run.ledger import LedgerRecord, read_ledger
 from ..slurm.client import Slurm
 from ..state.judged import run_state

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..causes.alike import names
 from ..layout import PAGE
+from ..phrases import command_line, count_of, short_path
 from ..plan.model import Kind
 from ..printable import printable
-from ..report import command_line, count_of, short_path
 from ..run.result import Result
 from ..site.request import request_of
 from ..slurm.reasons import in_words

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..causes.alike import names
+from ..phrases import count_of
 from ..printable import printable, quoted
-from ..report import count_of
 from .model import State
 from .overview import ALWAYS, COLUMNS, Failure, Overview, Row, title
 from .wording import span

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..causes.alike import names
+from ..phrases import count_of
 from ..printable import printable
-from ..report import count_of
 from .model import State
 from .overview import ALWAYS, COLUMNS, Failure, Row
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from builders import POLICY, a_plan, a_task, edge
 
+from snakemake_executor_plugin_kempner.announcements import plan_summary
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.dependency import Expression, render
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
 from snakemake_executor_plugin_kempner.plan.model import Plan, Submission, Task, Turn
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
 from snakemake_executor_plugin_kempner.preview_text import preview
-from snakemake_executor_plugin_kempner.report import plan_summary
 from snakemake_executor_plugin_kempner.site.model import Partition, Site
 
 ALONE = replace(POLICY, keep_going=True)
