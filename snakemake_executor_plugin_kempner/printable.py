@@ -1,4 +1,4 @@
-"""Makes foreign text (file names, logs) safe for terminals, shells and spreadsheets: it can do nothing there."""
+"""Makes foreign text (file names, logs) safe for terminals and shells: it can do nothing there."""
 
 import re
 import shlex
@@ -30,12 +30,6 @@ def quoted(word: str) -> str:
         return shlex.quote(word)
     escaped = word.replace("\\", "\\\\").replace("'", "\\'")
     return f"$'{printable(escaped)}'"
-
-
-def cell(text: str) -> str:
-    """A cell of a CSV that no spreadsheet takes for a formula: what begins like one gets an apostrophe in front."""
-    shown = printable(text)
-    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 
 
 def _escaped(character: str) -> str:

@@ -13,9 +13,10 @@ from ..layout import REPORT
 from ..phrases import short_path
 from ..printable import printable
 from ..reporting.page import Subject
-from ..reporting.rows import as_csv, waiting_lines
+from ..reporting.rows import CELLS, waiting_lines
 from ..reporting.writing import subject, write_page
 from ..run.ledger import LedgerRecord
+from ..spreadsheet import as_csv
 from .output import print_json
 from .places import NotFoundError, Place
 
@@ -34,7 +35,7 @@ def report(place: Place, run: str, *, form: str, output: str | None) -> None:
             write_page(found, path)
             print(short_path(path.absolute()))
         case "csv":
-            _write(output, as_csv(found.rows))
+            _write(output, as_csv(CELLS, found.rows))
         case "json":
             print_json(found.rows)
         case _:

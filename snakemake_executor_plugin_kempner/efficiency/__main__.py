@@ -11,8 +11,9 @@ from ..layout import run_folders
 from ..run.cluster import cluster_of_run
 from ..run.ledger import LedgerRecord, read_ledger
 from ..slurm.client import SlurmCommands
+from ..spreadsheet import as_csv
 from .jobs import run_use
-from .report import WIDTH, as_csv, use_message
+from .report import CELLS, WIDTH, use_message
 
 RUNS = Path(".snakemake/kempner")
 
@@ -29,11 +30,11 @@ def main(words: Sequence[str] | None = None) -> int:
         ledger = _ledger(RUNS, arguments.run)
         use = run_use(ledger, SlurmCommands(cluster=cluster_of_run(ledger)), _warn)
         if arguments.csv == "-":
-            sys.stdout.write(as_csv(use.jobs))
+            sys.stdout.write(as_csv(CELLS, use.jobs))
             return 0
         print(use_message(use, max(WIDTH, shutil.get_terminal_size().columns)))
         if arguments.csv:
-            Path(arguments.csv).write_text(as_csv(use.jobs), encoding="utf-8", errors="surrogateescape")
+            Path(arguments.csv).write_text(as_csv(CELLS, use.jobs), encoding="utf-8", errors="surrogateescape")
     except (KempnerError, OSError) as error:
         _warn(str(error))
         return 1

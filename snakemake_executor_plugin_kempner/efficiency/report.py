@@ -1,14 +1,12 @@
 """Resource use of a run's jobs, as a table for people and as CSV for programs."""
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..phrases import short_path
-from ..printable import cell as safe
 from ..run.ledger import read_ledger
 from ..slurm.client import Slurm
+from ..spreadsheet import as_csv, cell, rounded
 from .advice import advice
 from .groups import Group, grouped
 from .jobs import JobUse, RunUse, run_use
@@ -27,23 +25,23 @@ _COLUMNS: dict[str, Callable[[Group], str]] = {
 }
 _NUMBERS, _WORDS = ("attempt", "jobs"), ("rule", "ended")
 
-_CELLS: dict[str, Callable[[JobUse], object]] = {
-    "task": lambda job: safe(job.label),
-    "rule": lambda job: safe(job.rule),
+CELLS: dict[str, Callable[[JobUse], object]] = {
+    "task": lambda job: cell(job.label),
+    "rule": lambda job: cell(job.rule),
     "attempt": lambda job: job.attempt,
     "job_id": lambda job: job.job_id,
-    "state": lambda job: safe(job.state),
-    "node": lambda job: safe(job.node),
-    "elapsed_s": lambda job: _rounded(job.elapsed_s),
+    "state": lambda job: cell(job.state),
+    "node": lambda job: cell(job.node),
+    "elapsed_s": lambda job: rounded(job.elapsed_s),
     "limit_s": lambda job: job.limit_s,
     "cores": lambda job: job.cores,
-    "cpu_s": lambda job: _rounded(job.cpu_s),
-    "cpu_efficiency": lambda job: _rounded(job.cpu_efficiency),
+    "cpu_s": lambda job: rounded(job.cpu_s),
+    "cpu_efficiency": lambda job: rounded(job.cpu_efficiency),
     "peak_memory_mb": lambda job: job.peak_memory_mb,
     "memory_mb": lambda job: job.memory_mb,
-    "memory_efficiency": lambda job: _rounded(job.memory_efficiency),
+    "memory_efficiency": lambda job: rounded(job.memory_efficiency),
     "gpus": lambda job: job.gpus,
-    "gpu_utilisation": lambda job: _rounded(job.gpu_utilisation),
+    "gpu_utilisation": lambda job: rounded(job.gpu_utilisation),
     "segment": lambda job: job.segment or None,
 }
 
@@ -61,7 +59,7 @@ def use_message(use: RunUse, width: int = WIDTH) -> str:
 def columns(groups: Iterable[Group]) -> dict[str, list[str]]:
     """The cells of each column of the table; columns without a word are left out."""
     groups = tuple(groups)
-    cells = {name: [cell(group) for group in groups] for name, cell in _COLUMNS.items()}
+    cells = {name: [words(group) for group in groups] for name, words in _COLUMNS.items()}
     return {name: of_column for name, of_column in cells.items() if any(of_column)}
 
 
@@ -99,19 +97,6 @@ def _jobs(number: int) -> str:
     return f"{number} {'job has' if number == 1 else 'jobs have'}"
 
 
-def as_csv(jobs: Iterable[JobUse]) -> str:
-    """A row per job; unknown values are empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CELLS)
-    writer.writerows([cell(job) for cell in _CELLS.values()] for job in jobs)
-    return text.getvalue()
-
-
-def _rounded(value: float | None) -> float | None:
-    return value if value is None else round(value, 4)
-
-
 def report_at_end(folder: Path, slurm: Slurm, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """Print the resource use of the run's jobs, and write `efficiency.csv` into the run's folder.
 
@@ -120,7 +105,7 @@ def report_at_end(folder: Path, slurm: Slurm, say: Callable[[str], None], warn: 
     try:
         use = run_use(read_ledger(folder), slurm, warn)
         table = folder / "efficiency.csv"
-        table.write_text(as_csv(use.jobs), encoding="utf-8", errors="surrogateescape")
+        table.write_text(as_csv(CELLS, use.jobs), encoding="utf-8", errors="surrogateescape")
         say(f"{use_message(use)}\n\nEach job by itself: {short_path(table)}")
     except Exception as error:  # noqa: BLE001 - see above
         warn(f"What the jobs used cannot be reported: {error}")

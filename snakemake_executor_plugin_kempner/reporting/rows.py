@@ -1,13 +1,12 @@
 """Attempts as CSV for programs, and the waiting and the hours of each rule for people."""
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from statistics import median
 
 from ..notation import time_for_people
-from ..printable import cell, printable
+from ..printable import printable
+from ..spreadsheet import cell, rounded
 from .attempts import AttemptRow
 
 _HOUR = 3600
@@ -24,7 +23,7 @@ CELLS: Mapping[str, Callable[[AttemptRow], object]] = {
     "eligible": lambda row: _written(row.eligible),
     "start": lambda row: _written(row.start),
     "end": lambda row: _written(row.end),
-    "waited_s": lambda row: _rounded(row.waited_s),
+    "waited_s": lambda row: rounded(row.waited_s),
     "requeues": lambda row: row.requeues,
     "partition": lambda row: cell(row.request.partition),
     "nodes": lambda row: row.request.nodes,
@@ -32,27 +31,19 @@ CELLS: Mapping[str, Callable[[AttemptRow], object]] = {
     "requested_memory_mb": lambda row: row.request.memory_of_node and row.request.memory_of_node * row.request.nodes,
     "requested_gpus": lambda row: row.request.gpus,
     "limit_s": lambda row: row.use.limit_s if row.use else row.request.minutes and 60 * row.request.minutes,
-    "elapsed_s": lambda row: _rounded(row.use.elapsed_s if row.use else None),
+    "elapsed_s": lambda row: rounded(row.use.elapsed_s if row.use else None),
     "cores": lambda row: row.use.cores if row.use else None,
-    "cpu_s": lambda row: _rounded(row.use.cpu_s if row.use else None),
-    "cpu_efficiency": lambda row: _rounded(row.use.cpu_efficiency if row.use else None),
+    "cpu_s": lambda row: rounded(row.use.cpu_s if row.use else None),
+    "cpu_efficiency": lambda row: rounded(row.use.cpu_efficiency if row.use else None),
     "peak_memory_mb": lambda row: row.use.peak_memory_mb if row.use else None,
-    "memory_efficiency": lambda row: _rounded(row.use.memory_efficiency if row.use else None),
+    "memory_efficiency": lambda row: rounded(row.use.memory_efficiency if row.use else None),
     "gpus": lambda row: row.use.gpus if row.use else None,
-    "gpu_utilisation": lambda row: _rounded(row.use.gpu_utilisation if row.use else None),
+    "gpu_utilisation": lambda row: rounded(row.use.gpu_utilisation if row.use else None),
     "log": lambda row: cell(row.log),
     "segment": lambda row: row.turn.segment if row.turn.segments > 1 else None,
 }
-"""Columns of the CSV: what was asked for has the names of requests, what follows `elapsed_s` was used."""
-
-
-def as_csv(rows: Iterable[AttemptRow]) -> str:
-    """A row for each attempt; unknown values are empty. Times are local, in ISO 8601."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CELLS)
-    writer.writerows([value(row) for value in CELLS.values()] for row in rows)
-    return text.getvalue()
+"""Columns of the CSV: what was asked for has the names of requests, what follows `elapsed_s` was used. Times are local, in
+ISO 8601."""
 
 
 def waiting_lines(rows: Sequence[AttemptRow], now: float) -> Iterator[str]:
@@ -96,7 +87,3 @@ def hours(rows: Iterable[AttemptRow], now: float, number: Callable[[AttemptRow],
 
 def _written(moment: float | None) -> str:
     return "" if moment is None else datetime.fromtimestamp(moment).astimezone().isoformat(timespec="seconds")
-
-
-def _rounded(value: float | None) -> float | None:
-    return value if value is None else round(value, 4)

@@ -14,8 +14,9 @@ from snakemake_executor_plugin_kempner.efficiency.__main__ import main
 from snakemake_executor_plugin_kempner.efficiency.advice import advice
 from snakemake_executor_plugin_kempner.efficiency.groups import grouped
 from snakemake_executor_plugin_kempner.efficiency.jobs import JobUse, RunUse
-from snakemake_executor_plugin_kempner.efficiency.report import as_csv, use_message
+from snakemake_executor_plugin_kempner.efficiency.report import CELLS, use_message
 from snakemake_executor_plugin_kempner.run.ledger import Ledger
+from snakemake_executor_plugin_kempner.spreadsheet import as_csv
 
 FITS = JobUse(
     label="train[n=1]", rule="train", attempt=1, job_id="7", state="COMPLETED", node="n1", elapsed_s=3000.0, limit_s=7200,
@@ -154,7 +155,7 @@ def test_what_nobody_keeps_account_of_is_said() -> None:
 
 def test_a_row_for_each_job_with_empty_cells_for_what_is_not_known() -> None:
     unknown = JobUse(label="fetch[a=1,b=x y]", rule="fetch", attempt=2, job_id="9_4", state="NODE_FAIL")
-    known, other = csv.DictReader(io.StringIO(as_csv([replace(FITS, gpus=1, gpu_utilisation=84.0), unknown])))
+    known, other = csv.DictReader(io.StringIO(as_csv(CELLS, [replace(FITS, gpus=1, gpu_utilisation=84.0), unknown])))
     assert list(known.items()) == [
         ("task", "train[n=1]"), ("rule", "train"), ("attempt", "1"), ("job_id", "7"), ("state", "COMPLETED"),
         ("node", "n1"), ("elapsed_s", "3000.0"), ("limit_s", "7200"), ("cores", "4"), ("cpu_s", "10000.0"),
