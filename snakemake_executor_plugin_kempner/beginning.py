@@ -18,7 +18,8 @@ from .printable import quoted
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
 from .run.clock import SystemClock, file_time
 from .run.cluster import name_of_cluster
-from .run.ledger import Ledger, open_ledgers
+from .run.ledger import Ledger
+from .run.ledgers import open_ledgers
 from .run.live import LiveRun
 from .run.opening import EarlierRuns, changes, close_earlier, go_on, keep, look_back, patiently
 from .run.outcome import TaskEvent

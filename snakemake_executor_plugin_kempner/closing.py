@@ -26,7 +26,8 @@ from .report import cause_of, failure_message, unexplained_message
 from .reporting.writing import write_at_end
 from .run.again import changed, resubmit
 from .run.latest import latest_run
-from .run.ledger import Entry, Ledger, LedgerRecord, read_ledger
+from .run.ledger import Ledger, read_ledger
+from .run.ledger_record import Entry, LedgerRecord
 from .run.live import LiveRun
 from .run.opening import entries_in_queue
 from .run.outcome import TaskEnded

@@ -21,7 +21,8 @@ from .run.again import resubmit
 from .run.claim import Claim, Owner, this_process
 from .run.clock import SystemClock
 from .run.latest import is_latest
-from .run.ledger import Ledger, LedgerRecord, read_ledger
+from .run.ledger import Ledger, read_ledger
+from .run.ledger_record import LedgerRecord
 from .run.settled import is_unwritten, settled
 from .slurm.client import SlurmCommands
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import KempnerError
 from ..layout import run_folders
 from ..run.belonging import unexplained
-from ..run.ledger import open_ledgers
+from ..run.ledgers import open_ledgers
 from ..site.live import live_site
 from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.environment import cluster_of_user

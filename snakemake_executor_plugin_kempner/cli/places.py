@@ -11,7 +11,8 @@ from ..errors import KempnerError
 from ..layout import LEDGER, run_folders
 from ..printable import printable
 from ..run.cluster import cluster_of_run
-from ..run.ledger import LedgerRecord, read_ledger
+from ..run.ledger import read_ledger
+from ..run.ledger_record import LedgerRecord
 from ..slurm.client import SlurmCommands
 from ..slurm.ids import array_id
 from ..state.judged import run_state

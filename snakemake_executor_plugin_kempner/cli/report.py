@@ -15,7 +15,7 @@ from ..printable import printable
 from ..reporting.page import Subject
 from ..reporting.rows import CELLS, waiting_lines
 from ..reporting.writing import subject, write_page
-from ..run.ledger import LedgerRecord
+from ..run.ledger_record import LedgerRecord
 from ..spreadsheet import as_csv
 from .output import print_json
 from .places import NotFoundError, Place

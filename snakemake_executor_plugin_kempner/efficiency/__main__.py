@@ -9,7 +9,8 @@ from pathlib import Path
 from ..errors import KempnerError, LedgerError
 from ..layout import run_folders
 from ..run.cluster import cluster_of_run
-from ..run.ledger import LedgerRecord, read_ledger
+from ..run.ledger import read_ledger
+from ..run.ledger_record import LedgerRecord
 from ..slurm.client import SlurmCommands
 from ..spreadsheet import as_csv
 from .jobs import run_use

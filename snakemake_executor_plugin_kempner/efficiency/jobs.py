@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from ..errors import SlurmError
 from ..plan.model import Kind
-from ..run.ledger import Entry, LedgerRecord
+from ..run.ledger_record import Entry, LedgerRecord
 from ..run.records import StepRecord, own_record
 from ..site.request import request_of
 from ..slurm.client import Slurm

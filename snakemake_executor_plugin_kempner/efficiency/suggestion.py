@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..notation import memory_for_people, time_for_people
 from ..plan.model import Kind
 from ..printable import printable
-from ..run.ledger import Entry
+from ..run.ledger_record import Entry
 from ..site.request import Request, request_of
 from .advice import MEMORY_HEADROOM, TIME_HEADROOM
 from .groups import over_segments

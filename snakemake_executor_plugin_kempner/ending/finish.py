@@ -13,7 +13,8 @@ from pathlib import Path
 from ..efficiency.report import report_at_end
 from ..errors import KempnerError
 from ..layout import PAGE
-from ..run.ledger import Ledger, LedgerRecord, read_ledger
+from ..run.ledger import Ledger, read_ledger
+from ..run.ledger_record import LedgerRecord
 from ..run.result import Result
 from ..slurm.client import Slurm
 from ..state.judged import run_state

@@ -13,7 +13,7 @@ from ..plan.model import Kind
 from ..printable import printable
 from ..run.again import changed
 from ..run.belonging import user_name
-from ..run.ledger import LedgerRecord
+from ..run.ledger_record import LedgerRecord
 from ..slurm.client import Slurm
 from .programs import hand_to_mailer
 

@@ -15,7 +15,7 @@ from ..plan.jobscript import spec_in
 from ..plan.manifest import line_of
 from ..plan.model import Call, Edge, Kind, Submission
 from ..plan.order import in_order
-from ..run.ledger import Entry, LedgerRecord
+from ..run.ledger_record import Entry, LedgerRecord
 from ..run.scripts import KeptCall, kept_calls
 from .bash import Script
 from .work import Work, precommand_and_python, work_of

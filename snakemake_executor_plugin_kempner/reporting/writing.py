@@ -13,7 +13,8 @@ from ..errors import KempnerError
 from ..layout import REPORT
 from ..phrases import command_line, short_path
 from ..printable import printable
-from ..run.ledger import LedgerRecord, read_ledger
+from ..run.ledger import read_ledger
+from ..run.ledger_record import LedgerRecord
 from ..slurm.client import Slurm
 from ..state.judged import run_state
 from ..state.model import RunState

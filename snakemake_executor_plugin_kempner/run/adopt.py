@@ -12,7 +12,7 @@ from ..plan.model import Edge, Kind, Submission
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .cutoff import cut_off
-from .ledger import Entry, LedgerRecord
+from .ledger_record import Entry, LedgerRecord
 from .outcome import Job
 
 Names = Mapping[str, tuple[str, str]]

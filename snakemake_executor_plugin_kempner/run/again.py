@@ -7,7 +7,7 @@ from ..options import Options
 from ..plan.jobscript import continuation_script
 from ..plan.model import Kind
 from ..slurm.client import Slurm
-from .ledger import Entry
+from .ledger_record import Entry
 
 
 def resubmit(own: Entry, folder: Path, kind: Kind, slurm: Slurm, new: Options) -> str:

@@ -21,7 +21,9 @@ from ..layout import LEDGER, run_folders
 from ..plan.model import Kind
 from ..slurm.client import Slurm
 from ..slurm.ids import array_id, in_order
-from .ledger import LedgerRecord, is_closed, read_ledger
+from .ledger import read_ledger
+from .ledger_record import LedgerRecord
+from .ledgers import is_closed
 
 _OURS = re.compile(r".+\.([0-9a-f]{8})\.[0-9]+", re.DOTALL)
 """Name of a job of this plugin, with the run's name in it."""

@@ -17,7 +17,8 @@ from .belonging import is_here, other_user, unexplained
 from .claim import CANCEL, Claim, Owner, claim_folder, this_process
 from .clock import SystemClock
 from .cluster import refuse_folder_of_other_cluster, refuse_other_cluster
-from .ledger import Ledger, LedgerRecord, read_ledger
+from .ledger import Ledger, read_ledger
+from .ledger_record import LedgerRecord
 from .opening import EarlierRuns, cancel_and_wait, cancel_found, entries_in_queue, look_back
 
 Say = Callable[[str], None]

@@ -13,7 +13,8 @@ from pathlib import Path
 from ..errors import LedgerError, OtherCluster, SlurmError
 from ..slurm.client import Slurm
 from .belonging import is_here, other_user
-from .ledger import Entry, LedgerRecord, open_ledgers
+from .ledger_record import Entry, LedgerRecord
+from .ledgers import open_ledgers
 from .records import own_record
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from ..plan.dependency import DependencyType, array_of, parse
 from ..slurm.parse import Record
 from ..slurm.states import JobState
-from .ledger import Entry
+from .ledger_record import Entry
 
 
 def cut_off(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:

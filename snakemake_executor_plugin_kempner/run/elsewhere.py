@@ -17,7 +17,8 @@ from ..options import Options
 from ..slurm.client import Slurm
 from ..slurm.parse import Record
 from ..slurm.states import JobState
-from .ledger import Entry, latest_ledger
+from .ledger_record import Entry
+from .ledgers import latest_ledger
 
 _NODE_FAILED = frozenset({"NODE_FAIL", "BOOT_FAIL", "LAUNCH_FAILED"})
 _AT_LAUNCH = "JobLaunchFailure"

@@ -19,7 +19,8 @@ from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record, records_of
 from ..slurm.states import NEVER_REASONS, JobState
 from .cutoff import cut_off
-from .ledger import Entry, latest_ledger
+from .ledger_record import Entry
+from .ledgers import latest_ledger
 from .segments import passed_over
 from .sources import with_written
 from .stopping import mark_stopped

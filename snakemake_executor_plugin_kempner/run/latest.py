@@ -10,7 +10,9 @@ from pathlib import Path
 
 from ..plan.model import LOOK_AFTER, Kind
 from ..slurm.client import Slurm
-from .ledger import Ledger, LedgerRecord, open_ledgers, read_ledger
+from .ledger import Ledger, read_ledger
+from .ledger_record import LedgerRecord
+from .ledgers import open_ledgers
 from .opening import look_back
 
 

@@ -6,27 +6,24 @@ submission whose answer was lost; its job can be looked up in Slurm by its job n
 
 import json
 import os
-import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import LedgerError
-from ..layout import CLOSED, LEDGER, run_folders
+from ..layout import CLOSED, LEDGER
 from ..options import Options
-from ..plan.dependency import DependencyType, for_element
-from ..plan.model import Edge, Kind, Turn
+from ..plan.dependency import DependencyType
+from ..plan.model import Edge
 from ..slurm.ids import array_id
 from .folders import point_to
-from .lines import VERSION, parse, says_anything
+from .ledger_record import Entry, LedgerRecord
+from .lines import VERSION, parse
 
 _OWNER_ALONE = 0o600
 """A ledger contains command lines and sbatch options, which may hold passwords. Logs stay readable for the group."""
-_LONGEST_NUMBER = 10
-"""A file beside the ledger for other users, who may not read it: nothing of the run is left."""
 
 
 class Ledger:
@@ -60,7 +57,7 @@ class Ledger:
         """Record the highest number in the job names of a plan that is about to be submitted; later plans count on."""
         self._write({"numbered": last})
 
-    def adopted(self, entry: "Entry") -> None:
+    def adopted(self, entry: Entry) -> None:
         """Record that a submission of an earlier run is part of this run from now on."""
         self.intend(
             entry.job_name, job_id=entry.job_id, index=entry.index, kind=entry.kind, task=entry.task, label=entry.label,
@@ -144,108 +141,6 @@ def _line(entry: dict[str, Any]) -> str:
     return line
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """A submission in the ledger."""
-
-    kind: str
-    task: str
-    label: str
-    attempt: int
-    attempts: int
-    """Number of the task's last attempt."""
-    segments: int
-    """How many segments each attempt of the task has."""
-    edges: tuple[Edge, ...]
-    members: tuple[str, ...]
-    """Keys of the jobs of a group."""
-    logs: tuple[str, ...]
-    """Files of the rule's `log:`."""
-    spared: bool
-    options: Options
-    log: str
-    job_name: str
-    """For an element: that of its array."""
-    index: int | None
-    """Index of an element in its array."""
-    job_id: str
-    """Empty if the head died between intent and answer: the job may be in the queue under its name."""
-    folder: str
-    """Of the run that submitted it; its records lie there."""
-    content: Mapping[str, str]
-    """Digests of the task's code, parameters and inputs."""
-    units: Mapping[str, int]
-    """Units of each limit that it takes while it runs."""
-    time: float
-    """Of the intent, in seconds since 1970."""
-
-    @property
-    def turn(self) -> Turn:
-        return Turn.of(self.attempt, self.segments)
-
-    @property
-    def dependency(self) -> str:
-        """Its dependency as text for sbatch; empty if it has none."""
-        return for_element(self.options.get("dependency"), self.index)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LedgerRecord:
-    """The contents of a ledger."""
-
-    header: dict[str, Any]
-    entries: tuple[Entry, ...]
-    """Submissions, intended or made, in order."""
-    closed: bool
-    """The run has ended with nothing left in the queue, or another run has taken it over."""
-    result: str  # a `Result`, or what a later version writes
-    folder: Path
-    ended: float = 0.0
-    """When it was closed, in seconds since 1970; 0 if that is not known."""
-    taken_over_by: str = ""
-    """Name of the run that has taken it over."""
-    hooks: frozenset[str] = frozenset()
-    """Hooks that have run."""
-    refused: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Label and reason for each task that cannot be submitted, by its key."""
-    left_out: frozenset[str] = frozenset()
-    """Outputs of tasks without room in the queue when the last plan was submitted."""
-    ends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What a head has noted about the end of each job, by id."""
-    cancelled: frozenset[str] = frozenset()
-    """Ids of jobs that were cancelled, or were about to be, without being a failure that stops the run."""
-    cancelled_by_user: frozenset[str] = frozenset()
-    """Those of them that the user has asked for."""
-    plain_end: bool = False
-    """Once all tasks have succeeded, the closing job needs no Snakemake."""
-    numbered: int = 0
-    """The highest number reserved for a job name, whether or not that job was submitted."""
-    unexplained: frozenset[tuple[str, str]] = frozenset()
-    """Names and ids of jobs that have an answer in the ledger, but no readable intent."""
-    unread: int = 0
-    """Unreadable lines: a head was killed while writing, or the file is damaged."""
-
-    @property
-    def run(self) -> str:
-        return self.folder.name
-
-    @property
-    def noted(self) -> Collection[str]:
-        """Ids of jobs whose end a head has seen."""
-        return self.ends.keys()
-
-    @property
-    def last_number(self) -> int:
-        """The highest number in job names; calls of sbatch are not made in the order of their numbers."""
-        names = {entry.job_name for entry in self.entries} | {name for name, _ in self.unexplained}
-        ends = (name.rpartition(".")[2] for name in names if f".{self.run}." in name)
-        known = (int(end) for end in ends if end.isdecimal() and len(end) < _LONGEST_NUMBER)
-        return max(self.numbered, len(self.entries), *known)
-
-    def of_kind(self, kind: Kind) -> tuple[Entry, ...]:
-        return tuple(entry for entry in self.entries if entry.kind == kind.value)
-
-
 def read_ledger(folder: Path) -> LedgerRecord:
     """Read the ledger of a run. An incomplete last line, of a head that was killed while writing, is skipped.
 
@@ -318,70 +213,6 @@ def _seconds(value: Any) -> float:
 
 def _element_id(array: str, index: int | None) -> str:
     return array if index is None or not array else f"{array}_{index}"
-
-
-def latest_ledger(folder: Path) -> LedgerRecord:
-    """The ledger of the run in the folder, or of the run that has taken it over.
-
-    Raises:
-        LedgerError: as `read_ledger`.
-    """
-    record = read_ledger(folder)
-    seen = {record.run}
-    while record.taken_over_by and record.taken_over_by not in seen:
-        record = read_ledger(record.folder.parent / record.taken_over_by)
-        seen.add(record.run)
-    return record
-
-
-def all_ledgers(folder: Path, which: Callable[[bytes], Any] = bool) -> Iterator[LedgerRecord]:
-    """Every ledger below the folder, or those with a content that `which` is true of.
-
-    A ledger without a readable line is skipped: its head was killed before it submitted anything, or it is damaged, and
-    its jobs are found by their names. So is a closed ledger of another user that cannot be read.
-
-    Raises:
-        LedgerError: a ledger cannot be read, or has an unknown version; its jobs may be in the queue.
-    """
-    for path in (run / LEDGER for run in run_folders(folder)):
-        try:
-            if which(content := path.read_bytes()) and says_anything(content):
-                yield read_ledger(path.parent)
-        except PermissionError as error:
-            if not is_closed(path.parent):
-                raise LedgerError(f"The record of the run cannot be read from {path}: {error.strerror}") from error
-
-
-def is_closed(folder: Path) -> bool:
-    """Whether the run is closed, for users who may not read its ledger."""
-    return (folder / CLOSED).exists()
-
-
-def taken_over(record: LedgerRecord) -> tuple[LedgerRecord, ...]:
-    """The ledger of a run and those of runs that it has taken over, directly or indirectly.
-
-    Raises:
-        LedgerError: as `all_ledgers`.
-    """
-    closed = all_ledgers(record.folder.parent, re.compile(rb'"by": "[^"]').search)  # reading them all takes long
-    heirs = {ledger.run: ledger for ledger in closed if ledger.taken_over_by}
-    found = {record.run: record}
-    while more := {
-        name: ledger for name, ledger in heirs.items() if name not in found and ledger.taken_over_by in found
-    }:
-        found |= more
-    return tuple(found.values())
-
-
-def open_ledgers(folder: Path) -> tuple[LedgerRecord, ...]:
-    """The ledgers below the folder that are not closed, oldest first.
-
-    Raises:
-        LedgerError: as `all_ledgers`.
-    """
-    # By the time in the first line: a run that takes over writes to the file again, and may die while doing so.
-    found = sorted(all_ledgers(folder), key=lambda record: float(record.header.get("time", 0)))
-    return tuple(record for record in found if not record.closed)
 
 
 def write_manifest(path: Path, text: bytes) -> None:

@@ -16,7 +16,8 @@ from .clock import Clock
 from .dispatcher import Dispatcher
 from .elsewhere import blame, keep_off
 from .jobs import OpenJobs
-from .ledger import Entry, Ledger
+from .ledger import Ledger
+from .ledger_record import Entry
 from .observer import Observer
 from .outcome import AttemptFailed, Job, RuleJobs, TaskEnded, TaskEvent
 from .records import step_record

@@ -23,7 +23,9 @@ from .adopt import Names, QueuedTask, all_of_run, carried_out, in_queue, left_in
 from .belonging import is_here, other_path, other_user
 from .clock import Clock
 from .cluster import refuse_other_cluster
-from .ledger import Entry, Ledger, LedgerRecord, open_ledgers, read_ledger
+from .ledger import Ledger, read_ledger
+from .ledger_record import Entry, LedgerRecord
+from .ledgers import open_ledgers
 from .live import LiveRun
 from .outcome import TaskEvent
 from .records import own_record

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..layout import LEDGER
-from .ledger import LedgerRecord, all_ledgers
+from .ledger_record import LedgerRecord
+from .ledgers import all_ledgers
 
 DAY = 86_400.0
 

@@ -10,7 +10,7 @@ from ..notation import clock
 from ..slurm.client import Slurm
 from ..slurm.parse import Record, Usage
 from ..slurm.states import JobState
-from .ledger import Entry
+from .ledger_record import Entry
 from .outcome import Job
 
 _MOST = 10**12

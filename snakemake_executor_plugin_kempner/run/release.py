@@ -24,7 +24,9 @@ from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .clock import Clock, SystemClock
 from .elsewhere import blame, keep_off
-from .ledger import Entry, LedgerRecord, latest_ledger, read_ledger
+from .ledger import read_ledger
+from .ledger_record import Entry, LedgerRecord
+from .ledgers import latest_ledger
 from .records import step_record
 from .sources import controller_records, with_written
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from ..errors import LedgerError
 from ..layout import UP_TO_DATE
 from ..plan.model import Kind
-from .ledger import Entry, LedgerRecord, taken_over
+from .ledger_record import Entry, LedgerRecord
+from .ledgers import taken_over
 from .records import own_record
 
 

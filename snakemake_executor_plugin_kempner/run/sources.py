@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from ..slurm.client import Slurm
 from ..slurm.parse import Record, records_of
-from .ledger import Entry
+from .ledger_record import Entry
 from .records import own_record
 
 

@@ -8,7 +8,7 @@ from ..plan.model import LOOK_AFTER, Kind
 from ..run import tasks as judging
 from ..run.adopt import QueuedTask, all_of_chain, carried_out
 from ..run.judge import Judge, View
-from ..run.ledger import Entry
+from ..run.ledger_record import Entry
 from ..run.outcome import Outcome
 from ..run.tasks import Tasks
 from ..run.watch import Change, Followed

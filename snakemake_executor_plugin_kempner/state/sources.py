@@ -13,7 +13,8 @@ from ..layout import ENDED
 from ..plan.model import Kind
 from ..run.adopt import carried_out
 from ..run.claim import watcher
-from ..run.ledger import Entry, LedgerRecord, taken_over
+from ..run.ledger_record import Entry, LedgerRecord
+from ..run.ledgers import taken_over
 from ..run.records import StepRecord, read_record
 from ..run.stopping import stopped_jobs
 from ..slurm.ids import array_id

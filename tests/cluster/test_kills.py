@@ -22,7 +22,7 @@ from head import SMALL, UNTIL_GO, Head, all_over, assert_settled, go, run, writt
 from snakefiles import Code, rule, snakefile, temp, wanted
 from test_dependency_types import assert_nothing_is_left
 
-from snakemake_executor_plugin_kempner.run.ledger import open_ledgers
+from snakemake_executor_plugin_kempner.run.ledgers import open_ledgers
 from snakemake_executor_plugin_kempner.sandbox import Sandbox
 
 KILLS = 7

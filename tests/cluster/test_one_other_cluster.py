@@ -17,7 +17,8 @@ import pytest
 from comparison import Outcome
 from head import PATIENCE, PAUSE, SMALL, UNTIL_GO, Head, assert_settled, closed, ended, go, queued, run, states, written
 
-from snakemake_executor_plugin_kempner.run.ledger import open_ledgers, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import read_ledger
+from snakemake_executor_plugin_kempner.run.ledgers import open_ledgers
 from snakemake_executor_plugin_kempner.sandbox import Sandbox, SandboxError, SandboxOptions
 
 SECOND = "second"

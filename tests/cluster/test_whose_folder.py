@@ -37,7 +37,8 @@ from head import (
 from test_faults import Wrapped, ran
 
 from snakemake_executor_plugin_kempner.run.claim import SILENCE
-from snakemake_executor_plugin_kempner.run.ledger import open_ledgers, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import read_ledger
+from snakemake_executor_plugin_kempner.run.ledgers import open_ledgers
 from snakemake_executor_plugin_kempner.sandbox import Sandbox, SandboxOptions
 
 pytestmark = pytest.mark.cluster

@@ -22,7 +22,8 @@ from snakemake_executor_plugin_kempner.run.belonging import (
     refuse_unexplained,
     unexplained,
 )
-from snakemake_executor_plugin_kempner.run.ledger import Ledger, open_ledgers, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
+from snakemake_executor_plugin_kempner.run.ledgers import open_ledgers
 
 RUN = "0123abcd"
 SOMEBODY = 65534

@@ -15,16 +15,9 @@ from test_ledger import WHAT
 
 from snakemake_executor_plugin_kempner.errors import LedgerError
 from snakemake_executor_plugin_kempner.run.folders import make_folders
-from snakemake_executor_plugin_kempner.run.ledger import (
-    Ledger,
-    LedgerRecord,
-    all_ledgers,
-    latest_ledger,
-    open_ledgers,
-    read_ledger,
-    taken_over,
-    write_manifest,
-)
+from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger, write_manifest
+from snakemake_executor_plugin_kempner.run.ledger_record import LedgerRecord
+from snakemake_executor_plugin_kempner.run.ledgers import all_ledgers, latest_ledger, open_ledgers, taken_over
 from snakemake_executor_plugin_kempner.slurm.ids import array_id
 
 

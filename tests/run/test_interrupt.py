@@ -13,7 +13,7 @@ from playing import Play
 from snakemake_executor_plugin_kempner.errors import SlurmError
 from snakemake_executor_plugin_kempner.run import interrupt
 from snakemake_executor_plugin_kempner.run.interrupt import hear_ctrl_c_once, undisturbed
-from snakemake_executor_plugin_kempner.run.ledger import open_ledgers
+from snakemake_executor_plugin_kempner.run.ledgers import open_ledgers
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,8 @@ from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.run.claim import Claim, Owner
 from snakemake_executor_plugin_kempner.run.folders import make_folders
-from snakemake_executor_plugin_kempner.run.ledger import Ledger, _line, open_ledgers, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import Ledger, _line, read_ledger
+from snakemake_executor_plugin_kempner.run.ledgers import open_ledgers
 from snakemake_executor_plugin_kempner.run.opening import close_earlier, look_back
 from snakemake_executor_plugin_kempner.run.outcome import Outcome
 

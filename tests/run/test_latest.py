@@ -15,7 +15,9 @@ from snakemake_executor_plugin_kempner.errors import SlurmError
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Task
 from snakemake_executor_plugin_kempner.run.belonging import marks
 from snakemake_executor_plugin_kempner.run.latest import is_latest, latest_run
-from snakemake_executor_plugin_kempner.run.ledger import Entry, Ledger, LedgerRecord, open_ledgers, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger_record import Entry, LedgerRecord
+from snakemake_executor_plugin_kempner.run.ledgers import open_ledgers
 
 CHECKPOINT = Deferred("a checkpoint", frozenset({"plot"}))
 

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 from snakemake_executor_plugin_kempner.errors import LedgerError
 from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.run.folders import make_folders
-from snakemake_executor_plugin_kempner.run.ledger import (
-    VERSION,
-    Ledger,
-    latest_ledger,
-    open_ledgers,
-    read_ledger,
-    taken_over,
-)
+from snakemake_executor_plugin_kempner.run.ledger import VERSION, Ledger, read_ledger
+from snakemake_executor_plugin_kempner.run.ledgers import latest_ledger, open_ledgers, taken_over
 
 WHAT = {
     "kind": "task", "task": "k1", "label": "align[s=a]", "attempt": 1, "attempts": 1, "edges": [],

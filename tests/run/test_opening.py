@@ -16,7 +16,8 @@ from snakemake_executor_plugin_kempner.beginning import settle_changes
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmUnreachable
 from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
-from snakemake_executor_plugin_kempner.run.ledger import Ledger, latest_ledger, open_ledgers, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
+from snakemake_executor_plugin_kempner.run.ledgers import latest_ledger, open_ledgers
 from snakemake_executor_plugin_kempner.run.live import LiveRun
 from snakemake_executor_plugin_kempner.run.opening import (
     EarlierRuns,

@@ -11,7 +11,8 @@ from snakemake_executor_plugin_kempner.errors import SlurmRefused
 from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.model import Kind
 from snakemake_executor_plugin_kempner.plan.reserves import is_reserve
-from snakemake_executor_plugin_kempner.run.ledger import Entry, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import read_ledger
+from snakemake_executor_plugin_kempner.run.ledger_record import Entry
 from snakemake_executor_plugin_kempner.run.release import due, release_next, release_one
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 from snakemake_executor_plugin_kempner.slurm.states import JobState

@@ -11,7 +11,8 @@ from test_ledger import WHAT
 from snakemake_executor_plugin_kempner.errors import LedgerError
 from snakemake_executor_plugin_kempner.run.clock import file_time
 from snakemake_executor_plugin_kempner.run.folders import make_folders
-from snakemake_executor_plugin_kempner.run.ledger import Entry, Ledger, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
+from snakemake_executor_plugin_kempner.run.ledger_record import Entry
 from snakemake_executor_plugin_kempner.run.settled import (
     Settled,
     has_succeeded,
