@@ -21,10 +21,12 @@ from .run.cluster import name_of_cluster
 from .run.ledger import Ledger
 from .run.ledgers import open_ledgers
 from .run.live import LiveRun
-from .run.opening import EarlierRuns, changes, close_earlier, go_on, keep, look_back, patiently
+from .run.opening import EarlierRuns, look_back, patiently
 from .run.outcome import TaskEvent
 from .run.pruning import prune
 from .run.result import Result
+from .run.resume import go_on
+from .run.takeover import changes, close_earlier, keep
 from .site.file import applies, packaged, read_site
 from .site.live import Tell, live_site, together
 from .site.model import Site

@@ -25,10 +25,11 @@ from .invocation import started
 from .plan.model import Plan, Policy
 from .run.folders import link_latest
 from .run.live import LiveRun
-from .run.opening import EarlierRuns, cancel_tasks, close_earlier, without_tasks
+from .run.opening import EarlierRuns
 from .run.outcome import TaskEvent
 from .run.program import keep_program
 from .run.settled import note_up_to_date, settled
+from .run.takeover import cancel_tasks, close_earlier, without_tasks
 from .settings import Settings, common_settings
 from .slurm.client import SlurmCommands
 from .slurm.environment import cluster_of_user

@@ -20,12 +20,13 @@ from snakemake_executor_plugin_kempner import beginning
 from snakemake_executor_plugin_kempner.layout import run_folders
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
-from snakemake_executor_plugin_kempner.run import latest, ledger, observer, opening
+from snakemake_executor_plugin_kempner.run import latest, ledger, observer, opening, takeover
 from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.guard import guard
-from snakemake_executor_plugin_kempner.run.opening import EarlierRuns, close_earlier, look_back
+from snakemake_executor_plugin_kempner.run.opening import EarlierRuns, look_back
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded, TaskEvent
 from snakemake_executor_plugin_kempner.run.release import release
+from snakemake_executor_plugin_kempner.run.takeover import close_earlier
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 from snakemake_executor_plugin_kempner.step.light.around import read_line
 
@@ -40,6 +41,7 @@ def told_by(clock: FakeClock) -> Iterator[None]:
     time = SimpleNamespace(time=clock.now, sleep=clock.sleep)
     with (
         patch.object(opening, "time", time),
+        patch.object(takeover, "time", time),
         patch.object(latest, "time", time),
         patch.object(ledger, "time", time),
         patch.object(observer, "time", time),

@@ -19,7 +19,8 @@ from .clock import SystemClock
 from .cluster import refuse_folder_of_other_cluster, refuse_other_cluster
 from .ledger import Ledger, read_ledger
 from .ledger_record import LedgerRecord
-from .opening import EarlierRuns, cancel_and_wait, cancel_found, entries_in_queue, look_back
+from .opening import EarlierRuns, entries_in_queue, look_back
+from .takeover import cancel_and_wait, cancel_found
 
 Say = Callable[[str], None]
 

@@ -19,8 +19,8 @@ from snakemake_executor_plugin_kempner.run.cancelling import Canceller
 from snakemake_executor_plugin_kempner.run.claim import Claim, this_head
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
 from snakemake_executor_plugin_kempner.run.live import LiveRun
-from snakemake_executor_plugin_kempner.run.opening import go_on
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded
+from snakemake_executor_plugin_kempner.run.resume import go_on
 
 Begin = Callable[..., Play]
 Type = Callable[..., Result]

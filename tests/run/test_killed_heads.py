@@ -34,8 +34,9 @@ from snakemake_executor_plugin_kempner.run.claim import Claim, Owner
 from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, _line, read_ledger
 from snakemake_executor_plugin_kempner.run.ledgers import open_ledgers
-from snakemake_executor_plugin_kempner.run.opening import close_earlier, look_back
+from snakemake_executor_plugin_kempner.run.opening import look_back
 from snakemake_executor_plugin_kempner.run.outcome import Outcome
+from snakemake_executor_plugin_kempner.run.takeover import close_earlier
 
 FURTHER_KILLS = 3
 """Of the heads that go on, in each life."""

@@ -19,17 +19,10 @@ from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
 from snakemake_executor_plugin_kempner.run.ledgers import latest_ledger, open_ledgers
 from snakemake_executor_plugin_kempner.run.live import LiveRun
-from snakemake_executor_plugin_kempner.run.opening import (
-    EarlierRuns,
-    cancel_found,
-    cancel_tasks,
-    changes,
-    entries_in_queue,
-    go_on,
-    look_back,
-    without_tasks,
-)
+from snakemake_executor_plugin_kempner.run.opening import EarlierRuns, entries_in_queue, look_back
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded
+from snakemake_executor_plugin_kempner.run.resume import go_on
+from snakemake_executor_plugin_kempner.run.takeover import cancel_found, cancel_tasks, changes, without_tasks
 
 
 @pytest.fixture
