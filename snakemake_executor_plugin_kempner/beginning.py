@@ -13,7 +13,8 @@ from .announcements import changed_message, kept_message, unplanned_message
 from .errors import Fault, LedgerError, PlanError, SlurmError, SlurmMissing
 from .invocation import started, versions
 from .options import NO_OPTIONS, Options
-from .plan.model import Kind, Policy, Task
+from .plan.model import Kind, Policy
+from .plan.task import Task
 from .printable import quoted
 from .run.belonging import marks, refuse_other_users, refuse_unexplained, unexplained
 from .run.clock import SystemClock, file_time

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.model import Attempt, Edge, Plan, Policy, Task, label
+from snakemake_executor_plugin_kempner.plan.model import Plan, Policy
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.plan.segments import in_segments
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
+from snakemake_executor_plugin_kempner.plan.task import Attempt, Edge, Task, label
 
 POLICY = Policy(run="run1", folder="/flow/.snakemake/kempner/run1", workdir="/flow", python="/env/bin/python")
 

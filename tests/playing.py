@@ -19,7 +19,7 @@ from fakes import Change, End, Ends, FakeClock, FakeJob, FakeSlurm, by_rule
 from snakemake_executor_plugin_kempner import beginning
 from snakemake_executor_plugin_kempner.layout import run_folders
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
+from snakemake_executor_plugin_kempner.plan.task import Deferred, Task
 from snakemake_executor_plugin_kempner.run import latest, ledger, observer, opening, takeover
 from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.guard import guard

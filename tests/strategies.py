@@ -9,7 +9,7 @@ from fakes import End
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, DependencyType, Ref, Term
-from snakemake_executor_plugin_kempner.plan.model import Edge, Task
+from snakemake_executor_plugin_kempner.plan.task import Edge, Task
 
 DATA = (DependencyType.AFTEROK,)
 DECLARED = (*DATA, DependencyType.AFTERNOTOK, DependencyType.AFTERANY, DependencyType.AFTER)

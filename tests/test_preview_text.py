@@ -8,8 +8,9 @@ from builders import POLICY, a_plan, a_task
 from kempner_site import SITE
 
 from snakemake_executor_plugin_kempner.plan.light import LightTask
-from snakemake_executor_plugin_kempner.plan.model import Plan, Task
+from snakemake_executor_plugin_kempner.plan.model import Plan
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.preview_text import preview
 
 LIGHT = LightTask(command="x", threads=1, outputs={}, logs=(), ensured={}, params=(), job_hash=1)

@@ -13,8 +13,8 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 from ..errors import Fault, PlanError
 from ..plan.declared import Candidate, Catalogue, Resolution, resolve
 from ..plan.dependency import DependencyType
-from ..plan.model import Deferred, Edge, Task
 from ..plan.order import in_order
+from ..plan.task import Deferred, Edge, Task
 from ..plan.undisturbed import undisturbed
 from .command import JobCommand
 from .resources import NotYetError

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ..plan.model import Attempt, Task
 from ..plan.step import NOTHING
+from ..plan.task import Attempt, Task
 from .resources import Evaluator
 
 

@@ -11,9 +11,9 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 from ..errors import Fault
 from ..layout import CHECKPOINTS, ENDED, SUCCEEDED
 from ..plan.declared import Resolution
-from ..plan.model import Attempt, Edge, Task, label
 from ..plan.segments import in_segments
 from ..plan.step import NOTHING, StepSpec
+from ..plan.task import Attempt, Edge, Task, label
 from .command import JobCommand
 from .content import Contents
 from .light import LightJobs

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..plan.model import label
+from ..plan.task import label
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

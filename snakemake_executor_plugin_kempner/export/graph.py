@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..plan.dependency import DependencyType
-from ..plan.model import Edge
+from ..plan.task import Edge
 from ..printable import printable
 
 MOST_TASKS = 100

@@ -13,8 +13,9 @@ from ..options import NO_OPTIONS, Options
 from ..plan.dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all_of
 from ..plan.jobscript import spec_in
 from ..plan.manifest import line_of
-from ..plan.model import Call, Edge, Kind, Submission
+from ..plan.model import Call, Kind, Submission
 from ..plan.order import in_order
+from ..plan.task import Edge
 from ..run.ledger_record import Entry, LedgerRecord
 from ..run.scripts import KeptCall, kept_calls
 from .bash import Script

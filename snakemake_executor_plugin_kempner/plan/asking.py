@@ -8,9 +8,9 @@ from ..printable import printable
 from ..site.choices import choose
 from ..site.model import Site
 from ..site.request import request_of
-from .model import Task
 from .resources import LIGHT_MEMORY_MB, STEP_MEMORY_MB, TaskOptions, sbatch_options
 from .segments import announced
+from .task import Task
 
 
 def options_at(

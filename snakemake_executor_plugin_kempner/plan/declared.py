@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ..errors import Fault
 from .dependency import DependencyType
-from .model import Edge
+from .task import Edge
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import Fault
 from .dependency import DependencyType
-from .model import Task
+from .task import Task
 
 
 def may_not_be_needed(ordered: Iterable[Task]) -> set[str]:

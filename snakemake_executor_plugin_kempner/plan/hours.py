@@ -7,9 +7,10 @@ from ..site.model import Site
 from ..site.placed import placed
 from ..site.request import Request, request_of
 from .dependency import DependencyType
-from .model import Policy, Task, Turn
+from .model import Policy
 from .requested import Requested, TaskRequest, beyond
 from .resources import TaskOptions
+from .task import Task, Turn
 
 
 def requests_of(

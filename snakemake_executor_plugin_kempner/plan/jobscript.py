@@ -8,8 +8,9 @@ from typing import Any
 
 from .dependency import Ref
 from .manifest import manifest, split
-from .model import Call, Policy, Submission, Turn
+from .model import Call, Policy, Submission
 from .step import StepSpec
+from .task import Turn
 
 _END = "END-OF-STEP"
 _LIGHT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from kempner_light.work import main; sys.exit(main())"

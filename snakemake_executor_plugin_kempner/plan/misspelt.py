@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from functools import cache
 
 from ..printable import printable
-from .model import Task
 from .resources import RELEVANT
+from .task import Task
 
 _SIMILAR = 0.86
 """From `gpumodel` for `gpu_model` on; `gpu_mem` and `mem_gb` may be the workflow's own."""

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import Fault
-from .model import Policy, Task
+from .model import Policy
 from .resources import TaskOptions
+from .task import Task
 
 
 def faults_of_clusters(

@@ -9,11 +9,12 @@ from .concurrency import turns
 from .handlers import handlers_of_handlers
 from .hours import beyond_hours, requests_of
 from .misspelt import misspelt
-from .model import Deferred, Plan, Policy, Task
+from .model import Plan, Policy
 from .order import in_order
 from .requested import requested
 from .segments import faults_of_segments
 from .submissions import Submissions
+from .task import Deferred, Task
 from .undisturbed import undisturbed
 from .verdict import of_possible, verdict
 

@@ -18,8 +18,8 @@ from dataclasses import replace
 from ..errors import Fault
 from ..notation import if_readable, minutes
 from ..options import Options
-from .model import Attempt, Task
 from .resources import SEGMENTS, Resources, TaskOptions, segments_of
+from .task import Attempt, Task
 
 _NOTICE = 120
 """Seconds before its end at which a segment gets SIGTERM."""

@@ -14,10 +14,11 @@ from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term, all
 from .handlers import may_not_be_needed
 from .jobscript import continuation_script, gate_script, guard_script, release_script
 from .lengths import in_pieces
-from .model import LOOK_AFTER, Attempt, Call, Deferred, Edge, Kind, Policy, Submission, Task, Turn
+from .model import LOOK_AFTER, Call, Kind, Policy, Submission
 from .place import LIMITS, place_of_helpers
 from .reserves import reservable, with_release_jobs
 from .resources import TaskOptions
+from .task import Attempt, Deferred, Edge, Task, Turn
 
 _NAME_LENGTH = 60
 _NAMED = 100

@@ -12,9 +12,10 @@ from ..site.placed import placed
 from ..site.whole import AlikeTasks, WholeRun, of_plan
 from .asking import options_of
 from .concurrency import JOBS
-from .model import Policy, Task, Turn
+from .model import Policy
 from .one_cluster import faults_of_clusters
 from .resources import GPU_NAMES, TaskOptions
+from .task import Task, Turn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ..efficiency.jobs import JobUse
 from ..plan.dependency import DependencyType
-from ..plan.model import Edge, Turn
+from ..plan.task import Edge, Turn
 from ..site.request import Request, request_of
 from ..state.model import Attempt, RunState, State, TaskState
 

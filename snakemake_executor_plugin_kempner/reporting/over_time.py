@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 
-from ..plan.model import Edge
+from ..plan.task import Edge
 from .attempts import AttemptRow
 
 MOST_POINTS = 600

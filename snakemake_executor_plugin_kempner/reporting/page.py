@@ -15,8 +15,8 @@ from ..efficiency.jobs import RunUse
 from ..efficiency.report import columns, missing
 from ..export.graph import Node
 from ..notation import time_for_people
-from ..plan.model import Turn
 from ..plan.slurm_extra import SET_BY_PLUGIN
+from ..plan.task import Turn
 from ..printable import printable
 from ..state.explanation import explanation, same_causes
 from ..state.model import RunState, State, TaskState

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..plan.dependency import Ref
-from ..plan.model import Edge, Kind, Submission
+from ..plan.model import Kind, Submission
+from ..plan.task import Edge
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .cutoff import cut_off

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..plan.dependency import Ref
-from ..plan.model import Deferred, Kind, Plan, Policy, Submission, Task
+from ..plan.model import Kind, Plan, Policy, Submission
+from ..plan.task import Deferred, Task
 from ..slurm.client import Slurm
 from ..slurm.site_limits import SiteLimits
 from .clock import Clock

@@ -16,7 +16,7 @@ from ..errors import LedgerError
 from ..layout import CLOSED, LEDGER
 from ..options import Options
 from ..plan.dependency import DependencyType
-from ..plan.model import Edge
+from ..plan.task import Edge
 from ..slurm.ids import array_id
 from .folders import point_to
 from .ledger_record import Entry, LedgerRecord

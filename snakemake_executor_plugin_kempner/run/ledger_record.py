@@ -7,7 +7,8 @@ from typing import Any
 
 from ..options import Options
 from ..plan.dependency import for_element
-from ..plan.model import Edge, Kind, Turn
+from ..plan.model import Kind
+from ..plan.task import Edge, Turn
 
 _LONGEST_NUMBER = 10
 """A number in a job's name has fewer digits."""

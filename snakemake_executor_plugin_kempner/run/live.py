@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..errors import LedgerError, SlurmError
 from ..plan.dependency import Ref
-from ..plan.model import LOOK_AFTER, Deferred, Kind, Plan, Policy, Task
+from ..plan.model import LOOK_AFTER, Kind, Plan, Policy
+from ..plan.task import Deferred, Task
 from ..slurm.client import Slurm
 from ..slurm.parse import records_of
 from ..slurm.site_limits import SiteLimits

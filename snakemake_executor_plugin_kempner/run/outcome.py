@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..layout import CHECKPOINTS
 from ..plan.dependency import DependencyType
-from ..plan.model import Edge, Submission, log_path
+from ..plan.model import Submission, log_path
+from ..plan.task import Edge
 from ..slurm.parse import Record
 from ..slurm.states import JobState
 

@@ -9,9 +9,10 @@ from types import MappingProxyType
 from ..errors import SlurmError
 from ..options import NO_OPTIONS
 from ..plan.asking import options_at
-from ..plan.model import LOOK_AFTER, Kind, Task
+from ..plan.model import LOOK_AFTER, Kind
 from ..plan.reserves import unreserved
 from ..plan.slurm_extra import SET_BY_PLUGIN
+from ..plan.task import Task
 from ..site.model import Site
 from ..slurm.client import Slurm
 from ..slurm.ids import in_order

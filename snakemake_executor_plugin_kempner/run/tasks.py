@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from ..plan.dependency import DependencyType, Ref
-from ..plan.model import Deferred, Task
+from ..plan.task import Deferred, Task
 from ..site.request import request_of
 from ..slurm.parse import Record
 from ..slurm.states import JobState

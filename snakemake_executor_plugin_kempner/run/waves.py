@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from ..errors import Fault, PlanError, SlurmError
 from ..options import Options
-from ..plan.model import Deferred, Kind, Plan, Policy, Task
+from ..plan.model import Kind, Plan, Policy
 from ..plan.planner import make_plan
+from ..plan.task import Deferred, Task
 from ..slurm.client import Slurm
 from ..slurm.site_limits import SiteLimits
 from ..slurm.submit_limits import LimitScope

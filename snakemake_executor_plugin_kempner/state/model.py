@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..options import Options
 from ..plan.dependency import DependencyType
-from ..plan.model import Edge, Turn, log_path
+from ..plan.model import log_path
+from ..plan.task import Edge, Turn
 from ..printable import printable
 from ..run.outcome import workflow_folder
 from ..run.segments import is_to_be_continued

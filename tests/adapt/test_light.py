@@ -28,8 +28,8 @@ from snakemake_executor_plugin_kempner.adapt.obstacles import obstacles_of_rule,
 from snakemake_executor_plugin_kempner.adapt.reading_environment import reads_environment
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
 from snakemake_executor_plugin_kempner.plan.light import FORMATS
-from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.run.program import keep_program
 
 pytestmark = pytest.mark.skipif(

@@ -21,8 +21,8 @@ from snakemake_executor_plugin_kempner.export.recorded import recorded_script
 from snakemake_executor_plugin_kempner.export.words import readable, word
 from snakemake_executor_plugin_kempner.plan.dependency import Ref
 from snakemake_executor_plugin_kempner.plan.light import LightRule, LightTask
-from snakemake_executor_plugin_kempner.plan.model import Edge, Task
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.task import Edge, Task
 from snakemake_executor_plugin_kempner.run.ledger import read_ledger
 
 RULE = LightRule(

@@ -17,9 +17,10 @@ from snakemake_executor_plugin_kempner.plan.dependency import (
     Term,
     for_element,
 )
-from snakemake_executor_plugin_kempner.plan.model import Attempt, Call, Edge, Kind, Plan, Policy, Task
+from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Plan, Policy
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.plan.reserves import is_reserve
+from snakemake_executor_plugin_kempner.plan.task import Attempt, Edge, Task
 
 EAGER = replace(POLICY, array_from=2, keep_going=True)
 """Two tasks are an array already, and there is no guard."""

@@ -8,8 +8,9 @@ from builders import POLICY, a_plan, a_task, diamond, edge, sweep
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.concurrency import JOBS
 from snakemake_executor_plugin_kempner.plan.dependency import AllOf, DependencyType, Ref
-from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Plan, Policy, Task
+from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Plan, Policy
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.task import Task
 
 TWO = replace(POLICY, keep_going=True, limits={JOBS: 2})
 

@@ -10,8 +10,8 @@ from test_jobscript import task_script
 
 from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script, continuation_script, gate_script
-from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.task import Deferred, Task
 
 Golden = Callable[[str, str], None]
 

@@ -7,7 +7,8 @@ import pytest
 from builders import POLICY, a_plan, a_task
 from kempner_site import SITE
 
-from snakemake_executor_plugin_kempner.plan.model import Kind, Plan, Task
+from snakemake_executor_plugin_kempner.plan.model import Kind, Plan
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.site.model import NodeShape, Partition, Site
 
 GPU = {"gpu": 1, "slurm_partition": "kempner", "slurm_account": "kempner_doe_lab", "runtime": 60}

@@ -11,8 +11,9 @@ from snakemake_executor_plugin_kempner.announcements import plan_summary
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.dependency import Expression, render
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
-from snakemake_executor_plugin_kempner.plan.model import Plan, Submission, Task, Turn
+from snakemake_executor_plugin_kempner.plan.model import Plan, Submission
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
+from snakemake_executor_plugin_kempner.plan.task import Task, Turn
 from snakemake_executor_plugin_kempner.preview_text import preview
 from snakemake_executor_plugin_kempner.site.model import Partition, Site
 

@@ -11,8 +11,9 @@ from snakemake_executor_plugin_kempner.options import NO_OPTIONS, Options
 from snakemake_executor_plugin_kempner.plan.dependency import AllOf, AnyOf, Expression, Ref, render
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script
 from snakemake_executor_plugin_kempner.plan.light import LightTask
-from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Policy, Submission, Task, log_path
+from snakemake_executor_plugin_kempner.plan.model import Kind, Plan, Policy, Submission, log_path
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.task import Deferred, Task
 
 ALONE = replace(POLICY, keep_going=True)
 """Without a guard."""

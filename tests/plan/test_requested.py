@@ -8,8 +8,8 @@ from kempner_site import SITE
 
 from snakemake_executor_plugin_kempner.announcements import plan_messages
 from snakemake_executor_plugin_kempner.errors import PlanError
-from snakemake_executor_plugin_kempner.plan.model import Deferred
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.task import Deferred
 
 GPU = {"gpu": 2, "runtime": 120}
 WORKFLOW = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakemake_executor_plugin_kempner.efficiency.jobs import JobUse, RunUse
 from snakemake_executor_plugin_kempner.options import Options
-from snakemake_executor_plugin_kempner.plan.model import Edge
+from snakemake_executor_plugin_kempner.plan.task import Edge
 from snakemake_executor_plugin_kempner.reporting.attempts import attempt_rows
 from snakemake_executor_plugin_kempner.reporting.page import Subject
 from snakemake_executor_plugin_kempner.slurm.parse import Record

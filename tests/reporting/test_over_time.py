@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_kempner.plan.model import Edge
+from snakemake_executor_plugin_kempner.plan.task import Edge
 from snakemake_executor_plugin_kempner.reporting.attempts import AttemptRow
 from snakemake_executor_plugin_kempner.reporting.layers import placed
 from snakemake_executor_plugin_kempner.reporting.over_time import MOST_POINTS, critical_path, curve, in_use, waiting

@@ -15,7 +15,7 @@ from test_laws import MEMORY
 
 from snakemake_executor_plugin_kempner.plan.concurrency import JOBS
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.plan.task import Task
 
 Fates = Mapping[str, tuple[bool, ...]]
 """For each task, whether its attempts succeed."""

@@ -12,7 +12,7 @@ from playing import LOGGER, Play, told_by
 from snakemake_executor_plugin_kempner import beginning
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmUnreachable
 from snakemake_executor_plugin_kempner.options import Options
-from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.run.guard import guard
 from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded
 from snakemake_executor_plugin_kempner.run.stopping import is_stopped, stopped_jobs

@@ -9,7 +9,7 @@ from builders import a_task, chain, edge
 from fakes import failed, takes
 from playing import Play
 
-from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.run.guard import stop
 
 gap = pytest.mark.xfail(reason="not yet", strict=True)

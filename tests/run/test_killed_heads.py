@@ -29,7 +29,7 @@ from test_laws import MEMORY, law, reference, reference_outcomes
 
 from snakemake_executor_plugin_kempner.beginning import begin_run, settle_changes
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.run.claim import Claim, Owner
 from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, _line, read_ledger

@@ -12,7 +12,8 @@ from playing import LOGGER, Play, told_by
 from test_killed_heads import Killed, Mortal, life_of
 
 from snakemake_executor_plugin_kempner.errors import SlurmError
-from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Task
+from snakemake_executor_plugin_kempner.plan.model import Kind
+from snakemake_executor_plugin_kempner.plan.task import Deferred, Task
 from snakemake_executor_plugin_kempner.run.belonging import marks
 from snakemake_executor_plugin_kempner.run.latest import is_latest, latest_run
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger

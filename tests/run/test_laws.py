@@ -23,8 +23,9 @@ from strategies import DECLARED, Story, stories
 
 from snakemake_executor_plugin_kempner.errors import SlurmError
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind
+from snakemake_executor_plugin_kempner.plan.model import Kind
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.task import Deferred
 from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Outcome, TaskEnded
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -11,7 +11,7 @@ from playing import LONGEST, Play
 
 from snakemake_executor_plugin_kempner.errors import PlanError, SlurmError
 from snakemake_executor_plugin_kempner.options import Options
-from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.run import withdrawn
 from snakemake_executor_plugin_kempner.run.ledger import read_ledger
 from snakemake_executor_plugin_kempner.run.outcome import (

@@ -15,7 +15,7 @@ from playing import LOGGER, Play, told_by
 from snakemake_executor_plugin_kempner.beginning import settle_changes
 from snakemake_executor_plugin_kempner.errors import SlurmError, SlurmUnreachable
 from snakemake_executor_plugin_kempner.options import Options
-from snakemake_executor_plugin_kempner.plan.model import Deferred, Task
+from snakemake_executor_plugin_kempner.plan.task import Deferred, Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
 from snakemake_executor_plugin_kempner.run.ledgers import latest_ledger, open_ledgers
 from snakemake_executor_plugin_kempner.run.live import LiveRun

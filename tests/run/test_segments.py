@@ -9,8 +9,8 @@ from builders import a_task
 from fakes import NODE_FAIL, OK, OUT_OF_MEMORY, TIMEOUT, End, FakeJob, failed, takes
 from playing import Play
 
-from snakemake_executor_plugin_kempner.plan.model import Task
 from snakemake_executor_plugin_kempner.plan.step import TO_BE_CONTINUED, StepSpec
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.run.guard import pass_over
 from snakemake_executor_plugin_kempner.run.ledger import read_ledger
 from snakemake_executor_plugin_kempner.run.outcome import AttemptFailed, Outcome, TaskEnded

@@ -21,7 +21,7 @@ from snakemake_executor_plugin_kempner.errors import (
 )
 from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.dependency import Ref
-from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger
 from snakemake_executor_plugin_kempner.run.submit import PATIENCE, Submitter
 

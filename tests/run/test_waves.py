@@ -15,7 +15,8 @@ from test_laws import law
 from snakemake_executor_plugin_kempner.errors import PlanError, SlurmError
 from snakemake_executor_plugin_kempner.options import Options
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
-from snakemake_executor_plugin_kempner.plan.model import Deferred, Kind, Plan, Policy, Task
+from snakemake_executor_plugin_kempner.plan.model import Kind, Plan, Policy
+from snakemake_executor_plugin_kempner.plan.task import Deferred, Task
 from snakemake_executor_plugin_kempner.run import waves
 from snakemake_executor_plugin_kempner.run.outcome import Outcome
 from snakemake_executor_plugin_kempner.run.waves import Wave

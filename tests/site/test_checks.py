@@ -9,8 +9,9 @@ from kempner_site import SITE
 
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.options import Options
-from snakemake_executor_plugin_kempner.plan.model import Policy, Task
+from snakemake_executor_plugin_kempner.plan.model import Policy
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.site.checks import CHECKS
 from snakemake_executor_plugin_kempner.site.model import NodeShape, Partition, Site
 from snakemake_executor_plugin_kempner.site.modes import Checks

@@ -9,7 +9,7 @@ from fakes import OK, OUT_OF_MEMORY, TIMEOUT, End, FakeSlurm, Trouble, failed, t
 from playing import Play
 
 from snakemake_executor_plugin_kempner.options import Options
-from snakemake_executor_plugin_kempner.plan.model import Task
+from snakemake_executor_plugin_kempner.plan.task import Task
 from snakemake_executor_plugin_kempner.run.ledger import Ledger, read_ledger
 from snakemake_executor_plugin_kempner.run.outcome import IN_THE_HEAD, Outcome
 from snakemake_executor_plugin_kempner.state.judged import run_state
