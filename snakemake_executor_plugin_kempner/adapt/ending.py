@@ -33,5 +33,5 @@ def left_for_the_end(workflow: Any, command: Sequence[str]) -> Iterator[str]:
 
 
 def _has_hook(workflow: Any) -> bool:
-    """Whether the Snakefile has an `onsuccess`; without one, Snakemake has a lambda there."""
+    """Whether the Snakefile has an `onsuccess`; if not, Snakemake has a lambda there."""
     return bool(workflow._onsuccess.__name__ != "<lambda>")  # noqa: SLF001

@@ -107,7 +107,7 @@ def _row(state: RunState, task: TaskState, attempt: Attempt, uses: Mapping[str, 
 
 
 def _met(state: RunState, task: TaskState, attempt: Attempt) -> float | None:
-    """When the last of its conditions came true; None if one has not."""
+    """When the last of its conditions came true; None while any has not."""
     moments = [moment for edge in task.edges for moment in _moments(state, edge)]
     earlier = [other for other in task.attempts if other.number < attempt.number]
     moments += [other.end for other in earlier if other.start is not None or other == task.pending]

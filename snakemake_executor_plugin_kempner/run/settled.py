@@ -54,13 +54,13 @@ def settled(record: LedgerRecord) -> Settled:
 
 
 def succeeded_before(record: LedgerRecord) -> frozenset[str]:
-    """Keys of the jobs that have succeeded in the runs that this one has taken over, members of groups among them."""
+    """Keys of the jobs that have succeeded in the runs that this run has taken over, members of groups among them."""
     earlier = reversed(taken_over(record)[1:])  # what has run again counts as it was left last
     return _succeeded(entry for known in earlier for entry in known.of_kind(Kind.TASK))
 
 
 def is_unwritten(file: str, record: LedgerRecord) -> bool:
-    """Whether a file is as old as when the run began. Snakemake sees for itself that one is missing.
+    """Whether a file is as old as when the run began. Snakemake sees for itself that a file is missing.
 
     Both times are the file system's: the clock of the head that began the run may be another.
     """
