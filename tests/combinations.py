@@ -280,6 +280,9 @@ GROUPS = (
        rule("b", "s.txt", do="cat {input} >{output}"), rule("c", "s.txt", do="cat {input} >{output}")),
     of("group × a rule without a command in it", wanted("c.txt"), rule("a", group="g"),
        rule("b", "a.txt", output=flagged("touch", "b.ok"), group="g", shell=""), rule("c", "a.txt", "b.ok", group="g")),
+    of("group × two rules for a file, of which one lacks its input", wanted("c.txt"), rule("a", output="b.src", group="g"),
+       rule("raw", output="x.raw", group="g"), rule("convert", "{n}.raw", output="{n}.txt", group="g"),
+       rule("copy", "{n}.src", "x.txt", output="{n}.txt", group="g"), C.replace("rule c:", "rule c:\n    group: 'g'")),
 )  # fmt: skip
 
 OPTIONS = (

@@ -16,6 +16,7 @@ INTERNALS = {
     "snakemake.cli:parse_target_jobs_cli_args": "wildcards with a comma have no spelling on the command line",
     "snakemake.cli:parse_config": "nor has configuration with quotes",
     "snakemake.dag:DAG.update_needrun": "what is done by the record of the run is not run again",
+    "snakemake.dag:DAG.file2jobs": "in a group's job, the rule that the plan has chosen makes the file",
     "snakemake.dag:DAG.create_conda_envs": "a preview builds no environment",
     "snakemake.dag:DAG.pull_container_imgs": "nor pulls a container image",
     "snakemake.rules:Rule.restart_times": "attempts are Slurm jobs: a job makes one only",

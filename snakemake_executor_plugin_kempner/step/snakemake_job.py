@@ -23,6 +23,7 @@ def run(spec: StepSpec) -> int:
     _import_snakemake()
     _one_attempt_only()
     _exact_values(spec)
+    _planned_producers(spec)
     _record_provenance()
     if spec.segments > 1:
         _let_the_rule_end()
@@ -118,6 +119,23 @@ def _exact_values(spec: StepSpec) -> None:
 
     cli.parse_target_jobs_cli_args = targets
     cli.parse_config = config
+
+
+def _planned_producers(spec: StepSpec) -> None:
+    """Of several rules that could make a file inside a group, the plan has chosen one.
+
+    The head rules out a rule whose input nobody makes. Snakemake does not look for missing inputs in a job, and takes the rules for ambiguous.
+    """
+    from snakemake.dag import DAG
+
+    file2jobs = DAG.file2jobs
+
+    async def planned(self: Any, *arguments: Any, **named: Any) -> Any:
+        jobs = await file2jobs(self, *arguments, **named)
+        members = [job for job in jobs if (job.rule.name, job.wildcards_dict) in spec.targets]
+        return members or jobs
+
+    DAG.file2jobs = planned
 
 
 def _record_provenance() -> None:

@@ -37,11 +37,22 @@ SAME, DIFFERS, REFUSED, LEFT_OUT = "same", "**differs**", "refused", "-"
 Results = dict[tuple[str, str], str]
 """What was found, by case and column."""
 
+
+def _shown(parameters: str) -> str:
+    """Parameters in the name of a test: pytest escapes what is not ASCII."""
+    return parameters.encode("unicode_escape").decode("ascii")
+
+
 _CELLS = {
-    **{case.name: (case.name, "detached") for cases in SECTIONS.values() for case in cases},
-    **{f"{case.name}-{way}": (case.name, way) for cases in SECTIONS.values() for case in cases for way in COLUMNS},
+    _shown(name): cell
+    for cases in SECTIONS.values()
+    for case in cases
+    for name, cell in (
+        (case.name, (case.name, "detached")),
+        *((f"{case.name}-{way}", (case.name, way)) for way in COLUMNS),
+    )
 }
-"""What a test is about, by its parameters; those that need a head process have no column."""
+"""What a test is about, by its parameters as pytest writes them; those that need a head process have no column."""
 
 HEAD = """\
 # Conformance
