@@ -124,7 +124,8 @@ def _exact_values(spec: StepSpec) -> None:
 def _planned_producers(spec: StepSpec) -> None:
     """Of several rules that could make a file inside a group, the plan has chosen one.
 
-    The head rules out a rule whose input nobody makes. Snakemake does not look for missing inputs in a job, and takes the rules for ambiguous.
+    The head rules out a rule whose input is missing. In a job, Snakemake does not look for missing inputs: it would take the
+    rules for ambiguous.
     """
     from snakemake.dag import DAG
 
@@ -132,6 +133,8 @@ def _planned_producers(spec: StepSpec) -> None:
 
     async def planned(self: Any, *arguments: Any, **named: Any) -> Any:
         jobs = await file2jobs(self, *arguments, **named)
+        if len(jobs) < 2:
+            return jobs
         members = [job for job in jobs if (job.rule.name, job.wildcards_dict) in spec.targets]
         return members or jobs
 
