@@ -3,20 +3,29 @@
 Each is left out only where the installed Snakemake uses it as known here; else it is imported as ever.
 """
 
+import builtins
+import gc
 import importlib
 import importlib.util
+import inspect
+import os
+import pkgutil
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.machinery import FileFinder
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, ClassVar, NamedTuple, Self
 
+from snakemake_interface_common import plugin_registry
 from snakemake_interface_common.plugin_registry import PluginRegistryBase
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_report_plugins.registry import ReportPluginRegistry
 
+_PLUGINS = "snakemake_"
+"""The names of all plugins begin with it."""
 _DATABASE = re.compile(r"\b(?:from|import) (?:sqlalchemy|sqlmodel)\b.*|\bmodel_\w+|\bsqlmodel_\w+")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 _KNOWN_USES = {
@@ -30,7 +39,8 @@ _KNOWN_USES = {
 def without_plugins() -> None:
     """Leave out report and executor plugins, which Snakemake imports for their command line options.
 
-    Its own executors stay: they run the rule.
+    Its own executors stay: they run the rule. Other plugins are looked for by their names: Snakemake lists
+    every installed package, and the files of each, once for each kind of plugin.
     """
     collect_installed = PluginRegistryBase.collect_plugins
 
@@ -38,28 +48,135 @@ def without_plugins() -> None:
         self.plugins = {}
 
     def no_executors(self: Any) -> None:
-        (none if isinstance(self, ExecutorPluginRegistry) else collect_installed)(self)
+        if isinstance(self, ExecutorPluginRegistry):
+            none(self)
+            return
+        listed = getattr(plugin_registry, "pkgutil", None)
+        if listed is not pkgutil or not self.module_prefix.startswith(_PLUGINS):
+            collect_installed(self)
+            return
+        plugin_registry.pkgutil = _module("pkgutil", **{**vars(pkgutil), "iter_modules": plugin_modules})
+        try:
+            collect_installed(self)
+        finally:
+            plugin_registry.pkgutil = listed
 
     PluginRegistryBase.collect_plugins = no_executors
     ReportPluginRegistry.collect_plugins = none
 
 
+def plugin_modules(*arguments: Any) -> Iterator[pkgutil.ModuleInfo]:
+    """As `pkgutil.iter_modules`, of modules whose names are those of plugins; a folder is listed once, packages without such a name never."""
+    if arguments:
+        yield from pkgutil.iter_modules(*arguments)
+        return
+    seen = set()
+    for finder in pkgutil.iter_importers():
+        for name, is_package in _plugins_in(finder):
+            if name not in seen:
+                seen.add(name)
+                yield pkgutil.ModuleInfo(finder, name, is_package)
+
+
+def _plugins_in(finder: Any) -> Iterator[tuple[str, bool]]:
+    if type(finder) is not FileFinder:
+        yield from ((name, is_package) for name, is_package in pkgutil.iter_importer_modules(finder))  # type: ignore[attr-defined]
+        return
+    try:
+        names = sorted(name for name in os.listdir(finder.path) if name.startswith(_PLUGINS))
+    except OSError:
+        return
+    for name in names:
+        if module := inspect.getmodulename(name):
+            yield module, False
+        elif "." not in name and _is_package(os.path.join(finder.path, name)):
+            yield name, True
+
+
+def _is_package(folder: str) -> bool:
+    try:
+        return any(inspect.getmodulename(name) == "__init__" for name in os.listdir(folder))
+    except OSError:
+        return False
+
+
 @contextmanager
-def without_unused_packages() -> Iterator[None]:
-    """Leave out what Snakemake needs in a job for one record class (sqlmodel, sqlalchemy) or for wide characters in tables.
+def without_unused_packages(*, greedy: bool = False) -> Iterator[None]:
+    """Leave out what Snakemake needs in a job for one record class (sqlmodel, sqlalchemy), or for tables that no job prints.
 
     A job keeps its records in files: the database backend (Snakemake 9.22 and later) has one writer, the head. What a
     Snakefile imports itself is not affected: the stand-ins are gone when the block ends.
+
+    Args:
+        greedy: the scheduler is the greedy one, which needs no solver: pulp is left out as if it were not installed.
     """
-    missing = {"wcwidth": None, **(_stand_ins() if _is_known(_package("snakemake")) else {})}
+    known = _stand_ins() if _is_known(_package("snakemake")) else {}
+    missing = {"tabulate": _module("tabulate", tabulate=_tabulate), **({"pulp": None} if greedy else {}), **known}
     hidden = {name: module for name, module in missing.items() if name not in sys.modules}
-    modules: dict[str, Any] = sys.modules  # None: the import fails, which tabulate expects
+    modules: dict[str, Any] = sys.modules  # None: the import fails, which Snakemake expects of pulp
     modules.update(hidden)
     try:
         yield
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+def import_snakemake(*, greedy: bool) -> None:
+    """Import Snakemake's command line without what a job does not use; whole, where it cannot do without."""
+    collects = gc.isenabled()
+    gc.disable()  # what is imported stays: the collector would look through it in vain, again and again
+    try:
+        with without_unused_packages(greedy=greedy):
+            with_plain_files()
+            importlib.import_module("snakemake.cli")
+    except ImportError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "snakemake"]:
+            del sys.modules[name]
+        importlib.import_module("snakemake.cli")
+    finally:
+        if collects:
+            gc.enable()
+
+
+def without_readers_of_data() -> None:
+    """A script starts without nbformat, unless it is a notebook, and without pandas, numpy and polars, unless a parameter is theirs.
+
+    Snakemake imports them to find the language of a script, and to find such parameters.
+    """
+    script = importlib.import_module("snakemake.script")
+    _replace(script, "get_language", _lazily({"nbformat"}))
+    _replace(getattr(script, "Snakemake", None), "_safely_store_params", _if_loaded({"pandas", "numpy", "polars"}))
+
+
+def _replace(owner: Any, name: str, importer: Callable[..., Any]) -> None:
+    """Let a function import by this importer; what is no plain function stays as it is."""
+    function = getattr(owner, name, None)
+    if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):
+        own = {**function.__globals__, "__builtins__": {**vars(builtins), "__import__": importer}}
+        changed = FunctionType(function.__code__, own, name, function.__defaults__, function.__closure__)
+        changed.__kwdefaults__ = function.__kwdefaults__
+        setattr(owner, name, changed)
+
+
+def _lazily(names: Collection[str]) -> Callable[..., Any]:
+    """An `__import__` that imports these modules when something of them is used."""
+
+    def importer(name: str, *how: Any, **more: Any) -> Any:
+        return Lazy(name) if name in names and name not in sys.modules else __import__(name, *how, **more)
+
+    return importer
+
+
+def _if_loaded(names: Collection[str]) -> Callable[..., Any]:
+    """An `__import__` to which these modules are not installed before something else has imported them: no value can be theirs."""
+
+    def importer(name: str, *how: Any, **more: Any) -> Any:
+        if name in names and name not in sys.modules:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return __import__(name, *how, **more)
+
+    return importer
 
 
 def with_plain_files() -> None:
@@ -130,6 +247,20 @@ def _module(name: str, **content: Any) -> ModuleType:
 
 
 def _nothing(*_args: Any, **_options: Any) -> None: ...
+
+
+def _tabulate(*arguments: Any, **options: Any) -> Any:
+    return importlib.import_module("tabulate").tabulate(*arguments, **options)
+
+
+class Lazy:
+    """A module that is imported when something of it is used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self._name), attribute)
 
 
 class Default:

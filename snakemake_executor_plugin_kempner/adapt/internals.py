@@ -27,6 +27,9 @@ INTERNALS = {
     ),
     "snakemake.common:parse_uri": "a job reads the path of a local source without an HTTP client",
     "snakemake.sourcecache:SourceCache._open": "and opens it so",
+    "snakemake.script:get_language": "a script that is no notebook starts without nbformat",
+    "snakemake.script:Snakemake._safely_store_params": "nor with pandas, numpy and polars, unless a parameter is theirs",
+    "snakemake_interface_common.plugin_registry:pkgutil": "plugins are looked for by their names, not among all packages",
     "snakemake_interface_common.plugin_registry:PluginRegistryBase.collect_plugins": "a job imports no executor plugin",
     "snakemake_interface_report_plugins.registry:ReportPluginRegistry.collect_plugins": "nor a report plugin",
     "snakemake_interface_storage_plugins.storage_object:StorageObjectRead.managed_checksum": (

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..adapt.imports import with_plain_files, without_plugins, without_unused_packages
+from ..adapt.imports import import_snakemake, without_plugins, without_readers_of_data
 from ..plan.step import TO_BE_CONTINUED, StepSpec
 
 _MODULE = "snakemake_executor_plugin_kempner.step.snakemake_job"
@@ -32,9 +32,8 @@ def run(spec: StepSpec) -> int:
 
 def _import_snakemake() -> None:
     without_plugins()
-    with without_unused_packages():
-        with_plain_files()
-        import_module("snakemake.cli")
+    import_snakemake(greedy=True)  # as its command line says
+    without_readers_of_data()
 
 
 def _snakemake(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,15 +75,89 @@ source = Path(sys.argv[1])
 source.write_text("ü")
 with SourceCache(source.parent / "cache", source.parent / "now").open(infer_source_file(str(source))) as file:
     assert file.read() == "ü"
-print("smart_open" in sys.modules, "requests" in sys.modules)
+print(*{"smart_open", "requests"} & set(sys.modules))
 """
 
 
+def told(program: str, *arguments: str) -> list[str]:
+    process = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=True, text=True)
+    return process.stdout.split()
+
+
 def test_a_job_with_local_sources_imports_no_http_client(tmp_path: Path) -> None:
-    told = subprocess.run(
-        [sys.executable, "-c", WITHOUT_HTTP, str(tmp_path / "Snakefile")], capture_output=True, check=True, text=True
-    )
-    assert told.stdout.split() == ["False", "False"]
+    assert told(WITHOUT_HTTP, str(tmp_path / "Snakefile")) == []
+
+
+SCRIPTS = """
+import sys
+from pathlib import Path
+from snakemake_executor_plugin_kempner.step import snakemake_job
+
+sys.path.insert(0, sys.argv[1])
+snakemake_job._import_snakemake()
+from snakemake import script
+from snakemake.iocontainers import Params
+from snakemake.sourcecache import infer_source_file
+
+def stored(*values):
+    return script.Snakemake([], [], Params(toclone=list(values)), [], 1, [], [], {}, "rule", None)._params_types
+
+def language(name, text=""):
+    return script.get_language(infer_source_file(str(Path(sys.argv[1], name))), text)
+
+print(language("a.py"), language("a.R"), len(stored(1, "x", [2])), *{"nbformat", "pandas", "numpy", "polars"} & set(sys.modules))
+import numpy
+print(language("a.ipynb", '{"nbformat": 4, "metadata": {"language_info": {"name": "Python"}}}'), stored(1, numpy.ndarray())[1])
+"""
+
+
+def test_a_script_starts_without_readers_of_notebooks_and_tables_that_it_does_not_need(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("class ndarray:\n    def tolist(self):\n        return [1]\n")
+    assert told(SCRIPTS, str(tmp_path)) == ["python", "r", "0", "jupyter_python", "np.ndarray"]
+
+
+FALLBACK = """
+import gc, sys
+from snakemake_executor_plugin_kempner.adapt import imports
+
+imports._stand_ins = lambda: {"sqlmodel": None}
+imports.without_plugins()
+imports.import_snakemake(greedy=True)
+from snakemake import cli, dag, persistence
+from snakemake.scheduling import milp
+import pulp, sqlmodel, tabulate
+print(issubclass(persistence.MetadataRecord, sqlmodel.SQLModel), milp.lp_solvers.default == pulp.apis.LpSolverDefault.name)
+print(dag.tabulate is tabulate.tabulate, gc.isenabled())
+"""
+
+
+def test_a_snakemake_that_cannot_do_without_a_package_is_imported_whole() -> None:
+    assert told(FALLBACK) == ["True", "True", "True", "True"]
+
+
+def test_a_function_that_is_no_longer_there_is_left_out() -> None:
+    class Changed:
+        class_attribute = classmethod(lambda _cls: 1)
+
+    for name in ("absent", "class_attribute"):
+        before = getattr(Changed, name, None)
+        imports._replace(Changed, name, imports._lazily({"nbformat"}))
+        assert getattr(Changed, name, None) == before
+
+
+def test_plugins_are_found_where_pkgutil_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first/snakemake_storage_plugin_a/__init__.py", "second/snakemake_storage_plugin_b/__init__.so",
+                 "first/snakemake_storage_plugin_m.py", "second/snakemake_storage_plugin_m/__init__.py",
+                 "second/snakemake_storage_plugin_a/__init__.py", "first/snakemake_storage_plugin_empty/x.py",
+                 "first/snakemake_storage_plugin-1.0.dist-info/__init__.py"):  # fmt: skip
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    for folder in ("nowhere", "second", "first"):
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+    whole = [found for found in pkgutil.iter_modules() if found.name.startswith("snakemake_")]
+    assert [found for found in imports.plugin_modules() if found.name.startswith("snakemake_")] == whole
+    assert {found.name for found in whole} > {f"snakemake_storage_plugin_{name}" for name in "abm"}
 
 
 @pytest.mark.parametrize("path", ["/a b/Snakefile", "/a/%20/../b", "/a/~b", "/x#y?z=1", "/ü", "rel/x", "file:///a/b"])
