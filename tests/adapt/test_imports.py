@@ -100,14 +100,16 @@ from snakemake.iocontainers import Params
 from snakemake.sourcecache import infer_source_file
 
 def stored(*values):
-    return script.Snakemake([], [], Params(toclone=list(values)), [], 1, [], [], {}, "rule", None)._params_types
+    none = Params()
+    return script.Snakemake(none, none, Params(toclone=list(values)), none, 1, none, none, {}, "rule", None)._params_types
 
 def language(name, text=""):
     return script.get_language(infer_source_file(str(Path(sys.argv[1], name))), text)
 
 print(language("a.py"), language("a.R"), len(stored(1, "x", [2])), *{"nbformat", "pandas", "numpy", "polars"} & set(sys.modules))
 import numpy
-print(language("a.ipynb", '{"nbformat": 4, "metadata": {"language_info": {"name": "Python"}}}'), stored(1, numpy.ndarray())[1])
+notebook = '{"nbformat": 4, "nbformat_minor": 4, "cells": [], "metadata": {"language_info": {"name": "Python"}}}'
+print(language("a.ipynb", notebook), stored(1, numpy.ndarray())[1])
 """
 
 
