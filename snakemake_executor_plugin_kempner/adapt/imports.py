@@ -125,7 +125,7 @@ def without_unused_packages(*, greedy: bool = False) -> Iterator[None]:
 def import_snakemake(*, greedy: bool) -> None:
     """Import Snakemake's command line without what a job does not use; whole, where it cannot do without."""
     collects = gc.isenabled()
-    gc.disable()  # what is imported stays: the collector would look through it in vain, again and again
+    gc.disable()  # what is imported stays: the garbage collector would look through it in vain, again and again
     try:
         with without_unused_packages(greedy=greedy):
             with_plain_files()
@@ -135,6 +135,7 @@ def import_snakemake(*, greedy: bool) -> None:
             del sys.modules[name]
         importlib.import_module("snakemake.cli")
     finally:
+        gc.freeze()
         if collects:
             gc.enable()
 
