@@ -13,7 +13,7 @@ import sys
 
 from ..plan.step import StepSpec
 from .asked import Direct
-from .light.around import give_own_group, read_spec, run_job, wait
+from .light.around import give_own_group, hold_signals, let_signals_through, read_spec, run_job, wait
 
 
 def main() -> int:
@@ -24,6 +24,7 @@ def main() -> int:
 def _run_snakemake(spec: StepSpec) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
+    hold_signals()
     child = os.fork()
     if child == 0:
         _become_snakemake(spec)
@@ -39,6 +40,7 @@ def _become_snakemake(spec: StepSpec) -> None:
     """In the child: run Snakemake and leave, never to return into the parent's code."""
     code = 1
     try:
+        let_signals_through()
         give_own_group(0)
         # The user's program must not see that it runs in an array: it may behave differently then.
         for name in [name for name in os.environ if name.startswith("SLURM_ARRAY_")]:

@@ -376,3 +376,21 @@ def test_how_a_segment_ends_tells_whether_the_next_goes_on(
     goes_on = code == 75
     assert (f"segment {segment} of 3 is to be continued from {kept}" in said) == goes_on
     assert ("There is no further segment. Give the same command again" in said) == (goes_on and segment == 3)
+
+
+EARLY = """
+import os, signal, sys
+from snakemake_executor_plugin_kempner.step.light.around import hold_signals, wait
+hold_signals()
+child = os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ, setpgroup=0, setsigmask=())
+os.kill(os.getpid(), int(sys.argv[1]))
+print(wait(child))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_that_comes_when_the_command_has_just_started_reaches_it(number: signal.Signals) -> None:
+    """It would end the job, and leave its command alone."""
+    argv = [sys.executable, "-c", EARLY, str(int(number))]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout == f"{-number}\n"

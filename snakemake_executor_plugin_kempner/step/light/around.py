@@ -308,6 +308,18 @@ def give_own_group(process: int) -> None:
         return
 
 
+def hold_signals() -> None:
+    """Keep signals until `wait` can pass them on: one that comes when the child has just started would end this process alone.
+
+    The child has to let them through again.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+
+
+def let_signals_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+
+
 def wait(child: int) -> int:
     """Wait for a child in a group of its own, which hears each signal that this job gets; its exit code, negative for a signal."""
 
@@ -320,6 +332,7 @@ def wait(child: int) -> int:
 
     for number in _FORWARDED:
         signal.signal(number, forward)
+    let_signals_through()
     _, status, usage = os.wait4(child, 0)
     used["peak_memory_mb"] = usage.ru_maxrss // 1024
     used["cpu_seconds"] = round(usage.ru_utime + usage.ru_stime, 2)

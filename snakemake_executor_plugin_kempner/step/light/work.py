@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from .around import Spec, complain, read, read_spec, run_job, signalled, wait
+from .around import Spec, complain, hold_signals, let_signals_through, read, read_spec, run_job, signalled, wait
 from .files import digest, is_protected, protect, remove, time_of, touch, touch_or_create
 from .notes import Notes, input_digest
 from .plain import dumps, loads, say
@@ -94,12 +94,14 @@ class Work:
         command = " ".join((rule["prefix"], self._light["command"], rule["suffix"])).strip()
         files: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
         files += [(os.POSIX_SPAWN_CLOSE, number) for number in _inherited()]
+        hold_signals()
         try:
             child = os.posix_spawn(
                 program, [program, "-c", command], self._environment(),
-                file_actions=files, setpgroup=0, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+                file_actions=files, setpgroup=0, setsigmask=(), setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
             )  # fmt: skip
         except OSError as error:
+            let_signals_through()
             say(f"kempner: {program} cannot be started: {error.strerror}")
             return 1
         code = wait(child)
