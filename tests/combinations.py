@@ -283,6 +283,9 @@ GROUPS = (
     of("group × two rules for a file, of which one lacks its input", wanted("c.txt"), rule("a", output="b.src", group="g"),
        rule("raw", output="x.raw", group="g"), rule("convert", "{n}.raw", output="{n}.txt", group="g"),
        rule("copy", "{n}.src", "x.txt", output="{n}.txt", group="g"), C.replace("rule c:", "rule c:\n    group: 'g'")),
+    of("group × a task in it that removes what others have made", wanted("d.txt"), rule("a", output="work/a.txt", group="g"),
+       rule("b", "work/a.txt", output=Code("'work/b.txt', 'work/unread.txt'"), do="cat {input} | tee {output}", group="g"),
+       rule("c", "work/a.txt", "work/b.txt", output="c.txt", group="g", end="rm -r work"), rule("d", "c.txt")),
 )  # fmt: skip
 
 OPTIONS = (

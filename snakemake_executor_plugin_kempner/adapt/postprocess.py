@@ -6,14 +6,14 @@ task. The outputs of a successful job are therefore not touched, checked, cleane
 was killed before it could clean up, only outputs that are marked as incomplete are removed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Any
 
 from snakemake.io import is_flagged, wait_for_files
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
-from .units import members_of
+from .units import may_go_inside, members_of
 
 
 def accept(workflow: Any, job: Any, warn: Callable[[str], None]) -> None:
@@ -30,9 +30,10 @@ def accept(workflow: Any, job: Any, warn: Callable[[str], None]) -> None:
     async def postprocess(*_args: Any, error: bool = False, **_kwargs: Any) -> None:
         if error:  # a step below has failed in this process: keep the outputs
             return
+        gone = may_go_inside(workflow.dag, job)
         for member in members_of(job):
             if shares_files or SharedFSUsage.STORAGE_LOCAL_COPIES not in usage:
-                await _see_outputs(workflow, member, warn, in_storage=not shares_files)
+                await _see_outputs(workflow, member, gone, warn, in_storage=not shares_files)
             if shares_files:
                 await workflow.dag.handle_storage(member)
             if not records_itself(workflow):
@@ -72,10 +73,13 @@ def persistence_in_files() -> Any:
     return getattr(persistence, "Persistence", None) or import_module("snakemake.persistence.file").FilePersistence
 
 
-async def _see_outputs(workflow: Any, job: Any, warn: Callable[[str], None], *, in_storage: bool) -> None:
+async def _see_outputs(
+    workflow: Any, job: Any, gone: Collection[Any], warn: Callable[[str], None], *, in_storage: bool
+) -> None:
     """Wait until the outputs are visible here, in the file system or storage: a local rule may read them next."""
     passing = ("temp", "pipe", "service", "nodelocal")
-    files = [file for file in job.output if not any(is_flagged(file, flag) for flag in passing)]
+    outputs = (file for file in job.output if file not in gone)
+    files = [file for file in outputs if not any(is_flagged(file, flag) for flag in passing)]
     try:
         await wait_for_files(
             files,

@@ -19,7 +19,7 @@ from .content import Contents
 from .light import LightJobs
 from .resources import BadResourcesError, Evaluated, Evaluator, NotYetError
 from .temporary import TemporaryFiles
-from .units import Scope, Units, is_plain, job_label, members_of, name_of, task_key, texts, wildcards_of
+from .units import Scope, Units, is_plain, job_label, may_go_inside, members_of, name_of, task_key, texts, wildcards_of
 
 
 class TaskReader:
@@ -182,11 +182,17 @@ class TaskReader:
         return f"{self._scope.folder}/{SUCCEEDED}/{self._units.key(unit)}"
 
     def _outputs_to_verify(self, job: Any, unneeded: Collection[Any]) -> Iterator[str]:
-        """Outputs that must exist when the job ends; not those in a storage, nor temporary ones that no task reads."""
+        """Outputs that must exist when the job ends.
+
+        Not those in a storage, temporary ones that no task reads, and what stays inside a group.
+        """
         if not self._shared_files:
             return
+        gone = may_go_inside(self._dag, job)
         for member in members_of(job):
             for file in member.output:
+                if file in gone:
+                    continue
                 if not file.flags:
                     yield str(file)
                     continue

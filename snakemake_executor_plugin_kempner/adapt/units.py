@@ -69,6 +69,24 @@ def members_of(job: Any) -> Collection[Any]:
     return job.jobs if job.is_group() else (job,)
 
 
+def may_go_inside(dag: Any, unit: Any) -> set[Any]:
+    """Outputs of a group that one of its own tasks may remove: nobody outside reads them, and they are no targets.
+
+    A task that ran after the one that made them shows that this one has succeeded. Snakemake itself has looked at the
+    outputs when that task ended, and does not look at them again in a local run.
+    """
+    if not unit.is_group():
+        return set()
+    found: set[Any] = set()
+    read_outside: set[Any] = set(dag.targetfiles)
+    for member in unit.jobs:
+        readers = dag.depending[member]
+        if not unit.jobs.isdisjoint(readers):
+            found.update(member.output)
+        read_outside.update(*(files for reader, files in readers.items() if reader not in unit.jobs))
+    return found - read_outside
+
+
 def name_of(job: Any) -> str:
     return str(job.name)
 
