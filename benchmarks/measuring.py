@@ -60,7 +60,7 @@ def measure(command: Command, outputs: Sequence[str], patience: float, sandbox: 
         returned=returned,
         head_cpu=head.cpu,
         head_peak_mb=head.peak_mb,
-        job_cpu=_job_cpu(sandbox, command.folder),  # waits until the jobs are over, so that the outputs are complete
+        job_cpu=_job_cpu(sandbox, command.folder, len(outputs)),  # waits until the jobs are over: all outputs are there
         calls=head.calls(),
         calls_in_jobs=head.calls_in_jobs(),
         load=load,
@@ -82,15 +82,24 @@ def _follow(head: Head, outputs: Sequence[Path], patience: float) -> tuple[float
     return makespan, head.returned or 0.0
 
 
-def _job_cpu(sandbox: Sandbox, folder: Path) -> float:
-    """CPU seconds of the jobs whose working directory is this folder."""
+_GOING_ON = {"PENDING", "RUNNING"}
+
+
+def _job_cpu(sandbox: Sandbox, folder: Path, at_least: int) -> float:
+    """CPU seconds of the jobs whose working directory is this folder, at least so many.
+
+    slurmdbd hears of the elements of an array one after the other, a little after they have ended.
+    """
 
     def all_have_ended() -> bool:
         return not sandbox.run("squeue", "--noheader").strip()
 
     def all_are_recorded() -> bool:
-        states = [job[2] for job in _accounted(sandbox) if job[1] == str(folder)]
-        return bool(states) and not any(state in ("PENDING", "RUNNING") for state in states)
+        lines = _accounted(sandbox)
+        states = {job: state for job, place, state, _ in lines if place == str(folder)}
+        over = {step.partition(".")[0] for step, _, state, _ in lines if "." in step and state not in _GOING_ON}
+        completed = {job for job, state in states.items() if state == "COMPLETED"}
+        return len(completed) >= at_least and not set(states.values()) & _GOING_ON and completed <= over
 
     _until(all_have_ended, "some jobs do not end")
     _until(all_are_recorded, "sacct does not know how all jobs ended")
