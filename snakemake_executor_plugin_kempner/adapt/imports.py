@@ -34,6 +34,20 @@ _KNOWN_USES = {
     "model_dump",
     "model_validate",
 }
+_READERS = ("pandas", "numpy", "polars")
+_STORING = (
+    *(*_READERS, "ModuleNotFoundError", "DataFrame", "Series", "ndarray", "LazyFrame"),
+    *("to_dict", "tolist", "collect", "name", "to_list", "isinstance", "enumerate", "list", "dict"),
+    *("Params", "_params_store", "_params_types", "_take_names", "_get_names"),
+)
+"""Names that Snakemake uses to find parameters that are tables or arrays, for a script."""
+_OF_PARAMS = "io_"
+"""Older versions have `Params` in a module of this name."""
+_RECORDING = (
+    *("pandas", "DataFrame", "Series", "Index", "util", "hash_pandas_object", "tolist", "repr", "isinstance"),
+    "_serialize_param_builtin",
+)
+"""Names that it uses to record them."""
 
 
 def without_plugins() -> None:
@@ -143,11 +157,36 @@ def import_snakemake(*, greedy: bool) -> None:
 def without_readers_of_data() -> None:
     """A script starts without nbformat, unless it is a notebook, and without pandas, numpy and polars, unless a parameter is theirs.
 
-    Snakemake imports them to find the language of a script, and to find such parameters.
+    Snakemake imports them to find the language of a script, and to find such parameters. Where pandas is installed, it
+    imports it also to record the parameters of any rule.
     """
     script = importlib.import_module("snakemake.script")
     _replace(script, "get_language", _lazily({"nbformat"}))
-    _replace(getattr(script, "Snakemake", None), "_safely_store_params", _if_loaded({"pandas", "numpy", "polars"}))
+    snakemake = getattr(script, "Snakemake", None)
+    if _uses_only(snakemake, "_safely_store_params", _STORING):
+        _replace(snakemake, "_safely_store_params", _if_loaded(set(_READERS)))
+    persistence = importlib.import_module("snakemake.persistence")
+    _record_without_pandas(getattr(persistence, "PersistenceBase", None) or getattr(persistence, "Persistence", None))
+
+
+def _uses_only(owner: Any, name: str, known: Collection[str]) -> bool:
+    """Whether a function still does what is known of it, by all names that it uses."""
+    function = getattr(owner, name, None)
+    return isinstance(function, FunctionType) and set(function.__code__.co_names) - {_OF_PARAMS} == set(known)
+
+
+def _record_without_pandas(persistence: Any) -> None:
+    """Record parameters as where pandas is not installed, as long as nothing has imported it: none can be a table."""
+    if not _uses_only(persistence, "_serialize_param_pandas", _RECORDING):
+        return
+    whole = persistence._serialize_param_pandas  # noqa: SLF001 - has no public name
+
+    def _serialize_param_pandas(self: Any, value: Any) -> Any:
+        if "pandas" in sys.modules:
+            return whole(self, value)
+        return self._serialize_param_builtin(value)
+
+    persistence._serialize_param_pandas = _serialize_param_pandas  # noqa: SLF001
 
 
 def _replace(owner: Any, name: str, importer: Callable[..., Any]) -> None:

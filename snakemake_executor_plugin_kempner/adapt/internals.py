@@ -29,6 +29,12 @@ INTERNALS = {
     "snakemake.sourcecache:SourceCache._open": "and opens it so",
     "snakemake.script:get_language": "a script that is no notebook starts without nbformat",
     "snakemake.script:Snakemake._safely_store_params": "nor with pandas, numpy and polars, unless a parameter is theirs",
+    "snakemake.persistence:PersistenceBase._serialize_param_pandas|snakemake.persistence:Persistence._serialize_param_pandas": (
+        "parameters are recorded without pandas, unless one is a table"
+    ),
+    "snakemake.persistence:PersistenceBase._serialize_param_builtin|snakemake.persistence:Persistence._serialize_param_builtin": (
+        "the same"
+    ),
     "snakemake_interface_common.plugin_registry:pkgutil": "plugins are looked for by their names, not among all packages",
     "snakemake_interface_common.plugin_registry:PluginRegistryBase.collect_plugins": "a job imports no executor plugin",
     "snakemake_interface_report_plugins.registry:ReportPluginRegistry.collect_plugins": "nor a report plugin",
