@@ -2,6 +2,7 @@
 
     python tests/cluster/conformance.py docs/conformance.md                   # all of it; takes hours
     python tests/cluster/conformance.py docs/conformance.md -k group          # a part; other cells stay as they are
+    python tests/cluster/conformance.py docs/conformance.md --missing         # what has no result yet
 
 Arguments after the file go to pytest. Cells that were tried with other versions than these become empty.
 """
@@ -34,6 +35,8 @@ SECTIONS: Mapping[str, tuple[Case, ...]] = {
     "Language": LANGUAGE,
 }
 SAME, DIFFERS, REFUSED, LEFT_OUT = "same", "**differs**", "refused", "-"
+MISSING = "--missing"
+TRIED = "test_a_feature_gives_what_it_gives_locally"
 Results = dict[tuple[str, str], str]
 """What was found, by case and column."""
 
@@ -75,7 +78,10 @@ Written on {date} by `python tests/cluster/conformance.py docs/conformance.md`, 
 def main(path: Path, *arguments: str) -> int:
     os.environ |= {"MATRIX_COLUMNS": "all", "KEMPNER_REQUIRE_SLURM": "1"}
     whole = (str(HERE / "test_feature_matrix.py"), "-m", "thorough or not thorough")
-    return int(pytest.main([*whole, *arguments], plugins=[_Watch(path)]))
+    watch = _Watch(path)
+    if MISSING in arguments:
+        arguments = (*(word for word in arguments if word != MISSING), *watch.without_tried())
+    return int(pytest.main([*whole, *arguments], plugins=[watch]))
 
 
 class _Watch:
@@ -84,6 +90,12 @@ class _Watch:
     def __init__(self, path: Path) -> None:
         self._path, self._results = path, _read(path) if path.exists() else {}
         path.write_text(_page(self._results))
+
+    def without_tried(self) -> Iterator[str]:
+        """Arguments of pytest that leave out what has a result."""
+        for name, column in self._results:
+            escaped = f"{name}-{column}".encode("unicode_escape").decode("ascii")
+            yield f"--deselect=tests/cluster/test_feature_matrix.py::{TRIED}[{escaped}]"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.partition("[")[2].removesuffix("]")
