@@ -9,7 +9,7 @@ from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from .adapt.postprocess import accept, leave, tidy_up
 from .adapt.quiet import shows_messages
 from .adapt.scheduler import finish_as_not_needed, withdraw
-from .adapt.units import job_label, task_key
+from .adapt.units import job_label, key_in, task_key
 from .errors import SlurmError
 from .phrases import short_path
 from .report import attempt_message, failure_message, stuck_message
@@ -31,8 +31,10 @@ class Handover:
 
     def __init__(self, executor: Any, live: LiveRun, slurm: Slurm) -> None:
         self._executor, self._live, self._slurm = executor, live, slurm
+        # By Snakemake's own key of a job, which may be a part of a group that an earlier process has queued.
         self._jobs: dict[str, SubmittedJobInfo] = {}
         self._reported: dict[str, TaskEnded] = {}
+        self._of_task: dict[str, list[str]] = {}
         self.waiting: list[Any] = []
         """Jobs that were handed over and are not in the queue yet."""
         self.failures: set[str] = set()
@@ -47,13 +49,14 @@ class Handover:
         for job in jobs:
             key = task_key(job)
             if self._reported.pop(key, None):  # its end was reported, and Snakemake wants to run it again
-                self._live.forget(key)
+                if self._is_planned(job):
+                    self._live.forget(self._task_of(job))
                 self.failures.discard(job_label(job))
         if self.stopping:  # a failure has stopped the run: nothing new is submitted
             withdraw(self._scheduler, *(job for job in jobs if not self._is_planned(job)))
             jobs = [job for job in jobs if self._is_planned(job)]
         self.waiting += jobs
-        return any(not self._is_planned(job) and task_key(job) not in self._live.later for job in jobs)
+        return any(not self._is_planned(job) and self._task_of(job) not in self._live.later for job in jobs)
 
     @property
     def is_empty(self) -> bool:
@@ -87,14 +90,22 @@ class Handover:
         self.stop_unless_keep_going()
 
     def _is_planned(self, job: Any) -> bool:
-        return self._live.knows(task_key(job))
+        return self._live.knows(self._task_of(job))
+
+    def _task_of(self, job: Any) -> str:
+        return key_in(self._live.groups, job)
+
+    def _handed_over(self, task: str) -> list[str]:
+        """The own keys of the jobs whose work the task does."""
+        return self._of_task.get(task, [])
 
     def _connect(self, job: Any) -> None:
         """Register a job whose Slurm job is in the queue already, and report at once if it has ended."""
-        key = task_key(job)
-        submitted, ended = self._live.job(key), self._live.ended(key)
+        key, task = task_key(job), self._task_of(job)
+        submitted, ended = self._live.job(task), self._live.ended(task)
         info = SubmittedJobInfo(job, external_jobid=submitted.job_id if submitted else None)
         self._jobs[key] = info
+        self._of_task[task] = [*(other for other in self._handed_over(task) if other != key), key]
         deciding = ended.job if ended and ended.job else submitted
         if deciding and job.attempt != deciding.submission.turn.attempt:
             job.attempt = deciding.submission.turn.attempt  # Snakemake records the resources of that attempt
@@ -105,7 +116,7 @@ class Handover:
         # could come after that. So the job is neither registered a second time nor watched by the base class.
         RealExecutor.report_job_submission(self._executor, info, register_job=False)
         if ended:
-            self._report(ended)
+            self._report(key, ended)
 
     # --- to Snakemake -------------------------------------------------------------------------------------------
 
@@ -122,9 +133,10 @@ class Handover:
                     self._logger.info(f"{event.job.submission.label} (Slurm job {event.job.job_id}) was requeued.")
                 case AttemptFailed():
                     self._attempt_failed(event)
-                case TaskEnded() if event.task in self._jobs:
-                    self._report(event)
-                case TaskEnded() if event.outcome.is_cause and event.task not in self._reported:
+                case TaskEnded() if keys := self._handed_over(event.task):
+                    for key in keys:
+                        self._report(key, event)
+                case TaskEnded() if event.outcome.is_cause:
                     # Snakemake has not handed over this job yet; it gets the outcome when it does.
                     self.tell_failure(event)
                     self.stop_unless_keep_going()
@@ -148,25 +160,24 @@ class Handover:
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
         """Print what follows. Snakemake is told only of the last attempt: it would clean up between attempts."""
-        info = self._jobs.get(event.task)
+        handed_over = [self._jobs[key] for key in self._handed_over(event.task)]
         if event.goes_on:
             self._logger.info(attempt_message(event, Usage()))
-            if info is not None:
-                info.external_jobid = event.next.job_id
-            return
-        if info is None:
+        elif not handed_over:
             self._logger.error(attempt_message(event, Usage()))
-            return
-        message = self._heard(info.job, attempt_message(event, usage_of(event.job, self._slurm)))
-        self._executor.print_job_error(info, msg=message, aux_logs=[str(event.job.log)])
-        info.job.attempt = event.next.submission.turn.attempt
-        info.external_jobid = event.next.job_id
+        else:
+            message = self._heard(handed_over[0].job, attempt_message(event, usage_of(event.job, self._slurm)))
+            self._executor.print_job_error(handed_over[0], msg=message, aux_logs=[str(event.job.log)])
+        for info in handed_over:
+            info.external_jobid = event.next.job_id
+            if not event.goes_on:
+                info.job.attempt = event.next.submission.turn.attempt
 
-    def _report(self, event: TaskEnded) -> None:
-        info = self._jobs[event.task]
-        if event.task in self._reported:
+    def _report(self, key: str, event: TaskEnded) -> None:
+        info = self._jobs[key]
+        if key in self._reported:
             return
-        self._reported[event.task] = event
+        self._reported[key] = event
         match event.outcome:
             case Outcome.SUCCEEDED:
                 accept(self._executor.workflow, info.job, self._logger.warning)

@@ -4,10 +4,11 @@ The preview takes the same path, with a Slurm that takes nothing.
 """
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from . import beginning
@@ -133,7 +134,7 @@ class Planning:
         Raises:
             KempnerError: as `read_dag` and `LiveRun.submit`.
         """
-        reading = self._reader.read(ready, known=live.knows, in_flight=live.in_flight)
+        reading = self._reader.read(ready, known=live.knows, in_flight=live.in_flight, groups=live.groups)
         self._reader.note_up_to_date()
         plan = live.submit(reading.tasks, reading.deferred, reading.left_out)
         self._deferred = [entry.why for entry in reading.deferred]
@@ -213,7 +214,10 @@ class _Reader:
         self.has_local_rules = False
         """A job of the DAG runs in this process."""
 
-    def read(self, ready: Sequence[Any], *, known: Callable[[str], bool], in_flight: Collection[str]) -> Reading:
+    def read(
+        self, ready: Sequence[Any], *, known: Callable[[str], bool], in_flight: Collection[str],
+        groups: Mapping[str, str] = MappingProxyType({}),
+    ) -> Reading:  # fmt: skip
         scope = Scope(
             folder=self._policy.folder,
             ready=ready,
@@ -223,6 +227,7 @@ class _Reader:
             detached=self._policy.detached,
             has_light_jobs=bool(self._policy.light_program),
             ends_itself=self._policy.ends_itself,
+            groups=groups,
         )
         with locked(self._workflow.scheduler):
             self._finished = finished(self._workflow.dag)

@@ -19,7 +19,7 @@ from ..plan.undisturbed import undisturbed
 from .command import JobCommand
 from .resources import NotYetError
 from .tasks import TaskReader
-from .units import Scope, Units, does_nothing, job_label, members_of, name_of
+from .units import Scope, Units, does_nothing, is_half_in, job_label, members_of, name_of
 from .updating import before_updates
 
 DECLARATION = "slurm_dependency"
@@ -76,6 +76,7 @@ class _Reader:
         tasks = []
         for job in self._in_order(before):
             deferred = self._deferral(job, before[job])
+            self._check_that_it_is_whole(job)
             if deferred is None and not self._scope.known(self._units.key(job)) and not does_nothing(job):
                 try:
                     tasks.append(self._tasks.task(job, inputs[job], declared.get(job, _NOTHING_DECLARED)))
@@ -127,6 +128,13 @@ class _Reader:
             remedy = "leave out --kempner-detach; where a head has died, give its command again"
             what = f"cannot be queued now, and needs a head process later: {why}"
             of = ((self._units.key(job), job_label(job)),)
+            self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy, tasks=of))
+
+    def _check_that_it_is_whole(self, job: Any) -> None:
+        if self._scope.groups and is_half_in(self._scope.groups, job):
+            what = "some of its tasks are in the queue already, in the job of another group"
+            of = ((self._units.key(job), job_label(job)),)
+            remedy = "give the command again when that job has ended, or end it with --kempner-cancel"
             self._faults.append(Fault(where=job_label(job), what=what, remedy=remedy, tasks=of))
 
     def _in_order(self, before: Mapping[Any, tuple[Any, ...]]) -> Iterable[Any]:

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..plan.task import label
@@ -30,6 +30,8 @@ class Scope:
     """Tasks whose command is known run it without Snakemake."""
     ends_itself: bool = False
     """The run can end without a head: its jobs leave marks, and remove temporary files themselves."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Groups that an earlier process has submitted, by the keys of their members."""
 
 
 def task_key(job: Any) -> str:
@@ -37,6 +39,20 @@ def task_key(job: Any) -> str:
     if not job.is_group():
         return digest(_identity(job))
     return digest([text for member in sorted(map(_identity, job.jobs)) for text in (str(len(member)), *member)])
+
+
+def key_in(groups: Mapping[str, str], job: Any) -> str:
+    """The key of the task that does the work of a job: of a group in flight, for what is left of it, else its own."""
+    if groups:
+        found = {groups.get(task_key(member), "") for member in members_of(job)}
+        if len(found) == 1 and (group := found.pop()):
+            return group
+    return task_key(job)
+
+
+def is_half_in(groups: Mapping[str, str], job: Any) -> bool:
+    """Whether a group has members of a group in flight, and others besides."""
+    return job.is_group() and len({groups.get(task_key(member), "") for member in members_of(job)}) > 1
 
 
 def task_keys(dag: Any) -> set[str]:
@@ -164,8 +180,9 @@ class Units:
         return job in self._wanted or self.key(self.of(job)) in self._scope.in_flight
 
     def key(self, job: Any) -> str:
-        """`task_key` of a job; cached."""
+        """The key of the task of a unit, or of a job that need not run; cached."""
         key = self._keys.get(job)
         if key is None:
-            key = self._keys[job] = task_key(job)
+            is_to_run = job.is_group() or job in self._wanted
+            key = self._keys[job] = key_in(self._scope.groups, job) if is_to_run else task_key(job)
         return key

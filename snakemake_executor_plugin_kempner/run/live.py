@@ -58,6 +58,7 @@ class LiveRun:
             slurm=slurm, ledger=ledger, clock=clock, logger=logger, limits=limits,
             folder=folder, tasks=self._tasks, jobs=self._jobs,
         )  # fmt: skip
+        self._groups: dict[str, str] = {}
         self._observer = Observer(
             slurm=slurm, ledger=ledger, clock=clock, logger=logger,
             folder=folder, tasks=self._tasks, jobs=self._jobs, cancel=self._cancel_if_possible,
@@ -107,6 +108,8 @@ class LiveRun:
         """
         for task in left:
             self._tasks[task.task] = TaskState.of(task)
+            if not own or (not task.has_succeeded and task.jobs.keys() > task.records.keys()):
+                self._groups |= {member: task.task for entry in task.entries for member in entry.members}
             if not own:
                 for entry in task.entries:
                     self._ledger.adopted(entry)
@@ -164,6 +167,14 @@ class LiveRun:
     def later(self) -> Collection[str]:
         """Keys of the tasks that there was no room for in the queue."""
         return self._dispatcher.later.keys()
+
+    @property
+    def groups(self) -> Mapping[str, str]:
+        """By its own key, each member of a group that an earlier process had in the queue: the key of the group.
+
+        To Snakemake some members are done while the group runs, and the others are a group with another key.
+        """
+        return {member: task for member, task in self._groups.items() if self._tasks.knows(task)}
 
     def has_succeeded(self, task: str) -> bool:
         """Whether the task is known, and has."""

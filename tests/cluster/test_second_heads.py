@@ -146,6 +146,29 @@ def test_a_second_head_adopts_what_the_first_one_has_left(slurm: Sandbox, folder
     assert starts == {"onstart": 2, "first": 1, "second": 1, "done": 1, "onsuccess": 1}
 
 
+HALF_DONE = snakefile(
+    wanted("c.txt"),
+    rule("a", group="g"),
+    rule("b1", "a.txt", does="b1 waits:go", group="g"),
+    rule("b2", "a.txt", does="b2 waits:go", group="g"),
+    rule("c", "b1.txt", "b2.txt"),
+)
+
+
+def test_what_is_left_of_a_group_that_runs_is_not_run_a_second_time_beside_it(slurm: Sandbox, folder: Path) -> None:
+    """To Snakemake `a` is done, so that `b1` and `b2` are two other groups, which were queued while the first one ran them."""
+    with_behaviour(folder, HALF_DONE)
+    left_behind(slurm, folder)
+    until(lambda: {"a", "b1", "b2"} <= moments(folder, "started").keys())
+    tasks = {job.job_id for job in queued(slurm, folder)}
+    with Head(slurm, folder, "--rerun-incomplete") as head:
+        head.until(lambda: "0 finished meanwhile, 1 running, 1 queued, 0 to submit." in head.said)
+        (folder / "go").touch()
+        assert head.end() == 0, head.said
+    assert {job.job_id for job in queued(slurm, folder)} == tasks
+    assert ran(folder) == {"a", "b1", "b2", "c"}
+
+
 CHANGING = snakefile(
     wanted("after.txt", "queued.txt", "waiting.txt"),
     rule("waiting", "held.txt"),
