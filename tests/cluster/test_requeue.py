@@ -78,7 +78,7 @@ def test_what_waits_for_a_job_that_is_put_back_goes_on_waiting(slurm: Sandbox, t
             lambda: "Queued" in head.said and lines(folder / "train.runs") and "watch" in moments(folder, "ended")
         )
         train = submitted(folder)["train"].job_id
-        head.until(lambda: "(Rule: watch)" in head.said)
+        head.until(lambda: "(Rule: watch)" in head.said and "train runs on" in head.said)
         if dies:
             head.kill()
         slurm.run("scontrol", "requeue", train)
@@ -148,7 +148,7 @@ def test_a_training_that_is_preempted_and_then_killed_makes_each_step_once(
     script.write_text(TRAIN)
     script.chmod(0o755)
     with Head(slurm, folder) as head:
-        head.until(lambda: "Queued" in head.said and lines(folder / "hangs-in") == ["3"])
+        head.until(lambda: "train runs on" in head.said and lines(folder / "hangs-in") == ["3"])
         first, second = (submitted(folder)[name].job_id for name in ("train", "train#2"))
 
         urgent = ("sbatch", "--parsable", "-p", "kempner", "--gres=gpu:1", "--mem=50", "-o", "/dev/null", "-D", "/")

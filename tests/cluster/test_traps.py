@@ -476,7 +476,7 @@ def test_a_requeued_job_finds_only_what_it_has_not_declared_as_output(slurm: San
         """,
     )
     with Head(slurm, folder) as head:
-        head.until((folder / "started").exists)
+        head.until(lambda: (folder / "started").exists() and "train runs on" in head.said)
         (job,) = queued(slurm, folder)
         (folder / "started").unlink()
         slurm.run("scontrol", "requeue", job.job_id)
