@@ -98,8 +98,7 @@ class _Watch:
             yield f"--deselect=tests/cluster/test_feature_matrix.py::{TRIED}[{escaped}]"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = report.nodeid.partition("[")[2].removesuffix("]")
-        cell = _CELLS.get(name.encode().decode("unicode_escape"))  # pytest writes `\xd7` for ×
+        cell = _CELLS.get(report.nodeid.partition("[")[2].removesuffix("]"))
         if cell is not None and report.when == "call" and report.outcome != "skipped":
             good = SAME if "locally" in report.nodeid else REFUSED
             self._results[cell] = good if report.passed else DIFFERS
