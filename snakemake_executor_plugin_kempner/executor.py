@@ -56,6 +56,9 @@ class Executor(RemoteExecutor):
     _ask: Callable[[], None] = staticmethod(lambda: None)
 
     def __post_init__(self) -> None:
+        from snakemake.scheduling.job_scheduler import JobScheduler  # noqa: PLC0415 - it imports executors
+
+        measure_what_is_there(JobScheduler)  # before its first look: what an earlier head has queued runs already
         let_errors_be_heard(self.workflow)
         self._mutex, self._departure = threading.RLock(), Departure()
         self._folder = self.continued.folder if self.continued else self._runs / uuid.uuid4().hex[:8]
@@ -143,7 +146,6 @@ class Executor(RemoteExecutor):
         keep_for_others(self.dag, lambda: run.live.in_flight)
         if holder := self._claim or self.continued:
             self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
-        measure_what_is_there(self.workflow.scheduler)
         if not detached:
             self._departure.on_signals()
             if has_terminal_to_itself(self.workflow):

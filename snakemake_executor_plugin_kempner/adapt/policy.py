@@ -78,7 +78,7 @@ def policy_of(
 def _locks(workflow: Any) -> Mapping[str, float]:
     """Snakemake's locks that this process holds, each with the time that the file system gave it."""
     held = map(Path, getattr(workflow.persistence, "_lockfile", {}).values())
-    return {lock.name: lock.stat().st_mtime for lock in held}
+    return {lock.name: lock.stat().st_mtime for lock in held if lock.exists()}  # `--unlock` may have removed it
 
 
 def _faults(settings: Settings, *, shares_records: bool) -> Iterator[Fault]:

@@ -22,25 +22,26 @@ def has_failed(scheduler: Any) -> bool:
     return bool(scheduler._errors)  # noqa: SLF001
 
 
-def measure_what_is_there(scheduler: Any) -> None:
-    """Let the scheduler measure its input again when a job has removed a temporary file meanwhile.
+def measure_what_is_there(scheduler: type) -> None:
+    """Let schedulers of a class measure their input again when a job has removed a temporary file meanwhile.
 
     Snakemake looks whether a file exists, and then how large it is. The error would end the run: here the last reader
     of a temporary file removes it, which is another process.
     """
-    measure = scheduler.update_input_sizes
+    of_class: Any = scheduler
+    measure = of_class.update_input_sizes
 
-    async def measure_again(jobs: Any) -> None:
+    async def measure_again(self: Any, jobs: Any) -> None:
         jobs = list(jobs)
         for _ in range(_VANISHING):
             try:
-                await measure(jobs)
+                await measure(self, jobs)
             except (FileNotFoundError, FileOrDirectoryNotFoundError):
                 continue
             return
-        await measure(jobs)
+        await measure(self, jobs)
 
-    scheduler.update_input_sizes = measure_again
+    of_class.update_input_sizes = measure_again
 
 
 def withdraw(scheduler: Any, *jobs: Any) -> None:

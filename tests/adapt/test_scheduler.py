@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from snakemake_interface_storage_plugins.exceptions import FileOrDirectoryNotFoundError
@@ -17,7 +16,7 @@ from snakemake_executor_plugin_kempner.adapt.scheduler import measure_what_is_th
 def test_a_file_that_vanishes_while_it_is_measured_is_no_error(error: Exception) -> None:
     scheduler, calls = scheduler_that(lambda number: error if number < 3 else None)
     measure_what_is_there(scheduler)
-    asyncio.run(scheduler.update_input_sizes(iter(["job"])))
+    asyncio.run(scheduler().update_input_sizes(iter(["job"])))
     assert calls == [["job"]] * 3
 
 
@@ -25,17 +24,18 @@ def test_a_file_that_cannot_be_measured_is_an_error() -> None:
     scheduler, calls = scheduler_that(lambda _: PermissionError("no"))
     measure_what_is_there(scheduler)
     with pytest.raises(PermissionError):
-        asyncio.run(scheduler.update_input_sizes(["job"]))
+        asyncio.run(scheduler().update_input_sizes(["job"]))
     assert len(calls) == 1
 
 
-def scheduler_that(fails: Callable[[int], Exception | None]) -> tuple[SimpleNamespace, list[list[str]]]:
-    """A scheduler whose n-th look at the files ends in that way, and the jobs of each look."""
+def scheduler_that(fails: Callable[[int], Exception | None]) -> tuple[type, list[list[str]]]:
+    """A kind of scheduler whose n-th look at the files ends in that way, and the jobs of each look."""
     calls: list[list[str]] = []
 
-    async def update_input_sizes(jobs: list[str]) -> None:
-        calls.append(list(jobs))
-        if error := fails(len(calls)):
-            raise error
+    class Scheduler:
+        async def update_input_sizes(self, jobs: list[str]) -> None:
+            calls.append(list(jobs))
+            if error := fails(len(calls)):
+                raise error
 
-    return SimpleNamespace(update_input_sizes=update_input_sizes), calls
+    return Scheduler, calls
