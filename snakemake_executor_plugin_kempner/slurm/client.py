@@ -1,4 +1,4 @@
-"""Slurm as its commands answer what is asked of it (`interface.py`)."""
+"""The interface to Slurm (`interface.py`), implemented with Slurm's own commands."""
 
 import os
 import re

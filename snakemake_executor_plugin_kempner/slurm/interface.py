@@ -12,8 +12,8 @@ from .parse import Record, Shown, Usage
 class Slurm(Protocol):
     """What the executor asks of a scheduler. Held by a contract test on the real Slurm and on the fake one.
 
-    A job array is submitted by the option --array. Its id `123` stands for all of it, `123_4` for one element; elements
-    are what is told of, and either may be cancelled, made to depend or depended on.
+    A job array is submitted by the option --array. Its id `123` stands for all of it, `123_4` for one element. Queries
+    answer with elements. Both kinds of id can be cancelled, get a dependency, and be named in a dependency.
     """
 
     def submit(self, options: Options, script: str) -> str:
