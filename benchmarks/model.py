@@ -155,7 +155,7 @@ class _Model:
 
 def _ways(folder: Path) -> Iterator[tuple[str, Way]]:
     """Each way with what was measured for it: of the most tasks that it was measured with."""
-    queueing = Results.read("queueing", folder).runs
+    queueing = [run for run in Results.read("queueing", folder).runs if not run["retries"]]
     jobs = by_contestant(Results.read("jobs", folder).runs)
     if not queueing or not jobs:
         raise BenchmarkError(f"there are no results of queueing.py and jobs.py in {folder}")

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,6 +43,8 @@ class Cost:
 class Measurement:
     """One pair of fresh processes: Snakemake alone, and Snakemake with our part after it."""
 
+    declared: bool
+    """Half of the tasks wait for others by `slurm_dependency`."""
     tasks: int
     edges: int
     alone: Cost
@@ -70,10 +73,10 @@ def main(words: Sequence[str] | None = None) -> int:
     runs: list[Measurement] = []
     try:
         for tasks in arguments.tasks:
-            for repetition in range(arguments.repetitions):
-                runs.append(_measure(tasks))
+            for repetition, declared in product(range(arguments.repetitions), (False, True)):
+                runs.append(_measure(tasks, declared))
                 part = f"{runs[-1].share_of_time:.0%} of Snakemake's time, {runs[-1].bytes_per_task:.0f} bytes per task"
-                print(f"{tasks} tasks, run {repetition + 1}: {part}", flush=True)
+                print(f"{_title(runs[-1])}, run {repetition + 1}: {part}", flush=True)
                 _write(arguments.results, runs)
     except BenchmarkError as error:
         print(f"planning: {error}", file=sys.stderr)
@@ -86,13 +89,18 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure(tasks: int) -> Measurement:
-    alone, ours = (_probe(who, tasks) for who in ("snakemake", "ours"))
+def _measure(tasks: int, declared: bool) -> Measurement:
+    alone, ours = (_probe(who, tasks, declared) for who in ("snakemake", "ours"))
     costs = {name: Cost(**ours[name]) for name in ("dag", "read", "plan")}
-    return Measurement(tasks=ours["tasks"], edges=ours["edges"], alone=Cost(**alone["dag"]), **costs)
+    alone_cost = Cost(**alone["dag"])
+    return Measurement(declared=declared, tasks=ours["tasks"], edges=ours["edges"], alone=alone_cost, **costs)
 
 
-def _probe(who: str, tasks: int) -> dict[str, Any]:
+def _title(run: Measurement) -> str:
+    return f"{run.tasks} tasks{', half of them with `slurm_dependency`' if run.declared else ''}"
+
+
+def _probe(who: str, tasks: int, declared: bool) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="planning-")).resolve()
     (folder / "common.txt").touch()
     argv = [sys.executable, str(HERE / "planning_probe.py"), str(folder / "result.json"), who]
@@ -101,6 +109,7 @@ def _probe(who: str, tasks: int) -> dict[str, Any]:
         str(HERE / "planning.smk"),
         "--config",
         f"tasks={tasks}",
+        *(["declared=yes"] if declared else []),
         "--quiet",
         "--scheduler",
         "greedy",
@@ -128,14 +137,17 @@ def _write(folder: Path, runs: Sequence[Measurement]) -> None:
 
 
 def _by_size(runs: Sequence[Measurement]) -> list[list[Measurement]]:
-    return [[one for one in runs if one.tasks == tasks] for tasks in sorted({one.tasks for one in runs})]
+    found: dict[tuple[bool, int], list[Measurement]] = {}
+    for run in sorted(runs, key=lambda run: (run.declared, run.tasks)):
+        found.setdefault((run.declared, run.tasks), []).append(run)
+    return list(found.values())
 
 
 def _table(runs: Sequence[Measurement]) -> str:
     head = ["CPU seconds, median", "Snakemake's DAG", "reading", "planning", "ours, of Snakemake's", "bytes per task"]
     rows = [
         [
-            f"{many[0].tasks} tasks",
+            _title(many[0]),
             f"{median(one.dag.cpu for one in many):.2f}",
             f"{median(one.read.cpu for one in many):.2f}",
             f"{median(one.plan.cpu for one in many):.2f}",
@@ -148,7 +160,7 @@ def _table(runs: Sequence[Measurement]) -> str:
 
 
 def _chart(path: Path, runs: Sequence[Measurement]) -> bool:
-    sizes = _by_size(runs)
+    sizes = _by_size([run for run in runs if not run.declared])
 
     def points(what: Callable[[Measurement], float]) -> list[tuple[float, float]]:
         return [(many[0].tasks, median(map(what, many))) for many in sizes]

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import results
@@ -20,6 +21,8 @@ from results import Results, Run, by_contestant, groups
 from snakemake_executor_plugin_kempner.sandbox import Sandbox, SandboxOptions
 
 PARTICIPANTS = ("handwritten", "handwritten-array", "kempner", "kempner-detach", "slurm", "slurm-array")
+RETRYING = ("kempner", "kempner-detach")
+"""Who queues retries beforehand: by hand there are none, and the slurm plugin submits one when its head has seen a failure."""
 GREEDY = ("--scheduler", "greedy")
 """For everybody: Snakemake's default scheduler solves a knapsack over thousands of ready jobs, which is not our subject."""
 LOOK_EVERY = 0.05
@@ -32,21 +35,28 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = results.options(__doc__, repeats=1, only=PARTICIPANTS)
     add = parser.add_argument
     add("--sizes", nargs="+", type=_odd, default=[2001, 20001], help="tasks, an odd number (default: 2001 20001)")
+    add("--retries", nargs="+", type=int, default=[0, 2],
+        help="retries of each a[i]; with more than 0, only this plugin takes part (default: 0 2)")  # fmt: skip
     add("--patience", type=results.at_least_one, default=600, help="seconds for one run (default: %(default)s)")
     arguments = parser.parse_args(words)
     figures = results.start("queueing", arguments)
 
     def benchmark() -> None:
         with results.working_folder() as folder:
-            for tasks in arguments.sizes:
+            for tasks, retries in product(arguments.sizes, arguments.retries):
+                parameters = {"pairs": tasks // 2, "retries": retries}
+                work = Workload(name="pairs", parameters=parameters, tasks=tasks, flags=GREEDY)
                 options = SandboxOptions(max_job_count=2 * tasks + 1000)
-                for repeat, name in in_turn(arguments.only, arguments.repeats):
+                names = [name for name in arguments.only if not retries or name in RETRYING]
+                for repeat, name in in_turn(names, arguments.repeats):
+                    place = folder / f"{tasks}-{retries}-{name}-{repeat}"
                     with private_slurm([name], options, figures.machine) as sandbox:
-                        measured = _measure(
-                            name, tasks, folder / f"{tasks}-{name}-{repeat}", arguments.patience, sandbox
-                        )
-                    figures.add({"contestant": name, "tasks": tasks, **measured})
-                    print(f"{tasks} tasks, {name}: {measured['queued']} in {measured['seconds']:.1f} s", flush=True)
+                        measured = _measure(name, work, place, arguments.patience, sandbox)
+                    figures.add({"contestant": name, "tasks": tasks, "retries": retries, **measured})
+                    print(
+                        f"{_title(tasks, retries)}, {name}: {measured['queued']} in {measured['seconds']:.1f} s",
+                        flush=True,
+                    )
         print(tables(figures))
 
     return results.run(benchmark)
@@ -57,12 +67,14 @@ def _odd(text: str) -> int:
     return number if number % 2 else number + 1
 
 
-def _measure(name: str, tasks: int, folder: Path, patience: float, sandbox: Sandbox) -> Run:
+def _title(tasks: int, retries: int) -> str:
+    return f"{tasks} tasks{f', half of them with `retries: {retries}`' if retries else ''}"
+
+
+def _measure(name: str, work: Workload, folder: Path, patience: float, sandbox: Sandbox) -> Run:
     """Start the command and kill it when all that it can queue is in the queue, or its time is up."""
     load = os.getloadavg()[0]
-    pairs = tasks // 2
-    wanted = pairs if name.startswith("slurm") else tasks
-    work = Workload(name="pairs", parameters={"pairs": pairs}, tasks=tasks, flags=GREEDY)
+    wanted = work.tasks // 2 if name.startswith("slurm") else work.tasks
     sandbox.run("scontrol", "update", f"PartitionName={PARTITION}", "State=DOWN")
     with Head(command(name, work, folder, sandbox)) as head:
         try:
@@ -103,13 +115,15 @@ def _follow(head: Head, wanted: int, patience: float, sandbox: Sandbox) -> tuple
 
 def tables(figures: Results) -> str:
     """Time and calls until all is queued, and the head's CPU time and memory."""
-    parts = [_table(tasks, by_contestant(runs)) for (tasks,), runs in groups(figures.runs, "tasks").items()]
+    parts = [
+        _table(_title(*work), by_contestant(runs)) for work, runs in groups(figures.runs, "tasks", "retries").items()
+    ]
     return "\n\n".join([*parts, showing.loads(figures.runs)])
 
 
-def _table(tasks: int, runs: Mapping[str, Sequence[Run]]) -> str:
+def _table(title: str, runs: Mapping[str, Sequence[Run]]) -> str:
     head = [
-        f"{tasks} tasks, median (min to max)", "jobs in the queue", "seconds until then", "until the first `sbatch`",
+        f"{title}, median (min to max)", "jobs in the queue", "seconds until then", "until the first `sbatch`",
         *showing.NAMED, "other calls", "CPU s of the head", "peak MB of the head",
     ]  # fmt: skip
     rows = []
@@ -132,11 +146,11 @@ def _table(tasks: int, runs: Mapping[str, Sequence[Run]]) -> str:
 def draw(figures: Results, file: Path) -> bool:
     """Draw what each has in the queue, against the time that it took."""
     panels = {
-        f"{tasks} tasks": {
+        _title(*work): {
             f"{TITLES[name]}: {min(run['queued'] for run in many)} jobs": [run["seconds"] for run in many]
             for name, many in by_contestant(runs).items()
         }
-        for (tasks,), runs in groups(figures.runs, "tasks").items()
+        for work, runs in groups(figures.runs, "tasks", "retries").items()
     }
     return showing.bars(file, panels, "seconds until so many jobs are in the queue; median, min to max")
 

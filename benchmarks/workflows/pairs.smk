@@ -1,4 +1,4 @@
-# a[i] → b[i] for each i up to `pairs`, and one task behind all b: 2 × pairs + 1 tasks.
+# a[i] → b[i] for each i up to `pairs`, and one task behind all b: 2 × pairs + 1 tasks. Each a[i] may be tried `retries` times more.
 
 
 rule end:
@@ -22,5 +22,6 @@ rule b:
 rule a:
     output:
         "a/{i}.txt",
+    retries: int(config.get("retries", 0))
     shell:
         "touch {output}"

@@ -7,6 +7,7 @@
 Arguments after the file go to pytest. Cells that were tried with other versions than these become empty.
 """
 
+import argparse
 import datetime as dt
 import os
 import platform
@@ -35,7 +36,6 @@ SECTIONS: Mapping[str, tuple[Case, ...]] = {
     "Language": LANGUAGE,
 }
 SAME, DIFFERS, REFUSED, LEFT_OUT = "same", "**differs**", "refused", "-"
-MISSING = "--missing"
 TRIED = "test_a_feature_gives_what_it_gives_locally"
 Results = dict[tuple[str, str], str]
 """What was found, by case and column."""
@@ -75,12 +75,16 @@ Written on {date} by `python tests/cluster/conformance.py docs/conformance.md`, 
 """
 
 
-def main(path: Path, *arguments: str) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="the table, usually docs/conformance.md")
+    parser.add_argument("--missing", action="store_true", help="only what has no result yet")
+    known, arguments = parser.parse_known_args()
     os.environ |= {"MATRIX_COLUMNS": "all", "KEMPNER_REQUIRE_SLURM": "1"}
     whole = (str(HERE / "test_feature_matrix.py"), "-m", "thorough or not thorough")
-    watch = _Watch(path)
-    if MISSING in arguments:
-        arguments = (*(word for word in arguments if word != MISSING), *watch.without_tried())
+    watch = _Watch(known.file)
+    if known.missing:
+        arguments += watch.without_tried()
     return int(pytest.main([*whole, *arguments], plugins=[watch]))
 
 
@@ -167,4 +171,4 @@ def _cell(case: Case, column: str, results: Results, reasons: dict[str, int]) ->
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))
+    sys.exit(main())
