@@ -168,7 +168,7 @@ class Closing:
         """What has failed: causes, each with what fell with it, or what has not succeeded without any."""
         live, ends = self._ends
         causes = [end for end in ends if end.outcome.is_cause]
-        if not causes and (left := live.unfinished):
+        if not causes and (left := live.tasks.unfinished()):
             return [unexplained_message(left)]
         ends_by_task = {end.task: end for end in causes}
         same = alike({task: f"{end.outcome.value} {cause_of(end)}" for task, end in ends_by_task.items()}).values()
@@ -178,7 +178,7 @@ class Closing:
         """The message about tasks that have failed for the same reason: the first in full, the others by name."""
         first, *others = ends
         usage = usage_of(first.job, self._slurm) if first.job else Usage()
-        fallen = dict.fromkeys(label for end in ends for label in live.fallen(end.task))
+        fallen = dict.fromkeys(label for end in ends for label in live.tasks.fallen(end.task))
         return failure_message(first, usage, tuple(fallen), [end.label for end in others])
 
 

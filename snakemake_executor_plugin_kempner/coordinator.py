@@ -88,8 +88,8 @@ class Coordinator:
 
     def tell_the_end(self) -> None:
         """Say what still runs, and what has failed without being handed over."""
-        if self._handover.stopping and self.live.running:
-            self._logger.info(f"{self.live.running} Slurm jobs of this run are still running and will finish.")
+        if self._handover.stopping and self.live.jobs.running:
+            self._logger.info(f"{self.live.jobs.running} Slurm jobs of this run are still running and will finish.")
         for event in self._failed:
             self._handover.tell_failure(event)
 
@@ -98,18 +98,18 @@ class Coordinator:
 
         Only when all of the run has succeeded: what has failed may read them when the command is given again.
         """
-        if self._planning.takes_over and not self.live.unfinished and not has_failed(self._workflow.scheduler):
+        if self._planning.takes_over and not self.live.tasks.unfinished() and not has_failed(self._workflow.scheduler):
             before = succeeded_before(read_ledger(Path(self.live.policy.folder)))
             self._workflow.async_run(
                 remove_unneeded(self._workflow.dag, lambda job: self._has_succeeded(job, before), is_over=True)
             )
 
     def _has_succeeded(self, job: Any, before: Collection[str]) -> bool:
-        return task_key(job) in before or self.live.has_succeeded(task_key(job))
+        return task_key(job) in before or self.live.tasks.has_succeeded(task_key(job))
 
     def _plan_or_refuse(self) -> None:
         """The first plan fails as a whole; when a later one fails, what is in the queue goes on without it."""
-        is_first = self._continued is None and not self.live.open_jobs and self._handover.is_empty
+        is_first = self._continued is None and not self.live.jobs and self._handover.is_empty
         waiting = list(self._handover.waiting)
         try:
             (self._plan if is_first else self._plan_rest)(waiting)
@@ -131,7 +131,7 @@ class Coordinator:
                 self._plan_rest(ready)
 
     def _plan(self, ready: Sequence[Any]) -> None:
-        if self.live.open_jobs:
+        if self.live.jobs:
             self._handover.tell(self.live.observe())  # a job that has ended is never named as a dependency
         self._planning.plan(self.live, ready)
 

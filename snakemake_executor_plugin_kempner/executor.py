@@ -143,7 +143,7 @@ class Executor(RemoteExecutor):
         detached, continued = self._is_detached, self.continued is not None
         planning = Planning(self.workflow, self, self._slurm, self._folder, detached=detached, continued=continued)
         run = self._run = self._go_on(planning) if continued else self._begin(planning, ready)
-        keep_for_others(self.dag, lambda: run.live.in_flight)
+        keep_for_others(self.dag, lambda: run.live.tasks.standing().keys())
         if holder := self._claim or self.continued:
             self._ask = self._slurm.before_acting = leave_when_lost(self.workflow, holder.check)
         if not detached:
@@ -204,7 +204,7 @@ class Executor(RemoteExecutor):
         super().shutdown()
         if self._departure.is_by_signal and self._run is not None:
             self._run.settle_local_failures()
-            self.logger.info(left_message(self._run.live.policy, len(self._run.live.open_jobs), started().command))
+            self.logger.info(left_message(self._run.live.policy, len(self._run.live.jobs), started().command))
         self._release()
         raise Leaving(code)
 

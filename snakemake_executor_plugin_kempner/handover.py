@@ -90,10 +90,10 @@ class Handover:
         self.stop_unless_keep_going()
 
     def _is_planned(self, job: Any) -> bool:
-        return self._live.knows(self._task_of(job))
+        return self._live.tasks.knows(self._task_of(job))
 
     def _task_of(self, job: Any) -> str:
-        return key_in(self._live.groups, job)
+        return key_in(self._live.tasks.groups(), job)
 
     def _handed_over(self, task: str) -> list[str]:
         """The own keys of the jobs whose work the task does."""
@@ -102,7 +102,7 @@ class Handover:
     def _connect(self, job: Any) -> None:
         """Register a job whose Slurm job is in the queue already, and report at once if it has ended."""
         key, task = task_key(job), self._task_of(job)
-        submitted, ended = self._live.job(task), self._live.ended(task)
+        submitted, ended = self._live.tasks[task].next_job, self._live.tasks[task].ended
         info = SubmittedJobInfo(job, external_jobid=submitted.job_id if submitted else None)
         self._jobs[key] = info
         self._of_task[task] = [*(other for other in self._handed_over(task) if other != key), key]
@@ -212,7 +212,7 @@ class Handover:
             return f"{event.label} failed, as told above.\n"
         usage = usage_of(event.job, self._slurm) if event.job else Usage()
         self.failures.add(event.label)
-        return failure_message(event, usage, self._live.fallen(event.task))
+        return failure_message(event, usage, self._live.tasks.fallen(event.task))
 
     def _heard(self, job: Any, message: str) -> str:
         """The message, which is told here if it would be lost with Snakemake's own word about the failed job."""

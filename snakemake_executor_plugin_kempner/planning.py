@@ -134,7 +134,9 @@ class Planning:
         Raises:
             KempnerError: as `read_dag` and `LiveRun.submit`.
         """
-        reading = self._reader.read(ready, known=live.knows, in_flight=live.in_flight, groups=live.groups)
+        reading = self._reader.read(
+            ready, known=live.tasks.knows, in_flight=live.tasks.standing().keys(), groups=live.tasks.groups()
+        )
         self._reader.note_up_to_date()
         plan = live.submit(reading.tasks, reading.deferred, reading.left_out)
         self._deferred = [entry.why for entry in reading.deferred]

@@ -28,7 +28,7 @@ from snakemake_executor_plugin_kempner.run.outcome import Outcome, TaskEnded, Ta
 from snakemake_executor_plugin_kempner.run.release import release
 from snakemake_executor_plugin_kempner.run.takeover import close_earlier
 from snakemake_executor_plugin_kempner.slurm.parse import Record
-from snakemake_executor_plugin_kempner.step.light.around import read_line
+from snakemake_executor_plugin_kempner.step.light.job import read_line
 
 LOGGER = logging.getLogger("playing")
 LONGEST = 180
@@ -168,10 +168,10 @@ class Play:
         """Watch until nothing is open."""
         for _ in range(rounds):
             self.glance()
-            if not self.live.open_jobs:
+            if not self.live.jobs:
                 return
             self.clock.sleep(seconds)
-        raise AssertionError(f"still open: {self.live.open_jobs}")
+        raise AssertionError(f"still open: {self.live.jobs}")
 
     def ended(self) -> dict[str, Outcome]:
         return {event.task: event.outcome for event in self.events if isinstance(event, TaskEnded)}

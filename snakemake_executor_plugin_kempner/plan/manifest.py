@@ -2,7 +2,7 @@
 
 The job script has what all elements have in common; the manifest has the rest, a line of JSON per index. A table of the
 lines' positions comes first, so that each of ten thousand elements reads two short pieces of the file, not all of it
-(`step/light/around.py`).
+(`step/light/job.py`).
 """
 
 import json

@@ -19,6 +19,8 @@ from ..slurm.parse import Record
 from ..slurm.states import JobState
 from .ledger_record import Entry
 from .ledgers import latest_ledger
+from .outcome import AttemptFailed, Job
+from .records import step_record
 
 _NODE_FAILED = frozenset({"NODE_FAIL", "BOOT_FAIL", "LAUNCH_FAILED"})
 _AT_LAUNCH = "JobLaunchFailure"
@@ -42,6 +44,14 @@ def blame(record: Record, *, has_begun: bool) -> str:
     if record.reason == _AT_LAUNCH or not has_begun:
         return "a job ended there before its program had started"
     return ""
+
+
+def keep_off_after(failed: AttemptFailed, waiting: Iterable[Job], slurm: Slurm) -> None:
+    """Keep the attempts that wait off the node of an attempt that has failed, if the node is to blame."""
+    has_begun = step_record(Path(failed.job.folder), failed.job.job_id) is not None
+    if why := blame(failed.record, has_begun=has_begun):
+        jobs = [(job.job_id, job.submission.options, Path(job.folder)) for job in waiting]
+        keep_off(slurm, jobs, failed.record.node, why)
 
 
 def keep_off(slurm: Slurm, waiting: Iterable[tuple[str, Options, Path]], node: str, why: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ..plan.dependency import Ref
+from ..plan.model import LOOK_AFTER, Kind
 from ..slurm.states import JobState
 from .watch import Followed
 
@@ -43,6 +44,16 @@ class OpenJobs(dict[str, Followed]):
     @property
     def running(self) -> int:
         return sum(job.state is JobState.RUNNING for job in self.values())
+
+    def helpers(self) -> dict[str, list[str]]:
+        """Ids of the jobs that are no tasks, by kind; what looks after the run comes last."""
+        found: dict[str, list[str]] = {}
+        for job_id, job in self.items():
+            if job.ref.task in (Kind.RELEASE.value, Kind.GUARD.value) or job.ref.task in LOOK_AFTER:
+                found.setdefault(job.ref.task, []).append(job_id)
+            elif job_id in self.gates:
+                found.setdefault(Kind.GATE.value, []).append(job_id)
+        return dict(sorted(found.items(), key=lambda helper: helper[0] in LOOK_AFTER))
 
     def stoppable(self) -> list[str]:
         """Ids of the jobs that a failure takes out of the queue, unless they run."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import LedgerError, SlurmError
 from ..plan.dependency import Ref
-from ..plan.model import LOOK_AFTER, Kind, Plan, Policy
+from ..plan.model import Plan, Policy
 from ..plan.task import Deferred, Task
 from ..slurm.client import Slurm
 from ..slurm.parse import records_of
@@ -15,16 +15,15 @@ from ..slurm.states import JobState
 from .adopt import QueuedTask
 from .clock import Clock
 from .dispatcher import Dispatcher
-from .elsewhere import blame, keep_off
+from .elsewhere import keep_off_after
 from .jobs import OpenJobs
 from .ledger import Ledger
 from .ledger_record import Entry
 from .observer import Observer
-from .outcome import AttemptFailed, Job, RuleJobs, TaskEnded, TaskEvent
-from .records import step_record
+from .outcome import AttemptFailed, RuleJobs, TaskEnded, TaskEvent
 from .result import Result
 from .stopping import mark_stopped
-from .tasks import Tasks, TaskState
+from .tasks import Tasks
 
 
 class LiveRun:
@@ -39,6 +38,10 @@ class LiveRun:
         clock: time.
         logger: told about busy controllers and failed queries.
         limits: knows how many jobs may be in the queue; without it, sbatch tells when it refuses.
+
+    Attributes:
+        tasks: what was submitted or decided; to be read only.
+        jobs: of those, what has not ended in Slurm; to be read only.
     """
 
     def __init__(
@@ -53,15 +56,14 @@ class LiveRun:
     ) -> None:
         self.policy = policy
         self._slurm, self._ledger, self._logger = slurm, ledger, logger
-        self._tasks, self._jobs, folder = Tasks(), OpenJobs(), Path(policy.folder)
+        self.tasks, self.jobs, folder = Tasks(), OpenJobs(), Path(policy.folder)
         self._dispatcher = Dispatcher(
             slurm=slurm, ledger=ledger, clock=clock, logger=logger, limits=limits,
-            folder=folder, tasks=self._tasks, jobs=self._jobs,
+            folder=folder, tasks=self.tasks, jobs=self.jobs,
         )  # fmt: skip
-        self._groups: dict[str, str] = {}
         self._observer = Observer(
             slurm=slurm, ledger=ledger, clock=clock, logger=logger,
-            folder=folder, tasks=self._tasks, jobs=self._jobs, cancel=self._cancel_if_possible,
+            folder=folder, tasks=self.tasks, jobs=self.jobs, cancel=self._cancel_if_possible,
         )  # fmt: skip
 
     # --- submitting ---------------------------------------------------------------------------------------------
@@ -107,9 +109,8 @@ class LiveRun:
             LedgerError: what was adopted cannot be recorded.
         """
         for task in left:
-            self._tasks[task.task] = TaskState.of(task)
-            if not own or (not task.has_succeeded and task.jobs.keys() > task.records.keys()):
-                self._groups |= {member: task.task for entry in task.entries for member in entry.members}
+            is_open = not task.has_succeeded and task.jobs.keys() > task.records.keys()
+            self.tasks.adopt(task, is_group_left=is_open or not own)
             if not own:
                 for entry in task.entries:
                     self._ledger.adopted(entry)
@@ -117,15 +118,15 @@ class LiveRun:
                 ref = job.submission.ref
                 self._dispatcher.ids[ref] = job.job_id
                 if attempt not in task.records and not task.has_succeeded:
-                    self._jobs.follow(job.job_id, ref, spared=job.submission.spared, may_be_forgotten=own)
+                    self.jobs.follow(job.job_id, ref, spared=job.submission.spared, may_be_forgotten=own)
 
     def look_after(self, gates: Iterable[Entry], *, own: bool = False) -> None:
         """Follow gates of earlier runs, or of this one: where Slurm does not remove what can never start, nobody else does."""
         for entry in gates:
             if not own:
                 self._ledger.adopted(entry)
-            self._jobs.gates[entry.job_id] = entry.label
-            self._jobs.follow(entry.job_id, Ref(entry.task, entry.attempt), spared=True)
+            self.jobs.gates[entry.job_id] = entry.label
+            self.jobs.follow(entry.job_id, Ref(entry.task, entry.attempt), spared=True)
 
     def refuse(self, tasks: Mapping[str, tuple[str, str]], *, own: bool = False) -> tuple[TaskEnded, ...]:
         """Let tasks that cannot be submitted count as failed: what waits for them falls with them, and the rest goes on.
@@ -137,7 +138,7 @@ class LiveRun:
         Returns:
             Their ends; none for those that are in the queue or have ended.
         """
-        ends = [self._tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if key not in self._tasks]
+        ends = [self.tasks.refuse(key, label, why) for key, (label, why) in tasks.items() if key not in self.tasks]
         for end in ends if not own else ():
             self._ledger.refused(end.task, end.label, end.why)
         return tuple(ends)
@@ -153,61 +154,22 @@ class LiveRun:
             closing: which of the helpers is the closing job, when it still waits.
             withdrawn: jobs that a process of this run has cancelled.
         """
-        self._jobs.closing = closing
+        self.jobs.closing = closing
         self._observer.stopped.withdrawn = withdrawn
         self._dispatcher.go_on(helpers, submitted)
 
     # --- asking -------------------------------------------------------------------------------------------------
-
-    def knows(self, task: str) -> bool:
-        """Whether nothing has to be submitted for the task any more."""
-        return self._tasks.knows(task)
 
     @property
     def later(self) -> Collection[str]:
         """Keys of the tasks that there was no room for in the queue."""
         return self._dispatcher.later.keys()
 
-    @property
-    def groups(self) -> Mapping[str, str]:
-        """By its own key, each member of a group that an earlier process had in the queue: the key of the group.
-
-        To Snakemake some members are done while the group runs, and the others are a group with another key.
-        """
-        return {member: task for member, task in self._groups.items() if self._tasks.knows(task)}
-
-    def has_succeeded(self, task: str) -> bool:
-        """Whether the task is known, and has."""
-        return self._tasks.has_succeeded(task)
-
-    def ended(self, task: str) -> TaskEnded | None:
-        return self._tasks[task].ended
-
-    def job(self, task: str) -> Job | None:
-        """The submission of the task that runs or is the next to run; None when nothing was submitted for it."""
-        state = self._tasks[task]
-        numbers = state.open_attempts or list(state.jobs)
-        return state.jobs[numbers[0]] if numbers else None
-
     def forget(self, task: str) -> None:
         """Let a task that has ended be submitted once more."""
-        state = self._tasks.pop(task)
+        state = self.tasks.pop(task)
         for number in state.jobs:
             self._dispatcher.ids.pop(Ref(task, number), None)
-
-    def fallen(self, task: str) -> tuple[str, ...]:
-        """Labels of the tasks that cannot run because this one has failed, directly or not."""
-        return self._tasks.fallen(task)
-
-    @property
-    def unfinished(self) -> tuple[str, ...]:
-        """Labels of the tasks that have neither succeeded nor turned out not to be needed."""
-        return self._tasks.unfinished()
-
-    @property
-    def open_jobs(self) -> tuple[str, ...]:
-        """Ids of submissions that have not ended."""
-        return tuple(self._jobs)
 
     @property
     def was_answered(self) -> bool:
@@ -216,27 +178,12 @@ class LiveRun:
     @property
     def open_tasks(self) -> int:
         """How many tasks have not ended, or have not been submitted for lack of room."""
-        return len(self._tasks.standing()) + len(self._dispatcher.later)
+        return len(self.tasks.standing()) + len(self._dispatcher.later)
 
     def overview(self) -> tuple[RuleJobs, ...]:
         """Everything that has not ended, by rule, in the order of planning; helper jobs come last."""
-        helpers: dict[str, list[str]] = {}
-        for job_id, job in self._jobs.items():
-            if job.ref.task in (Kind.RELEASE.value, Kind.GUARD.value) or job.ref.task in LOOK_AFTER:
-                helpers.setdefault(job.ref.task, []).append(job_id)
-            elif job_id in self._jobs.gates:
-                helpers.setdefault(Kind.GATE.value, []).append(job_id)
-        ours = sorted(helpers.items(), key=lambda helper: helper[0] in LOOK_AFTER)
-        return (*self._tasks.by_rule(), *(RuleJobs(rule=kind, job_ids=tuple(ids)) for kind, ids in ours))
-
-    @property
-    def in_flight(self) -> Collection[str]:
-        """Keys of the tasks that have been submitted and have not ended."""
-        return self._tasks.standing().keys()
-
-    @property
-    def running(self) -> int:
-        return self._jobs.running
+        helpers = self.jobs.helpers()
+        return (*self.tasks.by_rule(), *(RuleJobs(rule=kind, job_ids=tuple(ids)) for kind, ids in helpers.items()))
 
     # --- following ----------------------------------------------------------------------------------------------
 
@@ -255,17 +202,9 @@ class LiveRun:
         """Keep further attempts off nodes that have failed an attempt, and release them, before this is told."""
         for event in events if self.policy.retries_elsewhere else ():
             if isinstance(event, AttemptFailed):
-                self._keep_off(event)
+                keep_off_after(event, self.tasks[event.task].following(event.job), self._slurm)
         self._observer.release()
         return events
-
-    def _keep_off(self, event: AttemptFailed) -> None:
-        has_begun = step_record(Path(event.job.folder), event.job.job_id) is not None
-        if why := blame(event.record, has_begun=has_begun):
-            state, last = self._tasks[event.task], event.job.submission.ref.attempt
-            later = [state.jobs[number] for number in state.open_attempts if number > last]
-            waiting = [(job.job_id, job.submission.options, Path(job.folder)) for job in later]
-            keep_off(self._slurm, waiting, event.record.node, why)
 
     def _cancel_if_possible(self, job_ids: Collection[str]) -> None:
         """For attempts that must not follow. One that starts all the same sees that by itself (`step/earlier.py`)."""
@@ -283,7 +222,7 @@ class LiveRun:
             SlurmError: as `cancel`.
         """
         self._dispatcher.later = {}
-        doomed = self._jobs.stoppable()
+        doomed = self.jobs.stoppable()
         mark_stopped(Path(self.policy.folder), "head", doomed)
         self.cancel(doomed, pending_only=True)
 
@@ -301,7 +240,7 @@ class LiveRun:
             self._ledger.hook(name)
         except LedgerError as error:
             self._logger.warning(str(error))
-            closing = self._dispatcher.ids.get(self._jobs.closing) if self._jobs.closing else None
+            closing = self._dispatcher.ids.get(self.jobs.closing) if self.jobs.closing else None
             self.cancel([closing] if closing else [])
 
     def end(self, result: Result = Result.UNKNOWN, finish: Callable[[], None] = lambda: None) -> bool:
@@ -323,10 +262,10 @@ class LiveRun:
         left = self._dispatcher.withdrawal.left_behind()
         if left.message:
             self._logger.warning(left.message)
-        seen = records_of(self._jobs, self._slurm.queue()) if self._jobs else {}
+        seen = records_of(self.jobs, self._slurm.queue()) if self.jobs else {}
         going = {job_id for job_id, record in seen.items() if not record.state.is_final}
-        of_tasks = {job_id for job_id in going if self._jobs[job_id].ref.task in self._tasks}
-        if any(seen[job_id].state is JobState.RUNNING or job_id in self._jobs.spared for job_id in of_tasks):
+        of_tasks = {job_id for job_id in going if self.jobs[job_id].ref.task in self.tasks}
+        if any(seen[job_id].state is JobState.RUNNING or job_id in self.jobs.spared for job_id in of_tasks):
             return False
         if left.is_nothing:
             finish()
@@ -344,9 +283,5 @@ class LiveRun:
         Raises:
             SlurmError: Slurm did not take the request; the message names the jobs.
         """
-        ids = (
-            tuple(job_ids)
-            if job_ids is not None
-            else (*self.open_jobs, *self._dispatcher.withdrawal.left_behind().jobs)
-        )
+        ids = tuple(job_ids) if job_ids is not None else (*self.jobs, *self._dispatcher.withdrawal.left_behind().jobs)
         return self._dispatcher.withdrawal.cancel(ids, pending_only=pending_only)

@@ -49,6 +49,16 @@ class TaskState:
     def open_attempts(self) -> list[int]:
         return [number for number in self.jobs if number not in self.records]
 
+    @property
+    def next_job(self) -> Job | None:
+        """The job that runs or is the next to run, else the first; None when nothing was submitted."""
+        numbers = self.open_attempts or list(self.jobs)
+        return self.jobs[numbers[0]] if numbers else None
+
+    def following(self, job: Job) -> list[Job]:
+        """Jobs of the attempts after this one that have not ended."""
+        return [self.jobs[number] for number in self.open_attempts if number > job.submission.ref.attempt]
+
     def passed_over(self) -> frozenset[int]:
         """Segments that do not count, because one before them has ended their attempt."""
         jobs = sorted(self.jobs.items())
@@ -61,6 +71,28 @@ class TaskState:
 
 class Tasks(dict[str, TaskState]):
     """Tasks by key, in the order of planning: each after those it waits for."""
+
+    def __init__(self, states: Mapping[str, TaskState] | None = None) -> None:
+        super().__init__(states or {})
+        self._groups: dict[str, str] = {}
+
+    def adopt(self, left: QueuedTask, *, is_group_left: bool) -> None:
+        """Record what an earlier process has submitted.
+
+        Args:
+            left: the task.
+            is_group_left: if it is a group, its members belong to it until it has ended.
+        """
+        self[left.task] = TaskState.of(left)
+        if is_group_left:
+            self._groups |= {member: left.task for entry in left.entries for member in entry.members}
+
+    def groups(self) -> Mapping[str, str]:
+        """By its own key, each member of a group that an earlier process had in the queue: the key of the group.
+
+        To Snakemake some members are done while the group runs, and the others are a group with another key.
+        """
+        return {member: task for member, task in self._groups.items() if self.knows(task)}
 
     def standing(self) -> dict[str, tuple[Ref, ...]]:
         """The unfinished attempts of each unfinished task."""

@@ -13,7 +13,9 @@ import sys
 
 from ..plan.step import StepSpec
 from .asked import Direct
-from .light.around import give_own_group, hold_signals, let_signals_through, read_spec, run_job, wait
+from .light.around import run_job
+from .light.job import read_spec
+from .light.signals import give_own_group, hold_signals, let_signals_through, wait
 
 
 def main() -> int:

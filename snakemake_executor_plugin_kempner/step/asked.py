@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .light.around import Spec, own_job_id
-from .light.work import GO_ON, NO, YES
+from .light.job import Spec, own_job_id
+from .light.questions import GO_ON, NO, YES
 
 
 class Direct:

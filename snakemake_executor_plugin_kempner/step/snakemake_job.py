@@ -11,7 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..adapt.imports import import_snakemake, without_plugins, without_readers_of_data
+from ..adapt.imports import import_snakemake, without_readers_of_data
+from ..adapt.plugins import without_plugins
 from ..plan.step import TO_BE_CONTINUED, StepSpec
 
 _MODULE = "snakemake_executor_plugin_kempner.step.snakemake_job"

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_plugin_kempner.adapt import imports
+from snakemake_executor_plugin_kempner.adapt import imports, plugins
 
 RECORD = """
 import json, sys
-from snakemake_executor_plugin_kempner.adapt.imports import without_plugins, without_unused_packages
+from snakemake_executor_plugin_kempner.adapt.imports import without_unused_packages
+from snakemake_executor_plugin_kempner.adapt.plugins import without_plugins
 
 without_plugins()
 if sys.argv[1] == "without":
@@ -120,10 +121,10 @@ def test_a_script_starts_without_readers_of_notebooks_and_tables_that_it_does_no
 
 FALLBACK = """
 import gc, sys
-from snakemake_executor_plugin_kempner.adapt import imports
+from snakemake_executor_plugin_kempner.adapt import imports, plugins
 
 imports._stand_ins = lambda: {"sqlmodel": None}
-imports.without_plugins()
+plugins.without_plugins()
 imports.import_snakemake(greedy=True)
 from snakemake import cli, dag, persistence
 from snakemake.scheduling import milp
@@ -158,7 +159,7 @@ def test_plugins_are_found_where_pkgutil_finds_them(tmp_path: Path, monkeypatch:
     for folder in ("nowhere", "second", "first"):
         monkeypatch.syspath_prepend(str(tmp_path / folder))
     whole = [found for found in pkgutil.iter_modules() if found.name.startswith("snakemake_")]
-    assert [found for found in imports.plugin_modules() if found.name.startswith("snakemake_")] == whole
+    assert [found for found in plugins.plugin_modules() if found.name.startswith("snakemake_")] == whole
     assert {found.name for found in whole} > {f"snakemake_storage_plugin_{name}" for name in "abm"}
 
 

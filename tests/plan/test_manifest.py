@@ -11,7 +11,7 @@ from snakemake_executor_plugin_kempner.plan.jobscript import call_script
 from snakemake_executor_plugin_kempner.plan.manifest import line_of, manifest, split
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.plan.step import StepSpec
-from snakemake_executor_plugin_kempner.step.light.around import read_line
+from snakemake_executor_plugin_kempner.step.light.job import read_line
 
 values = st.none() | st.integers() | st.text() | st.lists(st.text(), max_size=3)
 

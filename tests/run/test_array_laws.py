@@ -115,11 +115,11 @@ def test_waves_change_nothing_but_the_time(
             play.run_helpers()
             play.live.submit_later()
             assert len(play.slurm.left) <= room
-            if not play.live.open_jobs and not play.live.later:
+            if not play.live.jobs and not play.live.later:
                 break
             play.clock.sleep(1)
         else:
-            raise AssertionError(f"still open: {play.live.open_jobs}; later: {list(play.live.later)}")
+            raise AssertionError(f"still open: {play.live.jobs}; later: {list(play.live.later)}")
         check(tasks, fates, play, jobs)
 
 

@@ -60,7 +60,7 @@ def test_what_a_head_cancels_is_no_failure_and_the_guard_stands_again(tmp_path: 
     play = Play(tmp_path, ends, keep_going=False, max_running=9)
     waiting, late = a_task("waiting", "short"), a_task("late", "long")
     play.submit(a_task("replaced"), a_task("short"), a_task("bad"), a_task("long"), waiting, late)
-    replaced = play.live.job("replaced")
+    replaced = play.live.tasks["replaced"].next_job
     assert replaced is not None
     play.live.cancel([replaced.job_id])
     play.run_headless()
@@ -72,7 +72,7 @@ def test_a_task_that_ends_stops_the_run_only_if_it_has_failed_by_itself(tmp_path
     play = Play(tmp_path, {"bad": takes(600), "first": takes(600)}, keep_going=False, max_running=2)
     play.submit(a_task("bad"), a_task("first"), a_task("free", "first"))
     play.slurm.advance(1)
-    bad = play.live.job("bad")
+    bad = play.live.tasks["bad"].next_job
     assert bad is not None
     if is_cancelled:
         play.slurm.cancel([bad.job_id])

@@ -158,23 +158,23 @@ class World:
         waiting = {one.task for one in found.left if not one.has_succeeded}
         found = settle_changes(found, [one for one in tasks if one.key in waiting], {}, None, LOGGER.warning)
         live = begin_run(policy, found, head, LOGGER)
-        if live.open_jobs:
+        if live.jobs:
             live.observe()
         live.submit(tasks)
         close_earlier(found, run, head)
         for _ in range(500 if not policy.detached else 0):
-            if not live.open_jobs:
+            if not live.jobs:
                 break
             self.clock.sleep(self.dice.choice([0.3, 1.0, 2.0]))
             live.observe()
         if policy.detached:
             claim.release()
             return
-        assert not live.open_jobs
+        assert not live.jobs
         live.end()
         head.place()
         claim.release()
-        over = {task.key: live.ended(task.key) for task in tasks}
+        over = {task.key: live.tasks[task.key].ended for task in tasks}
         self.last = {key: ended.outcome for key, ended in over.items() if ended}
         assert self.last.keys() == over.keys()
 

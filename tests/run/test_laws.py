@@ -243,7 +243,7 @@ def test_a_plan_is_submitted_as_a_whole_or_not_at_all(story: Story, refused: int
             play.submit(*story.ordered)
         except BaseException:  # noqa: BLE001 - an interruption too
             assert not play.slurm.left
-            assert not play.live.open_jobs
+            assert not play.live.jobs
         else:
             assert len(play.slurm.jobs) <= refused
 

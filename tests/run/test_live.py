@@ -118,7 +118,7 @@ def test_a_task_that_is_not_needed_in_this_run_is_not_submitted(tmp_path: Path) 
     play = Play(tmp_path)
     play.submit(replace(a_task("tell"), attempts=(), not_needed="train does not run, so it cannot fail"))
     assert not play.slurm.jobs
-    ended = play.live.ended("tell")
+    ended = play.live.tasks["tell"].ended
     assert ended is not None
     assert (ended.outcome, ended.why) == (Outcome.NOT_NEEDED, "train does not run, so it cannot fail")
 
@@ -151,7 +151,7 @@ def test_what_comes_behind_a_failed_task_is_not_submitted(tmp_path: Path) -> Non
     play.watch()
     play.submit(*chain())
     assert not play.slurm.named("align")
-    assert play.live.ended("plot").outcome is BLOCKED
+    assert play.live.tasks["plot"].ended.outcome is BLOCKED
 
 
 def test_a_task_that_is_forgotten_is_submitted_once_more(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_plan_that_is_refused_leaves_the_run_as_it_was(tmp_path: Path) -> None
     play.slurm.trouble("submit", None, Trouble.REFUSED)
     with pytest.raises(SlurmError):
         play.submit(*chain())
-    assert not play.live.knows("align")
+    assert not play.live.tasks.knows("align")
     play.submit(*chain())
     play.watch()
     assert set(play.ended().values()) == {SUCCEEDED}
@@ -183,7 +183,7 @@ def test_a_plan_with_faults_leaves_the_run_as_it_was(tmp_path: Path) -> None:
     play.slurm.calls.clear()
     with pytest.raises(PlanError):
         play.submit(a_task("fetch", resources={"gpu": -1}))
-    assert not play.live.knows("fetch")
+    assert not play.live.tasks.knows("fetch")
     assert not play.slurm.calls
 
 
@@ -354,7 +354,7 @@ def test_a_success_by_its_own_record_counts_only_once_slurm_agrees(tmp_path: Pat
     record = tmp_path / "ended/1.json.new"
     record.write_text(json.dumps({"start": 1, "end": 2, "exit_code": 0, "node": "n1"}))
     record.replace(tmp_path / "ended/1.json")
-    while play.live.open_jobs:
+    while play.live.jobs:
         play.glance()
         play.clock.sleep(1)
     assert play.ended() == {"train": FAILED, "evaluate": Outcome.BLOCKED}

@@ -365,7 +365,7 @@ def test_a_job_of_the_run_learns_what_has_become_of_every_task(tmp_path: Path) -
     live, ended = own(play)
     assert ended == {"good": Outcome.SUCCEEDED, "bad": Outcome.FAILED, "behind": Outcome.BLOCKED}
     assert live.open_tasks == 1
-    assert live.fallen("bad") == ("behind",)
+    assert live.tasks.fallen("bad") == ("behind",)
 
 
 @pytest.mark.parametrize("keeps_accounts", [True, False])

@@ -127,10 +127,10 @@ def play_through(play: Play, limit: int) -> int:
         play.look()
         play.live.submit_later()
         most = max(most, len(play.slurm.left))
-        if not play.live.open_jobs and not play.live.later:
+        if not play.live.jobs and not play.live.later:
             return most
         play.clock.sleep(1)
-    raise AssertionError(f"still open: {play.live.open_jobs}, {len(play.live.later)} later, limit {limit}")
+    raise AssertionError(f"still open: {play.live.jobs}, {len(play.live.later)} later, limit {limit}")
 
 
 @pytest.mark.parametrize("limit", [3, 4, 7, 20])
@@ -173,7 +173,7 @@ def test_jobs_of_other_runs_take_room_too(tmp_path: Path) -> None:
         play.slurm.submit(Options.of(f"--job-name=other-{number}", "--time=999"), "sleep 50")
     play.live.policy = replace(play.policy, largest_queue=8, array_from=0)
     play.submit(*independent(10))
-    assert len(play.live.open_jobs) == 3
+    assert len(play.live.jobs) == 3
     assert len(play.live.later) == 7
 
 

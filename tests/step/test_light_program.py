@@ -24,7 +24,7 @@ from snakemake_executor_plugin_kempner.run.folders import make_folders
 from snakemake_executor_plugin_kempner.run.ledger import Ledger
 from snakemake_executor_plugin_kempner.run.program import keep_program
 from snakemake_executor_plugin_kempner.slurm.ids import own_job_id
-from snakemake_executor_plugin_kempner.step.light import around
+from snakemake_executor_plugin_kempner.step.light import job
 from snakemake_executor_plugin_kempner.step.light.plain import dumps, loads, printable
 
 RECORD = dict.fromkeys(FORMATS[6]) | {"rule": "align"}
@@ -309,7 +309,7 @@ def test_its_job_id_is_that_of_the_package(environment: dict[str, str], monkeypa
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert around.own_job_id() == own_job_id(environment)
+    assert job.own_job_id() == own_job_id(environment)
 
 
 def test_what_surrounds_a_full_job_imports_neither_slurms_commands_nor_the_records_of_runs() -> None:
@@ -380,7 +380,7 @@ def test_how_a_segment_ends_tells_whether_the_next_goes_on(
 
 EARLY = """
 import os, signal, sys
-from snakemake_executor_plugin_kempner.step.light.around import hold_signals, wait
+from snakemake_executor_plugin_kempner.step.light.signals import hold_signals, wait
 hold_signals()
 child = os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ, setpgroup=0, setsigmask=())
 os.kill(os.getpid(), int(sys.argv[1]))

@@ -27,7 +27,7 @@ from snakemake_executor_plugin_kempner.step.asked import Direct
 from snakemake_executor_plugin_kempner.step.earlier import decided_before
 from snakemake_executor_plugin_kempner.step.light import around
 from snakemake_executor_plugin_kempner.step.light.around import leave_mark, wait_for
-from snakemake_executor_plugin_kempner.step.light.work import Asked
+from snakemake_executor_plugin_kempner.step.light.questions import Asked
 
 SNAKEFILE = """
 rule good:
@@ -634,7 +634,7 @@ def test_the_log_of_an_element_has_a_second_name_by_its_wildcards(
         monkeypatch.setenv(name, value)
     (tmp_path / "array-1.97_2.log").touch()
     spec = replace(spec_in(tmp_path), log_name=str(tmp_path / "i=2.%j.log"))
-    program = "import sys; from snakemake_executor_plugin_kempner.step.light.around import Spec, open_log;"
+    program = "import sys; from snakemake_executor_plugin_kempner.step.light.job import Spec, open_log;"
     program += "import json; open_log(Spec(json.load(sys.stdin)))"
     for _ in range(2):  # also when Slurm starts it again
         with (tmp_path / "array-1.97_2.log").open("a") as log:

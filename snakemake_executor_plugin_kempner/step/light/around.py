@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]  # without `enum`, which `signal` imports
 import os
-import sys
 import time
 
+from .files import discard, read, remove_tree
+from .job import open_log, own_job_id
 from .plain import dumps, loads, printable, say
+from .signals import hear_what_ended_it, signalled, used
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,85 +17,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 _POLL = 0.2
-_SIGNAL_DELAY = 0.3
-"""Seconds within which a signal from Slurm reaches this process after it has ended the command."""
-_WIDTH = 16
-"""Bytes of an entry in the table of a manifest (`plan/manifest.py`)."""
-_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 _SHORT_LIFE = 60
 """Seconds: a job that fails earlier may have failed because of its node."""
 TO_BE_CONTINUED = 75
 """As in `plan/step.py`."""
 _SIGNALS = 128
 """A command that a signal has ended has this exit code and the number of the signal, as shells have it."""
-signalled: list[int] = []
-"""Signals that this job has received. Slurm may requeue it now, so its failure must not stop the run, and its
-checkpoints must be kept."""
 tried: list[int] = []
 """Attempts of this process that had a reason to run; others end at once because of an earlier attempt."""
-used: dict[str, float] = {}
-"""What the work has used, for the record."""
-
-
-def read_spec() -> dict[str, Any]:
-    """The spec from standard input; an array element reads the part of its own from the manifest."""
-    known: dict[str, Any] = loads(sys.stdin.read())
-    if len(sys.argv) > 1:
-        with open(sys.argv[1], "rb") as file:
-            known |= read_line(file, int(os.environ.get("SLURM_ARRAY_TASK_ID", "0")))
-    return known
-
-
-def read_line(file: Any, index: int) -> dict[str, Any]:
-    """The manifest's line for an element.
-
-    Raises:
-        ValueError: the manifest has no line for this index.
-    """
-    file.seek(index * _WIDTH)
-    place = int(file.read(_WIDTH))
-    if not place:
-        raise ValueError(f"the manifest knows no element {index}")
-    file.seek(place)
-    line: dict[str, Any] = loads(file.readline().decode())
-    return line
-
-
-def own_job_id() -> str:
-    """Id of this job, `123_4` inside an array; empty outside of a job."""
-    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{index}" if array and index else os.environ.get("SLURM_JOB_ID", "")
-
-
-def log_path(pattern: str) -> str:
-    folder, slash, name = pattern.rpartition("/")
-    return folder + slash + name.replace("%A_%a", own_job_id()).replace("%j", own_job_id())
-
-
-def open_log(spec: Any) -> None:
-    """Redirect output to the log file, if Slurm could not be told its name; link to it under the name with its wildcards."""
-    if spec.log:
-        path = log_path(spec.log)
-        try:
-            log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError as error:
-            say(f"kempner: the log {path} cannot be opened: {error.strerror}")
-        else:
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            os.close(log)
-    if spec.log_name:
-        try:
-            os.symlink(os.readlink("/proc/self/fd/1"), log_path(spec.log_name))
-        except OSError:  # after a requeue it exists; otherwise the job can do without it
-            return
-
-
-class Spec:
-    """The attributes of a `StepSpec`, from its JSON form."""
-
-    def __init__(self, known: dict[str, Any]) -> None:
-        vars(self).update(known)
 
 
 class Record:
@@ -145,7 +76,7 @@ def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
 
     Args:
         spec: a `StepSpec`.
-        rare: answers what a light job leaves to the whole package (`work.Asked`, `step.asked.Direct`).
+        rare: answers what a light job leaves to the whole package (`questions.Asked`, `step.asked.Direct`).
         work: does what the task is; returns its exit code.
     """
     open_log(spec)
@@ -156,7 +87,7 @@ def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
     record.write()
     code = attempt(spec, rare, work)
     if code != 0 and tried:
-        _hear_what_ended_it()
+        hear_what_ended_it()
     if spec.segments > 1 and (code == _SIGNALS + signal.SIGTERM or (code != 0 and signalled)):
         code = TO_BE_CONTINUED  # whatever the program made of the signal: the next segment goes on
     record.write(exit_code=code)
@@ -176,13 +107,6 @@ def run_job(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
     if code != 0 and spec.stops and not signalled and not goes_on:
         rare.stop(spec)
     return code
-
-
-def _hear_what_ended_it() -> None:
-    """Wait for a signal: Slurm sends it to the processes of a job one by one, so the command may have ended before."""
-    end = time.monotonic() + _SIGNAL_DELAY
-    while not signalled and time.monotonic() < end:
-        time.sleep(0.05)
 
 
 def _say_how_it_goes_on(spec: Any) -> None:
@@ -217,7 +141,7 @@ def attempt(spec: Any, rare: Any, work: Callable[[Any], int]) -> int:
     # The announced end of a segment is no sign that Slurm may requeue it, unless it leaves no mark to tell by.
     if code == 0 and spec.checkpoints and (not signalled or (spec.segments > 1 and spec.mark)):
         # A later run of this task must start afresh, not resume from finished work.
-        _discard(spec.checkpoints)
+        discard(spec.checkpoints)
     if code == 0 and spec.mark:
         remove_temporary(spec, rare.may_have_more_readers)
     return code
@@ -273,67 +197,3 @@ def remove_temporary(spec: Any, may_have_more_readers: Callable[[str], bool]) ->
             say(f"kempner: temporary {printable(path)} cannot be removed: {error.strerror}")
         else:
             say(f"Removing temporary output {printable(path)}.")
-
-
-def read(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return None
-
-
-def remove_tree(path: str) -> None:
-    """Raises OSError: it is gone, or cannot be removed."""
-    import shutil
-
-    shutil.rmtree(path)
-
-
-def _discard(path: str) -> None:
-    """Remove a folder, as far as that goes; most are empty."""
-    try:
-        os.rmdir(path)
-    except OSError:
-        import shutil
-
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def give_own_group(process: int) -> None:
-    # Called by parent and child, so that the group exists before either of them goes on.
-    try:
-        os.setpgid(process, process)
-    except (PermissionError, ProcessLookupError):
-        return
-
-
-def hold_signals() -> None:
-    """Keep signals until `wait` can pass them on: one that comes when the child has just started would end this process alone.
-
-    The child has to let them through again.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
-
-
-def let_signals_through() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
-
-
-def wait(child: int) -> int:
-    """Wait for a child in a group of its own, which hears each signal that this job gets; its exit code, negative for a signal."""
-
-    def forward(number: int, _frame: object) -> None:
-        signalled.append(number)
-        try:
-            os.killpg(child, number)  # to the whole group: the rule's own process has to hear it too
-        except ProcessLookupError:  # it has ended
-            return
-
-    for number in _FORWARDED:
-        signal.signal(number, forward)
-    let_signals_through()
-    _, status, usage = os.wait4(child, 0)
-    used["peak_memory_mb"] = usage.ru_maxrss // 1024
-    used["cpu_seconds"] = round(usage.ru_utime + usage.ru_stime, 2)
-    return os.waitstatus_to_exitcode(status)

@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 
-from .around import remove_tree
 from .plain import say
 
 STAMP = ".snakemake_timestamp"
@@ -93,3 +92,28 @@ def digest(path: str, algorithm: str) -> str:
             while part := file.read(2**20):
                 found.update(part)
     return f"{algorithm}:{found.hexdigest()}"
+
+
+def read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def remove_tree(path: str) -> None:
+    """Raises OSError: it is gone, or cannot be removed."""
+    import shutil
+
+    shutil.rmtree(path)
+
+
+def discard(path: str) -> None:
+    """Remove a folder, as far as that goes; most are empty."""
+    try:
+        os.rmdir(path)
+    except OSError:
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)

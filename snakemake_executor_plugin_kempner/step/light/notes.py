@@ -8,8 +8,7 @@ import os
 import stat
 import time
 
-from .around import read
-from .files import digest, time_of
+from .files import digest, read, time_of
 from .plain import dumps, loads
 
 TYPE_CHECKING = False
