@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..errors import ClaimLost, FolderInUse, LedgerError
 from .belonging import user_name
-from .clock import Clock, SystemClock
+from .clock import Clock, SystemClock, file_time
 
 SILENCE = 300.0
 """Seconds without a renewal after which an owner on another machine counts as gone."""
@@ -219,17 +219,16 @@ class Claim:
 
     def _read(self) -> tuple[Owner, float] | None:
         """The owner, and the seconds since its last renewal, by the file system's clock."""
-        probe = self._folder / f"claim.{uuid.uuid4().hex}"
         try:
-            owner = _owner_in(self._path)
-            probe.touch()
-            silence = probe.stat().st_mtime - self._path.stat().st_mtime
+            owner, renewed = _owner_in(self._path), self._path.stat().st_mtime
         except FileNotFoundError:
             return None
         except OSError as error:
             raise LedgerError(f"{self._path} cannot be read ({error}); remove it if no snakemake runs here") from error
-        finally:
-            probe.unlink(missing_ok=True)
+        now = file_time(self._folder)
+        if now is None:
+            raise LedgerError(f"{self._folder} cannot be written to, so it is unknown whether {self._path} is in use")
+        silence = now - renewed
         if owner == _NOBODY and silence < SILENCE:
             raise LedgerError(f"{self._path} cannot be read (it is damaged); remove it if no snakemake runs here")
         return owner, silence

@@ -13,6 +13,7 @@ from snakemake_executor_plugin_kempner.adapt.content import Contents
 from snakemake_executor_plugin_kempner.adapt.dag import Reading
 from snakemake_executor_plugin_kempner.adapt.possible import possible_tasks
 from snakemake_executor_plugin_kempner.adapt.sources import Sources
+from snakemake_executor_plugin_kempner.adapt.units import task_key
 from snakemake_executor_plugin_kempner.errors import PlanError
 from snakemake_executor_plugin_kempner.plan.dependency import DependencyType
 
@@ -131,6 +132,21 @@ def test_content_of_a_group_does_not_depend_on_the_order_of_its_members(read: Re
     assert len(members) > 2
     assert contents.of(members) == contents.of(members[::-1])
     assert {"code", "input"} <= contents.of(members).keys()
+
+
+def test_a_group_that_is_partly_in_the_queue_is_refused_and_one_that_is_wholly_there_is_that_job(read: Read) -> None:
+    text = WIDE.replace("RESOURCES", "").replace("    shell", "    group: 'both'\n    shell")
+    _, dag = read(text)
+    made, behind = (
+        task_key(job)
+        for rule in "ab"
+        for job in dag.jobs
+        if (job.rule.name, *job.wildcards_dict.values()) == (rule, "0")
+    )
+    with pytest.raises(PlanError, match="some of its tasks are in the queue already, in the job of another group"):
+        read(text, groups={made: "running"})
+    found, _ = read(text, groups={made: "running", behind: "running"}, known={"running"}.__contains__)
+    assert len(found.tasks) == 2
 
 
 def test_a_task_in_flight_is_waited_for_where_its_files_look_finished(read: Read) -> None:

@@ -90,6 +90,19 @@ def test_jobs_that_have_recorded_their_ends_are_at_no_cluster(runs: Path) -> Non
     refuse_folder_of_other_cluster(runs, elsewhere)
 
 
+def test_a_job_whose_end_a_head_has_noted_is_at_no_cluster_and_the_others_are(runs: Path) -> None:
+    play = queued(runs)
+    play.submit(a_task("call"))
+    first, second = play.live.jobs
+    elsewhere = Play(runs.parent / "elsewhere/run9").slurm
+    elsewhere.name = "cluster other (/elsewhere)"
+    play.live._ledger.ended(first)
+    with pytest.raises(OtherCluster):
+        refuse_folder_of_other_cluster(runs, elsewhere)
+    play.live._ledger.ended(second)
+    refuse_folder_of_other_cluster(runs, elsewhere)
+
+
 def test_without_an_answer_nothing_is_refused_yet(runs: Path) -> None:
     play = queued(runs)
     play.slurm.trouble("cluster", Trouble.UNREACHABLE)
