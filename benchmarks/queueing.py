@@ -46,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> int:
             for tasks, retries in product(arguments.sizes, arguments.retries):
                 parameters = {"pairs": tasks // 2, "retries": retries}
                 work = Workload(name="pairs", parameters=parameters, tasks=tasks, flags=GREEDY)
-                options = SandboxOptions(max_job_count=2 * tasks + 1000)
+                options = SandboxOptions(max_job_count=(2 + retries) * tasks + 1000)
                 names = [name for name in arguments.only if not retries or name in RETRYING]
                 for repeat, name in in_turn(names, arguments.repeats):
                     place = folder / f"{tasks}-{retries}-{name}-{repeat}"

@@ -204,13 +204,13 @@ class Submissions:
         return None
 
     def _once(self, awaited: Sequence[str], however: bool) -> tuple[Term, ...]:
-        """Terms of which any holds when all these tasks have succeeded (`however`: have ended)."""
+        """Terms of which any holds when all these tasks have succeeded (`however`: their first attempts have ended)."""
         if len(awaited) == 1 and not however:
             return tuple(Term(type=DependencyType.AFTEROK, on=ref) for ref in self._attempts[awaited[0]])
         if however:
-            self._awaited.update(awaited)
-            ends = [Term(type=DependencyType.AFTERANY, on=ref) for key in awaited for ref in self._attempts[key]]
-            words = f"{len(awaited)} tasks have ended"
+            # Not of all attempts: they could not wait in reserve then, and would be thousands of calls.
+            ends = [Term(type=DependencyType.AFTERANY, on=self._attempts[key][0]) for key in awaited]
+            words = f"the first attempts of {len(awaited)} tasks have ended"
         else:
             ends = [term for key in awaited for term in self._terms(Edge(on=key))]
             words = f"{len(awaited)} tasks have succeeded that decide which tasks follow"

@@ -115,6 +115,6 @@ class Deferred:
     awaits: frozenset[str] = frozenset()
     """Keys of the tasks that have to succeed first; none when it waits for the head process itself."""
     however: bool = False
-    """Those tasks only have to end, successfully or not."""
+    """The first attempts of those tasks only have to end, successfully or not: then there may be room for more jobs."""
     task: Task | None = field(default=None, compare=False)
     """The task with its expected resources, if known: checked now, submitted later."""

@@ -201,7 +201,7 @@ def _with_handlers(tasks: Sequence[Task]) -> list[Task]:
 def _deferred(
     now: Sequence[Task], later: Sequence[Task], policy: Policy, deferred: Sequence[Deferred]
 ) -> tuple[Deferred, ...]:
-    """What a continuation has to wait for: deferred tasks, and that half of the queued tasks have ended."""
+    """What a continuation has to wait for: deferred tasks, and that the first attempts of half of the queued tasks have ended."""
     absent = {task.key for task in later}
     before = (key for key, refs in policy.standing.items() if refs and key not in absent | _HELPERS)
     in_queue = [*before, *(task.key for task in now)]

@@ -70,6 +70,13 @@ def test_a_run_that_nobody_watches_keeps_room_for_what_goes_on_with_it() -> None
     assert len(gate.waits_for.terms) == (len(now.plan.tasks) + 1) // 2
 
 
+def test_further_attempts_of_a_sweep_are_arrays_although_the_rest_waits_for_room() -> None:
+    tasks = [a_task("part", wildcards={"i": str(number)}, attempts=3) for number in range(300)]
+    now = wave(tasks, replace(DETACHED, array_from=2), (), 500)
+    assert len(now.plan.tasks) > 100
+    assert len(now.plan.calls) <= 8
+
+
 def test_a_checkpoint_that_has_no_room_yet_is_not_waited_for() -> None:
     tasks = independent(20)
     deferred = [Deferred("a checkpoint", frozenset({tasks[-1].key})), Deferred("another", frozenset({tasks[0].key}))]
