@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from behaviour import assert_nothing_is_left, moments, with_behaviour
+from comparison import Outcome
 from detached import left_behind, page
 from head import Head, cancel_all, closed, of_rule, queued, run, run_detached, written
 from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
@@ -14,6 +15,7 @@ from test_command_line import kempner
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
+StartSlurm = Callable[..., Sandbox]
 HOW = "$(./how {wildcards.n} {resources.nth})"
 HOW_SCRIPT = """\
 #!/bin/bash
@@ -116,6 +118,19 @@ def test_a_sweep_without_a_failure_needs_no_release_job(slurm: Sandbox, tmp_path
     assert set(runs(folder).values()) == {1}
 
 
+@pytest.mark.parametrize("alone", [run, run_detached], ids=["watched", "nobody there"])
+def test_a_sweep_in_waves_is_tried_again_from_the_reserve(
+    private_slurm: StartSlurm, tmp_path: Path, folder: Path, alone: Callable[..., Outcome]
+) -> None:
+    slurm = private_slurm()  # a limit counts all jobs of the user, those of other tests too
+    outcome = alone(slurm, folder, "--kempner-max-queued", "20", "--kempner-array-from", "2")
+    assert outcome.exit_code == 0, outcome.output
+    assert runs(folder) == EXPECTED
+    assert_nothing_is_left(slurm, folder)
+    assert "will be queued later" in outcome.output or alone is run_detached
+    assert calls(folder)["task"] < sum(EXPECTED.values())
+
+
 def of_helpers(slurm: Sandbox, folder: Path) -> list[tuple[str, str]]:
     return [(job.rule, job.state) for job in queued(slurm, folder, helpers=True)]
 
@@ -132,7 +147,6 @@ def test_a_task_that_fails_for_good_takes_what_needs_it_and_the_rest_goes_on(slu
     assert "9 of 13 tasks done" in page(folder) or "10 of 13" in page(folder)
 
 
-StartSlurm = Callable[..., Sandbox]
 THOUSAND = """
 FAILING = list(range(0, 1000, 20))
 
