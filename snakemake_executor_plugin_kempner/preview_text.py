@@ -8,7 +8,7 @@ from .announcements import deferred_summary, plan_summary, requested_summary
 from .phrases import count_of
 from .plan.dependency import AnyOf, Expression, Ref
 from .plan.model import Call, Kind, Plan, Submission
-from .plan.reserves import is_reserve, unreserved
+from .plan.reserves import is_reserve, takes_turns, unreserved
 from .plan.slurm_extra import SET_BY_PLUGIN
 
 _OURS = {
@@ -18,6 +18,13 @@ _OURS = {
     Kind.CLOSING: "closing job, the end of the run",
 }
 _RELEASED = ", each by itself: a task that fails releases its next attempt"
+_TAKES_TURNS = ", which starts when the array before it has ended"
+
+
+def _released(submission: Submission) -> str:
+    if not is_reserve(submission.options):
+        return ""
+    return f"{_RELEASED}{_TAKES_TURNS if takes_turns(submission.options) else ''}"
 
 
 @dataclass(slots=True)
@@ -59,7 +66,7 @@ def preview(plan: Plan, later: Iterable[str]) -> str:
     for call in plan.calls:
         key = (
             names[call.first.ref],
-            _waits_for(call.waits_for, names) + (_RELEASED if is_reserve(call.first.options) else ""),
+            _waits_for(call.waits_for, names) + _released(call.first),
             str(unreserved(call.first.options).without(*SET_BY_PLUGIN)),
         )
         alike.setdefault(key, _Alike()).add(call)

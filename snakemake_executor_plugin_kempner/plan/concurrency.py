@@ -7,7 +7,7 @@ from ..errors import Fault, PlanError
 from .dependency import AllOf, AnyOf, DependencyType, Expression, Ref, Term
 from .model import Call, Kind, Policy, Submission
 from .pool import STANDING
-from .reserves import is_reserve
+from .reserves import earlier_array, is_reserve, taking_turns
 from .slots import LimitedJob, Placement, Slots, place
 
 JOBS = "_nodes"
@@ -73,22 +73,27 @@ def _jobs(calls: Sequence[Call]) -> Iterator[LimitedJob]:
             if number is not None and term.type in _ENDED and (term.whole or not calls[number].is_array):
                 yield number
 
-    for call in calls:
+    firsts: dict[int, int] = {}
+    for number, call in enumerate(calls):
         terms = call.waits_for.terms if call.waits_for else ()
         width, needs = len(call.submissions), call.first.units
         if is_reserve(call.first.options):
-            # A released attempt takes the place of the one before it, while others of the first array may still run.
-            terms, needs = tuple(term for term in terms if term.type is not DependencyType.AFTERNOTOK), {}
+            before = numbers[earlier_array(call)]
+            firsts[number] = firsts.get(before, before)
+            yield LimitedJob(width=width, needs=needs, instead_of=before)
+            continue
         each = [numbers[term.on] for term in terms if term.type is DependencyType.AFTERCORR and term.on]
         if isinstance(call.waits_for, AnyOf):
             # An attempt of the task has succeeded: attempts before it have failed, attempts after it never start.
             alternatives = tuple(ended(terms))
             is_one_task = len({term.on.task for term in terms if term.on}) == 1 and len(alternatives) == len(terms)
+            attempts = {firsts.get(array, array) for array in each}
             yield LimitedJob(
                 width=width,
                 needs=needs,
                 after=alternatives if is_one_task else (),
                 succeeded=(alternatives,) if is_one_task else (),
+                each=attempts.pop() if len(attempts) == 1 and len(each) == len(terms) else None,
             )
             continue
         succeeded = tuple(
@@ -104,24 +109,34 @@ class _Limited:
     ) -> None:
         self._calls, self._slots, self._policy, self._gate = calls, slots, policy, gate
         self._gates: dict[int, Ref] = {}
+        gates = (call for call in calls if call.first.kind is Kind.GATE)
+        self._planned_gates = {(gate.waits_for, gate.indices): gate for gate in gates}
+        """Gates by what they wait for. One that is needed before its place comes earlier."""
+        self._there: set[Ref] = set()
 
     def calls(self) -> Iterator[Call]:
         for call, placement in zip(self._calls, self._slots.placements, strict=True):
-            yield from self._placed(call, placement)
+            if call.first.ref not in self._there:
+                self._there.add(call.first.ref)
+                yield from self._placed(call, placement)
 
     def _placed(self, call: Call, placement: Placement) -> Iterator[Call]:
         if not placement.waits_for:
-            yield replace(call, throttle=placement.throttle)
+            in_turn = placement.throttle and is_reserve(call.first.options)
+            yield replace(taking_turns(call) if in_turn else call, throttle=placement.throttle)
             return
         for number in placement.waits_for:
-            gate = number - len(self._calls)
-            if gate >= 0 and gate not in self._gates:
-                yield self._stands_for(gate)
+            stands_for = number - len(self._calls)
+            if stands_for >= 0 and stands_for not in self._gates:
+                yield self._stands_for(stands_for)
         waits_for = call.waits_for
         if isinstance(waits_for, AnyOf):
-            gate_job = self._gate(waits_for, "what a task needs is there, but it has to take turns")
-            yield Call(submissions=(gate_job,), waits_for=waits_for)
-            waits_for = AllOf((Term(type=DependencyType.AFTEROK, on=gate_job.ref),))
+            gate = self._gate_of(waits_for, call)
+            if gate.first.ref not in self._there:
+                self._there.add(gate.first.ref)
+                yield gate
+            kind = DependencyType.AFTERCORR if call.is_array else DependencyType.AFTEROK
+            waits_for = AllOf((Term(type=kind, on=gate.first.ref, whole=call.is_array),))
         own = waits_for.terms if waits_for else ()
         known = {(term.on, term.whole) for term in own if term.type in _ENDED}
         turns = (term for term in self._terms(placement.waits_for) if (term.on, term.whole) not in known)
@@ -133,6 +148,15 @@ class _Limited:
             waits_for=AllOf((*own, *turns)),
             throttle=placement.throttle,
         )
+
+    def _gate_of(self, condition: AnyOf, call: Call) -> Call:
+        """The gate, or the array of gates, that stands for what a call waits for."""
+        key = (condition, call.indices)
+        if key not in self._planned_gates:
+            why = "what a task needs is there, but it has to take turns"
+            gates = tuple(self._gate(condition, why) for _ in call.submissions)
+            self._planned_gates[key] = Call(submissions=gates, waits_for=condition, indices=call.indices)
+        return self._planned_gates[key]
 
     def _stands_for(self, gate: int) -> Call:
         ends = AllOf(tuple(self._terms(self._slots.gates[gate])))

@@ -13,15 +13,15 @@ reserve out of the queue (`--kill-on-invalid-dep`); after a failure the release 
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..options import Options
 from .dependency import AnyOf, DependencyType, Ref, Term
 from .model import Call, Kind, Policy, Submission
 
-_BEGIN = "2037-01-01"
-"""Slurm takes a later one too, but not every program that shows it."""
+_BEGIN, _BEGIN_IN_TURN = "2037-01-01", "2037-01-02"
+"""Slurm takes a later one too, but not every program that shows it. With the second one, attempts take turns because of a limit."""
 
 
 def reserved(submission: Submission) -> Submission:
@@ -31,7 +31,18 @@ def reserved(submission: Submission) -> Submission:
 
 def is_reserve(options: Options) -> bool:
     """Whether a job with these options starts only when it is released."""
-    return options.get("begin") == _BEGIN
+    return options.get("begin") in (_BEGIN, _BEGIN_IN_TURN)
+
+
+def taking_turns(call: Call) -> Call:
+    """The call of a reserve whose elements, once released, wait until all of the array before them have ended."""
+    options = Options({"begin": _BEGIN_IN_TURN})
+    return replace(call, submissions=tuple(replace(each, options=each.options | options) for each in call.submissions))
+
+
+def takes_turns(options: Options) -> bool:
+    """Whether a job with these options, once released, waits until all of the array before it have ended."""
+    return options.get("begin") == _BEGIN_IN_TURN
 
 
 def unreserved(options: Options) -> Options:
@@ -40,20 +51,25 @@ def unreserved(options: Options) -> Options:
 
 
 def reservable(
-    submissions: Sequence[Submission], policy: Policy, awaited: Collection[str]
+    submissions: Sequence[Submission], policy: Policy, awaited: Collection[str], scarce: Collection[str]
 ) -> Callable[[Submission], bool]:
     """Which submissions may be elements of a reserve.
 
-    Not where Slurm does not cancel what can never start. Not tasks that take turns because of a limit: an attempt that is released
-    takes the place of the one before it, which may be given to another task by then. And not where something waits for the end of
-    all attempts, because a reserve may end late.
+    Not where Slurm does not cancel what can never start. Not tasks that take turns because of a limit if an attempt takes more of
+    it than the one before, of which it takes the place. And not where something waits for the end of all attempts, because a
+    reserve may end late.
 
     Args:
         submissions: of the plan.
         policy: of the run.
         awaited: keys of the tasks of which something waits for the end, successful or not.
+        scarce: limits that make tasks take turns.
     """
-    scarce = _scarce(submissions, policy) if policy.limits else frozenset()
+    first = {submission.ref.task: submission.units for submission in reversed(submissions)} if scarce else {}
+
+    def is_alike(submission: Submission) -> bool:
+        before = first[submission.ref.task]
+        return all(submission.units.get(name) == before.get(name) for name in scarce)
 
     def may_be(submission: Submission) -> bool:
         return (
@@ -62,7 +78,7 @@ def reservable(
             and submission.segments == 1
             and not submission.spared
             and not submission.shown_name  # takes turns by its name
-            and not scarce.intersection(submission.units)
+            and (not scarce or is_alike(submission))
             and submission.ref.task not in awaited
             and "begin" not in submission.options
         )
@@ -70,8 +86,10 @@ def reservable(
     return may_be if policy.kill_on_invalid_dep else lambda _submission: False
 
 
-def _scarce(submissions: Iterable[Submission], policy: Policy) -> frozenset[str]:
+def scarce_limits(submissions: Iterable[Submission], policy: Policy) -> frozenset[str]:
     """The limits that tasks would exceed if all ran at once, each with one of its attempts."""
+    if not policy.limits:
+        return frozenset()
     of_task: dict[str, Counter[str]] = {}
     for submission in submissions:
         if submission.units:
@@ -80,6 +98,43 @@ def _scarce(submissions: Iterable[Submission], policy: Policy) -> frozenset[str]
     for each in (*of_task.values(), *policy.standing_units):
         wanted.update(each)
     return frozenset(name for name, most in policy.limits.items() if wanted[name] > most)
+
+
+def attempts_together(calls: Sequence[Call]) -> list[Call]:
+    """The calls in another order: each reserve right after the array before it, and after what it waits for besides.
+
+    So nothing is planned to follow an array in a place that a further attempt may still take.
+    """
+    numbers = {submission.ref: number for number, call in enumerate(calls) for submission in call.submissions}
+    before = [_numbers(call, numbers) for call in calls]
+    behind: dict[int, list[int]] = {}
+    for number, call in enumerate(calls):
+        if is_reserve(call.first.options):
+            behind.setdefault(numbers[earlier_array(call)], []).append(number)
+    placed: dict[int, None] = {}
+
+    def add(number: int) -> None:
+        if number not in placed:
+            for other in before[number]:
+                add(other)
+            placed[number] = None
+            for reserve in behind.get(number, ()):
+                add(reserve)
+
+    for number in range(len(calls)):
+        add(number)
+    return [calls[number] for number in placed]
+
+
+def earlier_array(reserve: Call) -> Ref:
+    """An attempt of the array before a reserve."""
+    terms = reserve.waits_for.terms if reserve.waits_for else ()
+    return [term.on for term in terms if term.type is DependencyType.AFTERNOTOK and term.whole and term.on][-1]
+
+
+def _numbers(call: Call, numbers: Mapping[Ref, int]) -> list[int]:
+    terms = call.waits_for.terms if call.waits_for else ()
+    return [numbers[term.on] for term in terms if term.on and term.on in numbers]
 
 
 def with_release_jobs(calls: Sequence[Call], release: Callable[[AnyOf, str], Submission]) -> Iterator[Call]:

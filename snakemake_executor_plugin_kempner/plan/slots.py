@@ -18,12 +18,14 @@ A job prefers units whose holders have ended when it starts, then free units, th
 first. That expectation takes all jobs to be equally long: it decides how fast a run is, never whether it keeps a limit.
 
 An array takes the units of the elements that may run at once, and that number becomes its throttle (`%N`). With
-`aftercorr`, each element takes over the units of its partner. Units with the same holders are kept together
+`aftercorr`, each element takes over the units of its partner. Further attempts of an array's tasks hold the units of that
+array, too: an element that follows a failed one takes its place. Where the array has a throttle, that place is given to the
+next element at once, so they wait until all of the array have ended. Units with the same holders are kept together
 (`Piece` in `pool.py`), and a gate stands for jobs that are too many to name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_, or_
 
@@ -49,6 +51,9 @@ class LimitedJob:
     """When it starts, a job of each set has succeeded with all its elements. All are also in `after`."""
     each: int | None = None
     """An array of the same width that it follows with `aftercorr`: element i waits for that array's element i."""
+    instead_of: int | None = None
+    """The array of the attempts before it, of the same width and needs: element i starts if that array's element i fails.
+    It comes right after that array, and with a throttle only when all of that array have ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +107,8 @@ class _Placer:
         self._pools: dict[str, Pool] = {}
         for name, capacity in capacities.items():
             held = sum(job.get(name, 0) for job in standing)
-            if held + sum(job.width * job.needs.get(name, 0) for job in jobs) > capacity:
+            at_once = (job.width * job.needs.get(name, 0) for job in jobs if job.instead_of is None)
+            if held + sum(at_once) > capacity:
                 self._pools[name] = Pool(capacity, held)
         self._ended: list[int] = []
         """For each job, the set of jobs that have ended when it starts."""
@@ -110,6 +116,11 @@ class _Placer:
         self._ends: list[int] = []
         """When each job is expected to start and end if all elements take equally long; used only for ordering."""
         self._gates: list[tuple[int, ...]] = []
+        self._given: dict[int, dict[Pool, list[Piece]]] = {}
+        """What each array holds."""
+        self._throttles: dict[int, int] = {}
+        self._firsts: dict[int, int] = {}
+        """The array of the first attempts, for each array of further attempts."""
 
     def place(self) -> Slots:
         if not self._pools:
@@ -118,6 +129,8 @@ class _Placer:
         return Slots(placements=placements, gates=tuple(self._gates))
 
     def _place(self, number: int, job: LimitedJob) -> Placement:
+        if job.instead_of is not None:
+            return self._again(number, job.instead_of)
         ended = self._ended_before(job)
         needs = {pool: units for name, pool in self._pools.items() if (units := job.needs.get(name, 0)) > 0}
         held: dict[Pool, list[Piece]] = {}
@@ -138,11 +151,29 @@ class _Placer:
         starts = [piece.until for pool in held for piece, late in zip(held[pool], missing[pool], strict=True) if late]
         self._expect(job, at_once, starts)
         self._ended.append(ended)
+        for pool in self._pools.values():
+            if job.each in pool.lanes and pool not in needs:  # a gate between two arrays
+                pool.lanes[number] = pool.lanes[job.each]
         for pool, pieces in held.items():
             mine = pool.give(number, pieces, self._ends[number])
+            self._given.setdefault(number, {})[pool] = mine
             if job.width > 1 and sum(piece.units for piece in mine) == job.width * needs[pool]:
                 pool.lanes[number] = Lanes(mine, users.get(pool, 0) | bit(number))
-        return Placement(waits_for=waits_for, throttle=at_once if at_once < job.width else 0)
+        self._throttles[number] = throttle = at_once if at_once < job.width else 0
+        return Placement(waits_for=waits_for, throttle=throttle)
+
+    def _again(self, number: int, before: int) -> Placement:
+        """Place further attempts: what is held by the first ones is free when these have ended, too."""
+        first = self._firsts[number] = self._firsts.get(before, before)
+        for pool, pieces in self._given.get(first, {}).items():
+            for piece in pieces:
+                piece.holders |= bit(number)
+            if lanes := pool.lanes.get(first):
+                pool.lanes[first] = replace(lanes, users=lanes.users | bit(number))
+        self._ended.append(self._ended[first])
+        self._starts.append(self._starts[first])
+        self._ends.append(self._ends[first])
+        return Placement(throttle=self._throttles[first])
 
     def _ended_before(self, job: LimitedJob) -> int:
         """The jobs that have certainly ended when this job starts, given its own dependencies.

@@ -16,7 +16,7 @@ from .jobscript import continuation_script, gate_script, guard_script, release_s
 from .lengths import in_pieces
 from .model import LOOK_AFTER, Call, Kind, Policy, Submission
 from .place import LIMITS, place_of_helpers
-from .reserves import reservable, with_release_jobs
+from .reserves import attempts_together, reservable, scarce_limits, with_release_jobs
 from .resources import TaskOptions
 from .task import Attempt, Deferred, Edge, Task, Turn
 
@@ -54,8 +54,11 @@ class Submissions:
 
     def calls(self) -> Iterator[Call]:
         """The submissions added so far, as calls of sbatch."""
-        may_be_reserve = reservable(self.made, self.policy, self._awaited)
-        calls = in_calls(self.made, self.policy.largest_array, may_be_reserve)
+        scarce = scarce_limits(self.made, self.policy)
+        may_be_reserve = reservable(self.made, self.policy, self._awaited, scarce)
+        calls: Sequence[Call] = in_calls(self.made, self.policy.largest_array, may_be_reserve)
+        if scarce:
+            calls = attempts_together(calls)
         calls = tuple(with_release_jobs(calls, self._release_for))
         return in_pieces(within_limits(calls, self.policy, self._gate_for), self._gate_for)
 

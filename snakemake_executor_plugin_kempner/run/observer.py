@@ -145,7 +145,7 @@ class Observer:
                 if has_failed and is_reserve(job.submission.options) and job.job_id not in self._released:
                     self._released.add(job.job_id)
                     try:
-                        release_one(self._slurm, job.job_id, state.jobs[number - 1].job_id)
+                        release_one(self._slurm, job.job_id, job.submission.options, state.jobs[number - 1].job_id)
                     except SlurmError as error:  # the release job does the same; it may also run already
                         self._logger.debug(str(error))
 

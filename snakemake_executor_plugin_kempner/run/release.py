@@ -18,7 +18,7 @@ from ..options import Options
 from ..plan.dependency import DependencyType, array_of
 from ..plan.jobscript import release_script
 from ..plan.model import Kind
-from ..plan.reserves import is_reserve
+from ..plan.reserves import is_reserve, takes_turns
 from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record
 from ..slurm.states import JobState
@@ -86,17 +86,31 @@ def _waits(record: Record | None) -> bool:
     return record is not None and record.state is JobState.WAITING
 
 
-def release_one(slurm: Slurm, job_id: str, before: str) -> None:
+def release_one(slurm: Slurm, job_id: str, options: Options, before: str) -> None:
     """Let an attempt start when the job before it has failed: the dependency that it would have alone.
 
-    If Slurm has forgotten that job, which has failed, there is nothing to wait for.
+    What Slurm has forgotten has ended: there is nothing to wait for.
+
+    Args:
+        slurm: the scheduler.
+        job_id: of the attempt.
+        options: of the attempt. If it takes turns, it waits for all of the array before it.
+        before: id of the job that has failed, or is about to.
+
+    Raises:
+        SlurmError: Slurm has not answered, or has refused.
     """
-    try:
-        slurm.release(job_id, f"{DependencyType.AFTERNOTOK}:{before}")
-    except SlurmRefused as error:
-        if "depend" not in error.answer.lower():
-            raise
-        slurm.release(job_id, "")
+    failed = f"{DependencyType.AFTERNOTOK}:{before}"
+    turn = f"{DependencyType.AFTERANY}:{array_of(before)}"
+    for dependency in (f"{failed},{turn}", turn) if takes_turns(options) else (failed,):
+        try:
+            slurm.release(job_id, dependency)
+        except SlurmRefused as error:
+            if "depend" not in error.answer.lower():
+                raise
+        else:
+            return
+    slurm.release(job_id, "")
 
 
 def release_next(folder: Path, slurm: Slurm, own_job_id: str) -> None:
@@ -109,7 +123,7 @@ def release_next(folder: Path, slurm: Slurm, own_job_id: str) -> None:
     for entry in entries:
         is_next = own is not None and entry.task == own.task and entry.attempt == own.attempt + 1
         if is_next and entry.job_id and is_reserve(entry.options):
-            release_one(slurm, entry.job_id, own_job_id)
+            release_one(slurm, entry.job_id, entry.options, own_job_id)
 
 
 def release(folder: Path, array: str, slurm: Slurm, own_name: str, clock: Clock) -> None:
@@ -138,7 +152,7 @@ def release(folder: Path, array: str, slurm: Slurm, own_name: str, clock: Clock)
             found = due(entries, with_written(known, entries))
             if ledger.header.get("retries_elsewhere"):
                 _keep_off(found, entries, known, slurm)
-            _act(found, slurm)
+            _act(found, {entry.job_id: entry.options for entry in entries}, slurm)
             if found.undecided:
                 _queue_again(own, release_script(sys.executable, str(ledger.folder), array), found.undecided, slurm)
         except SlurmError as error:
@@ -169,10 +183,10 @@ def _keep_off(found: Due, entries: Sequence[Entry], known: Mapping[str, Record],
             keep_off(slurm, [(job_id, of_job[job_id].options, folder)], record.node, why)
 
 
-def _act(found: Due, slurm: Slurm) -> None:
+def _act(found: Due, options: Mapping[str, Options], slurm: Slurm) -> None:
     for job_id, before in found.failed.items():
         with _reported(job_id):
-            release_one(slurm, job_id, before)
+            release_one(slurm, job_id, options[job_id], before)
     for job_id in found.never_ran:
         with _reported(job_id):
             slurm.release(job_id)

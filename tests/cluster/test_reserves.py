@@ -12,6 +12,7 @@ from detached import left_behind, page
 from head import Head, cancel_all, closed, of_rule, queued, run, run_detached, written
 from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
 from test_command_line import kempner
+from test_throttles import most_at_once
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
 
@@ -106,6 +107,20 @@ def test_a_head_that_is_killed_changes_nothing(slurm: Sandbox, folder: Path) -> 
     assert again.exit_code == 0, again.output
     assert runs(folder) == EXPECTED
     assert "Nothing to be done" in again.output
+
+
+@pytest.mark.parametrize("jobs", [3, 6], ids=["fewer than the sweep has tasks", "as many"])
+@pytest.mark.parametrize("alone", [run, run_detached], ids=["watched", "nobody there"])
+def test_a_sweep_that_takes_turns_is_tried_again_from_the_reserve(
+    slurm: Sandbox, folder: Path, alone: Callable[..., Outcome], jobs: int
+) -> None:
+    outcome = alone(slurm, folder, "--jobs", str(jobs))
+    assert outcome.exit_code == 0, outcome.output
+    assert runs(folder) == EXPECTED
+    assert_nothing_is_left(slurm, folder)
+    assert most_at_once(folder, train=1, evaluate=1, report=1) <= jobs
+    assert calls(folder)["task"] <= 5
+    assert calls(folder)["gate"] <= 1
 
 
 def test_a_sweep_without_a_failure_needs_no_release_job(slurm: Sandbox, tmp_path: Path, folder: Path) -> None:

@@ -33,7 +33,7 @@ def most_at_once(folder: Path, **takes: int) -> int:
     for path in folder.glob(".snakemake/kempner/[0-9a-f]*/ended/*.json"):
         job = json.loads(path.read_text())
         units = takes.get(job["task"].partition("[")[0], 0)
-        moments += [(job["start"], units), (job["end"], -units)]
+        moments += [(job["start"], units), (job.get("end", job["start"]), -units)]  # a job that was killed has no end
     found = taken = 0
     for _, units in sorted(moments):
         taken += units

@@ -1,5 +1,6 @@
 """Arrays never make a task wait for more, or for less, than it does alone."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,7 @@ from snakemake_executor_plugin_kempner.plan.dependency import (
 )
 from snakemake_executor_plugin_kempner.plan.model import Call, Kind, Plan, Policy
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
-from snakemake_executor_plugin_kempner.plan.reserves import is_reserve
+from snakemake_executor_plugin_kempner.plan.reserves import is_reserve, takes_turns
 from snakemake_executor_plugin_kempner.plan.task import Attempt, Edge, Task
 
 EAGER = replace(POLICY, array_from=2, keep_going=True)
@@ -230,13 +231,31 @@ def test_calls_grow_with_rules_not_with_tasks_also_with_retries() -> None:
     assert calls(10) == calls(200) <= 12
 
 
-def test_tasks_that_take_turns_are_tried_again_alone() -> None:
-    limited = replace(EAGER, limits={"_nodes": 2})
-    tasks = [replace(task, attempts=_counted(task.attempts)) for task in several("a", [[]] * 3, attempts=2)]
+def test_calls_grow_with_rules_also_where_tasks_take_turns() -> None:
+    def calls(number: int) -> tuple[Call, ...]:
+        first = several("a", [[]] * number, attempts=3)
+        second = several("b", [keys("a", n) for n in range(number)], attempts=2)
+        tasks = [*first, *second, a_task("c", *keys("b", *range(number)))]
+        limited = replace(EAGER, limits={"_nodes": 5}, keep_going=False)
+        return make_plan([replace(task, attempts=_counted(task.attempts)) for task in tasks], limited).calls
+
+    assert len(calls(10)) == len(calls(200)) <= 16
+    tried_again = [call for call in calls(10) if is_reserve(call.first.options)]
+    assert [call.throttle for call in tried_again] == [5, 5, 5]
+    assert all(takes_turns(call.first.options) for call in tried_again)
+
+
+def test_further_attempts_that_take_more_of_a_limit_than_the_first_are_alone() -> None:
+    limited = replace(EAGER, limits={"licence": 2})
+    units = ({"licence": 1}, {"licence": 2})
+    tasks = [
+        replace(task, attempts=tuple(map(_taking, task.attempts, units))) for task in several("a", [[]] * 3, attempts=2)
+    ]
     assert not any(is_reserve(call.first.options) for call in make_plan(tasks, limited).calls)
-    assert any(
-        is_reserve(call.first.options) for call in make_plan(tasks, replace(limited, limits={"_nodes": 3})).calls
-    )
+
+
+def _taking(attempt: Attempt, units: Mapping[str, int]) -> Attempt:
+    return replace(attempt, units=units)
 
 
 def _counted(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

@@ -30,6 +30,11 @@ def array(width: int, *succeeded: int, each: int | None = None, needs: Mapping[s
     return replace(single(*succeeded, needs=needs), width=width, each=each)
 
 
+def again(before: int, width: int, needs: Mapping[str, int] = JOB) -> LimitedJob:
+    """Further attempts of the tasks of an array."""
+    return LimitedJob(width=width, needs=needs, instead_of=before)
+
+
 def chains(count: int, length: int, first: int = 0) -> list[LimitedJob]:
     """Level after level, as plans are."""
     return [
@@ -72,7 +77,19 @@ class World:
         lost = any(
             all(self.has_ended(one) and not self.has_succeeded(one) for one in some) for some in request.succeeded
         )
-        return lost or (request.each is not None and self.states[request.each][index] in ("failed", "cancelled"))
+        if request.instead_of is not None:
+            return lost or self.states[request.instead_of][index] in ("ok", "cancelled")
+        if request.each is None or lost:
+            return lost
+        return all(self.states[number][index] in ("failed", "cancelled") for number in self.attempts(request.each))
+
+    def attempts(self, first: int) -> list[int]:
+        """The arrays of the attempts of the same tasks."""
+        found = [first]
+        for number, request in enumerate(self.requests):
+            if request.instead_of == found[-1]:
+                found.append(number)
+        return found
 
     def may_start(self, number: int, index: int) -> bool:
         if self.states[number][index] is not None:
@@ -86,10 +103,15 @@ class World:
                 for name, units in self.capacities.items()
             )
         request, placement = self.requests[number], self.slots.placements[number]
+        before = request.instead_of
+        follows = before is None or (
+            self.states[before][index] == "failed" and (not placement.throttle or self.has_ended(before))
+        )
         return (
-            all(map(self.has_ended, (*request.after, *placement.waits_for)))
+            follows
+            and all(map(self.has_ended, (*request.after, *placement.waits_for)))
             and all(any(map(self.has_succeeded, some)) for some in request.succeeded)
-            and (request.each is None or self.states[request.each][index] == "ok")
+            and (request.each is None or any(self.states[one][index] == "ok" for one in self.attempts(request.each)))
             and (not placement.throttle or self.states[number].count("runs") < placement.throttle)
         )
 
@@ -286,6 +308,22 @@ def test_what_elements_of_a_throttled_array_hold_is_not_shared_element_by_elemen
     assert placed(requests, jobs=4) == [Placement(throttle=2), Placement(waits_for=(0,))]
 
 
+def test_a_further_attempt_takes_the_place_of_the_failed_one_and_hands_it_on() -> None:
+    requests = [array(4), again(0, 4), again(1, 4), array(4, each=0), single()]
+    assert placed(requests, jobs=4) == [*[NOTHING] * 4, Placement(waits_for=(0, 1, 2, 3))]
+
+
+def test_under_a_throttle_further_attempts_come_when_all_of_the_array_have_ended() -> None:
+    requests = [array(10), again(0, 10), again(1, 10), array(10, each=0)]
+    throttled = Placement(throttle=5)
+    assert placed(requests, jobs=5) == [*[throttled] * 3, Placement(waits_for=(0, 1, 2), throttle=5)]
+
+
+def test_a_gate_between_two_arrays_hands_places_on_element_by_element() -> None:
+    gate = LimitedJob(width=4, each=0)
+    assert placed([array(4), again(0, 4), gate, array(4, each=2)], jobs=4) == [NOTHING] * 4
+
+
 def test_arrays_that_follow_the_same_one_element_by_element_divide_its_slots() -> None:
     requests = [array(4, needs={"jobs": 3}), array(4, each=0, needs={"jobs": 2}), array(4, each=0), array(4, each=1)]
     assert placed(requests, jobs=12) == [NOTHING] * 4
@@ -361,7 +399,8 @@ def test_what_has_ended_for_a_job_may_run_on_for_the_one_that_takes_over_when_it
 @st.composite
 def requests_of(draw: st.DrawFn) -> list[LimitedJob]:
     found: list[LimitedJob] = []
-    for number in range(draw(st.integers(1, 9))):
+    while len(found) <= draw(st.integers(0, 9)):
+        number = len(found)
         earlier = st.integers(0, number - 1)
         after = draw(st.lists(earlier, max_size=3, unique=True)) if number else []
         sets = draw(st.lists(st.lists(st.sampled_from(after), min_size=1, max_size=2), max_size=2)) if after else []
@@ -372,6 +411,8 @@ def requests_of(draw: st.DrawFn) -> list[LimitedJob]:
         found.append(
             LimitedJob(width=width, needs=needs, after=(*more, *after), succeeded=tuple(map(tuple, sets)), each=each)
         )
+        further = draw(st.sampled_from([0, 0, 1, 2])) if width > 1 else 0
+        found += [again(number + attempt, width, needs) for attempt in range(further)]
     return found
 
 

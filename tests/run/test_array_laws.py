@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from builders import a_task, edge
 from fakes import End, FakeJob
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,21 @@ Fates = Mapping[str, tuple[bool, ...]]
 def workflows(draw: st.DrawFn) -> tuple[list[Task], Fates]:
     tasks = draw(layers())
     well = st.sampled_from([True, True, True, False])
+    return tasks, {task.key: tuple(draw(well) for _ in task.attempts) for task in tasks}
+
+
+@st.composite
+def sweeps(draw: st.DrawFn) -> tuple[list[Task], Fates]:
+    """Rules of equal width, often with retries: what goes on beside or after what fails."""
+    width, tasks = draw(st.integers(3, 7)), list[Task]()
+    for rule in range(draw(st.integers(1, 3))):
+        pattern, attempts = draw(st.sampled_from(["element", "element", "all", "none"])), draw(st.integers(1, 3))
+        before = [task.key for task in tasks if task.name == f"r{rule - 1}"]
+        for number in range(width):
+            after = {"element": before[number : number + 1], "all": before, "none": []}[pattern]
+            edges = [edge("afterok", key) for key in after]
+            tasks.append(a_task(f"r{rule}", *edges, wildcards={"i": str(number)}, attempts=attempts))
+    well = st.sampled_from([True, True, False])
     return tasks, {task.key: tuple(draw(well) for _ in task.attempts) for task in tasks}
 
 
@@ -95,6 +111,20 @@ def test_arrays_and_turns_change_nothing_but_the_time(
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         play = play_of(folder, fates)
         play.live.policy = replace(play.policy, array_from=array_from, largest_array=largest, limits=limits)
+        play.submit(*_ordered(tasks))
+        play.run_headless()
+        check(tasks, fates, play, jobs)
+
+
+@given(sweeps(), st.integers(1, 7), st.booleans())
+def test_retries_of_a_sweep_keep_to_the_limit_whatever_fails(
+    sweep: tuple[list[Task], Fates], jobs: int, keep_going: bool
+) -> None:
+    tasks, fates = sweep
+    tasks, limits = limited(tasks, jobs)
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        play = play_of(folder, fates)
+        play.live.policy = replace(play.policy, array_from=2, limits=limits, keep_going=keep_going)
         play.submit(*_ordered(tasks))
         play.run_headless()
         check(tasks, fates, play, jobs)

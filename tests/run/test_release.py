@@ -1,5 +1,7 @@
 """What becomes of attempts that wait in reserve, by what has become of those before them."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,14 +11,17 @@ from playing import Play
 
 from snakemake_executor_plugin_kempner.errors import SlurmRefused
 from snakemake_executor_plugin_kempner.options import Options
+from snakemake_executor_plugin_kempner.plan.concurrency import JOBS
 from snakemake_executor_plugin_kempner.plan.model import Kind
 from snakemake_executor_plugin_kempner.plan.reserves import is_reserve
+from snakemake_executor_plugin_kempner.plan.task import Attempt
 from snakemake_executor_plugin_kempner.run.ledger import read_ledger
 from snakemake_executor_plugin_kempner.run.ledger_record import Entry
 from snakemake_executor_plugin_kempner.run.release import due, release_next, release_one
 from snakemake_executor_plugin_kempner.slurm.parse import Record
 from snakemake_executor_plugin_kempner.slurm.states import JobState
 
+RESERVE, IN_TURN = Options.of("--begin=2037-01-01"), Options.of("--begin=2037-01-02")
 W, R, OK, BAD, GONE = (
     JobState.WAITING, JobState.RUNNING, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED,
 )  # fmt: skip
@@ -36,7 +41,7 @@ TABLE = {
 
 
 def entry(attempt: int) -> Entry:
-    options = Options.of("--begin=2037-01-01") if attempt > 1 else Options({})
+    options = RESERVE if attempt > 1 else Options({})
     return Entry(
         kind=Kind.TASK.value, task="a", label="a", attempt=attempt, attempts=3, segments=1, edges=(), members=(), logs=(),
         spared=False, options=options, log="", job_name="a", index=None, job_id=str(attempt), folder="", content={},
@@ -115,15 +120,41 @@ def test_a_job_releases_its_own_successor_which_waits_for_its_end(tmp_path: Path
 def test_where_slurm_has_forgotten_the_job_before_it_nothing_is_waited_for(tmp_path: Path) -> None:
     play = sweep_of(tmp_path, ends={"a": takes(600)}, refuses_unknown_ids=True)
     play.slurm.forgotten.add("1_2")
-    release_one(play.slurm, "2_2", "1_2")
+    release_one(play.slurm, "2_2", RESERVE, "1_2")
     assert play.slurm.jobs["2_2"].conditions == ()
+
+
+def test_an_attempt_that_takes_turns_waits_for_all_of_the_array_before_it(tmp_path: Path) -> None:
+    play = sweep_of(tmp_path, ends={"a": takes(600)}, refuses_unknown_ids=True)
+    release_one(play.slurm, "2_2", IN_TURN, "1_2")
+    assert {condition.on for condition in play.slurm.jobs["2_2"].conditions} == {"1_2", "1"}
+    play.slurm.forgotten.add("1_3")
+    release_one(play.slurm, "2_3", IN_TURN, "1_3")
+    assert {condition.on for condition in play.slurm.jobs["2_3"].conditions} == {"1"}
+
+
+def test_a_sweep_that_takes_turns_has_as_many_running_as_it_may_and_tries_again_in_the_end(tmp_path: Path) -> None:
+    play = Play(tmp_path / "run1", {"a": [OUT_OF_MEMORY, *[takes(60)] * 20]})
+    play.live.policy = replace(play.policy, limits={JOBS: 3})
+    tasks = [a_task("a", wildcards={"i": str(place)}, attempts=3) for place in range(9)]
+    play.submit(*(replace(task, attempts=tuple(map(taking_a_place, task.attempts))) for task in tasks))
+    assert len(play.slurm.asked("submit")) <= 7
+    play.run_headless()
+    assert Counter(job.word for job in play.slurm.named("a") if job.runs) == {"COMPLETED": 9, "OUT_OF_MEMORY": 1}
+    (again,) = (job for job in play.slurm.named("a") if is_reserve(job.options) and job.runs)
+    assert again.started >= max(job.ended for job in play.slurm.named("a") if job.runs and job is not again)
+    assert not play.slurm.left
+
+
+def taking_a_place(attempt: Attempt) -> Attempt:
+    return replace(attempt, units={JOBS: 1})
 
 
 def test_a_refusal_for_another_reason_is_told(tmp_path: Path) -> None:
     play = sweep_of(tmp_path)
     play.slurm.trouble("release", Trouble.REFUSED)
     with pytest.raises(SlurmRefused):
-        release_one(play.slurm, "2_2", "1_2")
+        release_one(play.slurm, "2_2", RESERVE, "1_2")
 
 
 def test_a_run_that_is_read_again_knows_its_reserves(tmp_path: Path) -> None:
