@@ -49,6 +49,7 @@ def policy_of(
         workdir=str(workflow.workdir_init),
         python=python,
         kill_on_invalid_dep=not settings.no_kill_on_invalid_dep,
+        has_reserves=settings.preview or not settings.export,
         keep_going=workflow.execution_settings.keep_going,
         precommand=workflow.spawned_job_args_factory.precommand(common_settings),
         detached=detached,

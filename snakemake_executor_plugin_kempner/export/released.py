@@ -1,11 +1,11 @@
 """A plan without reserves (`plan/reserves.py`): nobody releases anything in a script that runs on its own. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..plan.dependency import DependencyType, Ref, Term
+from ..plan.dependency import AllOf, DependencyType, Ref, Term
 from ..plan.model import Call
-from ..plan.reserves import is_reserve, unreserved
+from ..plan.reserves import earlier_array, is_reserve, takes_turns, unreserved
 
 
 def released(calls: Sequence[Call]) -> tuple[Call, ...]:
@@ -22,17 +22,24 @@ def released(calls: Sequence[Call]) -> tuple[Call, ...]:
         )
         if is_reserve(call.first.options) or follows:
             apart.add(call.job_name)
-            found += _alone(call, home)
+            found += _alone(call, home, apart)
         else:
             found.append(_with(call, [own for term in _terms(call) for own in _each(term, home, apart)]))
     return tuple(found)
 
 
-def _alone(call: Call, home: Mapping[Ref, Call]) -> Iterator[Call]:
-    for index, submission in zip(call.indices, call.submissions, strict=True):
+def _alone(call: Call, home: Mapping[Ref, Call], apart: Collection[str]) -> Iterator[Call]:
+    for place, (index, submission) in enumerate(zip(call.indices, call.submissions, strict=True)):
         own = replace(submission, job_name=f"{call.job_name}_{index}", options=unreserved(submission.options))
-        terms = [term for each in _terms(call) for term in _of_element(each, submission.ref, index, home)]
-        yield _with(Call(submissions=(own,), waits_for=call.waits_for), terms)
+        of_element = [term for each in _terms(call) for term in _of_element(each, submission.ref, index, home)]
+        terms = [each for term in of_element for each in _each(term, home, apart)]
+        if takes_turns(call.first.options):
+            before = Term(type=DependencyType.AFTERANY, on=earlier_array(call), whole=True)
+            terms += _each(before, home, apart)
+        if call.throttle and isinstance(call.waits_for, AllOf | None):  # all that have had its place have ended
+            earlier = call.submissions[place % call.throttle : place : call.throttle]
+            terms += (Term(type=DependencyType.AFTERANY, on=other.ref) for other in earlier)
+        yield _with(Call(submissions=(own,), waits_for=call.waits_for), list(dict.fromkeys(terms)))
 
 
 def _of_element(term: Term, ref: Ref, index: int, home: Mapping[Ref, Call]) -> Iterator[Term]:
@@ -52,7 +59,7 @@ def _of_element(term: Term, ref: Ref, index: int, home: Mapping[Ref, Call]) -> I
         yield term
 
 
-def _each(term: Term, home: Mapping[Ref, Call], apart: set[str]) -> Iterator[Term]:
+def _each(term: Term, home: Mapping[Ref, Call], apart: Collection[str]) -> Iterator[Term]:
     """A term, on each job of an array that is none any more."""
     if term.on is None or not term.whole or _home(term, home).job_name not in apart:
         yield term

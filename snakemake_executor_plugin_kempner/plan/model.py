@@ -191,6 +191,8 @@ class Policy:
     """Interpreter of the step."""
     kill_on_invalid_dep: bool = True
     """Slurm cancels a job whose dependency can never hold."""
+    has_reserves: bool = True
+    """Further attempts of an array's tasks may wait in reserve (`plan/reserves.py`): somebody will release them."""
     keep_going: bool = False
     """After a failure, independent tasks still run."""
     logs: str = ""

@@ -55,7 +55,7 @@ def reservable(
 ) -> Callable[[Submission], bool]:
     """Which submissions may be elements of a reserve.
 
-    Not where Slurm does not cancel what can never start. Not tasks that take turns because of a limit if an attempt takes more of
+    Not where nobody releases them, or Slurm does not cancel what can never start. Not tasks that take turns because of a limit if an attempt takes more of
     it than the one before, of which it takes the place. And not where something waits for the end of all attempts, because a
     reserve may end late.
 
@@ -83,7 +83,7 @@ def reservable(
             and "begin" not in submission.options
         )
 
-    return may_be if policy.kill_on_invalid_dep else lambda _submission: False
+    return may_be if policy.kill_on_invalid_dep and policy.has_reserves else lambda _submission: False
 
 
 def scarce_limits(submissions: Iterable[Submission], policy: Policy) -> frozenset[str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from ..errors import SlurmError
 from ..notation import if_readable, numbers, ranges
 
+_NO_INDEX = "4294967294"
+"""NO_VAL of Slurm: 24.11 shows it for an array of which no element waits any more, until it forgets the array."""
 _SEVERAL = re.compile(r"([0-9]{1,18})_\[([^\]%]*)(?:%[0-9]+)?\]?")
 
 
@@ -31,12 +33,16 @@ def own_job_id(environment: Mapping[str, str]) -> str:
 def expand(text: str) -> tuple[str, ...]:
     """`123_[0-2]` → the id of each element; the id of a single job is returned unchanged.
 
+    An array that Slurm shows without any element has its own id: it is there, and says nothing about an element.
+
     Raises:
         SlurmError: the list of elements is cut off or malformed, so some ids would be lost.
     """
     if "_[" not in text:
         return (text,)
     match = _SEVERAL.fullmatch(text)
+    if match is not None and match[2] == _NO_INDEX:
+        return (match[1],)
     indices = if_readable(numbers, match[2]) if match else None
     if match is None or indices is None:
         raise SlurmError(f"Slurm wrote {text!r} where a list of the elements of an array was expected")

@@ -5,7 +5,8 @@ from dataclasses import replace
 from builders import POLICY, a_task
 
 from snakemake_executor_plugin_kempner.export.released import released
-from snakemake_executor_plugin_kempner.plan.dependency import DependencyType, Expression, Ref
+from snakemake_executor_plugin_kempner.plan.concurrency import JOBS
+from snakemake_executor_plugin_kempner.plan.dependency import DependencyType, Expression, Ref, Term
 from snakemake_executor_plugin_kempner.plan.model import Kind
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.plan.reserves import is_reserve
@@ -30,6 +31,23 @@ def test_attempts_in_reserve_are_jobs_alone_because_nobody_releases_them_in_a_sc
             if submission.kind is not Kind.RELEASE:
                 assert _conditions(call.waits_for) == _conditions(alone[submission.ref]), submission.ref
     assert len({call.job_name for call in calls}) == len(calls)
+
+
+def test_what_takes_turns_waits_for_the_array_before_it_and_for_all_that_had_its_place() -> None:
+    train = [a_task("train", attempts=2, wildcards={"n": str(n)}, resources=[{}] * 2) for n in range(5)]
+    train = [
+        replace(task, attempts=tuple(replace(attempt, units={JOBS: 1}) for attempt in task.attempts)) for task in train
+    ]
+    calls = released(make_plan(train, replace(POLICY, keep_going=True, array_from=2, limits={JOBS: 2})).calls)
+    first, *again = (call for call in calls if call.first.rule == "train")
+    assert (first.throttle, len(again)) == (2, 5)
+    for number, call in enumerate(again):
+        terms = set(call.waits_for.terms) if call.waits_for else set()
+        own = train[number].key
+        assert Term(type=DependencyType.AFTERNOTOK, on=Ref(own, 1)) in terms
+        assert Term(type=DependencyType.AFTERANY, on=first.first.ref, whole=True) in terms
+        taken = {term.on.task for term in terms if term.on and term.on.attempt == 2}
+        assert taken == {train[other].key for other in range(number) if other % 2 == number % 2}
 
 
 def _conditions(expression: Expression | None) -> tuple[type, frozenset[tuple[DependencyType, Ref | None]]] | None:

@@ -28,6 +28,7 @@ IDS = st.integers(1, 3).flatmap(lambda array: st.just(str(array)) | st.integers(
         ("7_[0-1,5,8-9%2]", "7_0 7_1 7_5 7_8 7_9"),
         ("7_[0-9:3%1]", "7_0 7_3 7_6 7_9"),
         ("7_[1-2,10-14:2,20]", "7_1 7_2 7_10 7_12 7_14 7_20"),
+        ("7_[4294967294]", "7"),  # Slurm 24.11: no element waits any more
     ],
 )
 def test_what_stands_for_several_elements_is_written_out(text: str, ids: str) -> None:
