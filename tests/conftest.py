@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("thorough")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        items[:] = _slow_ones_first(items, workers)
+
+
+def _slow_ones_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The tests so that of the parts that pytest-xdist gives to its workers, in order, each begins with slow ones."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = iter([item for item in items if not item.get_closest_marker("slow")])
+    found: list[pytest.Item] = []
+    for worker in range(workers):
+        share = slow[worker::workers]
+        size = len(items) * (worker + 1) // workers - len(found) - len(share)
+        found += [*share, *islice(others, max(0, size))]
+    return [*found, *others]
 
 
 @pytest.fixture

@@ -270,6 +270,7 @@ def test_a_job_that_is_killed_for_its_memory_is_tried_again_with_more(
     assert "Attempt 1 of big failed" in said
 
 
+@pytest.mark.slow
 @HEADS
 def test_a_job_whose_node_fails_is_tried_again_on_another(
     private_slurm: StartSlurm, tmp_path: Path, *, dies: bool

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from behaviour import Submitted, assert_nothing_is_left, moments, ran, submitted, with_behaviour
 from head import Head, queued, run, written
 from snakefiles import ATTEMPT, Code, rule, snakefile, wanted
@@ -183,6 +184,7 @@ def test_dependants_of_what_fails_is_cancelled_or_never_runs(slurm: Sandbox, tmp
         assert_nothing_is_left(slurm, folder)
 
 
+@pytest.mark.slow
 def test_dependants_of_what_meets_its_time_limit_and_its_next_attempt(slurm: Sandbox, tmp_path: Path) -> None:
     """Everything that has to wait for Slurm's shortest limit, a minute and what it takes to notice, in one run."""
     how = ("timeouts",)

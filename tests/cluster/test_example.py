@@ -18,6 +18,7 @@ needs_its_libraries = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_its_libraries
 def test_nobody_has_to_stay_for_the_example(slurm: Sandbox, tmp_path: Path) -> None:
     watched = fresh_copy(EXAMPLE, tmp_path / "watched")

@@ -163,6 +163,7 @@ def test_a_controller_that_goes_away_in_the_midst_of_the_submissions(
     assert_each_ran_once(slurm, folder, 3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", [stopped, frozen])
 def test_a_controller_that_goes_away_while_tasks_run(
     private_slurm: StartSlurm, tmp_path: Path, trouble: Trouble
@@ -178,6 +179,7 @@ def test_a_controller_that_goes_away_while_tasks_run(
     assert_each_ran_once(slurm, folder, 3, 3)
 
 
+@pytest.mark.slow
 def test_a_head_whose_first_question_is_not_answered_asks_again(private_slurm: StartSlurm, tmp_path: Path) -> None:
     slurm = private_slurm(nodes=SMALL)
     folder = written(tmp_path / "run", chains(2, 2, held=0))

@@ -477,6 +477,7 @@ def ran(folder: Path) -> Counter[str]:
     return Counter((folder.parent / "runs").read_text().splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_workflow_whose_head_is_killed_again_and_again_runs_each_task_once(
     slurm: Sandbox, tmp_path: Path, shape: str
@@ -618,6 +619,7 @@ def test_what_ends_after_the_workflow_was_read_and_before_the_queue_was_is_not_r
     assert ran(site.folder) == Counter(["one 1"])
 
 
+@pytest.mark.slow
 def test_a_request_that_outlives_its_head_is_not_made_twice(slurm: Sandbox, tmp_path: Path) -> None:
     """A slow controller takes the job of a dead head after the next head has looked for it in the queue."""
     site = prepared(slurm, tmp_path / "run", ONE.replace("RETRIES", "0"), AT_ONCE)

@@ -143,6 +143,7 @@ def test_a_failure_leaves_the_same_and_ends_with_the_exit_code_of_the_command(
     assert {one["exit_code"] for one in told if one["task"] == "fails"} == {7}
 
 
+@pytest.mark.slow
 def test_a_random_workflow_leaves_the_same(slurm: Sandbox, tmp_path: Path) -> None:
     seed = next(seed for seed in range(100, 200) if _is_for_all_jobs(seed))
     workflow = random_workflow(seed)

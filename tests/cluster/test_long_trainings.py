@@ -85,6 +85,7 @@ def ends_of_segments(slurm: Sandbox, folder: Path) -> list[str]:
     return [state for name, state in states(slurm, folder).items() if name.startswith("train") and "gate" not in name]
 
 
+@pytest.mark.slow
 def test_a_training_that_its_time_limit_kills_goes_on_in_the_next_job_and_nobody_watches(
     slurm: Sandbox, tmp_path: Path
 ) -> None:

@@ -359,6 +359,7 @@ def test_a_controller_that_is_away_while_jobs_run_is_waited_for(
     assert (folder / "runs.txt").read_text() == "first\nsecond\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_submission_that_times_out_is_made_exactly_once(slurm: Sandbox, tmp_path: Path, when: str) -> None:
     """A busy controller may have taken the job although it never answered."""

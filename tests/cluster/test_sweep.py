@@ -57,6 +57,7 @@ rule report:
 """
 
 
+@pytest.mark.slow
 def test_monday_takes_two_commands(private_slurm: StartSlurm, tmp_path: Path) -> None:
     nodes = tuple(Node(name=f"n{n}", cpus=32, memory_mb=64_000, gpu="a100", gpus=16) for n in (1, 2))
     slurm = private_slurm(nodes=nodes)
