@@ -3,8 +3,10 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..plan.dependency import AllOf, DependencyType, Ref, Term
-from ..plan.model import Call
+from ..plan.dependency import AllOf, AnyOf, DependencyType, Ref, Term
+from ..plan.jobscript import gate_script
+from ..plan.model import Call, Kind, Submission
+from ..plan.place import LIMITS
 from ..plan.reserves import earlier_array, is_reserve, takes_turns, unreserved
 
 
@@ -36,10 +38,23 @@ def _alone(call: Call, home: Mapping[Ref, Call], apart: Collection[str]) -> Iter
         if takes_turns(call.first.options):
             before = Term(type=DependencyType.AFTERANY, on=earlier_array(call), whole=True)
             terms += _each(before, home, apart)
-        if call.throttle and isinstance(call.waits_for, AllOf | None):  # all that have had its place have ended
-            earlier = call.submissions[place % call.throttle : place : call.throttle]
-            terms += (Term(type=DependencyType.AFTERANY, on=other.ref) for other in earlier)
-        yield _with(Call(submissions=(own,), waits_for=call.waits_for), list(dict.fromkeys(terms)))
+        alone = Call(submissions=(own,), waits_for=call.waits_for)
+        # All that have had its place have ended.
+        earlier = call.submissions[place % call.throttle : place : call.throttle] if call.throttle else ()
+        turns = [Term(type=DependencyType.AFTERANY, on=other.ref) for other in earlier]
+        if turns and isinstance(call.waits_for, AnyOf):  # Slurm does not mix "and" with "or"
+            yield (gate := _with(_gate(own), terms))
+            yield replace(alone, waits_for=AllOf((Term(type=DependencyType.AFTEROK, on=gate.first.ref), *turns)))
+        else:
+            yield _with(alone, list(dict.fromkeys([*terms, *turns])))
+
+
+def _gate(before: Submission) -> Call:
+    """A gate that a task waits for, in place of any of several jobs."""
+    options = before.options.only("partition", "account", "qos", "clusters", "kill-on-invalid-dep") | LIMITS[Kind.GATE]
+    ref, name = Ref(f"{Kind.GATE.value} {before.ref.task}", before.ref.attempt), f"gate_{before.job_name}"
+    gate = replace(before, ref=ref, kind=Kind.GATE, job_name=name, options=options, step=None, script=gate_script(name))
+    return Call(submissions=(gate,), waits_for=AnyOf(()))
 
 
 def _of_element(term: Term, ref: Ref, index: int, home: Mapping[Ref, Call]) -> Iterator[Term]:

@@ -50,6 +50,34 @@ def test_what_takes_turns_waits_for_the_array_before_it_and_for_all_that_had_its
         assert taken == {train[other].key for other in range(number) if other % 2 == number % 2}
 
 
+def test_a_limit_on_what_follows_retries_is_kept_through_gates() -> None:
+    train = [a_task("train", attempts=2, wildcards={"n": str(n)}, resources=[{}] * 2) for n in range(5)]
+    score = [a_task("score", task.key, wildcards=task.wildcards) for task in train]
+    score = [
+        replace(task, attempts=tuple(replace(attempt, units={"licence": 1}) for attempt in task.attempts))
+        for task in score
+    ]
+    policy = replace(POLICY, keep_going=True, array_from=2, limits={"licence": 2})
+    plan = make_plan([*train, *score], policy)
+    assert [call.throttle for call in plan.calls if call.first.rule == "score"] == [2]
+    calls = released(plan.calls)
+    waits_for = {call.first.ref: call.waits_for for call in calls}
+    alone = [call for call in calls if call.first.rule == "score" and call.first.kind is Kind.TASK]
+    assert len(alone) == 5
+    for number, call in enumerate(alone):
+        turns = {term.on.task for term in _terms(call.waits_for) if term.on and term.type is DependencyType.AFTERANY}
+        assert turns == {score[other].key for other in range(number) if other % 2 == number % 2}
+        (needs,) = (
+            (term.on for term in _terms(call.waits_for) if term.type is DependencyType.AFTEROK) if turns else (None,)
+        )
+        tried = waits_for[needs] if needs else call.waits_for
+        assert {term.on for term in _terms(tried)} == {Ref(train[number].key, 1), Ref(train[number].key, 2)}
+
+
+def _terms(expression: Expression | None) -> tuple[Term, ...]:
+    return tuple(expression.terms) if expression else ()
+
+
 def _conditions(expression: Expression | None) -> tuple[type, frozenset[tuple[DependencyType, Ref | None]]] | None:
     if expression is None:
         return None
