@@ -55,9 +55,9 @@ def reservable(
 ) -> Callable[[Submission], bool]:
     """Which submissions may be elements of a reserve.
 
-    Not where nobody releases them, or Slurm does not cancel what can never start. Not tasks that take turns because of a limit if an attempt takes more of
-    it than the one before, of which it takes the place. And not where something waits for the end of all attempts, because a
-    reserve may end late.
+    Not where nobody releases them, or Slurm does not cancel what can never start. Not where tasks take turns because of a limit
+    and an attempt needs another share of it than the one before, whose place it takes. And not where something waits for the
+    end of all attempts, because a reserve may end late.
 
     Args:
         submissions: of the plan.
@@ -106,7 +106,7 @@ def attempts_together(calls: Sequence[Call]) -> list[Call]:
     So nothing is planned to follow an array in a place that a further attempt may still take.
     """
     numbers = {submission.ref: number for number, call in enumerate(calls) for submission in call.submissions}
-    before = [_numbers(call, numbers) for call in calls]
+    before = [_waited_for(call, numbers) for call in calls]
     behind: dict[int, list[int]] = {}
     for number, call in enumerate(calls):
         if is_reserve(call.first.options):
@@ -132,7 +132,7 @@ def earlier_array(reserve: Call) -> Ref:
     return [term.on for term in terms if term.type is DependencyType.AFTERNOTOK and term.whole and term.on][-1]
 
 
-def _numbers(call: Call, numbers: Mapping[Ref, int]) -> list[int]:
+def _waited_for(call: Call, numbers: Mapping[Ref, int]) -> list[int]:
     terms = call.waits_for.terms if call.waits_for else ()
     return [numbers[term.on] for term in terms if term.on and term.on in numbers]
 
