@@ -9,6 +9,7 @@ from describe import describe
 from test_jobscript import task_script
 
 from snakemake_executor_plugin_kempner.options import Options
+from snakemake_executor_plugin_kempner.plan.concurrency import JOBS
 from snakemake_executor_plugin_kempner.plan.jobscript import call_script, continuation_script, gate_script
 from snakemake_executor_plugin_kempner.plan.planner import make_plan
 from snakemake_executor_plugin_kempner.plan.task import Deferred, Task
@@ -44,6 +45,15 @@ PLANS: dict[str, tuple[Task, ...]] = {
 @pytest.mark.parametrize("name", PLANS)
 def test_golden_plan(name: str, golden: Golden) -> None:
     golden(f"plan_{name}", describe(a_plan(*PLANS[name])))
+
+
+def test_golden_plan_of_a_sweep_that_takes_turns(golden: Golden) -> None:
+    """The same sweep with `--jobs 3`."""
+    tasks = (
+        replace(task, attempts=tuple(replace(attempt, units={JOBS: 1}) for attempt in task.attempts))
+        for task in PLANS["sweep_with_retries"]
+    )
+    golden("plan_sweep_that_takes_turns", describe(make_plan(tuple(tasks), replace(POLICY, limits={JOBS: 3}))))
 
 
 def test_golden_plan_of_a_detached_run(golden: Golden) -> None:
