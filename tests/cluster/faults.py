@@ -113,7 +113,16 @@ def until_over(slurm: Sandbox, folder: Path) -> None:
 def until_closed(slurm: Sandbox, folder: Path) -> None:
     """As `until_over` where no head lives: a closing job that was put back ends the run, and is not waited for in vain."""
     until_over(slurm, folder)
-    if start_what_was_put_back(slurm, folder, of_rule="closing"):
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            was_put_back = start_what_was_put_back(slurm, folder, of_rule="closing")
+        except SandboxError:  # slurmctld is away
+            if time.monotonic() > deadline:
+                raise
+        else:
+            break
+    if was_put_back:
         until_over(slurm, folder)
 
 
