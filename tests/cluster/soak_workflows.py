@@ -206,7 +206,8 @@ def random_workflow(seed: int, *, known_faults: bool = False) -> Workflow:
     if workflow.fails and chance.random() < 0.5:
         options.append("--keep-going")
     arrays = ("--kempner-array-from", str(chance.choice((0, 2, 5))))
-    return replace(workflow, options=tuple(dict.fromkeys(options)), kempner_options=arrays)
+    jobs = ("--jobs", str(chance.choice((1, 2, 3)))) if chance.random() < 0.4 else ()
+    return replace(workflow, options=tuple(dict.fromkeys(options)), kempner_options=(*arrays, *jobs))
 
 
 def _checkpoints(workflow: Workflow, chance: random.Random, _known: bool) -> Iterator[Rule]:
