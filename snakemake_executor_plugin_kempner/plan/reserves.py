@@ -56,7 +56,7 @@ def reservable(
     """Which submissions may be elements of a reserve.
 
     Not where nobody releases them, or Slurm does not cancel what can never start. Not where tasks take turns because of a limit
-    and an attempt needs another share of it than the one before, whose place it takes. And not where something waits for the
+    and an attempt needs another share of it than the attempt before, whose place it takes. And not where something waits for the
     end of all attempts, because a reserve may end late.
 
     Args:

@@ -19,7 +19,7 @@ first. That expectation takes all jobs to be equally long: it decides how fast a
 
 An array takes the units of the elements that may run at once, and that number becomes its throttle (`%N`). With
 `aftercorr`, each element takes over the units of its partner. Further attempts of an array's tasks hold the units of that
-array, too: an element that follows a failed one takes its place. Where the array has a throttle, that place is given to the
+array, too: an element that follows a failure takes its place. Where the array has a throttle, that place is given to the
 next element at once, so they wait until all of the array have ended. Units with the same holders are kept together
 (`Piece` in `pool.py`), and a gate stands for jobs that are too many to name.
 """
