@@ -195,7 +195,7 @@ class FakeSlurm(FakeQueue):
             record=_record(job),
             name=job.name,
             comment=job.options.get("comment") or "(null)",
-            starts=job.started,
+            starts=job.started if job.started is not None else job.begin or None,
             used_s=round(_elapsed(job, self.clock.now())),
             limit_s=None if limit is None else round(limit),
         )

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ..plan.dependency import Ref
 from ..plan.model import LOOK_AFTER, Kind
+from ..plan.reserves import is_reserve
 from ..run import tasks as judging
 from ..run.adopt import QueuedTask, all_of_chain, carried_out
 from ..run.judge import Judge, View
@@ -155,7 +156,8 @@ def _attempt(entry: Entry, record: Record | None, sources: Sources) -> Attempt:
         submitted=entry.time,
         start=start,
         end=end,
-        expected=listed.starts if listed and is_waiting else None,
+        # Of an attempt in reserve Slurm tells the start time that never comes.
+        expected=listed.starts if listed and is_waiting and not is_reserve(entry.options) else None,
         limit_s=listed.limit_s if listed else None,
         peak_memory_mb=written.peak_memory_mb if written else None,
         restarts=written.restarts if written else 0,

@@ -43,6 +43,16 @@ def test_while_it_runs_each_task_is_done_running_or_waits_and_slurm_is_asked_onc
     assert [call.command for call in play.slurm.calls[before:]] == ["listing"]
 
 
+def test_an_attempt_in_reserve_is_not_expected_in_the_year_of_its_start_time(folder: Path) -> None:
+    play = Play(folder, {"a": takes(600)})
+    play.submit(*(a_task("a", wildcards={"i": str(place)}, attempts=2) for place in range(5)))
+    play.clock.sleep(20)
+    assert any(listed.starts and listed.starts > 10**9 for listed in play.slurm.listing())
+    attempts = [attempt for task in looked_at(play).tasks for attempt in task.attempts]
+    assert len(attempts) == 10
+    assert all(attempt.expected is None for attempt in attempts)
+
+
 @pytest.mark.parametrize("forgotten", [False, True], ids=["Slurm remembers", "Slurm has forgotten"])
 @pytest.mark.parametrize("kill", [True, False], ids=["kill", "no kill"])
 def test_what_failed_and_what_never_ran_because_of_it(folder: Path, kill: bool, forgotten: bool) -> None:
