@@ -12,7 +12,7 @@ from ..layout import LEDGER, run_folders
 from ..printable import printable
 from ..run.cluster import cluster_of_run
 from ..run.ledger import read_ledger
-from ..run.ledger_record import LedgerRecord
+from ..run.ledger_record import LedgerRecord, began
 from ..slurm.client import SlurmCommands
 from ..slurm.ids import array_id
 from ..state.judged import run_state
@@ -70,10 +70,10 @@ class Place:
         Raises:
             NotFoundError: there is none.
         """
-        began = {name: _began(self.runs / name / LEDGER) for name in self.names()}
-        if not began:
+        times = {name: _began(self.runs / name / LEDGER) for name in self.names()}
+        if not times:
             raise NotFoundError(f"No run is recorded in {self.runs}.")
-        return sorted(began, key=lambda name: began[name], reverse=True)
+        return sorted(times, key=lambda name: times[name], reverse=True)
 
     def ledger(self, name: str = "") -> LedgerRecord:
         """The ledger of a run: by name, a unique part of it, or the latest.
@@ -114,8 +114,8 @@ def _began(path: Path) -> float:
     """By its first line; a ledger that cannot be read counts as the oldest."""
     try:
         with path.open("rb") as file:
-            return float(json.loads(file.readline())["time"])
-    except (OSError, ValueError, KeyError, TypeError):
+            return began(json.loads(file.readline()))
+    except (OSError, ValueError, AttributeError, TypeError):
         return 0.0
 
 

@@ -61,7 +61,7 @@ def _ledger(runs: Path, name: str) -> LedgerRecord:
         raise LedgerError(f"No run {name!r} is recorded in {runs}. There are: {', '.join(names)}")
     if name:
         return read_ledger(runs / name)
-    return max((read_ledger(runs / run) for run in names), key=lambda ledger: float(ledger.header.get("time", 0)))
+    return max((read_ledger(runs / run) for run in names), key=lambda ledger: ledger.began)
 
 
 if __name__ == "__main__":

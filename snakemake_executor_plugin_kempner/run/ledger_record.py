@@ -100,6 +100,10 @@ class LedgerRecord:
         return self.folder.name
 
     @property
+    def began(self) -> float:
+        return began(self.header)
+
+    @property
     def noted(self) -> Collection[str]:
         """Ids of jobs whose end a head has seen."""
         return self.ends.keys()
@@ -114,3 +118,8 @@ class LedgerRecord:
 
     def of_kind(self, kind: Kind) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.kind == kind.value)
+
+
+def began(header: Mapping[str, Any]) -> float:
+    """When a run began, by the clock of the file system, which all heads share; 0.1.0 knew the clock of its head only."""
+    return float(header.get("file_time") or header.get("time", 0))

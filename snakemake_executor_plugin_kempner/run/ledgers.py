@@ -71,6 +71,6 @@ def open_ledgers(folder: Path) -> tuple[LedgerRecord, ...]:
     Raises:
         LedgerError: as `all_ledgers`.
     """
-    # By the time in the first line: a run that takes over writes to the file again, and may die while doing so.
-    found = sorted(all_ledgers(folder), key=lambda record: float(record.header.get("time", 0)))
+    # By the first line: a run that takes over writes to the file again, and may die while doing so.
+    found = sorted(all_ledgers(folder), key=lambda record: record.began)
     return tuple(record for record in found if not record.closed)

@@ -99,7 +99,7 @@ def read_sources(ledger: LedgerRecord, slurm: Asks) -> Sources:
     """
     earlier = sorted(
         (known for known in taken_over(ledger) if known.run != ledger.run),
-        key=lambda known: float(known.header.get("time", 0)),
+        key=lambda known: known.began,
     )
     chain = (*earlier, ledger)
     listing, unanswered = _answer(slurm.listing)

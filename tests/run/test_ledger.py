@@ -225,6 +225,16 @@ def test_open_runs_come_in_the_order_in_which_they_began_whatever_was_written_la
     assert [record.run for record in open_ledgers(tmp_path)] == ["b", "a"]
 
 
+def test_of_two_heads_with_different_clocks_the_later_run_is_that_of_the_file_systems_time(tmp_path: Path) -> None:
+    for name, began in (("first", 1000.0), ("second", 1001.0)):
+        (tmp_path / name).mkdir()
+        Ledger(tmp_path / name, run=name, file_time=began)
+        if name == "first":
+            path = tmp_path / name / "ledger.jsonl"
+            path.write_text(path.read_text().replace('"time": 1', '"time": 2', 1))  # in the year 2066
+    assert [record.run for record in open_ledgers(tmp_path)] == ["first", "second"]
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"version": 1, "ru'])
 def test_a_ledger_without_a_whole_line_is_passed_over(tmp_path: Path, text: str) -> None:
     for name in ("torn", "whole"):
