@@ -38,7 +38,7 @@ ASSUMED = (
     ("a call of squeue", f"{1e6 * SQUEUE:g} µs of the controller per job in the queue", "measured with 5,000 jobs; linear growth is an assumption"),
     ("a call of sacct", f"{1e6 * SACCT:g} µs of the database per job it asks for", "measured with 1,000 ids; linear growth is an assumption"),
     ("the slurm plugin's pauses", f"{FIRST_LOOK:g} s, {LONGER:g} s more after each look without news, at most {LONGEST:g} s", "its source"),
-    ("this plugin's pauses while it watches", "a tenth of the time since the last news; at least 1 s for each minute of the run, up to 15 s, and 30 times what an answer takes", "its code is called"),
+    ("this plugin's pauses while it watches", f"a third of the time since it began, up to {LONGEST:g} s, and at least 30 times what an answer takes", "its code is called"),
     ("not in the model", "the controller's own work on a long queue, other users, failures, the file system", ""),
 )  # fmt: skip
 """Parameter, value, where it is from."""
@@ -132,7 +132,7 @@ class _Model:
             self.waiting.extend(self.unnoticed)
             self.unnoticed.clear()
         else:
-            self.pause = pause(self.now - self.last_news, LONGEST, age=self.now - self.began, took=answer)
+            self.pause = pause(self.now - self.last_news, LONGEST, age=self.now - self.began, took=answer, is_calm=True)
         self.next_look += self.pause + answer
 
     def submit(self) -> None:
