@@ -12,4 +12,4 @@ mypy
 # What stands for Slurm in the unit tests has all that the executor asks of it.
 MYPYPATH=tests mypy tests/fakes.py tests/{slurm/test_fake,cluster/test}_contract.py
 MYPYPATH=tests:benchmarks mypy benchmarks/*.py
-exec python -m pytest -n "${PYTEST_WORKERS:-4}" --dist worksteal --durations=20 "$@"
+exec python -m pytest -n "${PYTEST_WORKERS:-6}" --dist worksteal --durations=20 "$@"
