@@ -23,6 +23,12 @@ import showing
 from head import BenchmarkError
 
 HERE = Path(__file__).resolve().parent
+SHAPES = {
+    "inputs": "",
+    "declared": ", half of them with `slurm_dependency`",
+    "windows": ", half of them with 20 inputs that overlap",
+}
+"""What half of the tasks wait for, as the tables say it."""
 PATIENCE = 3600
 """Seconds that one process may take."""
 
@@ -43,10 +49,12 @@ class Cost:
 class Measurement:
     """One pair of fresh processes: Snakemake alone, and Snakemake with our part after it."""
 
-    declared: bool
-    """Half of the tasks wait for others by `slurm_dependency`."""
+    shape: str
+    """What half of the tasks wait for: see `SHAPES`."""
     tasks: int
     edges: int
+    calls: int
+    """Of sbatch, that the plan takes."""
     alone: Cost
     """Snakemake's DAG in a process that does nothing else."""
     dag: Cost
@@ -73,8 +81,8 @@ def main(words: Sequence[str] | None = None) -> int:
     runs: list[Measurement] = []
     try:
         for tasks in arguments.tasks:
-            for repetition, declared in product(range(arguments.repetitions), (False, True)):
-                runs.append(_measure(tasks, declared))
+            for repetition, shape in product(range(arguments.repetitions), arguments.shapes):
+                runs.append(_measure(tasks, shape))
                 part = f"{runs[-1].share_of_time:.0%} of Snakemake's time, {runs[-1].bytes_per_task:.0f} bytes per task"
                 print(f"{_title(runs[-1])}, run {repetition + 1}: {part}", flush=True)
                 _write(arguments.results, runs)
@@ -89,18 +97,18 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure(tasks: int, declared: bool) -> Measurement:
-    alone, ours = (_probe(who, tasks, declared) for who in ("snakemake", "ours"))
+def _measure(tasks: int, shape: str) -> Measurement:
+    alone, ours = (_probe(who, tasks, shape) for who in ("snakemake", "ours"))
     costs = {name: Cost(**ours[name]) for name in ("dag", "read", "plan")}
-    alone_cost = Cost(**alone["dag"])
-    return Measurement(declared=declared, tasks=ours["tasks"], edges=ours["edges"], alone=alone_cost, **costs)
+    counts = {name: ours[name] for name in ("tasks", "edges", "calls")}
+    return Measurement(shape=shape, alone=Cost(**alone["dag"]), **counts, **costs)
 
 
 def _title(run: Measurement) -> str:
-    return f"{run.tasks} tasks{', half of them with `slurm_dependency`' if run.declared else ''}"
+    return f"{run.tasks} tasks{SHAPES[run.shape]}"
 
 
-def _probe(who: str, tasks: int, declared: bool) -> dict[str, Any]:
+def _probe(who: str, tasks: int, shape: str) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="planning-")).resolve()
     (folder / "common.txt").touch()
     argv = [sys.executable, str(HERE / "planning_probe.py"), str(folder / "result.json"), who]
@@ -109,7 +117,7 @@ def _probe(who: str, tasks: int, declared: bool) -> dict[str, Any]:
         str(HERE / "planning.smk"),
         "--config",
         f"tasks={tasks}",
-        *(["declared=yes"] if declared else []),
+        f"shape={shape}",
         "--quiet",
         "--scheduler",
         "greedy",
@@ -137,14 +145,15 @@ def _write(folder: Path, runs: Sequence[Measurement]) -> None:
 
 
 def _by_size(runs: Sequence[Measurement]) -> list[list[Measurement]]:
-    found: dict[tuple[bool, int], list[Measurement]] = {}
-    for run in sorted(runs, key=lambda run: (run.declared, run.tasks)):
-        found.setdefault((run.declared, run.tasks), []).append(run)
+    found: dict[tuple[str, int], list[Measurement]] = {}
+    for run in sorted(runs, key=lambda run: (list(SHAPES).index(run.shape), run.tasks)):
+        found.setdefault((run.shape, run.tasks), []).append(run)
     return list(found.values())
 
 
 def _table(runs: Sequence[Measurement]) -> str:
     head = ["CPU seconds, median", "Snakemake's DAG", "reading", "planning", "ours, of Snakemake's", "bytes per task"]
+    head.append("`sbatch` calls")
     rows = [
         [
             _title(many[0]),
@@ -153,6 +162,7 @@ def _table(runs: Sequence[Measurement]) -> str:
             f"{median(one.plan.cpu for one in many):.2f}",
             f"{median(one.share_of_time for one in many):.1%}",
             f"{median(one.bytes_per_task for one in many):.0f}",
+            f"{many[0].calls}",
         ]
         for many in _by_size(runs)
     ]
@@ -160,7 +170,7 @@ def _table(runs: Sequence[Measurement]) -> str:
 
 
 def _chart(path: Path, runs: Sequence[Measurement]) -> bool:
-    sizes = _by_size([run for run in runs if not run.declared])
+    sizes = _by_size([run for run in runs if run.shape == "inputs"])
 
     def points(what: Callable[[Measurement], float]) -> list[tuple[float, float]]:
         return [(many[0].tasks, median(map(what, many))) for many in sizes]
@@ -182,6 +192,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     sizes = [1_000, 10_000, 100_000]
     add("--tasks", type=int, nargs="+", default=sizes, metavar="N", help=f"numbers of tasks (default: {sizes})")
+    add(
+        "--shapes",
+        nargs="+",
+        choices=SHAPES,
+        default=list(SHAPES),
+        help="what half of the tasks wait for (default: all)",
+    )
     add("--repetitions", type=int, default=3, metavar="N", help="runs of each (default: %(default)s)")
     add("--results", type=Path, default=HERE / "results", help="folder for JSON and chart (default: %(default)s)")
     return parser

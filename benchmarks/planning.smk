@@ -1,9 +1,16 @@
 # A wide workflow: `tasks` jobs of which half make a file each from a common one, half a file from each of those, and one
 # collects them. Nothing of it ever runs: what is measured is the time until it could.
-# With `declared=yes`, each b waits for its a by `slurm_dependency` instead of an input.
+# `shape=declared`: each b waits for its a by `slurm_dependency` instead of an input. `shape=windows`: each b reads 20 of them.
 
 LANES = range(int(config["tasks"]) // 2)
-IS_DECLARED = bool(config.get("declared"))
+SHAPE = config.get("shape", "inputs")
+IS_DECLARED = SHAPE == "declared"
+WINDOW = 20
+
+
+def window(wildcards):
+    first = int(wildcards.lane)
+    return [f"a/{lane % len(LANES)}.txt" for lane in range(first, first + WINDOW)]
 
 
 rule end:
@@ -34,7 +41,7 @@ rule a:
 
 rule b:
     input:
-        "common.txt" if IS_DECLARED else "a/{lane}.txt",
+        window if SHAPE == "windows" else "common.txt" if IS_DECLARED else "a/{lane}.txt",
     output:
         "b/{lane}.txt",
     threads: 2

@@ -79,7 +79,7 @@ def plan(workflow: Any) -> dict[str, Any]:
     policy = policy_of(workflow, workflow.executor_settings, folder, sys.executable, detached=False, may_go_on=True)
     made, planned = _timed(lambda: make_plan(reading.tasks, policy, reading.deferred))
     edges = sum(len(task.edges) for task in reading.tasks)
-    return {"read": read, "plan": planned, "tasks": len(reading.tasks), "edges": edges, "sbatch": len(made.submissions)}
+    return {"read": read, "plan": planned, "tasks": len(reading.tasks), "edges": edges, "calls": len(made.calls)}
 
 
 def _timed(action: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
