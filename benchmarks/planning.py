@@ -100,8 +100,9 @@ def main(words: Sequence[str] | None = None) -> int:
 def _measure(tasks: int, shape: str) -> Measurement:
     alone, ours = (_probe(who, tasks, shape) for who in ("snakemake", "ours"))
     costs = {name: Cost(**ours[name]) for name in ("dag", "read", "plan")}
-    counts = {name: ours[name] for name in ("tasks", "edges", "calls")}
-    return Measurement(shape=shape, alone=Cost(**alone["dag"]), **counts, **costs)
+    return Measurement(
+        shape=shape, tasks=ours["tasks"], edges=ours["edges"], calls=ours["calls"], alone=Cost(**alone["dag"]), **costs
+    )
 
 
 def _title(run: Measurement) -> str:

@@ -65,7 +65,8 @@ def reservable(
         awaited: keys of the tasks of which something waits for the end, successful or not.
         scarce: limits that make tasks take turns.
     """
-    first = {submission.ref.task: submission.units for submission in reversed(submissions)} if scarce else {}
+    attempts = [submission for submission in reversed(submissions) if scarce and submission.kind is Kind.TASK]
+    first = {attempt.ref.task: attempt.units for attempt in attempts}
 
     def is_alike(submission: Submission) -> bool:
         before = first[submission.ref.task]

@@ -65,7 +65,7 @@ def type_(plays: list[Play]) -> Type:
 
 def log_of(play: Play, key: str, text: str) -> None:
     """Write the log of a task's first job."""
-    (state,) = (one for one in play.live.tasks.values() if one.task.key == key)
+    (state,) = (state for state in play.live.tasks.values() if state.task.key == key)
     path = state.jobs[1].log
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

@@ -111,7 +111,9 @@ class World:
             follows
             and all(map(self.has_ended, (*request.after, *placement.waits_for)))
             and all(any(map(self.has_succeeded, some)) for some in request.succeeded)
-            and (request.each is None or any(self.states[one][index] == "ok" for one in self.attempts(request.each)))
+            and (
+                request.each is None or any(self.states[array][index] == "ok" for array in self.attempts(request.each))
+            )
             and (not placement.throttle or self.states[number].count("runs") < placement.throttle)
         )
 

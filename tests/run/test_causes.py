@@ -139,7 +139,7 @@ def closing_view(play: Play) -> tuple[dict[str, Outcome], tuple[str, ...]]:
     policy = replace(POLICY, folder=str(play.folder))
     with told_by(play.clock):
         live, events = beginning.go_on_with_run(policy, play.slurm, LOGGER)
-    return {one.task: one.outcome for one in events if isinstance(one, TaskEnded)}, live.tasks.unfinished()
+    return {event.task: event.outcome for event in events if isinstance(event, TaskEnded)}, live.tasks.unfinished()
 
 
 Meddle = Callable[[FakeSlurm], object]

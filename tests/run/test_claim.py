@@ -479,3 +479,12 @@ def test_a_claim_that_was_taken_while_its_dead_owner_was_looked_at_is_put_back(t
     a_claim(tmp_path)._put_aside(DEAD)
     assert owner_in(tmp_path) == ELSEWHERE
     assert names(tmp_path) == {"claim.json"}
+
+
+def test_a_claim_in_a_folder_where_nothing_can_be_written_is_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_by(tmp_path, DEAD, silent=10 * SILENCE)
+    monkeypatch.setattr(claims, "file_time", lambda _folder: None)
+    with pytest.raises(LedgerError, match="cannot be written to, so it is unknown whether"):
+        a_claim(tmp_path).holder()
