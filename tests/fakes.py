@@ -406,13 +406,12 @@ class FakeSlurm(FakeQueue):
                 self._ended(job, end)
 
 
-def _record(job: FakeJob, word: str | None = None, reason: str | None = None) -> Record:
-    reason = job.reason if reason is None else reason
+def _record(job: FakeJob, word: str | None = None) -> Record:
     return Record(
         job_id=job.job_id,
         state=job_state(job.word),
         word=word or job.word,
-        reason="" if reason == "None" else reason,
+        reason="" if job.reason == "None" else job.reason,
         exit_code=job.end.exit_code if job.is_final else None,
         signal=job.end.signal if job.is_final else None,
         node=job.node,
@@ -420,10 +419,8 @@ def _record(job: FakeJob, word: str | None = None, reason: str | None = None) ->
 
 
 def _accounted(job: FakeJob) -> Record:
-    by_slurm = job.word == "CANCELLED" and job.reason == "DependencyNeverSatisfied"
-    by_user = job.word == "CANCELLED" and not by_slurm
-    word = "CANCELLED by 1000" if by_user else job.word
-    return _record(job, word=word, reason="Dependency" if by_slurm else job.reason)
+    by_user = job.word == "CANCELLED" and job.reason != "DependencyNeverSatisfied"
+    return _record(job, word="CANCELLED by 1000" if by_user else job.word)
 
 
 def _elapsed(job: FakeJob, now: float) -> float:

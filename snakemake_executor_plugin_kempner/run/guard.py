@@ -17,7 +17,7 @@ from ..plan.jobscript import guard_script
 from ..plan.model import Kind
 from ..slurm.client import Slurm, SlurmCommands
 from ..slurm.parse import Record, records_of
-from ..slurm.states import NEVER_REASONS, JobState
+from ..slurm.states import NEVER, JobState
 from .cutoff import cut_off
 from .ledger_record import Entry
 from .ledgers import latest_ledger
@@ -84,7 +84,7 @@ def _left(entries: Sequence[Entry], seen: Mapping[str, Record]) -> dict[str, Rec
 
 
 def _ends_by_itself(record: Record) -> bool:
-    return record.state is JobState.RUNNING or record.reason not in ("Dependency", *NEVER_REASONS)
+    return record.state is JobState.RUNNING or record.reason not in ("Dependency", NEVER)
 
 
 def _not_started(entries: Sequence[Entry], seen: Mapping[str, Record]) -> set[str]:

@@ -57,8 +57,8 @@ _TABLE = {
     "TIMEOUT": JobState.FAILED,
 }
 
-NEVER_REASONS = frozenset({"DependencyNeverSatisfied"})
-"""Reasons of a pending job that will never start. With --kill-on-invalid-dep it is cancelled with the same reason."""
+NEVER = "DependencyNeverSatisfied"
+"""Reason of a pending job that will never start. With --kill-on-invalid-dep it is cancelled with the same reason."""
 
 
 STUCK_REASONS = frozenset({

@@ -30,9 +30,6 @@ _TRIES, _PAUSE = 3, 2.0
 _SHORT = 5.0
 """Timeout in seconds for a query from a job that is about to be killed."""
 
-_BY_SLURM = "Dependency"
-"""Accounting's reason for a job that Slurm has cancelled because its dependency could not be satisfied."""
-
 
 def decided_before(spec: StepSpec, connect: Callable[[], Slurm]) -> int | None:
     """The exit code of a job that must not run because of how an earlier attempt ended; None if it should run."""
@@ -75,7 +72,7 @@ def _of_all(spec: StepSpec, ends: Ends, *, was_answered: bool) -> tuple[int | No
     for job_id, _, end in ends:
         if job_id in skipped:
             continue
-        if end is not None and end.state is JobState.CANCELLED and not end.never and end.reason != _BY_SLURM:
+        if end is not None and end.state is JobState.CANCELLED and not end.never:
             return 1, f"Slurm job {job_id} was cancelled, so there is no further attempt."
         if end is None and was_answered and _record(spec, job_id) is None:
             return 1, (

@@ -111,6 +111,11 @@ def test_what_can_never_start_is_told_from_what_only_waits(recorded: Path) -> No
     assert {name for name, record in records.items() if record.never} == {"never", "removed"}
 
 
+def test_accounting_tells_what_slurm_took_out_of_the_queue_from_what_somebody_cancelled(recorded: Path) -> None:
+    records = {name: sacct(recorded)[job_id] for name, job_id in jobs(recorded).items() if name in TABLE}
+    assert {name for name, record in records.items() if record.never and record.state is C} == {"removed"}
+
+
 def test_the_mark_of_a_cluster_is_its_name_and_where_its_jobs_are_kept() -> None:
     told = "Configuration data as of 2026\nClusterName             = odyssey\nStateSaveLocation       = /state/a b\nx = 1\n"
     assert parse_cluster(told) == "cluster odyssey (/state/a b)"

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from snakemake_executor_plugin_kempner.slurm.states import NEVER_REASONS, STUCK_REASONS, JobState, is_held, job_state
+from snakemake_executor_plugin_kempner.slurm.states import NEVER, STUCK_REASONS, JobState, is_held, job_state
 
 TABLE = {
     "PENDING": JobState.WAITING,
@@ -36,7 +36,7 @@ def test_a_word_means(word: str, state: JobState) -> None:
 
 @pytest.mark.parametrize("reason", ["JobArrayTaskLimit", "Dependency", "JobHeldUser", "Resources", "Priority"])
 def test_a_job_that_may_still_start_is_not_stuck(reason: str) -> None:
-    assert reason not in STUCK_REASONS | NEVER_REASONS
+    assert reason not in STUCK_REASONS | {NEVER}
 
 
 @pytest.mark.parametrize("word", ["REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"])
@@ -63,11 +63,6 @@ def test_only_completed_is_a_success() -> None:
 
 def test_a_state_is_final_when_nothing_comes_after_it() -> None:
     assert {state for state in JobState if state.is_final} == {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
-
-
-def test_a_dependency_that_cannot_come_true_is_known_by_its_reason() -> None:
-    assert "DependencyNeverSatisfied" in NEVER_REASONS
-    assert "Dependency" not in NEVER_REASONS
 
 
 @pytest.mark.cluster

@@ -378,7 +378,8 @@ FORGOTTEN = {
         "Slurm job 7 was cancelled",
     ),
     "accounting knows that it succeeded": (None, "7|COMPLETED|None|0:0|n1", 0, "Slurm job 7 has succeeded"),
-    "accounting knows that Slurm removed it": (None, "7|CANCELLED|Dependency|0:0|None", None, ""),
+    "accounting knows that Slurm removed it": (None, "7|CANCELLED|Dependency|0:0|None assigned", None, ""),
+    "accounting of 24.11 knows that Slurm removed it": (None, "7|CANCELLED|None|0:0|None assigned", None, ""),
 }
 """What is known of the earlier attempt: its record, what sacct says; the exit code, None where the next one goes on."""
 
