@@ -55,6 +55,7 @@ EXPRESSIONS = {
     "any of one that fails and one that still runs": ("afterok:{fails}?afterok:{runs on}", "waits"),
     "a mix is silently any of all": ("afterok:{fails},afterok:{succeeds}?afterok:{is killed}", RUNS),
     "a bare number means afterany": ("{fails}", RUNS),
+    "a bare number means afterany, not afternotok": ("{succeeds}", RUNS),
     "the third attempt after one success": ("afternotok:{succeeds},afternotok:{is taken out with its parent}", REMOVED),
     "after a start": ("after:{runs on}", RUNS),
     "some minutes after a start": ("after:{runs on}+5", "waits"),
@@ -152,6 +153,8 @@ class Scene:
         self.submit("first of the name", LONG, name="single")
         self.submit("second of the name", "exit 0", "--dependency=singleton", name="single")
         self.submit("other of the name", "exit 0", name="single")
+        self.submit("fails under its name", "exit 1", name="another")
+        self.submit("next of that name", "exit 0", "--dependency=singleton", name="another")
         self.submit("with a comment", "exit 0", f"--comment={self.prefix}.comment")
         self.submit("to be cancelled when it will never run", "exit 0", f"--dependency=afterok:{self.ids['fails']}")
         self.submit("spared because it runs", LONG)
@@ -411,6 +414,7 @@ class SlurmContract(ABC):
     def test_a_singleton_waits_for_earlier_jobs_of_its_name(self, scene: Scene) -> None:
         assert scene.fate("second of the name") == "waits"
         assert scene.fate("other of the name") == RUNS
+        assert (scene["fails under its name"].state, scene.fate("next of that name")) == (JobState.FAILED, RUNS)
 
     def test_an_id_that_slurm_does_not_know_counts_as_met_or_is_refused(self, scene: Scene) -> None:
         options = ("--hold", f"--dependency=afterok:{UNKNOWN_ID}")
@@ -532,8 +536,10 @@ class SlurmContract(ABC):
         """Later than the queue, perhaps: it may still hold for running what has ended, but names no other end."""
         ended = {job_id: one for job_id, one in scene.records.items() if one.state.is_final and job_id in scene.mine}
         scene.world.wait(lambda: all(record.state.is_final for record in scene.slurm.accounting(list(ended))))
+        by_hand = scene.ids["to be cancelled when it will never run"]  # for accounting, somebody has cancelled it
         for record in scene.slurm.accounting(list(ended)):
             assert record.state is ended[record.job_id].state
+            assert record.never == ended[record.job_id].never or record.job_id == by_hand
 
     def test_accounting_tells_what_jobs_have_used_or_nothing(self, scene: Scene) -> None:
         ids = {key: scene.ids[key] for key in ("succeeds", "fails", "is cancelled while it waits", "put off")}
