@@ -1,29 +1,53 @@
 #!/usr/bin/env bash
-# Passes tests in another release of Debian, with its Slurm and its Python: bookworm has Slurm 22.05 and Python 3.11, trixie 24.11 and 3.13.
-# tests/cell.sh RELEASE [arguments of pytest]; needs root and debootstrap. The release is unpacked once, into KEMPNER_CELLS or below ~/.cache.
+# Passes tests in another cell: a release of Debian with its Slurm and its Python (bookworm: 22.05 and 3.11, trixie: 24.11 and 3.13), unpacked once into
+# KEMPNER_CELLS or below ~/.cache. Needs root and debootstrap; its exit status is 77 where the release cannot be unpacked or entered.
+# tests/cell.sh RELEASE [--lowest] [--accounting] [--user] [arguments of pytest]
+#   --lowest       the lowest Snakemake that pyproject.toml allows, with the lowest interfaces; default: the highest
+#   --accounting   the Slurm that most tests share has accounting
+#   --user         as an ordinary user; default: as root
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-release=${1:?tests/cell.sh RELEASE [arguments of pytest]}
+release=${1:?tests/cell.sh RELEASE [--lowest] [--accounting] [--user] [arguments of pytest]}
 shift
+versions=highest accounting='' user=root
+while :; do
+    case ${1:-} in
+        --lowest) versions=lowest ;;
+        --accounting) accounting=yes ;;
+        --user) user=somebody ;;
+        *) break ;;
+    esac
+    shift
+done
 place=${KEMPNER_CELLS:-${XDG_CACHE_HOME:-$HOME/.cache}/snakemake-kempner/cells}/$release
 
-if [ ! -e "$place/.complete" ]; then
+not_here() {
+    echo "No cell $release here: $*" >&2
+    exit 77
+}
+
+unpack() {
     command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; } >/dev/null
     mkdir -p "$place"
-    debootstrap --variant=minbase "$release" "$place" ${KEMPNER_DEBIAN_MIRROR:-} >/dev/null
+    timeout 600 debootstrap --variant=minbase "$release" "$place" ${KEMPNER_DEBIAN_MIRROR:-} >/dev/null
     cp /etc/resolv.conf "$place/etc/"
     chroot "$place" apt-get update -qq
     DEBIAN_FRONTEND=noninteractive chroot "$place" apt-get install -y -qq --no-install-recommends \
         ca-certificates git make procps python3-venv slurm-wlm munge slurmdbd mariadb-server >/dev/null
+    chroot "$place" useradd --create-home somebody
     touch "$place/.complete"
-fi
+}
+
+if [ "$(id -u)" != 0 ] || ! unshare --mount true; then not_here "only root may enter it"; fi
+if [ ! -e "$place/.complete" ]; then (set -e; unpack) || not_here "it cannot be unpacked"; fi
 
 # What is tested is the working tree, without what git ignores; the environment that was made there before stays.
-mkdir -p "$place/checkout"
-find "$place/checkout" -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} +
-git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -T - -c | tar -x -C "$place/checkout"
+export place checkout=/checkout-$versions-$user user versions accounting
+mkdir -p "$place$checkout"
+find "$place$checkout" -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} +
+git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -T - -c | tar -x --no-same-owner -C "$place$checkout"
+chroot "$place" chown -R "$user:" "$checkout"
 
-export place
 exec unshare --mount bash -c '
     set -e
     for folder in proc sys dev; do mount --rbind "/$folder" "$place/$folder"; done
@@ -32,6 +56,8 @@ exec unshare --mount bash -c '
         if [ -d "$file" ]; then mkdir -p "$place$file"; else mkdir -p "$(dirname "$place$file")" && touch "$place$file"; fi
         mount --bind "$file" "$place$file"
     done
-    exec chroot "$place" /usr/bin/env -u SLURM_CONF HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        /checkout/tests/run.sh "$@"
+    home=$(chroot "$place" getent passwd "$user" | cut -d: -f6)
+    exec chroot "$place" setpriv --reuid "$user" --regid "$user" --init-groups \
+        env -u SLURM_CONF HOME="$home" USER="$user" LOGNAME="$user" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        KEMPNER_CELL=yes KEMPNER_SNAKEMAKE="$versions" KEMPNER_ACCOUNTING="$accounting" "$checkout/tests/run.sh" "$@"
 ' tests/cell.sh "$@"

@@ -1,6 +1,6 @@
 """Real Slurms for the tests of this folder; every test here carries the marker `cluster`.
 
-    slurm                    one sandbox for the whole test run, shared by all pytest-xdist workers, no accounting
+    slurm                    one sandbox for the whole test run, shared by all pytest-xdist workers, no accounting (tests/cell.sh: or with)
     slurm_with_accounting    the same with slurmdbd and MariaDB; started only if a test asks for it
     kempner                  one with nodes of every GPU model, Kempner's partitions, and accounts of two kinds
     private_slurm            a function that starts a sandbox of the test's own, for whoever breaks things
@@ -124,8 +124,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """The shared sandbox without accounting."""
-    yield from _shared(tmp_path_factory, "slurm", accounting=False)
+    """The shared sandbox without accounting, unless KEMPNER_ACCOUNTING asks for it."""
+    yield from _shared(tmp_path_factory, "slurm", accounting=bool(os.environ.get("KEMPNER_ACCOUNTING")))
 
 
 @pytest.fixture(scope="session")
