@@ -32,6 +32,25 @@ def test_jobs_that_sbatch_has_taken_without_an_answer_are_neither_lost_nor_run_t
     assert try_seed(slurm, "timed-out-but-taken", 2, "detached", tmp_path) == []
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("fault", "seed", "mode"),
+    [
+        ("cancelled", 2, "again"),
+        ("programs-fail", 4, "detached"),
+        ("programs-fail", 130029, "watched"),
+        ("programs-hang", 4, "detached"),
+        ("requeued", 2, "again"),
+        ("requeued", 4, "detached"),
+        ("wrong-clocks", 100011, "killed"),
+        ("wrong-clocks", 1796081191, "again"),
+    ],
+)
+def test_a_run_that_was_wrong_once_is_right(tmp_path: Path, fault: str, seed: int, mode: str) -> None:
+    with Sandbox.start(accounting=FAULTS[fault].accounting, options=FAULTS[fault].slurm()) as slurm:
+        assert try_seed(slurm, fault, seed, mode, tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
