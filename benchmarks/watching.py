@@ -3,12 +3,17 @@
 In the quiet run one task sleeps all the time; in the busy one, tasks that sleep for a while run one after another, so that something
 changes again and again. A chain that is queued by hand asks nothing and is not run. What is beyond the minutes that were
 measured is extrapolated with the rate of their second half.
+
+Calls are counted, not timed, and a head that watches does next to nothing: all runs go on at the same time, each with a Slurm of its own.
 """
 
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -24,46 +29,56 @@ PARTICIPANTS = ("kempner", "slurm")
 HOUR = 3600
 NOT_QUERIES = {"sbatch", "scancel", "srun"}
 SLICE = 0.25
+STAGGER = 10
+"""Seconds between the starts of two heads: to read a workflow keeps a processor busy."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for."""
-    parser = results.options(__doc__, repeats=1, only=PARTICIPANTS)
+    parser = results.options(__doc__, repeats=3, only=PARTICIPANTS)
     add = parser.add_argument
-    add("--sizes", nargs="+", type=float, default=[30], help="minutes to watch (default: 30)")
+    add("--sizes", nargs="+", type=float, default=[60], help="minutes to watch (default: 60)")
     add("--every", nargs="+", type=int, default=[0, 60],
         help="seconds that a task sleeps; 0: as long as is watched (default: 0 60)")  # fmt: skip
     arguments = parser.parse_args(words)
     figures = results.start("watching", arguments)
 
     def benchmark() -> None:
-        with (
-            results.working_folder() as folder,
-            private_slurm(arguments.only, SandboxOptions(), figures.machine) as sandbox,
-        ):
-            for minutes in arguments.sizes:
-                for every in arguments.every:
-                    for repeat, name in in_turn(arguments.only, arguments.repeats):
-                        place = folder / f"{minutes}-{every}-{name}-{repeat}"
-                        run = {"contestant": name, "minutes": minutes, "every": every}
-                        figures.add({**run, **_measure(name, minutes * 60, every, place, sandbox)})
-                        print(
-                            f"{_title(minutes, every)}, {name}: {sum(figures.runs[-1]['calls'].values())} calls",
-                            flush=True,
-                        )
+        wanted = [
+            {"contestant": name, "minutes": minutes, "every": every, "repeat": repeat}
+            for minutes, every in product(arguments.sizes, arguments.every)
+            for repeat, name in in_turn(arguments.only, arguments.repeats)
+        ]
+        with results.working_folder() as folder, ExitStack() as stack:
+            # All are there before the first head starts: to start one keeps a processor busy.
+            slurms = [
+                stack.enter_context(private_slurm([run["contestant"]], SandboxOptions(), figures.machine))
+                for run in wanted
+            ]
+            pool = stack.enter_context(ThreadPoolExecutor(len(wanted)))
+            under_way: dict[Future[Run], Run] = {}
+            for number, (run, sandbox) in enumerate(zip(wanted, slurms, strict=True)):
+                under_way[pool.submit(_measure, run, folder / str(number), sandbox)] = run
+                time.sleep(STAGGER)
+            for done in as_completed(under_way):
+                figures.add({**under_way[done], **done.result()})
+                last = figures.runs[-1]
+                title = _title(last["minutes"], last["every"])
+                print(f"{title}, {last['contestant']}: {sum(last['calls'].values())} calls", flush=True)
         print(tables(figures))
 
     return results.run(benchmark)
 
 
-def _measure(name: str, seconds: float, every: int, folder: Path, sandbox: Sandbox) -> Run:
+def _measure(run: Run, folder: Path, sandbox: Sandbox) -> Run:
     """Watch the command watching; it is killed in the end, and its jobs with it."""
     load = os.getloadavg()[0]
+    seconds, every = run["minutes"] * 60, run["every"]
     steps = int(seconds // every) + 1 if every else 1
     work = Workload(name="chain", parameters={"lanes": 1, "steps": steps, "sleep": every or seconds + 60}, tasks=steps)
     queries: list[float] = []
     seen = 0
-    with Head(command(name, work, folder, sandbox)) as head:
+    with Head(command(run["contestant"], work, folder, sandbox)) as head:
         while (elapsed := head.elapsed) < seconds and head.runs():
             known = _queries(head.calls())
             queries += [elapsed] * (known - seen)
