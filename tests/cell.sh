@@ -30,7 +30,7 @@ unpack() {
     command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; } >/dev/null
     mkdir -p "$place"
     timeout 600 debootstrap --variant=minbase "$release" "$place" ${KEMPNER_DEBIAN_MIRROR:-} >/dev/null
-    cp /etc/resolv.conf "$place/etc/"
+    cp /etc/resolv.conf /etc/hosts "$place/etc/"
     chroot "$place" apt-get update -qq
     DEBIAN_FRONTEND=noninteractive chroot "$place" apt-get install -y -qq --no-install-recommends \
         ca-certificates git make procps python3-venv slurm-wlm munge slurmdbd mariadb-server >/dev/null
