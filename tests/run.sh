@@ -3,10 +3,12 @@
 # Arguments go to pytest: tests/run.sh -m "not cluster", or -m thorough for more variations of what is shown on Slurm
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source .ci/setup test lint example
 export KEMPNER_REQUIRE_SLURM=1
 unset PYTHONDONTWRITEBYTECODE  # thousands of short processes import the package
-if [ -z "${KEMPNER_CELL:-}" ]; then  # linters say the same everywhere
+if [ -n "${KEMPNER_CELL:-}" ]; then  # of cell.sh; linters say the same everywhere
+    source .ci/setup test example
+else
+    source .ci/setup test lint example
     ruff check .
     ruff format --check .
     mypy

@@ -288,7 +288,8 @@ class TestBreakingIt:
         slurm.start_node("n1")
         assert slurm.run("srun", "-Q", "echo", "back") == "back\n"
 
-    def test_only_what_exists_can_be_broken(self, slurm):
+    def test_only_what_exists_can_be_broken(self, private_slurm):
+        slurm = private_slurm(nodes=SMALL.nodes)
         with pytest.raises(SandboxError, match="no n9, only"):
             slurm.stop_node("n9")
         with pytest.raises(SandboxError, match="no slurmdbd, only"):
