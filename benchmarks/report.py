@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import glance
 import jobs
 import makespan
 import model
@@ -31,7 +32,7 @@ def main() -> int:
         parts += [f"![{name}](results/{chart.name})"] if drawn or chart.exists() else []
         text = _between(text, name, "\n\n".join(parts))
         print(f"{name}: {len(figures.runs)} runs{'' if drawn else ', no chart: matplotlib is not installed here'}")
-    README.write_text(text)
+    README.write_text(_between(text, "glance", glance.table()))
     return 0
 
 

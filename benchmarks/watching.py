@@ -106,7 +106,7 @@ def _title(minutes: float, every: int) -> str:
     return f"{what}, {minutes:g} min watched"
 
 
-def _per_hour(run: Run) -> float:
+def per_hour(run: Run) -> float:
     """Queries in the first hour: those that were measured, and the rate of the second half for the rest."""
     half: float = run["watched"] / 2
     rate = sum(1 for when in run["queries"] if when > half) / half
@@ -131,7 +131,7 @@ def tables(figures: Results) -> str:
                 TITLES[name],
                 f"{median(run['changes'] for run in many):g}",
                 *showing.call_cells(many),
-                f"{'≈ ' if minutes < 60 else ''}{median(map(_per_hour, many)):.0f}",
+                f"{'≈ ' if minutes < 60 else ''}{median(map(per_hour, many)):.0f}",
                 showing.spread([run["head_cpu"] for run in many]),
             ]
             for name, many in by_contestant(runs).items()
@@ -141,13 +141,14 @@ def tables(figures: Results) -> str:
 
 
 def draw(figures: Results, file: Path) -> bool:
-    """Draw how the queries add up."""
+    """Draw how the queries add up, of the run of each that is in the middle."""
     panels = {
         _title(minutes, every): {
             TITLES[name]: [
-                (0, 0), *((when / 60, n) for n, when in enumerate(many[0]["queries"], 1)), (minutes, len(many[0]["queries"])),
+                (0, 0), *((when / 60, n) for n, when in enumerate(queries, 1)), (minutes, len(queries)),
             ]
             for name, many in by_contestant(runs).items()
+            for queries in [sorted((run["queries"] for run in many), key=len)[len(many) // 2]]
         }
         for (minutes, every), runs in groups(figures.runs, "minutes", "every").items()
     }  # fmt: skip
