@@ -13,6 +13,8 @@ from .words import word
 STRICT = ("bash", "-euo", "pipefail")
 """How Snakemake runs a command unless a workflow says otherwise."""
 _PREFIX = "set -euo pipefail;"
+_UNSPELLABLE = ",'\""
+"""What a wildcard cannot have in --target-jobs: Snakemake splits there, or strips it off (`snakemake.common.parse_key_value_arg`)."""
 _OWN = ("--runtime-source-cache-path",)
 """Arguments that name a folder of the run."""
 
@@ -66,8 +68,9 @@ def _snakemake(spec: Mapping[str, Any], python: str) -> Iterator[str]:
     """The command line of a Snakemake that makes the task and nothing else."""
     yield from (python, "-m", "snakemake")
     targets = [(rule, dict(wildcards)) for rule, wildcards in spec["targets"]]
-    if any("," in value for _, wildcards in targets for value in wildcards.values()) and spec["outputs"]:
-        yield from spec["outputs"]  # a wildcard with a comma has no spelling in --target-jobs
+    values = [value for _, wildcards in targets for value in wildcards.values()]
+    if any(sign in value for value in values for sign in _UNSPELLABLE) and spec["outputs"]:
+        yield from spec["outputs"]
     else:
         yield "--target-jobs"
         for rule, wildcards in targets:
