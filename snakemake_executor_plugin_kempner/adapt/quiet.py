@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from inspect import signature
 from typing import Any
 
 from snakemake.logging import DefaultFilter, DefaultFormatter, logger
@@ -25,7 +26,13 @@ def let_errors_be_heard(workflow: Any) -> None:
     """Print errors whatever --quiet says; the handler is added once per process."""
     settings = workflow.output_settings
     if settings.quiet and not settings.dryrun and not any(isinstance(handler, _Unheard) for handler in logger.handlers):
-        logger.addHandler(_Unheard(DefaultFilter(settings.quiet, False, False, False, True)))
+        logger.addHandler(_Unheard(_usual_filter(settings.quiet)))
+
+
+def _usual_filter(quiet: Any) -> DefaultFilter:
+    """What Snakemake leaves out with this --quiet. Which other switches its filter has differs by version."""
+    switches = dict.fromkeys(signature(DefaultFilter).parameters, False)
+    return DefaultFilter(**{**switches, "quiet": quiet, "printshellcmds": True})
 
 
 def shows_messages(workflow: Any, job: Any) -> bool:
