@@ -120,7 +120,7 @@ def test_what_becomes_of_jobs_whose_parent_has_an_end_that_takes_a_while(private
     time.sleep(2.1)  # slurmd refuses a start within the second in which it has ended the first run
     for key in AGAIN:
         slurm.run("scontrol", "update", f"JobId={parents[key]}", "StartTime=now")
-    until(lambda: all(one.state.is_final or one.never for one in look().values()))
+    until(lambda: all(record.state.is_final or record.never for record in look().values()))
     assert {key: look()[job_id].word for key, job_id in parents.items()} == {
         key: word for key, (word, *_) in (ENDS | AGAIN).items()
     }
@@ -170,11 +170,11 @@ def test_a_job_that_accounting_kills_for_its_memory_ends_by_signal_9_and_its_pea
     asked = commands(slurm)
 
     def record() -> Record:
-        return next(one for one in asked.queue() if one.job_id == hungry)
+        return next(job for job in asked.queue() if job.job_id == hungry)
 
     until(lambda: record().state.is_final)
     assert (record().word, record().exit_code, record().signal) == ("FAILED", 0, 9)
-    until(lambda: any(one.state.is_final for one in asked.consumption([hungry])))
+    until(lambda: any(job.state.is_final for job in asked.consumption([hungry])))
     (used,) = asked.consumption([hungry])
     assert used.peak_memory_mb is not None
     assert used.peak_memory_mb > 50
@@ -268,7 +268,6 @@ def test_a_dependency_of_thousands_of_terms_and_a_script_of_megabytes_are_taken(
         ids.append(asked.submit(Options.of(*COMMON, "--hold"), script))
         with pytest.raises(SlurmError):
             ids.append(asked.submit(Options.of(*COMMON, "--hold"), script * 2))
-        assert all(job_id.isdigit() for job_id in ids)
     finally:
         asked.cancel(ids)
 
@@ -291,7 +290,7 @@ def test_sbatch_reads_bundles_and_abbreviations_and_nothing_behind_the_script(sl
         slurm.run("scancel", bundle, short, behind)
 
 
-def test_variables_of_the_environment_change_what_the_programs_do(slurm: Sandbox, tmp_path: Path) -> None:
+def test_variables_of_the_environment_change_what_the_programs_do(slurm: Sandbox) -> None:
     def run(*argv: str, **variables: str) -> str:
         done = subprocess.run(
             argv, env={**slurm.environment, **variables}, capture_output=True, text=True, timeout=120, check=True
@@ -338,7 +337,8 @@ def test_sbatch_waits_two_minutes_for_room_in_a_full_cluster(private_slurm: Star
 def test_a_frozen_database_holds_a_question_to_accounting_and_not_the_run(private_slurm: StartSlurm) -> None:
     slurm = private_slurm(accounting=True)
     job_id = submit(slurm, "exit 0")
-    until(lambda: any(one.state.is_final for one in commands(slurm).accounting([job_id])))
+    until(lambda: any(job.state.is_final for job in commands(slurm).accounting([job_id])))
+    assert commands(slurm).usage(job_id).elapsed != ""
     slurm.pause_accounting()
     try:
         began = time.monotonic()

@@ -398,9 +398,9 @@ def test_what_a_user_passes_on_the_command_line_is_read_by_nobody_else(slurm: Sa
     assert outcome.exit_code == 0, outcome.output
     runs = runs_of(folder)
     telling = [path for path in runs.rglob("*") if path.is_file() and b"sesame-open" in path.read_bytes()]
-    ledgers = [path for path in telling if path.name == "ledger.jsonl"]
+    (ledger,) = (path for path in telling if path.name == "ledger.jsonl")
     assert [path for path in telling if path.stat().st_mode & 0o077] == []
-    assert [bool(read_ledger(path.parent)) for path in ledgers] == [True]
+    assert len(read_ledger(ledger.parent).entries) >= 6
 
 
 # --- on another cluster ---------------------------------------------------------------------------------------------
