@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from behaviour import assert_nothing_is_left, ran, with_behaviour
+from comparison import Outcome
 from conftest import StartSlurm
-from head import Head, cancel_all, closed, run, run_detached
+from head import Head, cancel_all, closed, go, of_rule, queued, run, run_detached
 from snakefiles import Code, rule, snakefile, wanted
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox
@@ -18,7 +19,7 @@ WORKFLOW = snakefile(
         "first",
         output="first-{n}.txt",
         does="first-{wildcards.n} {params.how}",
-        params={"how": Code('lambda wildcards: config.get(f"first_{wildcards.n}", "succeeds")')},
+        params={"how": Code('lambda wildcards: config.get(f"first_{wildcards.n}", config.get("first", "succeeds"))')},
     ),
 )
 ALL = {f"{rule}-{number}" for rule in ("first", "second") for number in range(8)}
@@ -86,10 +87,16 @@ def test_after_a_failure_the_next_waves_come_only_with_keep_going(
 ) -> None:
     options = ("--kempner-max-queued", "9", *detach)
     failing = ("--config", "first_0=fails")
-    stopped = closed(slurm, folder, run(slurm, folder, *options, *failing))
-    assert stopped.exit_code != 0
-    assert_nothing_is_left(slurm, folder, within=120)
-    assert not {"second-7", "second-0"} & ran(folder)
+    with Head(slurm, folder, *options, *failing, "first=waits:go") as head:
+        if detach:
+            head.end()
+        # A wave that comes before the failure is no fault: nothing else ends, and makes room, until Slurm knows of it.
+        head.until(lambda: "FAILED" in [one.state for one in of_rule(queued(slurm, folder), "first")])
+        go(folder)
+        stopped = closed(slurm, folder, Outcome(exit_code=head.end(), output=head.said))
+        assert_nothing_is_left(slurm, folder, within=120)
+    assert stopped.exit_code != 0, stopped.output
+    assert not {"second-7", "second-0"} & ran(folder), stopped.output
     (folder / "times").unlink()
     going = closed(slurm, folder, run(slurm, folder, "--keep-going", *options, *failing))
     assert going.exit_code != 0, going.output
