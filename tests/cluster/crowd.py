@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fault_kinds import FAULTS, Scene, accounting_down, controller_restarted, controller_stopped
-from faults import try_seed
+from faults import RECORD, ROOT, record, try_seed
 
 from snakemake_executor_plugin_kempner.sandbox import Node, Sandbox, SandboxError, SandboxOptions
 from snakemake_executor_plugin_kempner.sandbox.client import Client
@@ -102,7 +102,8 @@ def trouble(slurm: Sandbox, seed: int, over: threading.Event, did: Counter[str])
             print(f"{act.__name__}: {error}", file=sys.stderr)
 
 
-def show(lane: Lane, process: subprocess.Popen[str], total: Counter[str]) -> None:
+def show(slurm: Sandbox, lane: Lane, process: subprocess.Popen[str], total: Counter[str], *, recorded: bool) -> None:
+    """Print, count and, if asked for, record what a lane has found."""
     assert process.stdout is not None
     for line in process.stdout:
         found = json.loads(line)
@@ -114,6 +115,9 @@ def show(lane: Lane, process: subprocess.Popen[str], total: Counter[str]) -> Non
         print(f"({found['tasks']} commands, {found['seconds']} s)", flush=True)
         for sentence in found["wrong"]:
             print(*(f"    {text}" for text in sentence.splitlines()), sep="\n", flush=True)
+        if recorded:
+            is_right = not found["wrong"]
+            record(slurm, found["fault"], found["seed"], found["mode"], is_right=is_right, beside_others=True)
 
 
 def main() -> int:
@@ -123,6 +127,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=2, metavar="N", help="at once, of each user (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the first seed (default: by the clock)")
     parser.add_argument("--minutes", type=float, default=10, metavar="M", help="start runs for so long")
+    parser.add_argument("--record", action="store_true", help=f"note the results in {RECORD.relative_to(ROOT)}")
     parser.add_argument("--lane-of", nargs=4, help=argparse.SUPPRESS)
     asked_for = parser.parse_args()
     if asked_for.lane_of:
@@ -148,7 +153,7 @@ def main() -> int:
         processes = [lane.start(slurm, begin + 60 * asked_for.minutes) for lane in lanes]
         troubles = threading.Thread(target=trouble, args=(slurm, asked_for.seed, over, did))
         readers = [
-            threading.Thread(target=show, args=(lane, process, total))
+            threading.Thread(target=show, args=(slurm, lane, process, total), kwargs={"recorded": asked_for.record})
             for lane, process in zip(lanes, processes, strict=True)
         ]
         for thread in (troubles, *readers):

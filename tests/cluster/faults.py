@@ -256,7 +256,7 @@ def try_fault(name: str, asked_for: argparse.Namespace, folder: Path, end: float
                 shutil.rmtree(place)
             sys.stdout.flush()
             if asked_for.record:
-                _record(slurm, name, seed, mode, sentences)
+                record(slurm, name, seed, mode, is_right=not sentences)
             wrong, seed = wrong + bool(sentences), seed + 1
     return wrong
 
@@ -264,23 +264,35 @@ def try_fault(name: str, asked_for: argparse.Namespace, folder: Path, end: float
 # --- what was found -------------------------------------------------------------------------------------------------
 
 
-def _record(slurm: Sandbox, name: str, seed: int, mode: str, sentences: list[str]) -> None:
+def record(slurm: Sandbox, fault: str, seed: int, mode: str, *, is_right: bool, beside_others: bool = False) -> None:
+    """Note a result for the table. Beside others: while runs of other users share the Slurm (`crowd.py`)."""
     version = slurm.run("sbatch", "--version").split()[-1]
-    line = {"fault": name, "seed": seed, "mode": mode, "slurm": version, "right": not sentences}
+    line = {"fault": fault, "seed": seed, "mode": mode, "slurm": version, "right": is_right}
     with RECORD.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+        file.write(json.dumps(line | ({"beside_others": True} if beside_others else {})) + "\n")
 
 
 def table(lines: list[Mapping[str, object]]) -> str:
-    """What was tried, by fault; of each seed and mode the last result counts."""
-    last = {(line["fault"], line["seed"], line["mode"]): line for line in lines}
-    rows = ["| fault | what it does | may change | runs | wrong |", "|---|---|---|---|---|"]
+    """What was tried, by fault: alone, and beside runs of other users. Of each seed and mode the last result counts."""
+    last = {(line["fault"], line["seed"], line["mode"], _is_beside_others(line)): line for line in lines}
+    columns = ("fault", "what it does", "may change", "runs", "wrong", "beside others", "wrong")
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for name, fault in FAULTS.items():
         found = [line for line in last.values() if line["fault"] == name]
-        wrong = [f"seed {line['seed']}, {line['mode']}" for line in found if not line["right"]]
-        told = f"{len(wrong)} ({'; '.join(wrong)})" if wrong else "0" if found else ""
-        rows.append(f"| `{name}` | {fault.does} | {fault.effect.value} | {len(found)} | {told} |")
+        alone = _counted([line for line in found if not _is_beside_others(line)])
+        beside = _counted([line for line in found if _is_beside_others(line)])
+        rows.append(f"| {' | '.join((f'`{name}`', fault.does, fault.effect.value, *alone, *beside))} |")
     return "\n".join(rows) + "\n"
+
+
+def _is_beside_others(line: Mapping[str, object]) -> bool:
+    return bool(line.get("beside_others"))
+
+
+def _counted(lines: list[Mapping[str, object]]) -> tuple[str, str]:
+    """How many, and which of them are wrong."""
+    wrong = [f"seed {line['seed']}, {line['mode']}" for line in lines if not line["right"]]
+    return (str(len(lines)), f"{len(wrong)} ({'; '.join(wrong)})" if wrong else "0") if lines else ("", "")
 
 
 def write_table() -> None:

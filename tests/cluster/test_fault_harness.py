@@ -89,7 +89,8 @@ def test_of_each_run_the_last_result_is_in_the_table() -> None:
         {"fault": "held", "seed": 1, "mode": "watched", "slurm": "22.05.8", "right": False},
         {"fault": "held", "seed": 1, "mode": "watched", "slurm": "22.05.8", "right": True},
         {"fault": "held", "seed": 2, "mode": "again", "slurm": "22.05.8", "right": False},
+        {"fault": "held", "seed": 2, "mode": "again", "slurm": "22.05.8", "right": True, "beside_others": True},
     ]
     rows = Counter(row.split(" | ")[0] for row in table(lines).splitlines()[2:])
     assert set(rows) == {f"| `{name}`" for name in FAULTS}
-    assert f"| `held` | {FAULTS['held'].does} | nothing | 2 | 1 (seed 2, again) |" in table(lines)
+    assert f"| `held` | {FAULTS['held'].does} | nothing | 2 | 1 (seed 2, again) | 1 | 0 |" in table(lines)
