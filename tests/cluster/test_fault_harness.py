@@ -37,6 +37,7 @@ def test_jobs_that_sbatch_has_taken_without_an_answer_are_neither_lost_nor_run_t
     ("fault", "seed", "mode"),
     [
         ("cancelled", 2, "again"),
+        ("none", 130, "again"),
         ("programs-fail", 4, "detached"),
         ("programs-fail", 130029, "watched"),
         ("programs-hang", 4, "detached"),
